@@ -1,0 +1,146 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { loadEnvFile } from 'node:process'
+import { z } from 'zod'
+import { SteleError } from './errors.ts'
+import { defaultDatabaseUrl } from './stele.ts'
+
+/** Where the settings of a run come from, strongest first: command-line flags, environment, file, defaults. */
+
+const seconds = z.number().positive().max(86_400)
+
+const provider = z.strictObject({
+  type: z.enum(['openai-compatible', 'echo', 'replay']).default('openai-compatible'),
+  /** The address up to and including the version, as OpenAI's clients take it: https://api.openai.com/v1 */
+  baseUrl: z.url({ protocol: /^https?$/ }).optional(),
+  apiKey: z.string().min(1).optional(),
+  /** The environment variable that holds the key, to keep it out of the file. */
+  apiKeyEnv: z.string().min(1).optional(),
+  /** The models it serves; when left out, it is asked. */
+  models: z.array(z.string().min(1)).optional(),
+  headers: z.record(z.string(), z.string()).default({}),
+  /** Whether it understands `stream_options`, which Stele uses to learn a stream's usage. */
+  streamUsage: z.boolean().default(true),
+  connections: z.int().positive().max(10_000).default(256),
+  connectTimeout: seconds.default(10),
+  firstByteTimeout: seconds.default(300),
+  idleTimeout: seconds.default(120),
+})
+
+export type ProviderConfig = z.infer<typeof provider>
+
+const settings = z.strictObject({
+  databaseUrl: z.string().min(1).default(defaultDatabaseUrl),
+  host: z.string().min(1).default('127.0.0.1'),
+  port: z.coerce.number().int().min(0).max(65_535).default(4100),
+  poolSize: z.coerce.number().int().min(1).max(1_000).default(5),
+  maxOverflow: z.coerce.number().int().min(0).max(1_000).default(10),
+  poolTimeout: z.coerce.number().positive().max(3_600).default(30),
+  schema: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only').optional(),
+  sqlEcho: z.union([z.boolean(), z.stringbool()]).default(false),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  /** An admin key to install when the gateway starts. */
+  apiKey: z.string().min(16, 'at least 16 characters').regex(/^[\x21-\x7e]+$/, 'printable characters without spaces').optional(),
+  masterKey: z.string().min(1).optional(),
+  bodyLimit: z.coerce.number().int().positive().default(64 * 1024 * 1024),
+  /** Seconds that running replies are given when the gateway is told to stop. */
+  shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
+  openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
+  openaiApiKey: z.string().min(1).optional(),
+  providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/i, 'letters, digits, _ and - only'), provider).default({}),
+  /** The provider of models that name none; the OPENAI_… upstream, or the only provider, when left out. */
+  defaultProvider: z.string().optional(),
+})
+
+export type Config = z.infer<typeof settings>
+
+/** Every environment variable that Stele reads, with the setting it gives. */
+export const environmentVariables = {
+  DATABASE_URL: 'databaseUrl',
+  HOST: 'host',
+  PORT: 'port',
+  DB_POOL_SIZE: 'poolSize',
+  DB_MAX_OVERFLOW: 'maxOverflow',
+  DB_POOL_TIMEOUT: 'poolTimeout',
+  DB_SCHEMA: 'schema',
+  SQL_ECHO: 'sqlEcho',
+  LOG_LEVEL: 'logLevel',
+  STELE_API_KEY: 'apiKey',
+  STELE_MASTER_KEY: 'masterKey',
+  STELE_BODY_LIMIT: 'bodyLimit',
+  STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
+  OPENAI_BASE_URL: 'openaiBaseUrl',
+  OPENAI_API_KEY: 'openaiApiKey',
+} as const satisfies Record<string, keyof Config>
+
+const defaultFile = 'stele.config.json'
+
+/**
+ * The settings of this run. Reads `.env` and the configuration file of the working directory when they are there.
+ * @param flags settings given on the command line
+ * @throws SteleError config_invalid, naming every problem and no value
+ */
+export function loadConfig(flags: Readonly<Record<string, unknown>> = {}): Config {
+  if (existsSync('.env')) loadEnvFile('.env')
+  return resolveConfig(flags, process.env, readFile)
+}
+
+/** The same from given sources. */
+export function resolveConfig(
+  flags: Readonly<Record<string, unknown>>,
+  environment: Readonly<Record<string, string | undefined>>,
+  read: (path: string, isRequired: boolean) => unknown = () => undefined,
+): Config {
+  const named = environment['STELE_CONFIG']
+  const fromFile = read(named ?? defaultFile, named !== undefined) ?? {}
+  const fromEnvironment = Object.fromEntries(
+    Object.entries(environmentVariables)
+      .map(([variable, setting]) => [setting, environment[variable]])
+      .filter(([, value]) => value !== undefined && value !== ''),
+  )
+  const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
+  const checked = settings.safeParse({ ...fromFile, ...fromEnvironment, ...given })
+  if (!checked.success) throw new SteleError('config_invalid', { problems: checked.error.issues.map(problem).join('\n') })
+  return withProviderKeys(checked.data, environment)
+}
+
+function readFile(path: string, isRequired: boolean): unknown {
+  if (!isRequired && !existsSync(path)) return undefined
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch {
+    throw new SteleError('config_invalid', { problems: `  ${path}: cannot be read` })
+  }
+  try {
+    const value: unknown = JSON.parse(text)
+    if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value
+  } catch {}
+  // The parser's message would quote the text, which may hold keys.
+  throw new SteleError('config_invalid', { problems: `  ${path}: must be a JSON object` })
+}
+
+function withProviderKeys(config: Config, environment: Readonly<Record<string, string | undefined>>): Config {
+  const problems: string[] = []
+  for (const [name, provider] of Object.entries(config.providers)) {
+    if (provider.type === 'openai-compatible' && provider.baseUrl === undefined) problems.push(`  providers.${name}.baseUrl: is missing`)
+    if (provider.apiKeyEnv === undefined) continue
+    const key = environment[provider.apiKeyEnv]
+    if (key === undefined || key === '') problems.push(`  providers.${name}.apiKeyEnv: the environment variable ${provider.apiKeyEnv} is not set`)
+    else provider.apiKey = key
+  }
+  const { defaultProvider } = config
+  if (defaultProvider !== undefined && !(defaultProvider in config.providers) && defaultProvider !== 'openai' && defaultProvider !== 'echo') {
+    problems.push('  defaultProvider: names no provider of this configuration')
+  }
+  if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
+  return config
+}
+
+function problem(issue: z.core.$ZodIssue): string {
+  const setting = issue.path.map(String).join('.')
+  const variable = Object.entries(environmentVariables).find(([, name]) => name === setting)?.[0]
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map(key => `  ${[...issue.path, key].map(String).join('.')}: is not a setting`).join('\n')
+  }
+  return `  ${setting}${variable === undefined ? '' : ` (${variable})`}: ${issue.message}`
+}

@@ -1,0 +1,71 @@
+import type { Kysely } from 'kysely'
+import type { Batch } from './batch.ts'
+import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
+import { openPostgres } from './postgres/database.ts'
+import type { SchemaTypes } from './schema-types.ts'
+import { openSqlite } from './sqlite/database.ts'
+import type { Tables } from './tables.ts'
+
+/** Why a statement failed, as far as a caller can act on it. */
+export type FailureKind =
+  /** The database cannot be reached or cannot write now; nothing is wrong with the data. */
+  | 'unavailable'
+  /** Lost a race (deadlock, serialization, busy); the same work may succeed at once. */
+  | 'contended'
+  /** The data itself was refused. */
+  | 'rejected'
+
+/** What a database can do, so that nothing outside this folder asks which one it is. */
+export interface Capabilities {
+  /** Writing blocks the calling thread, so a worker thread should do it. */
+  readonly blockingWrites: boolean
+  /** How many batches may be under way at once. */
+  readonly concurrentBatches: number
+}
+
+export interface DatabaseSettings {
+  /** Connections kept open, and how many more may be opened under load. */
+  readonly poolSize?: number | undefined
+  readonly maxOverflow?: number | undefined
+  /** Seconds to wait for a free connection. */
+  readonly poolTimeout?: number | undefined
+  /** Schema (namespace) that holds the tables, where the database has such. */
+  readonly schema?: string | undefined
+  /** Receives every statement's SQL, without its parameters. */
+  readonly onSql?: ((sql: string) => void) | undefined
+}
+
+/** One fact for `stele doctor`: what is set, what was found, whether that is good. */
+export interface Finding {
+  readonly name: string
+  readonly value: string
+  readonly ok: boolean
+}
+
+export interface Database {
+  readonly location: DatabaseLocation
+  readonly capabilities: Capabilities
+  readonly schemaTypes: SchemaTypes
+  /** Opened on first use. */
+  readonly kysely: Kysely<Tables>
+  /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
+  batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
+  /** Runs `work` in one transaction that excludes every other migrator. */
+  exclusively<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
+  /** Whether the schema in use has this table; works inside a transaction too. */
+  hasTable(db: Kysely<Tables>, name: string): Promise<boolean>
+  /** Prepares storage for rows made from `time` on, as far as the database needs that. Returns what was made. */
+  ensureStorage(time: number): Promise<string[]>
+  classify(error: unknown): FailureKind
+  /** The live schema as sorted lines, to be compared with the committed one. */
+  describeSchema(): Promise<string[]>
+  /** Version and settings that matter for durability. */
+  examine(): Promise<Finding[]>
+  close(): Promise<void>
+}
+
+/** A database by its URL. Nothing is opened, made or contacted before the first query. */
+export function openDatabase(url: string, settings: DatabaseSettings = {}): Database {
+  const location = parseDatabaseUrl(url)
+  return location.kind === 'sqlite' ? openSqlite(location, settings) : openPostgres(location, settings)
+}

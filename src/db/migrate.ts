@@ -1,0 +1,118 @@
+import { readdir } from 'node:fs/promises'
+import { type Kysely, sql } from 'kysely'
+import { reasonOf, SteleError } from '../errors.ts'
+import type { Database } from './database.ts'
+import type { SchemaTypes } from './schema-types.ts'
+import type { Tables } from './tables.ts'
+
+/** What a file in migrations/ exports: the statements that make a change and those that undo it. */
+export interface Migration {
+  readonly up: (types: SchemaTypes) => string[]
+  readonly down: (types: SchemaTypes) => string[]
+}
+
+export interface MigrationStatus {
+  readonly id: number
+  readonly name: string
+  /** Milliseconds since 1970; undefined when not applied. */
+  readonly appliedAt: number | undefined
+}
+
+interface KnownMigration extends Migration {
+  readonly id: number
+  readonly name: string
+}
+
+const folder = new URL('./migrations/', import.meta.url)
+
+/** The table that says which migrations are applied. It is not one of `tables`: no migration makes it. */
+const ledger = 'stele_migrations'
+
+/** Every migration this version knows, oldest first. */
+export async function knownMigrations(): Promise<KnownMigration[]> {
+  const files = (await readdir(folder)).filter(file => /^\d{4}-[a-z0-9-]+\.(ts|js)$/.test(file)).sort()
+  return Promise.all(
+    files.map(async file => {
+      const { up, down } = (await import(new URL(file, folder).href)) as Migration
+      return { id: Number.parseInt(file, 10), name: file.replace(/\.(ts|js)$/, ''), up, down }
+    }),
+  )
+}
+
+/** Every known migration with the time it was applied. @throws SteleError schema_newer */
+export async function migrationHistory(database: Database): Promise<MigrationStatus[]> {
+  const applied = await readLedger(database, database.kysely)
+  const known = await knownMigrations()
+  refuseNewer(applied, known)
+  return known.map(({ id, name }) => ({ id, name, appliedAt: applied.get(id) }))
+}
+
+/**
+ * Applies what is missing, up to and including `target` (all, when left out), in one transaction that excludes other
+ * migrators; then prepares storage for the current time. Returns the names applied.
+ * @throws SteleError schema_newer, migration_failed
+ */
+export async function migrateUp(database: Database, target = Number.POSITIVE_INFINITY): Promise<string[]> {
+  const known = await knownMigrations()
+  const names = await database.exclusively(async tx => {
+    await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
+    const applied = await readLedger(database, tx)
+    refuseNewer(applied, known)
+    const missing = known.filter(({ id }) => id <= target && !applied.has(id))
+    for (const migration of missing) {
+      // First, so that two migrators that slipped past each other's lock collide here, before any change.
+      await sql`INSERT INTO ${sql.table(ledger)} (id, name, applied_at) VALUES (${migration.id}, ${migration.name}, ${Date.now()})`.execute(tx)
+      await runAll(tx, migration.name, migration.up(database.schemaTypes))
+    }
+    return missing.map(({ name }) => name)
+  })
+  if (target > 0) await database.ensureStorage(Date.now())
+  return names
+}
+
+/** Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first. */
+export async function migrateDown(database: Database, count = 1): Promise<string[]> {
+  const known = await knownMigrations()
+  return database.exclusively(async tx => {
+    const applied = await readLedger(database, tx)
+    refuseNewer(applied, known)
+    const doomed = known.filter(({ id }) => applied.has(id)).reverse().slice(0, count)
+    for (const migration of doomed) {
+      await runAll(tx, migration.name, migration.down(database.schemaTypes))
+      await sql`DELETE FROM ${sql.table(ledger)} WHERE id = ${migration.id}`.execute(tx)
+    }
+    return doomed.map(({ name }) => name)
+  })
+}
+
+/** Raises unless the live schema is exactly the one this version works with. */
+export async function requireCurrentSchema(database: Database): Promise<void> {
+  const history = await migrationHistory(database)
+  if (history.some(({ appliedAt }) => appliedAt === undefined)) throw new SteleError('schema_missing')
+}
+
+async function runAll(tx: Kysely<Tables>, name: string, statements: readonly string[]): Promise<void> {
+  for (const statement of statements) {
+    try {
+      await sql.raw(statement).execute(tx)
+    } catch (error) {
+      throw new SteleError('migration_failed', { name, reason: reasonOf(error) }, { cause: error })
+    }
+  }
+}
+
+async function readLedger(database: Database, db: Kysely<Tables>): Promise<Map<number, number>> {
+  if (!(await database.hasTable(db, ledger))) return new Map()
+  const { rows } = await sql<{ id: number; applied_at: number }>`SELECT id, applied_at FROM ${sql.table(ledger)}`.execute(db)
+  return new Map(rows.map(row => [row.id, row.applied_at]))
+}
+
+function refuseNewer(applied: ReadonlyMap<number, number>, known: readonly KnownMigration[]): void {
+  const found = Math.max(0, ...applied.keys())
+  const newest = Math.max(0, ...known.map(({ id }) => id))
+  if (found > newest) throw new SteleError('schema_newer', { found, known: newest })
+}
+
+function ledgerDefinition({ text, integer }: SchemaTypes): string {
+  return `CREATE TABLE IF NOT EXISTS ${ledger} (id ${integer} PRIMARY KEY, name ${text} NOT NULL, applied_at ${integer} NOT NULL)`
+}

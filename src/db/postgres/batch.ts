@@ -1,0 +1,103 @@
+import type { Batch } from '../batch.ts'
+import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
+
+type Value = string | number | null | Uint8Array
+type Fields = Readonly<Record<string, Value>>
+
+/** Runs one statement under a name, so that the server plans it once per connection. */
+export type RunStatement = (sql: string, values: unknown[]) => Promise<{ rows: unknown[]; rowCount: number | null }>
+
+interface SourceColumn {
+  /** The column's name in the source. */
+  readonly name: string
+  readonly table: TableName
+  readonly column: string
+}
+
+/**
+ * Many rows in one statement: each column travels as one array parameter and `unnest` turns them into rows, so a batch
+ * of any size has the same SQL and keeps its plan. Bytes travel as base64 text: the arrays of the text protocol would
+ * carry them as hexadecimal with a backslash to escape for each.
+ */
+export function postgresBatch(run: RunStatement): Batch {
+  return {
+    async find(table, by, keys, columns, options) {
+      if (keys.length === 0) return []
+      const source = by.map(name => ({ name, table, column: name }))
+      const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
+      // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
+      const lock = options?.lock ? ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t` : ''
+      const { rows } = await run(
+        `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${lock}`,
+        arrays(source, keys as readonly Fields[]),
+      )
+      return rows as never
+    },
+    insert: (table, rows) => insert(run, table, rows, ''),
+    insertAbsent: (table, rows) => insert(run, table, rows, 'ON CONFLICT DO NOTHING'),
+    async insertOrAdd(table, key, add, rows) {
+      const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
+      await insert(run, table, rows, `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums}`, key)
+    },
+    async update(table, set, match, updates) {
+      if (updates.length === 0) return 0
+      const source = [
+        ...set.map(column => ({ name: `set_${column}`, table, column })),
+        ...match.map(column => ({ name: `match_${column}`, table, column })),
+      ]
+      const assignments = set.map(column => `${column} = k.set_${column}`).join(', ')
+      const matches = match.map(column => `t.${column} = k.match_${column}`).join(' AND ')
+      const rows = updates.map(update => ({
+        ...prefixed('set_', update.set as Fields),
+        ...prefixed('match_', update.match as Fields),
+      }))
+      const { rowCount } = await run(
+        `UPDATE ${table} t SET ${assignments} FROM ${unnest(source)} k WHERE ${matches}`,
+        arrays(source, rows),
+      )
+      return rowCount ?? 0
+    },
+  }
+}
+
+async function insert<T extends TableName>(
+  run: RunStatement,
+  table: T,
+  rows: readonly object[],
+  onConflict: string,
+  orderBy: readonly ColumnName<T>[] = [],
+): Promise<void> {
+  if (rows.length === 0) return
+  const columns = columnsOf(table)
+  const source = columns.map(name => ({ name, table, column: name }))
+  const values = source.map(({ name }) => (kindOf(table, name as ColumnName<T>) === 'bytes' ? `decode(${name}, 'base64')` : name))
+  const order = orderBy.length === 0 ? '' : ` ORDER BY ${orderBy.join(', ')}`
+  await run(
+    `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${unnest(source)} k${order} ${onConflict}`,
+    arrays(source, rows as readonly Fields[]),
+  )
+}
+
+/** `unnest($1::text[], …) AS k(…)` without the keyword's alias, which callers add. */
+function unnest(source: readonly SourceColumn[]): string {
+  const arguments_ = source.map(({ table, column }, index) => {
+    const type = kindOf(table, column as never) === 'integer' ? 'bigint' : 'text'
+    return `$${index + 1}::${type}[]`
+  })
+  return `(SELECT * FROM unnest(${arguments_.join(', ')}) AS u(${source.map(({ name }) => name).join(', ')}))`
+}
+
+function arrays(source: readonly SourceColumn[], rows: readonly Fields[]): unknown[][] {
+  return source.map(({ name }) =>
+    rows.map(row => {
+      const value = row[name] ?? null
+      return value instanceof Uint8Array
+        ? Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
+        : value
+    }),
+  )
+}
+
+function prefixed(prefix: string, fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [prefix + name, value]))
+}

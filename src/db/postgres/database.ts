@@ -1,0 +1,113 @@
+import { Kysely, PostgresDialect, sql } from 'kysely'
+import type pg from 'pg'
+import { SteleError } from '../../errors.ts'
+import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
+import type { SchemaTypes } from '../schema-types.ts'
+import type { Tables } from '../tables.ts'
+import { postgresBatch, type RunStatement } from './batch.ts'
+import { describeSchema, examine } from './describe.ts'
+import { ensurePartitions } from './partitions.ts'
+import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
+
+/** Two batches under way keep the server busy with one while the other waits for its commit to reach the disk. */
+const concurrentBatches = 2
+
+/** Transaction-level advisory lock of everything that changes the schema. The number is arbitrary, but Stele's own. */
+const schemaLock = 7_353_853_001
+
+const schemaTypes: SchemaTypes = {
+  name: 'postgres',
+  text: 'text COLLATE "C"',
+  integer: 'bigint',
+  bytes: 'bytea',
+  partitionedBy: column => ` PARTITION BY RANGE (${column})`,
+  afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
+}
+
+export function openPostgres(location: PostgresLocation, settings: DatabaseSettings): Database {
+  if (settings.schema !== undefined && !/^[a-z_][a-z0-9_]{0,62}$/.test(settings.schema)) {
+    throw new SteleError('config_invalid', { problems: 'DB_SCHEMA: lower-case letters, digits and _ only' })
+  }
+  let pool: pg.Pool | undefined
+  let writers: pg.Pool | undefined
+  const kysely = new Kysely<Tables>({
+    dialect: new PostgresDialect({
+      pool: async () => {
+        pool = openPool(location, settings)
+        return pool
+      },
+    }),
+    ...(settings.onSql === undefined ? {} : { log: event => settings.onSql?.(event.query.sql) }),
+  })
+  const exclusively: Database['exclusively'] = work =>
+    kysely.transaction().execute(async tx => {
+      await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
+      if (settings.schema !== undefined) await sql`CREATE SCHEMA IF NOT EXISTS ${sql.id(settings.schema)}`.execute(tx)
+      return work(tx)
+    })
+  return {
+    location,
+    capabilities: { blockingWrites: false, concurrentBatches },
+    schemaTypes,
+    kysely,
+    async batch(work) {
+      writers ??= openWriterPool(location, settings, concurrentBatches)
+      return inTransaction(await writers.connect(), settings.onSql, run => work(postgresBatch(run)))
+    },
+    exclusively,
+    async hasTable(db, name) {
+      const { rows } = await sql`SELECT 1 WHERE to_regclass(${name}) IS NOT NULL`.execute(db)
+      return rows.length > 0
+    },
+    ensureStorage: time => exclusively(tx => ensurePartitions(tx, time)),
+    classify,
+    describeSchema: () => describeSchema(kysely),
+    examine: () => examine(kysely),
+    async close() {
+      await kysely.destroy()
+      await writers?.end()
+    },
+  }
+}
+
+async function inTransaction<R>(
+  client: pg.PoolClient,
+  onSql: ((sql: string) => void) | undefined,
+  work: (run: RunStatement) => Promise<R>,
+): Promise<R> {
+  const names = statementNames
+  const run: RunStatement = (text, values) => {
+    onSql?.(text)
+    let name = names.get(text)
+    if (name === undefined) names.set(text, (name = `stele_${names.size}`))
+    return client.query({ name, text, values })
+  }
+  let failure: Error | undefined
+  try {
+    // Not awaited: it travels with the first statement. If it fails, so does everything after it.
+    client.query('BEGIN').catch(() => undefined)
+    const result = await work(run)
+    await client.query('COMMIT')
+    return result
+  } catch (error) {
+    const rolledBack = await client.query('ROLLBACK').then(() => true, () => false)
+    if (!rolledBack) failure = error as Error
+    throw error
+  } finally {
+    client.release(failure)
+  }
+}
+
+/** Names of prepared statements, the same on every connection of this process. */
+const statementNames = new Map<string, string>()
+
+/** SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function classify(error: unknown): FailureKind {
+  const code = (error as { code?: unknown } | null)?.code
+  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) {
+    return error instanceof SteleError ? 'rejected' : 'unavailable'
+  }
+  if (code === '40001' || code === '40P01' || code === '55P03') return 'contended'
+  // Connection, resources, operator intervention, system errors, and a server that turned read-only (failover).
+  return /^(08|53|57|58)/.test(code) || code === '25006' ? 'unavailable' : 'rejected'
+}

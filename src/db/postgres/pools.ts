@@ -1,0 +1,74 @@
+import pg from 'pg'
+import type { DatabaseSettings } from '../database.ts'
+import type { DatabaseLocation } from '../database-url.ts'
+
+const int8 = 20
+const numeric = 1700
+
+/** Counters and times fit a JavaScript number exactly (below 2^53); pg hands 64-bit values over as text. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === int8 || oid === numeric
+      ? (value: string) => Number(value)
+      : pg.types.getTypeParser(oid, format as 'text')) as typeof pg.types.getTypeParser,
+}
+
+/**
+ * Settings of the connections that write batches. Every batch statement joins a handful of keys to a big table through
+ * its index; a planner that has not seen statistics yet would scan instead, and keep that plan.
+ */
+const writerSettings = {
+  enable_seqscan: 'off',
+  enable_hashjoin: 'off',
+  enable_mergejoin: 'off',
+  plan_cache_mode: 'force_generic_plan',
+}
+
+export type PostgresLocation = Extract<DatabaseLocation, { kind: 'postgres' }>
+
+/** Connections for reads and rare writes. */
+export function openPool(location: PostgresLocation, settings: DatabaseSettings): pg.Pool {
+  const size = settings.poolSize ?? 5
+  return guarded(
+    new pg.Pool({
+      ...common(location, settings, {}),
+      min: size,
+      max: size + (settings.maxOverflow ?? 10),
+      idleTimeoutMillis: 30_000,
+    }),
+  )
+}
+
+/** Connections that write batches, pipelined: statements that do not need each other's results share a round trip. */
+export function openWriterPool(location: PostgresLocation, settings: DatabaseSettings, batches: number): pg.Pool {
+  const pool = guarded(
+    new pg.Pool({ ...common(location, settings, writerSettings), pipeline: true, min: 0, max: batches, idleTimeoutMillis: 0 }),
+  )
+  pool.on('connect', client => {
+    // A commit that is acknowledged before it is on disk would break the first promise. Stricter settings stay.
+    client
+      .query("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+      .catch(() => undefined)
+  })
+  return pool
+}
+
+function common(location: PostgresLocation, settings: DatabaseSettings, session: Record<string, string>): pg.PoolConfig {
+  const sessionSettings = { ...(settings.schema === undefined ? {} : { search_path: settings.schema }), ...session }
+  return {
+    connectionString: location.connectionString,
+    connectionTimeoutMillis: (settings.poolTimeout ?? 30) * 1000,
+    application_name: 'stele',
+    keepAlive: true,
+    types,
+    options: Object.entries(sessionSettings)
+      .map(([name, value]) => `-c ${name}=${value}`)
+      .join(' '),
+  }
+}
+
+function guarded(pool: pg.Pool): pg.Pool {
+  // An idle connection that breaks is replaced on next use; without a listener it would end the process.
+  pool.on('error', () => undefined)
+  return pool
+}

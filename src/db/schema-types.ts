@@ -1,0 +1,13 @@
+/** Words in which the databases' table definitions differ. */
+export interface SchemaTypes {
+  /** The folder name of committed schema files. */
+  readonly name: string
+  /** Text compared by code point, so that ids sort the same everywhere. */
+  readonly text: string
+  readonly integer: string
+  readonly bytes: string
+  /** Ends a table definition whose rows are spread over ranges of `column`, an id that sorts by time. */
+  partitionedBy(column: string): string
+  /** Statements that follow the definition of such a table. */
+  afterPartitioned(table: string): string[]
+}

@@ -1,0 +1,81 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { reasonOf, SteleError } from '../../errors.ts'
+import type { DatabaseLocation } from '../database-url.ts'
+
+/** How long a statement waits for another process's lock, in milliseconds. */
+const busyTimeout = 10_000
+
+/** Page cache: 64 MiB keeps the inner pages of the random-order index in memory up to some ten million messages. */
+const cacheKibibytes = 65_536
+
+/** Statements kept prepared. The store uses a few dozen; the rest are ad-hoc queries that come and go. */
+const maxPrepared = 256
+
+/** One connection to a SQLite file, opened on first use, with its prepared statements. */
+export class SqliteConnection {
+  readonly #location: Extract<DatabaseLocation, { kind: 'sqlite' }>
+  readonly #onSql: ((sql: string) => void) | undefined
+  readonly #statements = new Map<string, StatementSync>()
+  #database: DatabaseSync | undefined
+  #tail: Promise<unknown> = Promise.resolve()
+
+  constructor(location: Extract<DatabaseLocation, { kind: 'sqlite' }>, onSql?: (sql: string) => void) {
+    this.#location = location
+    this.#onSql = onSql
+  }
+
+  /** A prepared statement for `sql`, made once. */
+  prepare(sql: string): StatementSync {
+    this.#onSql?.(sql)
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    const statement = this.#open().prepare(sql)
+    if (this.#statements.size >= maxPrepared) {
+      const [oldest] = this.#statements.keys()
+      if (oldest !== undefined) this.#statements.delete(oldest)
+    }
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
+  /** Runs `work` when every earlier holder has let go: a transaction must not meet another's statements. */
+  async hold<R>(work: () => Promise<R>): Promise<R> {
+    const turn = this.#tail.then(work)
+    this.#tail = turn.catch(() => undefined)
+    return turn
+  }
+
+  close(): void {
+    this.#statements.clear()
+    this.#database?.close()
+    this.#database = undefined
+  }
+
+  #open(): DatabaseSync {
+    if (this.#database !== undefined) return this.#database
+    const { path, inMemory, display } = this.#location
+    try {
+      if (!inMemory) createPrivately(path)
+      const database = new DatabaseSync(path, { timeout: busyTimeout })
+      // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
+      database.exec(`
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA cache_size = -${cacheKibibytes};
+        PRAGMA temp_store = MEMORY;
+        PRAGMA journal_size_limit = 67108864;`)
+      this.#database = database
+      return database
+    } catch (error) {
+      throw new SteleError('database_not_writable', { database: display, reason: reasonOf(error) }, { cause: error })
+    }
+  }
+}
+
+/** Makes the file readable by its owner alone; SQLite gives its WAL the same mode. */
+function createPrivately(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  closeSync(openSync(path, 'a', 0o600))
+}

@@ -1,0 +1,63 @@
+import {
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type Kysely,
+  type QueryResult,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+} from 'kysely'
+import type { SqliteConnection } from './connection.ts'
+
+/** Kysely over `node:sqlite`: one connection, handed to one holder at a time. */
+export function sqliteDialect(connection: SqliteConnection): Dialect {
+  return {
+    createAdapter: () => new SqliteAdapter(),
+    createDriver: () => sqliteDriver(connection),
+    createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
+    createQueryCompiler: () => new SqliteQueryCompiler(),
+  }
+}
+
+function sqliteDriver(connection: SqliteConnection): Driver {
+  const releases = new WeakMap<DatabaseConnection, () => void>()
+  const run = async (sql: string) => void connection.prepare(sql).run()
+  return {
+    init: async () => undefined,
+    acquireConnection: () =>
+      new Promise(resolve => {
+        void connection.hold(
+          () =>
+            new Promise<void>(release => {
+              const holder = databaseConnection(connection)
+              releases.set(holder, release)
+              resolve(holder)
+            }),
+        )
+      }),
+    // IMMEDIATE takes the write lock at once: a deferred transaction that has read cannot wait for it later.
+    beginTransaction: () => run('BEGIN IMMEDIATE'),
+    commitTransaction: () => run('COMMIT'),
+    rollbackTransaction: () => run('ROLLBACK'),
+    releaseConnection: async holder => releases.get(holder)?.(),
+    destroy: async () => connection.close(),
+  }
+}
+
+function databaseConnection(connection: SqliteConnection): DatabaseConnection {
+  return {
+    async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+      const statement = connection.prepare(sql)
+      const values = parameters as (string | number | null | Uint8Array)[]
+      if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
+      const { changes, lastInsertRowid } = statement.run(...values)
+      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+    },
+    async *streamQuery<R>({ sql, parameters }: CompiledQuery): AsyncGenerator<QueryResult<R>> {
+      const values = parameters as (string | number | null | Uint8Array)[]
+      for (const row of connection.prepare(sql).iterate(...values)) yield { rows: [row as R] }
+    },
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * The tables, once: column names with their kinds. The TypeScript row types, Kysely's table types and the batch
+ * statements all derive from this object; migrations make it real and a test compares the two.
+ */
+
+/** text · integer (fits a JavaScript number exactly) · bytes */
+type Kind = 'text' | 'integer' | 'bytes'
+
+interface Column<K extends Kind = Kind, N extends boolean = boolean> {
+  readonly kind: K
+  readonly nullable: N
+}
+
+const text = { kind: 'text', nullable: false } as const
+const textOrNull = { kind: 'text', nullable: true } as const
+const integer = { kind: 'integer', nullable: false } as const
+const integerOrNull = { kind: 'integer', nullable: true } as const
+const bytes = { kind: 'bytes', nullable: false } as const
+const bytesOrNull = { kind: 'bytes', nullable: true } as const
+
+export const tables = {
+  users: {
+    id: text,
+    email: textOrNull,
+    username: textOrNull,
+    role: text,
+    status: text,
+    created_at: integer,
+    deleted_at: integerOrNull,
+  },
+  api_keys: {
+    id: text,
+    user_id: text,
+    name: text,
+    prefix: text,
+    key_hash: text,
+    scopes: text,
+    created_at: integer,
+    expires_at: integerOrNull,
+    revoked_at: integerOrNull,
+    last_used_at: integerOrNull,
+  },
+  secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
+  instances: { id: text, host: text, pid: integer, started_at: integer, heartbeat_at: integer, open_since: text },
+  conversations: {
+    user_id: text,
+    id: text,
+    title: textOrNull,
+    status: text,
+    metadata: textOrNull,
+    next_seq: integer,
+    parent_id: textOrNull,
+    parent_seq: integerOrNull,
+    created_at: integer,
+    updated_at: integer,
+    deleted_at: integerOrNull,
+  },
+  messages: {
+    user_id: text,
+    conversation_id: text,
+    seq: integer,
+    id: text,
+    role: text,
+    content: bytes,
+    model: textOrNull,
+    chain_hash: text,
+    wire_hash: text,
+    echo_from: integerOrNull,
+    echo: bytesOrNull,
+    call_id: textOrNull,
+    created_at: integer,
+  },
+  llm_requests: {
+    user_id: text,
+    id: text,
+    conversation_id: text,
+    up_to_seq: integer,
+    api_key_id: textOrNull,
+    instance_id: text,
+    provider: text,
+    request_model: text,
+    operation: text,
+    params: bytesOrNull,
+    messages_at: integerOrNull,
+    separator: textOrNull,
+    body: bytesOrNull,
+    prompt_hash: text,
+    created_at: integer,
+  },
+  llm_responses: {
+    user_id: text,
+    request_id: text,
+    status: text,
+    http_status: integerOrNull,
+    content_type: textOrNull,
+    body: bytesOrNull,
+    content_at: integerOrNull,
+    conversation_id: textOrNull,
+    seq: integerOrNull,
+    response_model: textOrNull,
+    provider_response_id: textOrNull,
+    finish_reasons: textOrNull,
+    input_tokens: integerOrNull,
+    output_tokens: integerOrNull,
+    cache_read_input_tokens: integerOrNull,
+    reasoning_output_tokens: integerOrNull,
+    cost_nanousd: integerOrNull,
+    latency_ms: integerOrNull,
+    time_to_first_chunk_ms: integerOrNull,
+    error_code: textOrNull,
+    error_message: textOrNull,
+    created_at: integer,
+  },
+  usage_daily: {
+    user_id: text,
+    day: text,
+    model: text,
+    calls: integer,
+    errors: integer,
+    input_tokens: integer,
+    output_tokens: integer,
+    cost_nanousd: integer,
+    unpriced_calls: integer,
+  },
+  audit_events: {
+    user_id: text,
+    id: text,
+    actor: text,
+    action: text,
+    category: text,
+    severity: text,
+    target: textOrNull,
+    outcome: text,
+    details: textOrNull,
+    created_at: integer,
+  },
+} as const satisfies Record<string, Record<string, Column>>
+
+type Definitions = typeof tables
+
+export type TableName = keyof Definitions
+
+type KindType<K extends Kind> = K extends 'text' ? string : K extends 'integer' ? number : Uint8Array
+
+type ColumnType<C> = C extends Column<infer K, infer N> ? KindType<K> | (N extends true ? null : never) : never
+
+/** A row of a table, every column present. */
+export type Row<T extends TableName> = {
+  -readonly [C in keyof Definitions[T]]: ColumnType<Definitions[T][C]>
+}
+
+export type ColumnName<T extends TableName> = keyof Row<T> & string
+
+/** The shape Kysely is typed with. */
+export type Tables = { [T in TableName]: Row<T> }
+
+export function columnsOf<T extends TableName>(table: T): ColumnName<T>[] {
+  return Object.keys(tables[table]) as ColumnName<T>[]
+}
+
+export function kindOf<T extends TableName>(table: T, column: ColumnName<T>): Kind {
+  return (tables[table] as Record<string, Column>)[column]?.kind ?? 'text'
+}

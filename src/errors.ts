@@ -1,0 +1,116 @@
+/**
+ * Every error that Stele raises on purpose, in one table. `status` is the HTTP status, `retryable` says whether the
+ * same request may succeed later, `type` is OpenAI's error type, `{name}` in a message is filled from the details.
+ * docs/errors.md lists the same rows and a test keeps the two equal.
+ */
+export const errorTable = {
+  invalid_json: row(400, 'The request body is not valid JSON: {reason}'),
+  invalid_utf8: row(400, 'The request body is not valid UTF-8.'),
+  json_too_deep: row(400, 'The request body is nested deeper than {limit} levels.'),
+  duplicate_member: row(400, 'The request body names {name} more than once.'),
+  missing_required_parameter: row(400, "Missing required parameter: '{name}'."),
+  invalid_value: row(400, "Invalid value for '{name}': {reason}"),
+  body_too_large: row(413, 'The request body is larger than {limit} bytes.'),
+  unsupported_media_type: row(415, 'Send the request as application/json, not compressed.'),
+  missing_api_key: row(401, 'No API key was given. Send it as "Authorization: Bearer <key>".'),
+  invalid_api_key: row(401, 'The API key is not valid: it is unknown, revoked or expired.'),
+  permission_denied: row(403, 'This API key may not {action}.'),
+  route_not_found: row(404, 'There is no route {method} {path}.'),
+  method_not_allowed: row(405, '{method} is not allowed here. Allowed: {allowed}.'),
+  model_not_found: row(404, "The model '{model}' is not served here. {hint}"),
+  replay_miss: row(404, "No recorded answer to exactly this request for the model '{model}'."),
+  conversation_not_found: row(404, "There is no conversation '{conversation}' of this user."),
+  call_not_found: row(404, "There is no call '{call}' of this user."),
+  user_not_found: row(404, "There is no user '{user}'."),
+  api_key_not_found: row(404, "There is no API key '{key}'."),
+  already_exists: row(409, '{what} exists already.'),
+  call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
+  call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
+  client_closed_request: row(499, 'The client closed the connection before the reply was complete.'),
+  internal_error: row(500, 'Stele failed to handle this request. The call id names it in the log.'),
+  record_rejected: row(500, 'The call could not be recorded: {reason}'),
+  content_unreadable: row(500, 'A stored value cannot be read: {reason}'),
+  provider_unreachable: row(502, "The provider '{provider}' could not be reached: {reason}", true),
+  provider_auth_failed: row(502, "The provider '{provider}' refused Stele's credentials ({status})."),
+  provider_error: row(502, "The provider '{provider}' answered with status {status}.", true),
+  provider_invalid_response: row(502, "The provider '{provider}' sent an unusable reply: {reason}", true),
+  provider_stream_truncated: row(502, "The provider '{provider}' ended its stream early: {reason}", true),
+  provider_timeout: row(504, "The provider '{provider}' did not answer in time: {reason}", true),
+  store_unavailable: row(503, 'The database is unavailable: {reason}', true),
+  shutting_down: row(503, 'Stele is shutting down.', true),
+  config_invalid: row(500, 'The configuration is not valid:\n{problems}'),
+  database_url_invalid: row(500, 'The database URL is not usable: {reason}'),
+  database_not_writable: row(500, 'The database {database} cannot be opened for writing: {reason}'),
+  schema_missing: row(500, 'The database has no Stele schema or an older one. Run: stele migrate up'),
+  schema_newer: row(500, 'The database schema ({found}) is newer than this version of Stele knows ({known}).'),
+  migration_failed: row(500, "Migration {name} failed: {reason}"),
+  master_key_invalid: row(500, 'The master key is not usable: {reason}'),
+  master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
+  address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
+  usage: row(500, '{reason}'),
+} as const
+
+interface ErrorRow {
+  readonly status: number
+  readonly retryable: boolean
+  readonly message: string
+}
+
+export type ErrorCode = keyof typeof errorTable
+
+type Details = Readonly<Record<string, string | number>>
+
+/** An expected failure with a code of `errorTable`. Branch on `code`, never on the message. */
+export class SteleError extends Error {
+  override readonly name = 'SteleError'
+  readonly code: ErrorCode
+  readonly status: number
+  readonly retryable: boolean
+  /** The request parameter at fault, as OpenAI's error body names it. */
+  readonly param: string | null
+  /** What the message was filled with. */
+  readonly details: Details
+
+  constructor(code: ErrorCode, details: Details = {}, options: { cause?: unknown; param?: string } = {}) {
+    const { status, retryable, message }: ErrorRow = errorTable[code]
+    super(
+      message.replace(/\{(\w+)\}/g, (whole, name: string) => String(details[name] ?? whole)),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
+    this.code = code
+    this.status = status
+    this.retryable = retryable
+    this.param = options.param ?? null
+    this.details = details
+  }
+}
+
+/** OpenAI's error body, the only shape in which Stele reports errors over HTTP. */
+export interface ErrorBody {
+  error: { message: string; type: string; param: string | null; code: string }
+}
+
+/** The error body of an expected failure. */
+export function errorBody(error: SteleError): ErrorBody {
+  return {
+    error: { message: error.message, type: errorType(error.status), param: error.param, code: error.code },
+  }
+}
+
+function errorType(status: number): string {
+  if (status === 401) return 'authentication_error'
+  if (status === 403) return 'permission_error'
+  if (status < 500) return 'invalid_request_error'
+  return status === 502 || status === 504 ? 'provider_error' : 'server_error'
+}
+
+/** The message of anything thrown, in one line. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.split('\n', 1)[0] ?? text
+}
+
+function row(status: number, message: string, retryable = false): ErrorRow {
+  return { status, retryable, message }
+}

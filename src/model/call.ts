@@ -1,0 +1,62 @@
+import type { PreparedRequest } from './prepared-request.ts'
+import type { Reply } from './reply.ts'
+
+export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
+
+/** A call as it stands before its provider is asked. */
+export interface CallStart {
+  readonly callId: string
+  readonly userId: string
+  readonly apiKeyId?: string | undefined
+  readonly provider: string
+  /** The model as the provider knows it. */
+  readonly requestModel: string
+  readonly operation: string
+  readonly request: PreparedRequest
+  /** The conversation the client named, if any. */
+  readonly conversationId?: string | undefined
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
+}
+
+/** A begun call: what settling it needs to know. */
+export interface BegunCall {
+  readonly callId: string
+  readonly userId: string
+  readonly apiKeyId?: string | undefined
+  readonly requestModel: string
+  readonly conversationId: string
+  /** The sequence number of the last message the request sent. */
+  readonly upToSeq: number
+  readonly chainHash: string
+  readonly wireHash: string
+  readonly createdAt: number
+}
+
+/** How a call ended. */
+export interface Outcome {
+  readonly status: CallStatus
+  readonly httpStatus?: number | undefined
+  readonly contentType?: string | undefined
+  /** Exactly what the provider sent: text of a JSON reply, or bytes. */
+  readonly body?: string | Uint8Array | undefined
+  /** What `body` says. Left out, it is read from a JSON `body`. */
+  readonly reply?: Reply | undefined
+  /** Nano-US-dollars; undefined when the price is unknown. */
+  readonly costNanousd?: number | undefined
+  readonly latencyMs?: number | undefined
+  readonly timeToFirstChunkMs?: number | undefined
+  readonly errorCode?: string | undefined
+  readonly errorMessage?: string | undefined
+  /** Milliseconds since 1970, UTC; now when left out. */
+  readonly createdAt?: number | undefined
+}
+
+/** A settled call. */
+export interface SettledCall {
+  readonly callId: string
+  /** Where the reply is: differs from the begun conversation when another reply took its place first. */
+  readonly conversationId: string
+  /** True when the call had been settled before and nothing was written now. */
+  readonly isRepeat: boolean
+}

@@ -1,0 +1,36 @@
+import { hash } from 'node:crypto'
+
+/**
+ * Keyed hashes that thread conversations. They are stored in clear beside encrypted content, so they are keyed: without
+ * the key nobody can test a guessed message against them. The construction is SHA-256 over a secret prefix, cut to
+ * 132 bits; cutting is what makes a prefix key safe against length extension (compare SHA-512/256, FIPS 180-4).
+ */
+export class ConversationHashes {
+  readonly #key: string
+
+  /** `key` is a random secret of 32 bytes in base64url. */
+  constructor(key: string) {
+    this.#key = key
+  }
+
+  /** The hash of a conversation so far: `previous` is the hash before this message, '' before the first. */
+  chain(previous: string, canonicalMessage: string): string {
+    return this.#hash('c', previous, canonicalMessage)
+  }
+
+  /** The same over the exact text of messages, which tells whether stored text reproduces what was sent. */
+  wire(previous: string, rawMessage: string): string {
+    return this.#hash('w', previous, rawMessage)
+  }
+
+  /** Identifies a prompt: all messages and every parameter that can change the answer. */
+  prompt(lastChainHash: string, canonicalParameters: string): string {
+    return this.#hash('p', lastChainHash, canonicalParameters)
+  }
+
+  #hash(purpose: 'c' | 'w' | 'p', previous: string, text: string): string {
+    // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
+    // different inputs concatenate to the same string.
+    return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(0, 22)
+  }
+}

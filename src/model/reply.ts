@@ -1,0 +1,112 @@
+import { arrayElements, objectMembers, type Span } from './json-text.ts'
+
+/** Token counts as OpenTelemetry's GenAI conventions name them; undefined where the provider did not say. */
+export interface Usage {
+  readonly inputTokens?: number | undefined
+  readonly outputTokens?: number | undefined
+  readonly cacheReadInputTokens?: number | undefined
+  readonly reasoningOutputTokens?: number | undefined
+}
+
+/** What a provider's reply says, whether it came whole or as a stream. */
+export interface Reply {
+  readonly responseModel?: string | undefined
+  readonly providerResponseId?: string | undefined
+  readonly finishReasons: readonly string[]
+  readonly usage: Usage
+  /** The first choice's message as a client would send it back, undefined when there is none. */
+  readonly message?: AssistantMessage | undefined
+}
+
+export interface AssistantMessage {
+  readonly content: string | null
+  readonly refusal?: string
+  readonly tool_calls?: readonly unknown[]
+  readonly function_call?: unknown
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Reads a `chat.completion` object. Undefined when `value` is no such object. */
+export function readCompletion(value: unknown): Reply | undefined {
+  if (!isFields(value) || !Array.isArray(value['choices'])) return undefined
+  const choices = value['choices'].filter(isFields)
+  const first = choices.find(choice => (choice['index'] ?? 0) === 0)
+  return {
+    responseModel: text(value['model']),
+    providerResponseId: text(value['id']),
+    finishReasons: choices.map(choice => text(choice['finish_reason'])).filter(reason => reason !== undefined),
+    usage: readUsage(value['usage']),
+    message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
+  }
+}
+
+/** Reads a `usage` object of the chat-completions wire format. */
+export function readUsage(value: unknown): Usage {
+  if (!isFields(value)) return {}
+  const input = value['prompt_tokens_details']
+  const output = value['completion_tokens_details']
+  return {
+    inputTokens: count(value['prompt_tokens']),
+    outputTokens: count(value['completion_tokens']),
+    cacheReadInputTokens: isFields(input) ? count(input['cached_tokens']) : undefined,
+    reasoningOutputTokens: isFields(output) ? count(output['reasoning_tokens']) : undefined,
+  }
+}
+
+/** Keeps of a provider's message what a client sends back on its next turn. */
+export function assistantMessage(message: Fields): AssistantMessage {
+  const content = typeof message['content'] === 'string' ? message['content'] : null
+  const toolCalls = message['tool_calls']
+  return {
+    content,
+    ...(typeof message['refusal'] === 'string' ? { refusal: message['refusal'] } : {}),
+    ...(Array.isArray(toolCalls) && toolCalls.length > 0 ? { tool_calls: toolCalls } : {}),
+    ...(isFields(message['function_call']) ? { function_call: message['function_call'] } : {}),
+  }
+}
+
+/** The JSON text under which an assistant message is stored. */
+export function assistantMessageText(message: AssistantMessage): string {
+  return JSON.stringify({ role: 'assistant', ...message })
+}
+
+/**
+ * Cuts the first choice's content out of a reply, as it is stored with the message already.
+ * Undefined when putting it back would not give the same text.
+ */
+export function cutContent(body: string, content: string | null | undefined): { frame: string; contentAt: number } | undefined {
+  if (typeof content !== 'string') return undefined
+  const span = contentSpan(body)
+  if (span === undefined || body.slice(span.start, span.end) !== JSON.stringify(content)) return undefined
+  return { frame: body.slice(0, span.start) + body.slice(span.end), contentAt: span.start }
+}
+
+/** The inverse of `cutContent`. */
+export function restoreContent(frame: string, contentAt: number, content: string): string {
+  return frame.slice(0, contentAt) + JSON.stringify(content) + frame.slice(contentAt)
+}
+
+function contentSpan(body: string): Span | undefined {
+  const choices = memberOf(body, 0, 'choices')
+  const choice = choices && body[choices.start] === '[' ? arrayElements(body, choices.start)[0] : undefined
+  const message = choice && memberOf(body, choice.start, 'message')
+  return message && memberOf(body, message.start, 'content')
+}
+
+function memberOf(body: string, from: number, name: string): Span | undefined {
+  const matches = objectMembers(body, from).filter(member => member.name === name)
+  return matches.length === 1 ? matches[0] : undefined
+}
+
+export function isFields(value: unknown): value is Fields {
+  return value !== null && typeof value === 'object' && !Array.isArray(value)
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}

@@ -1,0 +1,60 @@
+import { promisify } from 'node:util'
+import { zstdCompress, zstdDecompressSync } from 'node:zlib'
+import { SteleError } from '../errors.ts'
+
+/**
+ * How content is laid out in the database: one byte that names the form, then the value. Forms are never reused, so a
+ * value says by itself how to read it.
+ */
+const form = { plain: 0x01, zstd: 0x02 } as const
+
+const compress = promisify(zstdCompress)
+
+/** Below this a compressed value is hardly smaller and costs more to make than to keep. */
+const worthCompressing = 2_048
+
+/** A value as it is stored. */
+export function encodeContent(value: string | Uint8Array): Uint8Array {
+  return typeof value === 'string' ? encodeText(value) : withForm(form.plain, value)
+}
+
+/** The same for repetitive values, such as streams of events: compressed off this thread when that pays. */
+export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
+  return value.byteLength < worthCompressing ? encodeContent(value) : withForm(form.zstd, await compress(value))
+}
+
+/** @throws SteleError content_unreadable */
+export function decodeContent(stored: Uint8Array): Buffer {
+  const value = Buffer.from(stored.buffer, stored.byteOffset + 1, Math.max(stored.byteLength - 1, 0))
+  switch (stored[0]) {
+    case form.plain:
+      return value
+    case form.zstd:
+      try {
+        return zstdDecompressSync(value)
+      } catch (cause) {
+        throw new SteleError('content_unreadable', { reason: 'it does not decompress' }, { cause })
+      }
+    default:
+      throw new SteleError('content_unreadable', { reason: `form ${stored[0] ?? 'missing'} is unknown` })
+  }
+}
+
+/** @throws SteleError content_unreadable */
+export function decodeText(stored: Uint8Array): string {
+  return decodeContent(stored).toString('utf8')
+}
+
+function encodeText(text: string): Uint8Array {
+  const stored = Buffer.allocUnsafe(Buffer.byteLength(text) + 1)
+  stored[0] = form.plain
+  stored.write(text, 1)
+  return stored
+}
+
+function withForm(name: number, value: Uint8Array): Uint8Array {
+  const stored = Buffer.allocUnsafe(value.byteLength + 1)
+  stored[0] = name
+  stored.set(value, 1)
+  return stored
+}

@@ -1,0 +1,66 @@
+import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { reasonOf, SteleError } from '../errors.ts'
+
+/** The key-encryption key: it wraps the keys that are stored in the database and never touches content itself. */
+export interface MasterKey {
+  /** Names the key without revealing it. */
+  readonly id: string
+  readonly bytes: Uint8Array
+}
+
+const keyLength = 32
+const ivLength = 12
+const tagLength = 16
+
+/** A master key from its base64 form. @throws SteleError master_key_invalid */
+export function parseMasterKey(base64: string): MasterKey {
+  const bytes = Buffer.from(base64.trim(), 'base64')
+  if (bytes.byteLength !== keyLength) {
+    throw new SteleError('master_key_invalid', { reason: `it must be ${keyLength} bytes in base64` })
+  }
+  return { id: hash('sha256', Buffer.concat([Buffer.from('stele master key id'), bytes])).slice(0, 16), bytes }
+}
+
+/** A random master key. */
+export function generateMasterKey(): MasterKey {
+  return parseMasterKey(randomBytes(keyLength).toString('base64'))
+}
+
+/** Reads the key in `path`, or makes one there that only its owner can read. @throws SteleError master_key_invalid */
+export function loadMasterKeyFile(path: string): MasterKey {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    // 'wx' fails when the file is there, so two processes that start together agree on one key.
+    writeFileSync(path, `${Buffer.from(generateMasterKey().bytes).toString('base64')}\n`, { flag: 'wx', mode: 0o600, flush: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+      throw new SteleError('master_key_invalid', { reason: `${path} cannot be made: ${reasonOf(error)}` }, { cause: error })
+    }
+  }
+  if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
+    throw new SteleError('master_key_invalid', { reason: `others can read ${path}; run: chmod 600 ${path}` })
+  }
+  return parseMasterKey(readFileSync(path, 'utf8'))
+}
+
+/** Wraps a secret with AES-256-GCM: IV, ciphertext, tag. `purpose` is bound in, so a wrapped key cannot change roles. */
+export function wrapKey(master: MasterKey, purpose: string, secret: Uint8Array): Uint8Array {
+  const iv = randomBytes(ivLength)
+  const cipher = createCipheriv('aes-256-gcm', master.bytes, iv).setAAD(Buffer.from(purpose))
+  return Buffer.concat([iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()])
+}
+
+/** @throws SteleError master_key_mismatch */
+export function unwrapKey(master: MasterKey, purpose: string, wrapped: Uint8Array): Buffer {
+  const value = Buffer.from(wrapped)
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', master.bytes, value.subarray(0, ivLength), { authTagLength: tagLength })
+      .setAAD(Buffer.from(purpose))
+      .setAuthTag(value.subarray(-tagLength))
+    return Buffer.concat([decipher.update(value.subarray(ivLength, -tagLength)), decipher.final()])
+  } catch (cause) {
+    throw new SteleError('master_key_mismatch', {}, { cause })
+  }
+}

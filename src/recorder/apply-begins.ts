@@ -1,0 +1,158 @@
+import type { Batch } from '../db/batch.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import type { BegunCall, CallStart } from '../model/call.ts'
+import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
+import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
+import { splitIntoWaves } from './waves.ts'
+
+/**
+ * Writes the intent of calls. Without `careful` it assumes that no call was begun before; a repeat then violates the
+ * primary key, the batch is rolled back, and each call is applied again on its own, carefully.
+ */
+export async function applyBegins(
+  batch: Batch,
+  starts: readonly CallStart[],
+  options: { instanceId: string; careful: boolean },
+): Promise<Map<string, BegunCall>> {
+  const begun = new Map<string, BegunCall>()
+  // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
+  const waves = splitIntoWaves(starts, start => {
+    const { messages } = start.request
+    return `${messages[firstTellingMessage(messages)]?.chainHash}${start.userId}`
+  })
+  for (const wave of waves) await applyWave(batch, wave, options, begun)
+  return begun
+}
+
+async function applyWave(
+  batch: Batch,
+  wave: readonly CallStart[],
+  options: { instanceId: string; careful: boolean },
+  begun: Map<string, BegunCall>,
+): Promise<void> {
+  const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
+  if (starts.length === 0) return
+  const matches = await findMatches(batch, starts)
+  const conversations = await lockConversations(batch, starts, matches)
+  const underWay = await callsUnderWay(batch, starts, matches, conversations)
+  const plans = starts.map(start => {
+    const match = matches.get(start.callId)
+    return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
+  })
+  await write(batch, plans)
+  for (const { call } of plans) begun.set(call.callId, call)
+}
+
+type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
+
+const keyOf = (userId: string, id: string): string => `${id} ${userId}`
+
+async function lockConversations(
+  batch: Batch,
+  starts: readonly CallStart[],
+  matches: ReadonlyMap<string, Match>,
+): Promise<Map<string, Conversation>> {
+  const keys = new Map<string, { user_id: string; id: string }>()
+  for (const { callId, userId, conversationId } of starts) {
+    for (const id of [matches.get(callId)?.conversationId, conversationId]) {
+      if (id !== undefined) keys.set(keyOf(userId, id), { user_id: userId, id })
+    }
+  }
+  if (keys.size === 0) return new Map()
+  const columns = ['user_id', 'id', 'next_seq', 'deleted_at'] as const
+  const rows = await batch.find('conversations', ['user_id', 'id'], [...keys.values()], columns, { lock: true })
+  return new Map(rows.filter(row => row.deleted_at === null).map(row => [keyOf(row.user_id, row.id), row]))
+}
+
+/** Of the requests that repeat a whole recorded request, those whose first telling still awaits its reply. */
+async function callsUnderWay(
+  batch: Batch,
+  starts: readonly CallStart[],
+  matches: ReadonlyMap<string, Match>,
+  conversations: ReadonlyMap<string, Conversation>,
+): Promise<Set<string>> {
+  const asked = starts.flatMap(({ callId, userId, request }) => {
+    const match = matches.get(callId)
+    const isOpenEnd =
+      match?.seq === request.messages.length - 1 &&
+      conversations.get(keyOf(userId, match.conversationId))?.next_seq === match.seq + 1
+    return isOpenEnd && match.callId !== null ? [{ user_id: userId, request_id: match.callId }] : []
+  })
+  if (asked.length === 0) return new Set()
+  const settled = await batch.find('llm_responses', ['user_id', 'request_id'], asked, ['request_id'])
+  const answered = new Set(settled.map(row => row.request_id))
+  return new Set(asked.map(key => key.request_id).filter(id => !answered.has(id)))
+}
+
+/** Decides where a call's messages go, and which match holds for them. */
+function place(
+  { userId, conversationId, request }: CallStart,
+  match: Match | undefined,
+  conversations: ReadonlyMap<string, Conversation>,
+  underWay: ReadonlySet<string>,
+): [Match | undefined, Placement] {
+  const named = conversationId === undefined ? undefined : conversations.get(keyOf(userId, conversationId))
+  if (conversationId !== undefined && named === undefined) {
+    throw new SteleError('conversation_not_found', { conversation: conversationId }, { param: 'conversation' })
+  }
+  const target = match && conversations.get(keyOf(userId, match.conversationId))
+  if (match === undefined || target === undefined) {
+    // A named conversation that is still empty takes the messages; one that says something else is forked from nothing.
+    if (named?.next_seq === 0) return [undefined, { kind: 'append', conversationId: named.id }]
+    return [undefined, named === undefined ? { kind: 'new' } : { kind: 'new', parent: { id: named.id, seq: -1 } }]
+  }
+  const isRepeatUnderWay = match.callId !== null && match.seq === request.messages.length - 1 && underWay.has(match.callId)
+  if (target.next_seq === match.seq + 1 && !isRepeatUnderWay) return [match, { kind: 'append', conversationId: target.id }]
+  return [match, { kind: 'new', parent: { id: target.id, seq: match.seq } }]
+}
+
+async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
+  const updates = plans
+    .filter(plan => plan.conversation === undefined && plan.messages.length > 0)
+    .map(({ call, messages }) => ({
+      set: { next_seq: call.upToSeq + 1, updated_at: call.createdAt },
+      match: { user_id: call.userId, id: call.conversationId, next_seq: messages[0]?.seq ?? 0 },
+    }))
+  const [updated] = await Promise.all([
+    updates.length === 0
+      ? 0
+      : batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], updates),
+    batch.insert('conversations', plans.flatMap(plan => plan.conversation ?? [])),
+    batch.insert('messages', plans.flatMap(plan => plan.messages)),
+    batch.insert('llm_requests', plans.map(plan => plan.request)),
+  ])
+  if (updated !== updates.length) throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
+}
+
+/** Takes out calls that are recorded already and answers for them from the record. */
+async function withoutRepeats(
+  batch: Batch,
+  starts: readonly CallStart[],
+  begun: Map<string, BegunCall>,
+): Promise<CallStart[]> {
+  const keys = starts.map(({ userId, callId }) => ({ user_id: userId, id: callId }))
+  const columns = ['id', 'conversation_id', 'up_to_seq', 'prompt_hash', 'request_model', 'created_at'] as const
+  const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
+  const known = new Map(rows.map(row => [row.id, row]))
+  return starts.filter(start => {
+    const row = known.get(start.callId)
+    if (row === undefined) return true
+    const last = start.request.messages.at(-1)
+    if (row.prompt_hash !== start.request.promptHash || row.request_model !== start.requestModel || last === undefined) {
+      throw new SteleError('call_id_conflict', { call: start.callId })
+    }
+    begun.set(start.callId, {
+      callId: start.callId,
+      userId: start.userId,
+      apiKeyId: start.apiKeyId,
+      requestModel: row.request_model,
+      conversationId: row.conversation_id,
+      upToSeq: row.up_to_seq,
+      chainHash: last.chainHash,
+      wireHash: last.wireHash,
+      createdAt: row.created_at,
+    })
+    return false
+  })
+}

@@ -1,0 +1,198 @@
+import type { Batch } from '../db/batch.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
+import type { BegunCall, SettledCall } from '../model/call.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
+import { encodeContent } from '../privacy/content.ts'
+import type { Settlement } from './operations.ts'
+import { splitIntoWaves } from './waves.ts'
+
+export interface Ending {
+  readonly call: BegunCall
+  readonly settlement: Settlement
+}
+
+/** Raised when an assumption of the quick path does not hold; the careful path then decides. */
+export class NeedsCare extends Error {}
+
+interface Options {
+  readonly hashes: ConversationHashes
+  readonly careful: boolean
+}
+
+/**
+ * Writes how calls ended: response, reply message, usage and audit event. Without `careful` it assumes that no call was
+ * settled before and that each reply's place is free; where that fails the batch is rolled back and each call is
+ * applied again on its own, carefully.
+ */
+export async function applySettles(
+  batch: Batch,
+  endings: readonly Ending[],
+  options: Options,
+): Promise<Map<string, SettledCall>> {
+  const settled = new Map<string, SettledCall>()
+  for (const wave of splitIntoWaves(endings, ({ call }) => `${call.conversationId} ${call.userId}`)) {
+    const fresh = options.careful ? await withoutRepeats(batch, wave, settled) : wave
+    if (fresh.length > 0) await applyWave(batch, fresh, options, settled)
+  }
+  return settled
+}
+
+async function applyWave(
+  batch: Batch,
+  wave: readonly Ending[],
+  { hashes, careful }: Options,
+  settled: Map<string, SettledCall>,
+): Promise<void> {
+  const replies = wave.filter(({ settlement }) => settlement.message !== undefined)
+  const advances = replies.map(({ call, settlement }) => ({
+    set: { next_seq: call.upToSeq + 2, updated_at: settlement.createdAt },
+    match: { user_id: call.userId, id: call.conversationId, next_seq: call.upToSeq + 1 },
+  }))
+  const advanced =
+    advances.length === 0
+      ? 0
+      : await batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], advances)
+  // Careful waves hold one ending, so a shortfall means that its place is taken: another reply came first.
+  if (advanced !== advances.length && !careful) throw new NeedsCare()
+  const forks = advanced === advances.length ? [] : replies.map(fork)
+  const placeOf = ({ call }: Ending): string => forks[0]?.id ?? call.conversationId
+
+  await Promise.all([
+    batch.insert('conversations', forks),
+    batch.insert('llm_responses', wave.map(ending => responseRow(ending, placeOf(ending)))),
+    batch.insert('messages', replies.map(ending => messageRow(ending, placeOf(ending), hashes))),
+    batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], usageSums, sumUsage(wave)),
+    batch.insert('audit_events', wave.map(auditRow)),
+  ])
+  for (const ending of wave) {
+    const { callId } = ending.call
+    settled.set(callId, { callId, conversationId: placeOf(ending), isRepeat: false })
+  }
+}
+
+function responseRow({ call, settlement: s }: Ending, conversationId: string): Row<'llm_responses'> {
+  const hasMessage = s.message !== undefined
+  return {
+    user_id: call.userId,
+    request_id: call.callId,
+    status: s.status,
+    http_status: s.httpStatus ?? null,
+    content_type: s.contentType ?? null,
+    body: s.body ?? null,
+    content_at: s.contentAt ?? null,
+    conversation_id: hasMessage ? conversationId : null,
+    seq: hasMessage ? call.upToSeq + 1 : null,
+    response_model: s.responseModel ?? null,
+    provider_response_id: s.providerResponseId ?? null,
+    finish_reasons: s.finishReasons.length === 0 ? null : JSON.stringify(s.finishReasons),
+    input_tokens: s.usage.inputTokens ?? null,
+    output_tokens: s.usage.outputTokens ?? null,
+    cache_read_input_tokens: s.usage.cacheReadInputTokens ?? null,
+    reasoning_output_tokens: s.usage.reasoningOutputTokens ?? null,
+    cost_nanousd: s.costNanousd ?? null,
+    latency_ms: s.latencyMs ?? null,
+    time_to_first_chunk_ms: s.timeToFirstChunkMs ?? null,
+    error_code: s.errorCode ?? null,
+    error_message: s.errorMessage ?? null,
+    created_at: s.createdAt,
+  }
+}
+
+function messageRow({ call, settlement: s }: Ending, conversationId: string, hashes: ConversationHashes): Row<'messages'> {
+  const raw = s.message ?? ''
+  return {
+    user_id: call.userId,
+    conversation_id: conversationId,
+    seq: call.upToSeq + 1,
+    id: newId('message'),
+    role: 'assistant',
+    content: encodeContent(raw),
+    model: s.responseModel ?? call.requestModel,
+    chain_hash: hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
+    wire_hash: hashes.wire(call.wireHash, raw),
+    echo_from: null,
+    echo: null,
+    call_id: call.callId,
+    created_at: s.createdAt,
+  }
+}
+
+function fork({ call, settlement }: Ending): Row<'conversations'> {
+  return {
+    user_id: call.userId,
+    id: newId('conversation'),
+    title: null,
+    status: 'active',
+    metadata: null,
+    next_seq: call.upToSeq + 2,
+    parent_id: call.conversationId,
+    parent_seq: call.upToSeq,
+    created_at: settlement.createdAt,
+    updated_at: settlement.createdAt,
+    deleted_at: null,
+  }
+}
+
+const usageSums = ['calls', 'errors', 'input_tokens', 'output_tokens', 'cost_nanousd', 'unpriced_calls'] as const
+
+/** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */
+function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
+  const sums = new Map<string, Row<'usage_daily'>>()
+  for (const { call, settlement: s } of wave) {
+    const day = new Date(s.createdAt).toISOString().slice(0, 10)
+    const model = s.responseModel ?? call.requestModel
+    const key = JSON.stringify([call.userId, day, model])
+    const row = sums.get(key) ?? {
+      user_id: call.userId,
+      day,
+      model,
+      calls: 0,
+      errors: 0,
+      input_tokens: 0,
+      output_tokens: 0,
+      cost_nanousd: 0,
+      unpriced_calls: 0,
+    }
+    row.calls += 1
+    row.errors += s.status === 'failed' || s.status === 'orphaned' ? 1 : 0
+    row.input_tokens += s.usage.inputTokens ?? 0
+    row.output_tokens += s.usage.outputTokens ?? 0
+    row.cost_nanousd += s.costNanousd ?? 0
+    row.unpriced_calls += s.costNanousd === undefined ? 1 : 0
+    sums.set(key, row)
+  }
+  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+}
+
+function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
+  const isGood = s.status === 'completed' || s.status === 'cached'
+  return {
+    user_id: call.userId,
+    id: newId('audit'),
+    actor: call.apiKeyId ?? 'library',
+    action: 'call.settled',
+    category: 'access',
+    severity: isGood ? 'info' : 'warning',
+    target: call.callId,
+    outcome: s.status,
+    details: null,
+    created_at: s.createdAt,
+  }
+}
+
+async function withoutRepeats(batch: Batch, wave: readonly Ending[], settled: Map<string, SettledCall>): Promise<Ending[]> {
+  const keys = wave.map(({ call }) => ({ user_id: call.userId, request_id: call.callId }))
+  const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, ['request_id', 'conversation_id', 'status'])
+  const known = new Map(rows.map(row => [row.request_id, row]))
+  return wave.filter(({ call, settlement }) => {
+    const row = known.get(call.callId)
+    if (row === undefined) return true
+    // Another process took this one for dead (it stood still too long). The reply is not on record and must not end well.
+    if (row.status === 'orphaned' && settlement.status !== 'orphaned') throw new SteleError('call_orphaned', { call: call.callId })
+    const conversationId = row.conversation_id ?? call.conversationId
+    settled.set(call.callId, { callId: call.callId, conversationId, isRepeat: true })
+    return false
+  })
+}

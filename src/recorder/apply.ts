@@ -1,0 +1,111 @@
+import type { Batch } from '../db/batch.ts'
+import type { Database } from '../db/database.ts'
+import { reasonOf, SteleError } from '../errors.ts'
+import type { CallStart } from '../model/call.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
+import { newUserRow } from '../store/users.ts'
+import { applyBegins } from './apply-begins.ts'
+import { applySettles, type Ending } from './apply-settles.ts'
+import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
+
+export interface ApplyContext {
+  readonly database: Database
+  readonly hashes: ConversationHashes
+  readonly instanceId: string
+  /** Users that are known to have a row. */
+  readonly knownUsers: Set<string>
+}
+
+/** Beyond this the set of known users is emptied: looking a user up again costs little. */
+const maxKnownUsers = 100_000
+
+/** How often a batch that lost a race is tried again before its operations are tried one by one. */
+const contentionRetries = 5
+
+/**
+ * Applies a batch durably and answers for each operation. If the batch fails, its operations are applied one by one,
+ * so that a bad one fails alone.
+ * @throws the database's own error when the database is unavailable: then nothing is known to be written
+ */
+export async function applyBatch(context: ApplyContext, operations: readonly Operation[]): Promise<Applied[]> {
+  try {
+    const results = await inTransaction(context, operations, false)
+    rememberUsers(context.knownUsers, operations)
+    return results.map(result => ({ ok: true, result }))
+  } catch (error) {
+    if (context.database.classify(error) === 'unavailable') throw error
+  }
+  const applied: Applied[] = []
+  for (const operation of operations) applied.push(await applyAlone(context, operation))
+  return applied
+}
+
+async function applyAlone(context: ApplyContext, operation: Operation): Promise<Applied> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const [result] = await inTransaction(context, [operation], true)
+      if (result === undefined) throw new Error('an operation gave no result')
+      return { ok: true, result }
+    } catch (error) {
+      const kind = context.database.classify(error)
+      if (kind === 'unavailable') throw error
+      if (kind === 'rejected' || attempt >= contentionRetries) return { ok: false, error: describe(error) }
+    }
+  }
+}
+
+function inTransaction(context: ApplyContext, operations: readonly Operation[], careful: boolean): Promise<OperationResult[]> {
+  return context.database.batch(async batch => {
+    const { instanceId, hashes } = context
+    const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
+    await addUsers(batch, context.knownUsers, starts)
+    const begun = await applyBegins(batch, starts, { instanceId, careful })
+    const endings = operations.flatMap((operation): Ending[] => {
+      if (operation.kind === 'settle') return [{ call: operation.call, settlement: operation.settlement }]
+      const call = operation.kind === 'record' ? begun.get(operation.start.callId) : undefined
+      return call !== undefined && operation.kind === 'record' ? [{ call, settlement: operation.settlement }] : []
+    })
+    const settled = await applySettles(batch, endings, { hashes, careful })
+    for (const operation of operations) {
+      if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+    }
+    return operations.map((operation): OperationResult => {
+      if (operation.kind === 'heartbeat') return { kind: 'heartbeat' }
+      if (operation.kind === 'begin') return { kind: 'begin', call: required(begun.get(operation.start.callId)) }
+      const callId = operation.kind === 'record' ? operation.start.callId : operation.call.callId
+      return { kind: 'settle', settled: required(settled.get(callId)) }
+    })
+  })
+}
+
+/** Applications name their users as they like; a user's first call makes the row. */
+async function addUsers(batch: Batch, known: ReadonlySet<string>, starts: readonly CallStart[]): Promise<void> {
+  const unknown = new Set(starts.map(start => start.userId).filter(id => !known.has(id)))
+  if (unknown.size === 0) return
+  const createdAt = starts[0]?.createdAt ?? 0
+  await batch.insertAbsent('users', [...unknown].sort().map(id => newUserRow(id, createdAt)))
+}
+
+function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
+  if (known.size > maxKnownUsers) known.clear()
+  for (const operation of operations) if ('start' in operation) known.add(operation.start.userId)
+}
+
+async function applyHeartbeat(batch: Batch, { instance, usedKeys }: HeartbeatOperation): Promise<void> {
+  const { id, heartbeat_at, open_since } = instance
+  // The row is gone when another process took this one for dead; it must be found again if this one dies for real.
+  await batch.insertAbsent('instances', [instance])
+  await batch.update('instances', ['heartbeat_at', 'open_since'], ['id'], [{ set: { heartbeat_at, open_since }, match: { id } }])
+  const touched = usedKeys.map(key => ({ set: { last_used_at: key.at }, match: { id: key.id } }))
+  await batch.update('api_keys', ['last_used_at'], ['id'], touched)
+}
+
+function describe(error: unknown): AppliedError {
+  if (error instanceof SteleError) return { code: error.code, details: error.details }
+  return { code: 'record_rejected', details: { reason: reasonOf(error) } }
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('an operation gave no result')
+  return value
+}

@@ -1,0 +1,80 @@
+import type { Row } from '../db/tables.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { BegunCall, CallStart, SettledCall } from '../model/call.ts'
+import type { Usage } from '../model/reply.ts'
+
+/** What is written when a call ends. Plain data: it crosses to the writer thread. */
+export interface Settlement {
+  readonly callId: string
+  readonly userId: string
+  readonly status: string
+  readonly httpStatus: number | undefined
+  readonly contentType: string | undefined
+  /** The stored form of the reply's bytes. */
+  readonly body: Uint8Array | undefined
+  /** Where the message's content was cut out of `body`. */
+  readonly contentAt: number | undefined
+  /** The reply's message as JSON text, and its normal form, when it has one. */
+  readonly message: string | undefined
+  readonly canonicalMessage: string | undefined
+  readonly responseModel: string | undefined
+  readonly providerResponseId: string | undefined
+  readonly finishReasons: readonly string[]
+  readonly usage: Usage
+  readonly costNanousd: number | undefined
+  readonly latencyMs: number | undefined
+  readonly timeToFirstChunkMs: number | undefined
+  readonly errorCode: string | undefined
+  readonly errorMessage: string | undefined
+  readonly createdAt: number
+}
+
+export interface BeginOperation {
+  readonly kind: 'begin'
+  readonly start: CallStart
+}
+
+export interface SettleOperation {
+  readonly kind: 'settle'
+  readonly call: BegunCall
+  readonly settlement: Settlement
+}
+
+/** Both at once, for calls that were made elsewhere. */
+export interface RecordOperation {
+  readonly kind: 'record'
+  readonly start: CallStart
+  readonly settlement: Settlement
+}
+
+/** Tells other processes that this one lives, and since which call it may have some under way. */
+export interface HeartbeatOperation {
+  readonly kind: 'heartbeat'
+  readonly instance: Row<'instances'>
+  readonly usedKeys: readonly { readonly id: string; readonly at: number }[]
+}
+
+export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+
+export interface BeginResult {
+  readonly kind: 'begin'
+  readonly call: BegunCall
+}
+
+export interface SettleResult {
+  readonly kind: 'settle'
+  readonly settled: SettledCall
+}
+
+export type OperationResult = BeginResult | SettleResult | { readonly kind: 'heartbeat' }
+
+/** The outcome of one operation of a batch, in a form that crosses threads. */
+export type Applied =
+  | { readonly ok: true; readonly result: OperationResult }
+  | { readonly ok: false; readonly error: AppliedError }
+
+export interface AppliedError {
+  /** A code of the error table. */
+  readonly code: ErrorCode
+  readonly details: Readonly<Record<string, string | number>>
+}

@@ -1,0 +1,111 @@
+import type { Row } from '../db/tables.ts'
+import { newId } from '../ids.ts'
+import type { BegunCall, CallStart } from '../model/call.ts'
+import { assembleRequest } from '../model/prepared-request.ts'
+import { encodeContent } from '../privacy/content.ts'
+import { echoSeparator } from '../store/echo.ts'
+import type { Match } from './find-match.ts'
+
+/** Where a call's messages go. */
+export type Placement =
+  /** A conversation of their own, or one that shares its beginning with another. */
+  | { readonly kind: 'new'; readonly parent?: { readonly id: string; readonly seq: number } }
+  /** Onto the end of this one. */
+  | { readonly kind: 'append'; readonly conversationId: string }
+
+export interface BeginRows {
+  readonly call: BegunCall
+  readonly conversation: Row<'conversations'> | undefined
+  readonly messages: Row<'messages'>[]
+  readonly request: Row<'llm_requests'>
+}
+
+/** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
+export function planBegin(
+  start: CallStart,
+  match: Match | undefined,
+  placement: Placement,
+  instanceId: string,
+): BeginRows {
+  const { callId, userId, createdAt, request } = start
+  const conversationId = placement.kind === 'append' ? placement.conversationId : newId('conversation')
+  const knownUpTo = match?.seq ?? -1
+  const upToSeq = request.messages.length - 1
+  const last = request.messages[upToSeq]
+  const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
+    const isFirst = offset === 0
+    const echo = isFirst ? echoOf(start, match) : undefined
+    return {
+      user_id: userId,
+      conversation_id: conversationId,
+      seq: knownUpTo + 1 + offset,
+      id: newId('message'),
+      role: message.role,
+      content: encodeContent(message.raw),
+      model: null,
+      chain_hash: message.chainHash,
+      wire_hash: message.wireHash,
+      echo_from: echo?.from ?? null,
+      echo: echo === undefined ? null : encodeContent(echo.text),
+      call_id: callId,
+      created_at: createdAt,
+    }
+  })
+  // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
+  const isReproducible = request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
+  return {
+    call: {
+      callId,
+      userId,
+      apiKeyId: start.apiKeyId,
+      requestModel: start.requestModel,
+      conversationId,
+      upToSeq,
+      chainHash: last?.chainHash ?? '',
+      wireHash: last?.wireHash ?? '',
+      createdAt,
+    },
+    conversation:
+      placement.kind === 'append'
+        ? undefined
+        : {
+            user_id: userId,
+            id: conversationId,
+            title: null,
+            status: 'active',
+            metadata: null,
+            next_seq: upToSeq + 1,
+            parent_id: placement.parent?.id ?? null,
+            parent_seq: placement.parent?.seq ?? null,
+            created_at: createdAt,
+            updated_at: createdAt,
+            deleted_at: null,
+          },
+    messages,
+    request: {
+      user_id: userId,
+      id: callId,
+      conversation_id: conversationId,
+      up_to_seq: upToSeq,
+      api_key_id: start.apiKeyId ?? null,
+      instance_id: instanceId,
+      provider: start.provider,
+      request_model: start.requestModel,
+      operation: start.operation,
+      params: isReproducible ? encodeContent(request.frame) : null,
+      messages_at: isReproducible ? (request.messagesAt ?? null) : null,
+      separator: isReproducible && request.separator !== ',' ? request.separator : null,
+      body: isReproducible ? null : encodeContent(assembleRequest(request, request.messages.map(message => message.raw))),
+      prompt_hash: request.promptHash,
+      created_at: createdAt,
+    },
+  }
+}
+
+/** Recorded messages that the client now spells differently, from the first one that differs. */
+function echoOf(start: CallStart, match: Match | undefined): { from: number; text: string } | undefined {
+  if (match === undefined || match.exactUpTo === match.seq) return undefined
+  const from = match.exactUpTo + 1
+  const raws = start.request.messages.slice(from, match.seq + 1).map(message => message.raw)
+  return { from, text: raws.join(echoSeparator) }
+}

@@ -1,0 +1,116 @@
+import { SteleError } from '../errors.ts'
+import type { Applied, Operation, OperationResult } from './operations.ts'
+import type { Writer } from './writer.ts'
+
+export interface QueueLimits {
+  /** Operations that may wait at once; who comes later waits for room. */
+  readonly maxQueued: number
+  /** Operations in one batch, which bounds how long a commit can take. */
+  readonly maxBatch: number
+  /** Batches under way at once. */
+  readonly concurrentBatches: number
+  /** How long a batch is tried again while the database is unavailable, in milliseconds. */
+  readonly retryFor: number
+}
+
+interface Entry {
+  readonly operation: Operation
+  readonly resolve: (result: OperationResult) => void
+  readonly reject: (error: Error) => void
+}
+
+const firstPause = 20
+const longestPause = 500
+
+/**
+ * Group commit: operations that arrive while a batch is being written form the next one. Alone, an operation is written
+ * at once; under load, many share a commit.
+ */
+export class CommitQueue {
+  readonly #writer: Writer
+  readonly #limits: QueueLimits
+  #entries: Entry[] = []
+  readonly #waitingForRoom: (() => void)[] = []
+  #underWay = 0
+  #idle: (() => void)[] = []
+
+  constructor(writer: Writer, limits: QueueLimits) {
+    this.#writer = writer
+    this.#limits = limits
+  }
+
+  /** Operations waiting to be written. */
+  get length(): number {
+    return this.#entries.length
+  }
+
+  /** Resolves when the operation is committed. */
+  async submit(operation: Operation): Promise<OperationResult> {
+    while (this.#entries.length >= this.#limits.maxQueued) {
+      await new Promise<void>(resolve => this.#waitingForRoom.push(resolve))
+    }
+    return new Promise((resolve, reject) => {
+      this.#entries.push({ operation, resolve, reject })
+      this.#pump()
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  async drained(): Promise<void> {
+    if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) return
+    await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  #pump(): void {
+    while (this.#underWay < this.#limits.concurrentBatches && this.#entries.length > 0) {
+      const entries = this.#entries.splice(0, this.#limits.maxBatch)
+      this.#underWay++
+      void this.#write(entries).finally(() => {
+        this.#underWay--
+        this.#makeRoom()
+        this.#pump()
+        if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) {
+          for (const resolve of this.#idle.splice(0)) resolve()
+        }
+      })
+    }
+  }
+
+  #makeRoom(): void {
+    const room = this.#limits.maxQueued - this.#entries.length
+    for (const resolve of this.#waitingForRoom.splice(0, room)) resolve()
+  }
+
+  async #write(entries: readonly Entry[]): Promise<void> {
+    try {
+      const applied = await this.#applyPersistently(entries.map(entry => entry.operation))
+      entries.forEach((entry, index) => finish(entry, applied[index]))
+    } catch (error) {
+      for (const { reject } of entries) reject(asUnavailable(error))
+    }
+  }
+
+  async #applyPersistently(operations: readonly Operation[]): Promise<Applied[]> {
+    const deadline = performance.now() + this.#limits.retryFor
+    for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
+      try {
+        return await this.#writer.apply(operations)
+      } catch (error) {
+        if (performance.now() + pause > deadline) throw error
+        await new Promise(resolve => setTimeout(resolve, pause))
+      }
+    }
+  }
+}
+
+function finish({ resolve, reject }: Entry, applied: Applied | undefined): void {
+  if (applied?.ok === true) resolve(applied.result)
+  else if (applied !== undefined) reject(new SteleError(applied.error.code, applied.error.details))
+  else reject(new SteleError('record_rejected', { reason: 'the writer gave no answer' }))
+}
+
+function asUnavailable(error: unknown): Error {
+  if (error instanceof SteleError) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return new SteleError('store_unavailable', { reason }, { cause: error })
+}

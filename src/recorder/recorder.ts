@@ -1,0 +1,221 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { lowestIdAt, newId } from '../ids.ts'
+import type { BegunCall, CallStart, Outcome, SettledCall } from '../model/call.ts'
+import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
+import { prepareRequest } from '../model/prepared-request.ts'
+import { instanceStore } from '../store/instances.ts'
+import { checkUserId } from '../store/users.ts'
+import { heartbeatInterval, hostIdentity } from './instance.ts'
+import type { SettleOperation } from './operations.ts'
+import { CommitQueue } from './queue.ts'
+import { recoverOrphans } from './recovery.ts'
+import { settlementOf } from './settlement.ts'
+import type { Writer } from './writer.ts'
+
+/** A call about to be made. */
+export interface BeginInput {
+  /** Whoever the application says the user is. */
+  readonly userId: string
+  readonly provider: string
+  /** The request as sent: chat-completions JSON, or already read. */
+  readonly body: string | Uint8Array | ChatRequest
+  /** The model as the provider knows it; the body's own when left out. */
+  readonly requestModel?: string | undefined
+  /** Makes begin idempotent: the same id again returns the call already begun. */
+  readonly callId?: string | undefined
+  readonly apiKeyId?: string | undefined
+  readonly conversationId?: string | undefined
+  /** As OpenTelemetry names it; 'chat' when left out. */
+  readonly operation?: string | undefined
+  /** Milliseconds since 1970; now when left out. */
+  readonly createdAt?: number | undefined
+}
+
+export interface RecorderOptions {
+  readonly database: Database
+  readonly hashes: ConversationHashes
+  readonly writer: Writer
+  readonly instanceId: string
+  readonly maxQueued?: number | undefined
+  /** Milliseconds for which a batch is tried again while the database is unavailable. */
+  readonly retryFor?: number | undefined
+  /** Told what went wrong in the background. */
+  readonly onError?: ((error: unknown) => void) | undefined
+}
+
+/** Clocks of two machines may differ this much before a scan for open calls could start too late. */
+const clockTolerance = 60_000
+
+/** Owns every transaction of a call: what `begin` and `settle` resolve with is committed. */
+export class Recorder {
+  readonly #options: RecorderOptions
+  readonly #queue: CommitQueue
+  readonly #open = new Set<string>()
+  readonly #usedKeys = new Map<string, number>()
+  readonly #instance: Row<'instances'>
+  #openSince: string
+  #heartbeat: NodeJS.Timeout | undefined
+  #started: Promise<number> | undefined
+  #isClosed = false
+
+  constructor(options: RecorderOptions) {
+    const now = Date.now()
+    this.#options = options
+    this.#queue = new CommitQueue(options.writer, {
+      maxQueued: options.maxQueued ?? 10_000,
+      maxBatch: 256,
+      concurrentBatches: options.database.capabilities.concurrentBatches,
+      retryFor: options.retryFor ?? 5_000,
+    })
+    this.#openSince = lowestIdAt('call', now - clockTolerance)
+    this.#instance = {
+      id: options.instanceId,
+      host: hostIdentity(),
+      pid: process.pid,
+      started_at: now,
+      heartbeat_at: now,
+      open_since: this.#openSince,
+    }
+  }
+
+  /** Operations waiting for a commit. */
+  get queueLength(): number {
+    return this.#queue.length
+  }
+
+  /**
+   * Makes this process known and settles what dead ones left open; the first `begin` does so by itself. Returns how
+   * many calls were found orphaned.
+   */
+  start(): Promise<number> {
+    this.#started ??= this.#start()
+    return this.#started
+  }
+
+  /**
+   * Commits the intent to make a call.
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down
+   */
+  async begin(input: BeginInput): Promise<BegunCall> {
+    const start = this.#callStart(input)
+    await this.#ready()
+    // Recovery looks no further back than this; an older id (a caller's own) must move it first.
+    if (start.callId < this.#openSince) await this.#beat(start.callId)
+    this.#open.add(start.callId)
+    try {
+      const result = await this.#queue.submit({ kind: 'begin', start })
+      if (result.kind !== 'begin') throw new Error('a begin was answered as something else')
+      return result.call
+    } catch (error) {
+      this.#open.delete(start.callId)
+      throw error
+    }
+  }
+
+  /** Commits how a call ended. Repeating it changes nothing. @throws SteleError store_unavailable, call_orphaned */
+  async settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
+    const settlement = await settlementOf(call.callId, call.userId, outcome)
+    await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
+    const settled = await this.#settle({ kind: 'settle', call, settlement })
+    this.#open.delete(call.callId)
+    return settled
+  }
+
+  /** Commits a whole call that was made elsewhere, in one transaction. */
+  async record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
+    const start = this.#callStart(input)
+    const settlement = await settlementOf(start.callId, start.userId, outcome)
+    await this.#ready()
+    const result = await this.#queue.submit({ kind: 'record', start, settlement })
+    if (result.kind !== 'settle') throw new Error('a record was answered as something else')
+    return result.settled
+  }
+
+  /** Notes that an API key was used; written with the next heartbeat. */
+  touchKey(id: string): void {
+    this.#usedKeys.set(id, Date.now())
+  }
+
+  /** Waits until everything submitted is committed, then takes this process off the list of the living. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    clearInterval(this.#heartbeat)
+    if (this.#started !== undefined) {
+      await this.#started.catch(() => undefined)
+      if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
+      await this.#queue.drained()
+      // With calls still open the row stays: whoever starts next finds them by it.
+      if (this.#open.size === 0) {
+        await instanceStore(this.#options.database).forget(this.#instance.id).catch(error => this.#options.onError?.(error))
+      }
+    }
+    await this.#options.writer.close()
+  }
+
+  async #start(): Promise<number> {
+    const { database } = this.#options
+    try {
+      await instanceStore(database).register(this.#instance)
+    } catch (error) {
+      this.#started = undefined
+      throw error
+    }
+    this.#heartbeat = setInterval(() => void this.#tick(), heartbeatInterval).unref()
+    return this.#recover()
+  }
+
+  #recover(): Promise<number> {
+    return recoverOrphans(this.#options.database, this.#instance, operation => this.#settle(operation))
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      await this.#beat()
+      await this.#recover()
+    } catch (error) {
+      this.#options.onError?.(error)
+    }
+  }
+
+  async #beat(atLeast?: string): Promise<void> {
+    const at = Date.now()
+    const quiet = lowestIdAt('call', at - clockTolerance)
+    const openSince = [...this.#open, ...(atLeast === undefined ? [] : [atLeast])].reduce((low, id) => (id < low ? id : low), quiet)
+    const usedKeys = [...this.#usedKeys].map(([id, usedAt]) => ({ id, at: usedAt }))
+    this.#usedKeys.clear()
+    const instance = { ...this.#instance, heartbeat_at: at, open_since: openSince }
+    await this.#queue.submit({ kind: 'heartbeat', instance, usedKeys })
+    this.#openSince = openSince
+  }
+
+  async #settle(operation: SettleOperation): Promise<SettledCall> {
+    const result = await this.#queue.submit(operation)
+    if (result.kind !== 'settle') throw new Error('a settle was answered as something else')
+    return result.settled
+  }
+
+  async #ready({ evenWhenClosing = false } = {}): Promise<void> {
+    if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
+    await this.start()
+  }
+
+  #callStart(input: BeginInput): CallStart {
+    const { body } = input
+    const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
+    return {
+      callId: input.callId ?? newId('call'),
+      userId: checkUserId(input.userId),
+      apiKeyId: input.apiKeyId,
+      provider: input.provider,
+      requestModel: input.requestModel ?? request.model,
+      operation: input.operation ?? 'chat',
+      request: prepareRequest(request, this.#options.hashes),
+      conversationId: input.conversationId,
+      createdAt: input.createdAt ?? Date.now(),
+    }
+  }
+}

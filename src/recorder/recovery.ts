@@ -1,0 +1,53 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import { instanceStore } from '../store/instances.ts'
+import { isDead } from './instance.ts'
+import type { SettleOperation } from './operations.ts'
+import { settlementOf } from './settlement.ts'
+
+/**
+ * Settles as `orphaned` every call that a dead process dispatched and never settled, then forgets the process. Safe to
+ * run anywhere at any time: settling is idempotent, so two recoveries at once do the work once.
+ * Returns how many calls were found.
+ */
+export async function recoverOrphans(
+  database: Database,
+  self: Row<'instances'>,
+  settle: (operation: SettleOperation) => Promise<unknown>,
+): Promise<number> {
+  const instances = instanceStore(database)
+  const dead = (await instances.others(self.id)).filter(instance => isDead(instance, self, Date.now()))
+  let found = 0
+  for (const instance of dead) {
+    for (let calls = await instances.openCalls(instance); calls.length > 0; calls = await instances.openCalls(instance)) {
+      await Promise.all(
+        calls.map(async call => {
+          const settlement = await settlementOf(call.id, call.user_id, {
+            status: 'orphaned',
+            errorCode: 'orphaned',
+            errorMessage: 'The process that made this call ended before its reply was recorded.',
+          })
+          await settle({
+            kind: 'settle',
+            call: {
+              callId: call.id,
+              userId: call.user_id,
+              apiKeyId: call.api_key_id ?? undefined,
+              requestModel: call.request_model,
+              conversationId: call.conversation_id,
+              upToSeq: call.up_to_seq,
+              // Only a reply's message is hashed onto these, and an orphan has none.
+              chainHash: '',
+              wireHash: '',
+              createdAt: call.created_at,
+            },
+            settlement,
+          })
+        }),
+      )
+      found += calls.length
+    }
+    await instances.forget(instance.id)
+  }
+  return found
+}

@@ -1,0 +1,25 @@
+import type { DatabaseSettings } from '../db/database.ts'
+import { type ApplyContext, applyBatch } from './apply.ts'
+import type { Applied, Operation } from './operations.ts'
+
+/** Applies batches of operations durably. A rejection means that nothing is known to be written. */
+export interface Writer {
+  apply(operations: readonly Operation[]): Promise<Applied[]>
+  close(): Promise<void>
+}
+
+/** What a writer in another thread needs to open the database for itself. */
+export interface WriterSetup {
+  readonly databaseUrl: string
+  readonly settings: Omit<DatabaseSettings, 'onSql'>
+  readonly hashKey: string
+  readonly instanceId: string
+}
+
+/** Writes on the calling thread; for databases whose writes do not block it. */
+export function directWriter(context: ApplyContext): Writer {
+  return {
+    apply: operations => applyBatch(context, operations),
+    close: async () => undefined,
+  }
+}

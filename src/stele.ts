@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
+import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { reasonOf, SteleError } from './errors.ts'
+import { newId } from './ids.ts'
+import { ConversationHashes } from './model/hashes.ts'
+import { generateMasterKey, loadMasterKeyFile, type MasterKey, parseMasterKey } from './privacy/master-key.ts'
+import { Recorder } from './recorder/recorder.ts'
+import { threadWriter } from './recorder/thread-writer.ts'
+import { directWriter, type Writer } from './recorder/writer.ts'
+import { type Interaction, interactionParts } from './recorder/interaction.ts'
+import { apiKeyStore } from './store/api-keys.ts'
+import { callStore } from './store/calls.ts'
+import { conversationStore } from './store/conversations.ts'
+import { openSecret } from './store/secrets.ts'
+import { userStore } from './store/users.ts'
+
+export interface SteleOptions extends DatabaseSettings {
+  /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
+  readonly databaseUrl?: string | undefined
+  /** 32 bytes in base64. Left out, a key file beside the SQLite file (or in .stele/) is read or made. */
+  readonly masterKey?: string | undefined
+  /** Apply missing migrations on opening; true unless set. */
+  readonly migrate?: boolean | undefined
+  /** Operations that may wait for a commit before callers wait too. */
+  readonly maxQueued?: number | undefined
+  /** Milliseconds for which writing is tried again while the database is unavailable. */
+  readonly retryFor?: number | undefined
+  /** Told what went wrong in the background. */
+  readonly onError?: ((error: unknown) => void) | undefined
+}
+
+export const defaultDatabaseUrl = 'sqlite:.stele/stele.db'
+
+/** A store and its recorder. */
+export interface Stele {
+  readonly database: Database
+  readonly recorder: Recorder
+  readonly users: ReturnType<typeof userStore>
+  readonly apiKeys: ReturnType<typeof apiKeyStore>
+  readonly conversations: ReturnType<typeof conversationStore>
+  readonly messages: { list: ReturnType<typeof conversationStore>['messages'] }
+  readonly calls: ReturnType<typeof callStore>
+  /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
+  readonly hashes: ConversationHashes
+  /** Records one finished exchange: the whole call in one transaction. */
+  saveInteraction(interaction: Interaction): Promise<{ callId: string; conversationId: string }>
+  /** Applies missing migrations. Returns their names. */
+  migrate(): Promise<string[]>
+  /** Waits until everything is committed, then lets go of the database. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens a store. Makes the file, the key and the tables when they are missing.
+ * @throws SteleError database_url_invalid, database_not_writable, schema_newer, schema_missing, master_key_invalid,
+ * master_key_mismatch, store_unavailable
+ * @example
+ * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
+ * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })
+ * await stele.close()
+ */
+export async function openStele(options: SteleOptions = {}): Promise<Stele> {
+  const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
+  const database = openDatabase(databaseUrl, options)
+  try {
+    if (options.migrate === false) await requireCurrentSchema(database)
+    else await migrateUp(database)
+    const hashKey = (await openSecret(database, masterKeyFor(database, options.masterKey), 'conversation-hashes')).toString('base64url')
+    return assemble(database, databaseUrl, hashKey, options)
+  } catch (error) {
+    await database.close().catch(() => undefined)
+    throw asKnown(database, error)
+  }
+}
+
+function assemble(database: Database, databaseUrl: string, hashKey: string, options: SteleOptions): Stele {
+  const hashes = new ConversationHashes(hashKey)
+  const instanceId = newId('instance')
+  const { onSql: _, ...settings } = databaseSettings(options)
+  const writer: Writer = database.capabilities.blockingWrites
+    ? threadWriter({ databaseUrl, settings, hashKey, instanceId })
+    : directWriter({ database, hashes, instanceId, knownUsers: new Set() })
+  const recorder = new Recorder({ ...options, database, hashes, writer, instanceId })
+  const conversations = conversationStore(database)
+  return {
+    database,
+    recorder,
+    users: userStore(database),
+    apiKeys: apiKeyStore(database),
+    conversations,
+    messages: { list: conversations.messages },
+    calls: callStore(database),
+    hashes,
+    async saveInteraction(interaction) {
+      const { input, outcome } = interactionParts(interaction)
+      const { callId, conversationId } = await recorder.record(input, outcome)
+      return { callId, conversationId }
+    },
+    migrate: () => migrateUp(database),
+    async close() {
+      await recorder.close()
+      await database.close()
+    },
+  }
+}
+
+function databaseSettings({ poolSize, maxOverflow, poolTimeout, schema, onSql }: SteleOptions): DatabaseSettings {
+  return { poolSize, maxOverflow, poolTimeout, schema, onSql }
+}
+
+/** The key file lives beside the database file; a database elsewhere has it in the working directory. */
+function masterKeyFor({ location }: Database, given: string | undefined): MasterKey {
+  if (given !== undefined) return parseMasterKey(given)
+  if (location.keyFolder === undefined) return generateMasterKey()
+  return loadMasterKeyFile(join(location.keyFolder, 'master.key'))
+}
+
+function asKnown(database: Database, error: unknown): unknown {
+  if (error instanceof SteleError || database.classify(error) !== 'unavailable') return error
+  return new SteleError('store_unavailable', { reason: reasonOf(error) }, { cause: error })
+}

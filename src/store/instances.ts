@@ -1,0 +1,37 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+
+const page = 500
+
+export type OpenCall = Pick<
+  Row<'llm_requests'>,
+  'user_id' | 'id' | 'conversation_id' | 'up_to_seq' | 'api_key_id' | 'request_model' | 'created_at'
+>
+
+/** Processes that record, so that what a dead one left open can be found. */
+export function instanceStore({ kysely }: Database) {
+  return {
+    async register(instance: Row<'instances'>): Promise<void> {
+      await kysely.insertInto('instances').values(instance).execute()
+    },
+    others(id: string): Promise<Row<'instances'>[]> {
+      return kysely.selectFrom('instances').selectAll().where('id', '<>', id).execute()
+    },
+    async forget(id: string): Promise<void> {
+      await kysely.deleteFrom('instances').where('id', '=', id).execute()
+    },
+    /** Some of the calls that an instance began and nobody settled, oldest first. Empty when there are none left. */
+    openCalls(instance: Pick<Row<'instances'>, 'id' | 'open_since'>): Promise<OpenCall[]> {
+      return kysely
+        .selectFrom('llm_requests as q')
+        .leftJoin('llm_responses as s', join => join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'))
+        .select(['q.user_id', 'q.id', 'q.conversation_id', 'q.up_to_seq', 'q.api_key_id', 'q.request_model', 'q.created_at'])
+        .where('q.id', '>=', instance.open_since)
+        .where('q.instance_id', '=', instance.id)
+        .where('s.request_id', 'is', null)
+        .orderBy('q.id')
+        .limit(page)
+        .execute()
+    },
+  }
+}

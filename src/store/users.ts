@@ -1,0 +1,50 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+
+export type User = Row<'users'>
+
+/** A user as a first call or `stele users create` makes it. */
+export function newUserRow(id: string, createdAt: number, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): User {
+  return { id, email: null, username: null, role: 'member', status: 'active', created_at: createdAt, deleted_at: null, ...fields }
+}
+
+/** @throws SteleError invalid_value when `id` cannot name a user */
+export function checkUserId(id: string, param = 'user'): string {
+  // Control characters: PostgreSQL cannot store NUL, and a terminal that lists users must not obey the rest.
+  const isClean = id.length > 0 && id.length <= 256 && [...id].every(char => char >= ' ' && char !== '\u007f') && id.isWellFormed()
+  if (!isClean) {
+    throw new SteleError('invalid_value', { name: param, reason: '1 to 256 characters, none of them a control character' }, { param })
+  }
+  return id
+}
+
+export function userStore({ kysely }: Database) {
+  return {
+    /** @throws SteleError already_exists, invalid_value */
+    async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
+      const user = newUserRow(checkUserId(id), Date.now(), fields)
+      const result = await kysely.insertInto('users').values(user).onConflict(conflict => conflict.column('id').doNothing()).executeTakeFirst()
+      if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0) throw new SteleError('already_exists', { what: `The user '${id}'` })
+      return user
+    },
+    /** Makes the user unless it is there. */
+    async ensure(id: string, fields: Partial<Pick<User, 'role'>> = {}): Promise<void> {
+      const user = newUserRow(checkUserId(id), Date.now(), fields)
+      await kysely.insertInto('users').values(user).onConflict(conflict => conflict.column('id').doNothing()).execute()
+    },
+    get(id: string): Promise<User | undefined> {
+      return kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+    },
+    /** Users in order of id, after `after`. */
+    list(options: { limit?: number; after?: string } = {}): Promise<User[]> {
+      return kysely
+        .selectFrom('users')
+        .selectAll()
+        .$if(options.after !== undefined, query => query.where('id', '>', options.after ?? ''))
+        .orderBy('id')
+        .limit(options.limit ?? 100)
+        .execute()
+    },
+  }
+}
