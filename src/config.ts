@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
-import { defaultDatabaseUrl } from './stele.ts'
 
 /** Where the settings of a run come from, strongest first: command-line flags, environment, file, defaults. */
 

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
+import { sql } from 'kysely'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
+import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
@@ -30,8 +32,6 @@ export interface SteleOptions extends DatabaseSettings {
   readonly onError?: ((error: unknown) => void) | undefined
 }
 
-export const defaultDatabaseUrl = 'sqlite:.stele/stele.db'
-
 /** A store and its recorder. */
 export interface Stele {
   readonly database: Database
@@ -45,6 +45,8 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** Records one finished exchange: the whole call in one transaction. */
   saveInteraction(interaction: Interaction): Promise<{ callId: string; conversationId: string }>
+  /** Resolves when the database answers. */
+  ping(): Promise<void>
   /** Applies missing migrations. Returns their names. */
   migrate(): Promise<string[]>
   /** Waits until everything is committed, then lets go of the database. */
@@ -97,6 +99,7 @@ function assemble(database: Database, databaseUrl: string, hashKey: string, opti
       const { callId, conversationId } = await recorder.record(input, outcome)
       return { callId, conversationId }
     },
+    ping: async () => void (await sql`SELECT 1`.execute(database.kysely)),
     migrate: () => migrateUp(database),
     async close() {
       await recorder.close()

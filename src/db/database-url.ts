@@ -12,6 +12,8 @@ export type DatabaseLocation =
   | (Location & { readonly kind: 'sqlite'; readonly path: string; readonly inMemory: boolean })
   | (Location & { readonly kind: 'postgres'; readonly connectionString: string })
 
+export const defaultDatabaseUrl = 'sqlite:.stele/stele.db'
+
 const memoryPath = ':memory:'
 
 /**

@@ -46,6 +46,8 @@ export interface Database {
   readonly location: DatabaseLocation
   readonly capabilities: Capabilities
   readonly schemaTypes: SchemaTypes
+  /** False when it is a file that nobody has made yet; the first query would make it. */
+  exists(): boolean
   /** Opened on first use. */
   readonly kysely: Kysely<Tables>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */

@@ -160,6 +160,8 @@ export class Recorder {
     const { database } = this.#options
     try {
       await instanceStore(database).register(this.#instance)
+      // Shows that writing works, and has the writer ready, before the first call waits for it.
+      await this.#beat()
     } catch (error) {
       this.#started = undefined
       throw error

@@ -93,6 +93,19 @@ export function callStore(database: Database) {
         .execute()
       return rows.map(fromRow)
     },
+    /** The reply's message as JSON text, as the conversation has it; undefined when the call added none. */
+    async replyMessage(userId: string, id: string): Promise<string | undefined> {
+      const row = await kysely
+        .selectFrom('llm_responses as s')
+        .innerJoin('messages as m', join =>
+          join.onRef('m.user_id', '=', 's.user_id').onRef('m.conversation_id', '=', 's.conversation_id').onRef('m.seq', '=', 's.seq'),
+        )
+        .select('m.content')
+        .where('s.user_id', '=', userId)
+        .where('s.request_id', '=', id)
+        .executeTakeFirst()
+      return row && decodeText(row.content)
+    },
     /** The request exactly as it was received. @throws SteleError call_not_found, content_unreadable */
     async exactRequest(userId: string, id: string): Promise<Buffer> {
       const row = await requestRow(userId, id)

@@ -81,6 +81,23 @@ export function conversationStore({ kysely }: Database) {
       const row = await find(userId, id)
       return row && fromRow(row)
     },
+    /** A conversation by its id alone, for operators. */
+    async find(id: string): Promise<Conversation | undefined> {
+      const row = await kysely.selectFrom('conversations').selectAll().where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
+      return row && fromRow(row)
+    },
+    /** The conversations that were forked from this one, oldest first. */
+    async forks(userId: string, id: string): Promise<Conversation[]> {
+      const rows = await kysely
+        .selectFrom('conversations')
+        .selectAll()
+        .where('user_id', '=', userId)
+        .where('parent_id', '=', id)
+        .where('deleted_at', 'is', null)
+        .orderBy('id')
+        .execute()
+      return rows.map(fromRow)
+    },
     /** The newest conversations of a user (of everyone, when left out), made before `before`. */
     async list(options: { userId?: string | undefined; limit?: number; before?: string | undefined } = {}): Promise<Conversation[]> {
       const rows = await kysely

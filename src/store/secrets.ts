@@ -2,6 +2,18 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
+/** How a master key stands to the secret named `id`. Makes nothing. */
+export async function checkSecret(database: Database, master: MasterKey, id: string): Promise<'opens' | 'absent' | 'mismatch'> {
+  const row = await database.kysely.selectFrom('secrets').select('wrapped_key').where('id', '=', id).executeTakeFirst()
+  if (row === undefined) return 'absent'
+  try {
+    unwrapKey(master, `secret:${id}`, row.wrapped_key)
+    return 'opens'
+  } catch {
+    return 'mismatch'
+  }
+}
+
 /**
  * The secret named `id`, made at first use and kept wrapped by the master key.
  * @throws SteleError master_key_mismatch when the stored one was wrapped by another master key

@@ -49,6 +49,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     location,
     capabilities: { blockingWrites: false, concurrentBatches },
     schemaTypes,
+    // Whether there is a database behind the address, only asking it can tell.
+    exists: () => true,
     kysely,
     async batch(work) {
       writers ??= openWriterPool(location, settings, concurrentBatches)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { Kysely, sql } from 'kysely'
 import { reasonOf } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind, Finding } from '../database.ts'
@@ -29,6 +30,7 @@ export function openSqlite(
     // A memory database lives in the thread that opened it.
     capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1 },
     schemaTypes,
+    exists: () => location.inMemory || existsSync(location.path),
     kysely,
     batch: work =>
       connection.hold(async () => {

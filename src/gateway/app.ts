@@ -1,0 +1,128 @@
+import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
+import { errorBody, SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
+import type { ProviderRegistry } from '../providers/registry.ts'
+import type { Stele } from '../stele.ts'
+import type { ApiKey } from '../store/api-keys.ts'
+import { createAccess } from './access.ts'
+import { chatCompletionsRoute } from './routes/chat-completions.ts'
+import { healthRoutes } from './routes/health.ts'
+import { modelsRoutes } from './routes/models.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The key that authenticated this request; set on every route under /v1. */
+    apiKey: ApiKey | undefined
+  }
+}
+
+export interface GatewayParts {
+  readonly stele: Stele
+  readonly providers: ProviderRegistry
+  readonly logger: FastifyBaseLogger
+  readonly bodyLimit: number
+}
+
+/** Where the gateway stands, shared by its routes. */
+export interface GatewayState {
+  /** True from the moment it was told to stop. */
+  isStopping: boolean
+  /** Calls under way, so that they can be ended when their time is up. */
+  readonly underWay: Set<AbortController>
+}
+
+export interface Gateway {
+  readonly app: FastifyInstance
+  readonly state: GatewayState
+}
+
+/** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
+export function createGateway(parts: GatewayParts): Gateway {
+  const { stele, providers, logger, bodyLimit } = parts
+  const state: GatewayState = { isStopping: false, underWay: new Set() }
+  const access = createAccess(stele.apiKeys)
+  const app = Fastify({
+    loggerInstance: logger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'callId' }),
+    bodyLimit,
+    genReqId: () => newId('call'),
+    // Stele answers for itself while it stops, in OpenAI's shape.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    clientErrorHandler: refuseMalformed,
+    frameworkErrors: (_error, request, reply) => {
+      const known = new SteleError('route_not_found', { method: request.method, path: '(malformed)' })
+      reply.code(known.status).header('x-stele-call-id', request.id).send(errorBody(known))
+    },
+  })
+
+  // Bodies stay bytes: they are recorded as they came.
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+
+  app.decorateRequest('apiKey', undefined)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-stele-call-id', request.id)
+    if (state.isStopping) {
+      reply.header('connection', 'close')
+      throw new SteleError('shutting_down')
+    }
+    if (!request.url.startsWith('/v1/')) return
+    // Before the body is read: a stranger must not make Stele hold 64 MiB.
+    request.apiKey = await access.authenticate(request.headers.authorization)
+    const encoding = request.headers['content-encoding']
+    if (encoding !== undefined && encoding !== 'identity') throw new SteleError('unsupported_media_type')
+  })
+
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = asSteleError(error, bodyLimit)
+    if (known.status >= 500) request.log.error({ code: known.code, err: error }, 'request failed')
+    if (known.code === 'store_unavailable' || known.code === 'shutting_down') reply.header('retry-after', '1')
+    return reply.code(known.status).send(errorBody(known))
+  })
+
+  const allowed = new Map<string, Set<string>>()
+  app.addHook('onRoute', ({ url, method }) => {
+    const methods = allowed.get(url) ?? new Set()
+    for (const one of [method].flat()) methods.add(one)
+    allowed.set(url, methods)
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0] ?? ''
+    const methods = [...(allowed.get(path) ?? [])].join(', ')
+    if (methods === '') throw new SteleError('route_not_found', { method: request.method, path })
+    reply.header('allow', methods)
+    throw new SteleError('method_not_allowed', { method: request.method, allowed: methods })
+  })
+
+  app.register(healthRoutes, { stele })
+  app.register(modelsRoutes, { providers })
+  app.register(chatCompletionsRoute, { stele, providers, state })
+  return { app, state }
+}
+
+/** Puts what Fastify raises by itself into the table's terms. */
+function asSteleError(error: FastifyError | SteleError, bodyLimit: number): SteleError {
+  if (error instanceof SteleError) return error
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new SteleError('body_too_large', { limit: bodyLimit })
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new SteleError('unsupported_media_type')
+  if (error.statusCode !== undefined && error.statusCode < 500) {
+    return new SteleError('invalid_json', { reason: 'the request could not be read' }, { cause: error })
+  }
+  return new SteleError('internal_error', {}, { cause: error })
+}
+
+/** Answers what is not even HTTP; Node hands over the bare socket. */
+function refuseMalformed(error: { code?: string }, socket: import('node:net').Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const isHeaders = error.code === 'HPE_HEADER_OVERFLOW'
+  const status = isHeaders ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  const message = isHeaders ? 'The request headers are too large.' : 'The request is not valid HTTP.'
+  const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' } })
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

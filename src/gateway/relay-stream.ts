@@ -1,0 +1,124 @@
+import type { ServerResponse } from 'node:http'
+import type { FastifyReply } from 'fastify'
+import { errorBody, SteleError } from '../errors.ts'
+import { isFields } from '../model/reply.ts'
+import { eventData, SseSplitter } from '../model/sse.ts'
+import { StreamedReply } from '../model/stream-reply.ts'
+import type { ProviderResponse } from '../providers/provider.ts'
+import type { LiveCall } from './live-call.ts'
+
+const done = Buffer.from('data: [DONE]\n\n')
+
+/**
+ * Relays a streamed reply event by event, byte for byte. The last event, `[DONE]`, is held until the call is settled:
+ * to an OpenAI client a stream without it is not complete.
+ */
+export async function relayStream(
+  call: LiveCall,
+  response: ProviderResponse,
+  reply: FastifyReply,
+  { hidesUsage }: { hidesUsage: boolean },
+): Promise<FastifyReply> {
+  const { raw } = startStream(reply, response)
+  const transcript: Uint8Array[] = []
+  const streamed = new StreamedReply()
+  const received = () => ({
+    httpStatus: response.status,
+    contentType: response.contentType,
+    body: Buffer.concat(transcript),
+    reply: streamed.reply(),
+  })
+  try {
+    const ending = await forward(call, response, raw, transcript, streamed, hidesUsage)
+    await call.settle({ status: 'completed', ...received() })
+    raw.end(ending)
+  } catch (error) {
+    const isSettled = error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
+    const known = isSettled ? error : await call.settleFailure(error, received()).catch(asStoreFailure)
+    // No [DONE] after this: clients must not take what they have for the whole reply.
+    raw.end(`data: ${JSON.stringify(errorBody(known))}\n\n`)
+  }
+  return reply
+}
+
+function startStream(reply: FastifyReply, response: ProviderResponse): FastifyReply {
+  reply.hijack()
+  const headers = {
+    ...reply.getHeaders(),
+    ...response.headers,
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache',
+    // Asks reverse proxies not to collect the stream before passing it on.
+    'x-accel-buffering': 'no',
+  }
+  reply.raw.writeHead(200, headers as Record<string, string>)
+  return reply
+}
+
+/** Passes events on until the stream ends; returns the last event, not passed on. */
+async function forward(
+  call: LiveCall,
+  response: ProviderResponse,
+  raw: ServerResponse,
+  transcript: Uint8Array[],
+  streamed: StreamedReply,
+  hidesUsage: boolean,
+): Promise<Buffer> {
+  const splitter = new SseSplitter()
+  let ending: Buffer | undefined
+  const pass = async (events: readonly Buffer[]): Promise<void> => {
+    const passed = events.filter(event => {
+      const data = eventData(event)
+      if (data === '[DONE]') ending ??= event
+      return data === undefined ? ending === undefined : data !== '[DONE]' && takeChunk(call, streamed, data, hidesUsage)
+    })
+    if (passed.length > 0) await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed))
+  }
+  for await (const chunk of response.body) {
+    call.firstChunkArrived()
+    transcript.push(chunk)
+    await pass(splitter.push(chunk))
+  }
+  await pass(splitter.end())
+  call.abort.signal.throwIfAborted()
+  if (ending === undefined && !streamed.isFinished) throw truncated(call, 'it ended without a finish reason')
+  return ending ?? done
+}
+
+/** Notes what a chunk says. False when the client must not see it. */
+function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesUsage: boolean): boolean {
+  let chunk: unknown
+  try {
+    chunk = JSON.parse(data)
+  } catch (cause) {
+    throw truncated(call, 'an event is not JSON', cause)
+  }
+  if (!isFields(chunk)) throw truncated(call, 'an event is not an object')
+  if (chunk['error'] !== undefined && chunk['error'] !== null) throw truncated(call, 'it reported an error')
+  streamed.add(chunk)
+  const isUsageOnly = isFields(chunk['usage']) && Array.isArray(chunk['choices']) && chunk['choices'].length === 0
+  return !(hidesUsage && isUsageOnly)
+}
+
+/** Writes, and waits while the client reads slower than the provider sends. */
+async function write(raw: ServerResponse, bytes: Buffer): Promise<void> {
+  if (raw.write(bytes) || raw.destroyed) return
+  await new Promise<void>(resolve => {
+    const go = (): void => {
+      raw.off('drain', go)
+      raw.off('close', go)
+      resolve()
+    }
+    raw.on('drain', go)
+    raw.on('close', go)
+  })
+}
+
+function truncated(call: LiveCall, reason: string, cause?: unknown): SteleError {
+  call.abort.signal.throwIfAborted()
+  return new SteleError('provider_stream_truncated', { provider: call.provider, reason }, { cause })
+}
+
+function asStoreFailure(error: unknown): SteleError {
+  return error instanceof SteleError ? error : new SteleError('internal_error', {}, { cause: error })
+}

@@ -1,0 +1,82 @@
+import { isUtf8 } from 'node:buffer'
+import type { FastifyReply } from 'fastify'
+import { SteleError } from '../errors.ts'
+import type { ChatRequest } from '../model/chat-request.ts'
+import { completionEvents, writtenReply } from '../model/completion-wire.ts'
+import { isFields, type Reply, readCompletion } from '../model/reply.ts'
+import type { ProviderResponse } from '../providers/provider.ts'
+import type { LiveCall } from './live-call.ts'
+
+/** Relays a reply that comes in one piece: read to its end, settled, then sent. */
+export async function relayWhole(call: LiveCall, response: ProviderResponse, reply: FastifyReply, chat: ChatRequest): Promise<FastifyReply> {
+  const { status, contentType, headers } = response
+  const http = { httpStatus: status, contentType }
+  const bytes = await response.body.bytes().catch(async error => Promise.reject(await call.settleFailure(error, http)))
+  const text = isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8') : undefined
+  const value = parse(text)
+  const body = text ?? bytes
+
+  if (status >= 400) return relayError(call, response, reply, body, value)
+  const read = status < 300 ? readCompletion(value) : undefined
+  if (read === undefined) {
+    const reason = isFields(value) && isFields(value['error']) ? 'an error with a status of success' : 'it is not a chat completion'
+    const error = new SteleError('provider_invalid_response', { provider: call.provider, reason })
+    throw await call.settleFailure(error, { ...http, body, reply: noReply })
+  }
+  const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
+  reply.headers(headers).header('x-stele-conversation', conversationId)
+  return chat.stream ? sendAsStream(reply, chat, read) : reply.type('application/json').send(bytes)
+}
+
+/** A provider's refusal, passed on as it is when it is in OpenAI's shape. */
+async function relayError(
+  call: LiveCall,
+  { status, contentType, headers }: ProviderResponse,
+  reply: FastifyReply,
+  body: string | Uint8Array,
+  value: unknown,
+): Promise<FastifyReply> {
+  const { provider } = call
+  const isAuth = status === 401 || status === 403
+  const error = isAuth
+    ? new SteleError('provider_auth_failed', { provider, status })
+    : new SteleError('provider_error', { provider, status })
+  // The provider's own words may quote the prompt: they are kept as content, not as an error message.
+  await call.settle({
+    status: 'failed',
+    httpStatus: status,
+    contentType,
+    body,
+    reply: noReply,
+    errorCode: error.code,
+    errorMessage: error.message,
+  })
+  if (isAuth) {
+    // It is Stele's key that was refused; a 401 would make the client doubt its own.
+    reply.header('x-should-retry', 'false')
+    throw error
+  }
+  reply.headers(headers)
+  const isOpenAiShaped = isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
+  if (isOpenAiShaped) return reply.code(status).type('application/json').send(body)
+  return reply
+    .code(status)
+    .send({ error: { message: error.message, type: 'provider_error', param: null, code: error.code } })
+}
+
+const noReply: Reply = { finishReasons: [], usage: {} }
+
+/** For a client that asked for a stream and a provider that does not stream. */
+function sendAsStream(reply: FastifyReply, chat: ChatRequest, read: Reply): FastifyReply {
+  const written = writtenReply(read, chat.model, Math.floor(Date.now() / 1000))
+  return reply.type('text/event-stream; charset=utf-8').send(completionEvents(written, chat.includeUsage).join(''))
+}
+
+function parse(text: string | undefined): unknown {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,71 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { SteleError } from '../../errors.ts'
+import { isId } from '../../ids.ts'
+import { parseChatRequest } from '../../model/chat-request.ts'
+import type { ProviderRegistry } from '../../providers/registry.ts'
+import type { Stele } from '../../stele.ts'
+import { actingUser } from '../access.ts'
+import type { GatewayState } from '../app.ts'
+import { LiveCall } from '../live-call.ts'
+import { relayStream } from '../relay-stream.ts'
+import { relayWhole } from '../relay-whole.ts'
+
+interface Parts {
+  readonly stele: Stele
+  readonly providers: ProviderRegistry
+  readonly state: GatewayState
+}
+
+/** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
+export async function chatCompletionsRoute(app: FastifyInstance, { stele, providers, state }: Parts): Promise<void> {
+  app.post('/v1/chat/completions', async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
+    const { apiKey } = request
+    if (apiKey === undefined) throw new SteleError('missing_api_key')
+    const chat = parseChatRequest(request.body ?? '')
+    const { provider, model } = providers.route(chat.model)
+    const userId = actingUser(apiKey, header(request, 'x-stele-user'), chat.user)
+    const conversationId = header(request, 'x-stele-conversation')
+    if (conversationId !== undefined && !isId('conversation', conversationId)) {
+      throw new SteleError('conversation_not_found', { conversation: conversationId }, { param: 'x-stele-conversation' })
+    }
+
+    stele.recorder.touchKey(apiKey.id)
+    const begun = await stele.recorder.begin({
+      callId: request.id,
+      userId,
+      apiKeyId: apiKey.id,
+      provider: provider.name,
+      requestModel: model,
+      body: chat,
+      conversationId,
+    })
+    reply.header('x-stele-conversation', begun.conversationId)
+
+    const call = new LiveCall(stele.recorder, begun, provider.name, request.log)
+    const stopWatching = abortWhenClientLeaves(reply, call)
+    state.underWay.add(call.abort)
+    try {
+      const response = await call.dispatch(() => provider.chat({ userId, model, request: chat, signal: call.abort.signal }))
+      const isStream = response.status < 400 && response.contentType.startsWith('text/event-stream')
+      return isStream && chat.stream
+        ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage })
+        : await relayWhole(call, response, reply, chat)
+    } finally {
+      state.underWay.delete(call.abort)
+      stopWatching()
+    }
+  })
+}
+
+function header(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name]
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function abortWhenClientLeaves(reply: FastifyReply, call: LiveCall): () => void {
+  const onClose = (): void => {
+    if (!reply.raw.writableFinished) call.clientLeft()
+  }
+  reply.raw.on('close', onClose)
+  return () => reply.raw.off('close', onClose)
+}

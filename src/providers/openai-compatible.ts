@@ -1,0 +1,91 @@
+import { Pool } from 'undici'
+import type { ProviderConfig } from '../config.ts'
+import { reasonOf, SteleError } from '../errors.ts'
+import { isFields } from '../model/reply.ts'
+import { upstreamBody } from '../model/upstream-body.ts'
+import type { Model, Provider, ProviderResponse } from './provider.ts'
+
+/** Reply headers that tell a client something; the rest describes a connection that is not the client's. */
+const passedOn = /^(retry-after|x-should-retry|x-request-id|openai-processing-ms|x-ratelimit-.*)$/
+
+/** Any service that speaks OpenAI's chat-completions API: OpenAI, Ollama, vLLM, OpenRouter, Groq, Gemini, Anthropic. */
+export function openaiCompatible(name: string, config: ProviderConfig): Provider {
+  const base = new URL(config.baseUrl ?? '')
+  const path = base.pathname.replace(/\/+$/, '')
+  const pool = new Pool(base.origin, {
+    connections: config.connections,
+    connect: { timeout: config.connectTimeout * 1000 },
+    headersTimeout: config.firstByteTimeout * 1000,
+    bodyTimeout: config.idleTimeout * 1000,
+  })
+  const headers = {
+    'content-type': 'application/json',
+    'accept-encoding': 'identity',
+    'user-agent': 'stele',
+    ...(config.apiKey === undefined ? {} : { authorization: `Bearer ${config.apiKey}` }),
+    ...config.headers,
+  }
+
+  return {
+    name,
+    async chat({ request, model, signal }) {
+      const body = upstreamBody(request, model, config.streamUsage)
+      try {
+        const response = await pool.request({ method: 'POST', path: `${path}/chat/completions`, headers, body, signal })
+        return {
+          status: response.statusCode,
+          contentType: single(response.headers['content-type']) ?? '',
+          headers: passOn(response.headers),
+          body: {
+            bytes: () => response.body.bytes().catch(error => Promise.reject(providerFailure(name, config, error))),
+            async *[Symbol.asyncIterator]() {
+              try {
+                yield* response.body as AsyncIterable<Uint8Array>
+              } catch (error) {
+                throw providerFailure(name, config, error)
+              }
+            },
+          },
+        } satisfies ProviderResponse
+      } catch (error) {
+        throw providerFailure(name, config, error)
+      }
+    },
+    async models(signal) {
+      if (config.models !== undefined) return config.models.map(id => ({ id, created: 0, ownedBy: name }))
+      const response = await pool.request({ method: 'GET', path: `${path}/models`, headers, signal })
+      const value = await response.body.json()
+      if (response.statusCode !== 200 || !isFields(value) || !Array.isArray(value['data'])) return []
+      return value['data'].filter(isFields).flatMap((entry): Model[] => {
+        const { id, created, owned_by: ownedBy } = entry
+        if (typeof id !== 'string') return []
+        return [{ id, created: typeof created === 'number' ? created : 0, ownedBy: typeof ownedBy === 'string' ? ownedBy : name }]
+      })
+    },
+    close: () => pool.destroy(),
+  }
+}
+
+/** What went wrong between here and the provider, by undici's error codes. */
+function providerFailure(provider: string, config: ProviderConfig, error: unknown): unknown {
+  const code = (error as { code?: string } | null)?.code
+  const timeout = (reason: string) => new SteleError('provider_timeout', { provider, reason }, { cause: error })
+  if ((error as { name?: string } | null)?.name === 'AbortError' || error instanceof SteleError) return error
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout(`no connection within ${config.connectTimeout} s`)
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(`no first byte within ${config.firstByteTimeout} s`)
+  if (code === 'UND_ERR_BODY_TIMEOUT') return timeout(`silent for ${config.idleTimeout} s`)
+  return new SteleError('provider_unreachable', { provider, reason: code ?? reasonOf(error) }, { cause: error })
+}
+
+function passOn(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const name of Object.keys(headers)) {
+    const value = single(headers[name])
+    if (value !== undefined && passedOn.test(name)) kept[name] = value
+  }
+  return kept
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value
+}

@@ -1,0 +1,54 @@
+import type { ChatRequest } from '../model/chat-request.ts'
+
+/** A chat completion to be made. */
+export interface ProviderRequest {
+  readonly userId: string
+  /** The model as this provider knows it. */
+  readonly model: string
+  readonly request: ChatRequest
+  /** Aborted when nobody waits for the reply any more. */
+  readonly signal: AbortSignal
+}
+
+/** A provider's reply before anything is made of it. The body must be read to its end or aborted. */
+export interface ProviderResponse {
+  readonly status: number
+  readonly contentType: string
+  /** Headers worth passing on, in lower case: rate limits, request ids. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: ProviderBody
+}
+
+export interface ProviderBody extends AsyncIterable<Uint8Array> {
+  /** The whole body at once. */
+  bytes(): Promise<Uint8Array>
+}
+
+export interface Model {
+  readonly id: string
+  /** Seconds since 1970, as OpenAI lists it. */
+  readonly created: number
+  readonly ownedBy: string
+}
+
+/**
+ * Something that answers chat completions. Failures to answer are raised as SteleErrors (provider_unreachable,
+ * provider_timeout, …); whatever was answered, an error too, is a response.
+ */
+export interface Provider {
+  readonly name: string
+  chat(request: ProviderRequest): Promise<ProviderResponse>
+  models(signal: AbortSignal): Promise<Model[]>
+  close(): Promise<void>
+}
+
+/** A body that is there already, in one piece or several. */
+export function readyBody(pieces: readonly (string | Uint8Array)[]): ProviderBody {
+  const chunks = pieces.map(piece => (typeof piece === 'string' ? Buffer.from(piece) : piece))
+  return {
+    bytes: async () => Buffer.concat(chunks),
+    async *[Symbol.asyncIterator]() {
+      yield* chunks
+    },
+  }
+}

@@ -1,0 +1,37 @@
+import type { Database } from '../db/database.ts'
+import type { PreparedRequest } from '../model/prepared-request.ts'
+
+/** Finds completed calls by their exact prompt. */
+export function recordedAnswers({ kysely }: Database) {
+  return {
+    /** The id of the first completed call of this user and model with this prompt. */
+    async find(userId: string, model: string, { messages, promptHash }: PreparedRequest): Promise<string | undefined> {
+      const last = await kysely
+        .selectFrom('messages as m')
+        .leftJoin('messages as reply', join =>
+          join
+            .onRef('reply.user_id', '=', 'm.user_id')
+            .onRef('reply.conversation_id', '=', 'm.conversation_id')
+            .on(eb => eb('reply.seq', '=', eb('m.seq', '+', 1))),
+        )
+        .select(['m.call_id', 'reply.call_id as reply_call_id'])
+        .where('m.user_id', '=', userId)
+        .where('m.chain_hash', '=', messages.at(-1)?.chainHash ?? '')
+        .execute()
+      const ids = [...new Set(last.flatMap(row => [row.call_id, row.reply_call_id]))].filter(id => id !== null)
+      if (ids.length === 0) return undefined
+      const row = await kysely
+        .selectFrom('llm_requests as q')
+        .innerJoin('llm_responses as s', join => join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'))
+        .select('q.id')
+        .where('q.user_id', '=', userId)
+        .where('q.id', 'in', ids)
+        .where('q.prompt_hash', '=', promptHash)
+        .where('q.request_model', '=', model)
+        .where('s.status', '=', 'completed')
+        .orderBy('q.id')
+        .executeTakeFirst()
+      return row?.id
+    },
+  }
+}
