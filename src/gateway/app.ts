@@ -1,4 +1,4 @@
-import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
@@ -52,7 +52,8 @@ export function createGateway(parts: GatewayParts): Gateway {
     clientErrorHandler: refuseMalformed,
     frameworkErrors: (_error, request, reply) => {
       const known = new SteleError('route_not_found', { method: request.method, path: '(malformed)' })
-      reply.code(known.status).header('x-stele-call-id', request.id).send(errorBody(known))
+      const answer = reply as FastifyReply
+      answer.code(known.status).header('x-stele-call-id', request.id).send(errorBody(known))
     },
   })
 

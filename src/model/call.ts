@@ -33,6 +33,23 @@ export interface BegunCall {
   readonly createdAt: number
 }
 
+/** A call as it stands once it is begun in this conversation. */
+export function begunCall(start: CallStart, conversationId: string): BegunCall {
+  const { callId, userId, apiKeyId, requestModel, createdAt, request } = start
+  const last = request.messages.at(-1)
+  return {
+    callId,
+    userId,
+    apiKeyId,
+    requestModel,
+    conversationId,
+    upToSeq: request.messages.length - 1,
+    chainHash: last?.chainHash ?? '',
+    wireHash: last?.wireHash ?? '',
+    createdAt,
+  }
+}
+
 /** How a call ended. */
 export interface Outcome {
   readonly status: CallStatus

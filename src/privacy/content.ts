@@ -53,7 +53,8 @@ function encodeText(text: string): Uint8Array {
 }
 
 function withForm(name: number, value: Uint8Array): Uint8Array {
-  const stored = Buffer.allocUnsafe(value.byteLength + 1)
+  // Memory of its own, not a piece of the pool: a value that is sent to another thread takes its whole buffer along.
+  const stored = new Uint8Array(value.byteLength + 1)
   stored[0] = name
   stored.set(value, 1)
   return stored

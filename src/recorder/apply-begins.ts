@@ -1,10 +1,16 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import type { BegunCall, CallStart } from '../model/call.ts'
+import { type BegunCall, begunCall, type CallStart } from '../model/call.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
 import { splitIntoWaves } from './waves.ts'
+
+export interface Begun {
+  readonly call: BegunCall
+  readonly conversationId: string
+  readonly isRepeat: boolean
+}
 
 /**
  * Writes the intent of calls. Without `careful` it assumes that no call was begun before; a repeat then violates the
@@ -14,8 +20,8 @@ export async function applyBegins(
   batch: Batch,
   starts: readonly CallStart[],
   options: { instanceId: string; careful: boolean },
-): Promise<Map<string, BegunCall>> {
-  const begun = new Map<string, BegunCall>()
+): Promise<Map<string, Begun>> {
+  const begun = new Map<string, Begun>()
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
   const waves = splitIntoWaves(starts, start => {
     const { messages } = start.request
@@ -29,7 +35,7 @@ async function applyWave(
   batch: Batch,
   wave: readonly CallStart[],
   options: { instanceId: string; careful: boolean },
-  begun: Map<string, BegunCall>,
+  begun: Map<string, Begun>,
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
   if (starts.length === 0) return
@@ -41,7 +47,7 @@ async function applyWave(
     return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
   })
   await write(batch, plans)
-  for (const { call } of plans) begun.set(call.callId, call)
+  for (const { call } of plans) begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false })
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -129,30 +135,20 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
 async function withoutRepeats(
   batch: Batch,
   starts: readonly CallStart[],
-  begun: Map<string, BegunCall>,
+  begun: Map<string, Begun>,
 ): Promise<CallStart[]> {
   const keys = starts.map(({ userId, callId }) => ({ user_id: userId, id: callId }))
-  const columns = ['id', 'conversation_id', 'up_to_seq', 'prompt_hash', 'request_model', 'created_at'] as const
+  const columns = ['id', 'conversation_id', 'prompt_hash', 'request_model'] as const
   const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
   const known = new Map(rows.map(row => [row.id, row]))
   return starts.filter(start => {
     const row = known.get(start.callId)
     if (row === undefined) return true
-    const last = start.request.messages.at(-1)
-    if (row.prompt_hash !== start.request.promptHash || row.request_model !== start.requestModel || last === undefined) {
+    if (row.prompt_hash !== start.request.promptHash || row.request_model !== start.requestModel) {
       throw new SteleError('call_id_conflict', { call: start.callId })
     }
-    begun.set(start.callId, {
-      callId: start.callId,
-      userId: start.userId,
-      apiKeyId: start.apiKeyId,
-      requestModel: row.request_model,
-      conversationId: row.conversation_id,
-      upToSeq: row.up_to_seq,
-      chainHash: last.chainHash,
-      wireHash: last.wireHash,
-      createdAt: row.created_at,
-    })
+    const call = begunCall(start, row.conversation_id)
+    begun.set(start.callId, { call, conversationId: row.conversation_id, isRepeat: true })
     return false
   })
 }

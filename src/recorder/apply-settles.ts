@@ -2,10 +2,10 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { BegunCall, SettledCall } from '../model/call.ts'
+import type { BegunCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
-import type { Settlement } from './operations.ts'
+import type { OperationResult, Settlement } from './operations.ts'
 import { splitIntoWaves } from './waves.ts'
 
 export interface Ending {
@@ -30,8 +30,8 @@ export async function applySettles(
   batch: Batch,
   endings: readonly Ending[],
   options: Options,
-): Promise<Map<string, SettledCall>> {
-  const settled = new Map<string, SettledCall>()
+): Promise<Map<string, OperationResult>> {
+  const settled = new Map<string, OperationResult>()
   for (const wave of splitIntoWaves(endings, ({ call }) => `${call.conversationId} ${call.userId}`)) {
     const fresh = options.careful ? await withoutRepeats(batch, wave, settled) : wave
     if (fresh.length > 0) await applyWave(batch, fresh, options, settled)
@@ -43,7 +43,7 @@ async function applyWave(
   batch: Batch,
   wave: readonly Ending[],
   { hashes, careful }: Options,
-  settled: Map<string, SettledCall>,
+  settled: Map<string, OperationResult>,
 ): Promise<void> {
   const replies = wave.filter(({ settlement }) => settlement.message !== undefined)
   const advances = replies.map(({ call, settlement }) => ({
@@ -68,7 +68,7 @@ async function applyWave(
   ])
   for (const ending of wave) {
     const { callId } = ending.call
-    settled.set(callId, { callId, conversationId: placeOf(ending), isRepeat: false })
+    settled.set(callId, { conversationId: placeOf(ending), isRepeat: false })
   }
 }
 
@@ -80,7 +80,7 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     status: s.status,
     http_status: s.httpStatus ?? null,
     content_type: s.contentType ?? null,
-    body: s.body ?? null,
+    body: typeof s.body === 'string' ? encodeContent(s.body) : (s.body ?? null),
     content_at: s.contentAt ?? null,
     conversation_id: hasMessage ? conversationId : null,
     seq: hasMessage ? call.upToSeq + 1 : null,
@@ -182,7 +182,7 @@ function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
   }
 }
 
-async function withoutRepeats(batch: Batch, wave: readonly Ending[], settled: Map<string, SettledCall>): Promise<Ending[]> {
+async function withoutRepeats(batch: Batch, wave: readonly Ending[], settled: Map<string, OperationResult>): Promise<Ending[]> {
   const keys = wave.map(({ call }) => ({ user_id: call.userId, request_id: call.callId }))
   const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, ['request_id', 'conversation_id', 'status'])
   const known = new Map(rows.map(row => [row.request_id, row]))
@@ -192,7 +192,7 @@ async function withoutRepeats(batch: Batch, wave: readonly Ending[], settled: Ma
     // Another process took this one for dead (it stood still too long). The reply is not on record and must not end well.
     if (row.status === 'orphaned' && settlement.status !== 'orphaned') throw new SteleError('call_orphaned', { call: call.callId })
     const conversationId = row.conversation_id ?? call.conversationId
-    settled.set(call.callId, { callId: call.callId, conversationId, isRepeat: true })
+    settled.set(call.callId, { conversationId, isRepeat: true })
     return false
   })
 }

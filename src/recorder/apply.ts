@@ -5,7 +5,7 @@ import type { CallStart } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
-import { applySettles, type Ending } from './apply-settles.ts'
+import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
 
 export interface ApplyContext {
@@ -33,7 +33,7 @@ export async function applyBatch(context: ApplyContext, operations: readonly Ope
     rememberUsers(context.knownUsers, operations)
     return results.map(result => ({ ok: true, result }))
   } catch (error) {
-    if (context.database.classify(error) === 'unavailable') throw error
+    if (!(error instanceof NeedsCare) && context.database.classify(error) === 'unavailable') throw error
   }
   const applied: Applied[] = []
   for (const operation of operations) applied.push(await applyAlone(context, operation))
@@ -62,18 +62,21 @@ function inTransaction(context: ApplyContext, operations: readonly Operation[], 
     const begun = await applyBegins(batch, starts, { instanceId, careful })
     const endings = operations.flatMap((operation): Ending[] => {
       if (operation.kind === 'settle') return [{ call: operation.call, settlement: operation.settlement }]
-      const call = operation.kind === 'record' ? begun.get(operation.start.callId) : undefined
-      return call !== undefined && operation.kind === 'record' ? [{ call, settlement: operation.settlement }] : []
+      if (operation.kind !== 'record') return []
+      const { call } = required(begun.get(operation.start.callId))
+      return [{ call, settlement: operation.settlement }]
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
     }
     return operations.map((operation): OperationResult => {
-      if (operation.kind === 'heartbeat') return { kind: 'heartbeat' }
-      if (operation.kind === 'begin') return { kind: 'begin', call: required(begun.get(operation.start.callId)) }
-      const callId = operation.kind === 'record' ? operation.start.callId : operation.call.callId
-      return { kind: 'settle', settled: required(settled.get(callId)) }
+      if (operation.kind === 'heartbeat') return { conversationId: '', isRepeat: false }
+      if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
+      const { callId } = operation.start
+      if (operation.kind === 'record') return required(settled.get(callId))
+      const { conversationId, isRepeat } = required(begun.get(callId))
+      return { conversationId, isRepeat }
     })
   })
 }

@@ -1,17 +1,15 @@
 import type { Row } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BegunCall, CallStart, SettledCall } from '../model/call.ts'
+import type { BegunCall, CallStart } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement {
-  readonly callId: string
-  readonly userId: string
   readonly status: string
   readonly httpStatus: number | undefined
   readonly contentType: string | undefined
-  /** The stored form of the reply's bytes. */
-  readonly body: Uint8Array | undefined
+  /** The reply: text still to be encoded, or bytes in their stored form. */
+  readonly body: string | Uint8Array | undefined
   /** Where the message's content was cut out of `body`. */
   readonly contentAt: number | undefined
   /** The reply's message as JSON text, and its normal form, when it has one. */
@@ -56,17 +54,12 @@ export interface HeartbeatOperation {
 
 export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
 
-export interface BeginResult {
-  readonly kind: 'begin'
-  readonly call: BegunCall
+/** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
+export interface OperationResult {
+  readonly conversationId: string
+  /** True when the operation had been applied before and nothing was written now. */
+  readonly isRepeat: boolean
 }
-
-export interface SettleResult {
-  readonly kind: 'settle'
-  readonly settled: SettledCall
-}
-
-export type OperationResult = BeginResult | SettleResult | { readonly kind: 'heartbeat' }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */
 export type Applied =

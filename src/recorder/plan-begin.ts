@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import type { BegunCall, CallStart } from '../model/call.ts'
+import { type BegunCall, begunCall, type CallStart } from '../model/call.ts'
 import { assembleRequest } from '../model/prepared-request.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -31,7 +31,6 @@ export function planBegin(
   const conversationId = placement.kind === 'append' ? placement.conversationId : newId('conversation')
   const knownUpTo = match?.seq ?? -1
   const upToSeq = request.messages.length - 1
-  const last = request.messages[upToSeq]
   const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
     const isFirst = offset === 0
     const echo = isFirst ? echoOf(start, match) : undefined
@@ -54,17 +53,7 @@ export function planBegin(
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible = request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
   return {
-    call: {
-      callId,
-      userId,
-      apiKeyId: start.apiKeyId,
-      requestModel: start.requestModel,
-      conversationId,
-      upToSeq,
-      chainHash: last?.chainHash ?? '',
-      wireHash: last?.wireHash ?? '',
-      createdAt,
-    },
+    call: begunCall(start, conversationId),
     conversation:
       placement.kind === 'append'
         ? undefined

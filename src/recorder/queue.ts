@@ -19,6 +19,9 @@ interface Entry {
   readonly reject: (error: Error) => void
 }
 
+/** Splitting fewer operations would cost more in commits than it gains. */
+const smallestShare = 12
+
 const firstPause = 20
 const longestPause = 500
 
@@ -32,6 +35,7 @@ export class CommitQueue {
   #entries: Entry[] = []
   readonly #waitingForRoom: (() => void)[] = []
   #underWay = 0
+  #isScheduled = false
   #idle: (() => void)[] = []
 
   constructor(writer: Writer, limits: QueueLimits) {
@@ -51,7 +55,7 @@ export class CommitQueue {
     }
     return new Promise((resolve, reject) => {
       this.#entries.push({ operation, resolve, reject })
-      this.#pump()
+      this.#schedule()
     })
   }
 
@@ -61,19 +65,39 @@ export class CommitQueue {
     await new Promise<void>(resolve => this.#idle.push(resolve))
   }
 
+  /**
+   * Starts the next batch after this turn of the event loop, not at once: whoever a commit has just released often has
+   * its next operation ready, and would otherwise find the first of its group gone ahead and wait a commit longer.
+   */
+  #schedule(): void {
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(() => {
+      this.#isScheduled = false
+      this.#pump()
+    })
+  }
+
   #pump(): void {
     while (this.#underWay < this.#limits.concurrentBatches && this.#entries.length > 0) {
-      const entries = this.#entries.splice(0, this.#limits.maxBatch)
+      const entries = this.#entries.splice(0, this.#nextBatchSize())
       this.#underWay++
       void this.#write(entries).finally(() => {
         this.#underWay--
         this.#makeRoom()
-        this.#pump()
+        this.#schedule()
         if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) {
           for (const resolve of this.#idle.splice(0)) resolve()
         }
       })
     }
+  }
+
+  /** Shares what waits among the free places, so that one half is prepared while the other is written. */
+  #nextBatchSize(): number {
+    const free = this.#limits.concurrentBatches - this.#underWay
+    const share = Math.ceil(this.#entries.length / free)
+    return Math.min(this.#limits.maxBatch, Math.max(share, smallestShare))
   }
 
   #makeRoom(): void {

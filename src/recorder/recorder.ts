@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { lowestIdAt, newId } from '../ids.ts'
-import type { BegunCall, CallStart, Outcome, SettledCall } from '../model/call.ts'
+import { type BegunCall, begunCall, type CallStart, type Outcome, type SettledCall } from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
@@ -104,20 +104,20 @@ export class Recorder {
     await this.#ready()
     // Recovery looks no further back than this; an older id (a caller's own) must move it first.
     if (start.callId < this.#openSince) await this.#beat(start.callId)
+    const isUnderWay = this.#open.has(start.callId)
     this.#open.add(start.callId)
     try {
-      const result = await this.#queue.submit({ kind: 'begin', start })
-      if (result.kind !== 'begin') throw new Error('a begin was answered as something else')
-      return result.call
+      const { conversationId } = await this.#queue.submit({ kind: 'begin', start })
+      return begunCall(start, conversationId)
     } catch (error) {
-      this.#open.delete(start.callId)
+      if (!isUnderWay) this.#open.delete(start.callId)
       throw error
     }
   }
 
   /** Commits how a call ended. Repeating it changes nothing. @throws SteleError store_unavailable, call_orphaned */
   async settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
-    const settlement = await settlementOf(call.callId, call.userId, outcome)
+    const settlement = await settlementOf(outcome)
     await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
     const settled = await this.#settle({ kind: 'settle', call, settlement })
     this.#open.delete(call.callId)
@@ -127,11 +127,10 @@ export class Recorder {
   /** Commits a whole call that was made elsewhere, in one transaction. */
   async record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
     const start = this.#callStart(input)
-    const settlement = await settlementOf(start.callId, start.userId, outcome)
+    const settlement = await settlementOf(outcome)
     await this.#ready()
     const result = await this.#queue.submit({ kind: 'record', start, settlement })
-    if (result.kind !== 'settle') throw new Error('a record was answered as something else')
-    return result.settled
+    return { callId: start.callId, ...result }
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */
@@ -195,9 +194,7 @@ export class Recorder {
   }
 
   async #settle(operation: SettleOperation): Promise<SettledCall> {
-    const result = await this.#queue.submit(operation)
-    if (result.kind !== 'settle') throw new Error('a settle was answered as something else')
-    return result.settled
+    return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
 
   async #ready({ evenWhenClosing = false } = {}): Promise<void> {

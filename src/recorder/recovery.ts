@@ -22,7 +22,7 @@ export async function recoverOrphans(
     for (let calls = await instances.openCalls(instance); calls.length > 0; calls = await instances.openCalls(instance)) {
       await Promise.all(
         calls.map(async call => {
-          const settlement = await settlementOf(call.id, call.user_id, {
+          const settlement = await settlementOf({
             status: 'orphaned',
             errorCode: 'orphaned',
             errorMessage: 'The process that made this call ended before its reply was recorded.',

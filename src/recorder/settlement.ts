@@ -1,7 +1,7 @@
 import type { Outcome } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
-import { encodeCompressed, encodeContent } from '../privacy/content.ts'
+import { encodeCompressed } from '../privacy/content.ts'
 import type { Settlement } from './operations.ts'
 
 /** Replies that end up in the conversation. What a failed call said is kept with the call alone. */
@@ -10,13 +10,11 @@ const conversing: ReadonlySet<string> = new Set(['completed', 'aborted', 'cached
 const maxErrorLength = 2_000
 
 /** Turns an outcome into what is stored of it: the reply's text once, its message beside it. */
-export async function settlementOf(callId: string, userId: string, outcome: Outcome): Promise<Settlement> {
+export async function settlementOf(outcome: Outcome): Promise<Settlement> {
   const reply = outcome.reply ?? readReply(outcome.body)
   const message = conversing.has(outcome.status) ? reply?.message : undefined
   const cut = typeof outcome.body === 'string' ? cutContent(outcome.body, message?.content) : undefined
   return {
-    callId,
-    userId,
     status: outcome.status,
     httpStatus: outcome.httpStatus,
     contentType: outcome.contentType,
@@ -37,9 +35,8 @@ export async function settlementOf(callId: string, userId: string, outcome: Outc
   }
 }
 
-function storedBody(body: string | Uint8Array | undefined): Uint8Array | Promise<Uint8Array> | undefined {
-  if (body === undefined) return undefined
-  return typeof body === 'string' ? encodeContent(body) : encodeCompressed(body)
+function storedBody(body: string | Uint8Array | undefined): string | Promise<Uint8Array> | undefined {
+  return body instanceof Uint8Array ? encodeCompressed(body) : body
 }
 
 function readReply(body: string | Uint8Array | undefined): Reply | undefined {

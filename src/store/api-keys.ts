@@ -3,7 +3,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import { newUserRow } from './users.ts'
+import { checkUserId, newUserRow } from './users.ts'
 
 /** What a key may do. `service` may act for any end user; `admin` may do everything. */
 export const scopes = ['member', 'service', 'admin'] as const
@@ -36,7 +36,7 @@ function hashKey(secret: string): string {
 
 export function apiKeyStore({ kysely }: Database) {
   return {
-    /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. */
+    /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
     async create(options: {
       userId: string
       name?: string
@@ -44,11 +44,12 @@ export function apiKeyStore({ kysely }: Database) {
       expiresAt?: number | undefined
       secret?: string
     }): Promise<ApiKey & { secret: string }> {
+      const userId = checkUserId(options.userId)
       const secret = options.secret ?? newApiKeySecret()
       const now = Date.now()
       const row: Row<'api_keys'> = {
         id: newId('apiKey'),
-        user_id: options.userId,
+        user_id: userId,
         name: options.name ?? '',
         prefix: secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2))),
         key_hash: hashKey(secret),
@@ -59,7 +60,7 @@ export function apiKeyStore({ kysely }: Database) {
         last_used_at: null,
       }
       await kysely.transaction().execute(async tx => {
-        await tx.insertInto('users').values(newUserRow(options.userId, now)).onConflict(conflict => conflict.column('id').doNothing()).execute()
+        await tx.insertInto('users').values(newUserRow(userId, now)).onConflict(conflict => conflict.column('id').doNothing()).execute()
         await tx.insertInto('api_keys').values(row).execute()
         await tx.insertInto('audit_events').values(keyEvent(row, 'api_key.created', now)).execute()
       })

@@ -51,17 +51,23 @@ export function callStore(database: Database) {
   const { kysely } = database
   const conversations = conversationStore(database)
 
-  const facts = () =>
-    kysely
-      .selectFrom('llm_requests as q')
-      .leftJoin('llm_responses as s', join => join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'))
-      .select([
-        'q.id', 'q.user_id', 'q.api_key_id', 'q.conversation_id', 'q.provider', 'q.request_model', 'q.operation', 'q.created_at',
-        's.status', 's.http_status', 's.content_type', 's.conversation_id as reply_conversation_id', 's.response_model',
-        's.provider_response_id', 's.finish_reasons', 's.input_tokens', 's.output_tokens', 's.cache_read_input_tokens',
-        's.reasoning_output_tokens', 's.cost_nanousd', 's.latency_ms', 's.time_to_first_chunk_ms', 's.error_code',
-        's.error_message', 's.created_at as settled_at',
-      ])
+  const requests = () => kysely.selectFrom('llm_requests').select(requestFacts)
+
+  /**
+   * Adds what is known of their replies. A query of its own, not a join: the planner of a server that has no statistics
+   * yet would read every reply of the user to show a page of them.
+   */
+  const withReplies = async (rows: readonly RequestFacts[]): Promise<Call[]> => {
+    if (rows.length === 0) return []
+    const replies = await kysely
+      .selectFrom('llm_responses')
+      .select(responseFacts)
+      .where('request_id', 'in', rows.map(row => row.id))
+      .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
+      .execute()
+    const byCall = new Map(replies.map(reply => [`${reply.request_id} ${reply.user_id}`, reply]))
+    return rows.map(row => callFrom(row, byCall.get(`${row.id} ${row.user_id}`)))
+  }
 
   const requestRow = async (userId: string, id: string): Promise<Row<'llm_requests'>> => {
     const row = await kysely.selectFrom('llm_requests').selectAll().where('user_id', '=', userId).where('id', '=', id).executeTakeFirst()
@@ -74,37 +80,36 @@ export function callStore(database: Database) {
 
   return {
     async get(userId: string, id: string): Promise<Call | undefined> {
-      const row = await facts().where('q.user_id', '=', userId).where('q.id', '=', id).executeTakeFirst()
-      return row && fromRow(row)
+      const rows = await requests().where('user_id', '=', userId).where('id', '=', id).execute()
+      return (await withReplies(rows))[0]
     },
     /** A call by its id alone, for operators. */
     async find(id: string): Promise<Call | undefined> {
-      const row = await facts().where('q.id', '=', id).executeTakeFirst()
-      return row && fromRow(row)
+      const rows = await requests().where('id', '=', id).execute()
+      return (await withReplies(rows))[0]
     },
     /** The newest calls first; with `after`, the oldest of the newer ones first. */
     async list(filter: CallFilter = {}): Promise<Call[]> {
-      const rows = await facts()
-        .$if(filter.userId !== undefined, query => query.where('q.user_id', '=', filter.userId ?? ''))
-        .$if(filter.before !== undefined, query => query.where('q.id', '<', filter.before ?? ''))
-        .$if(filter.after !== undefined, query => query.where('q.id', '>', filter.after ?? ''))
-        .orderBy('q.id', filter.after === undefined ? 'desc' : 'asc')
+      const rows = await requests()
+        .$if(filter.userId !== undefined, query => query.where('user_id', '=', filter.userId ?? ''))
+        .$if(filter.before !== undefined, query => query.where('id', '<', filter.before ?? ''))
+        .$if(filter.after !== undefined, query => query.where('id', '>', filter.after ?? ''))
+        .orderBy('id', filter.after === undefined ? 'desc' : 'asc')
         .limit(filter.limit ?? 50)
         .execute()
-      return rows.map(fromRow)
+      return withReplies(rows)
     },
     /** The reply's message as JSON text, as the conversation has it; undefined when the call added none. */
     async replyMessage(userId: string, id: string): Promise<string | undefined> {
-      const row = await kysely
-        .selectFrom('llm_responses as s')
-        .innerJoin('messages as m', join =>
-          join.onRef('m.user_id', '=', 's.user_id').onRef('m.conversation_id', '=', 's.conversation_id').onRef('m.seq', '=', 's.seq'),
-        )
-        .select('m.content')
-        .where('s.user_id', '=', userId)
-        .where('s.request_id', '=', id)
+      const row = await responseRow(userId, id)
+      const message = await kysely
+        .selectFrom('messages')
+        .select('content')
+        .where('user_id', '=', userId)
+        .where('conversation_id', '=', row?.conversation_id ?? '')
+        .where('seq', '=', row?.seq ?? -1)
         .executeTakeFirst()
-      return row && decodeText(row.content)
+      return message && decodeText(message.content)
     },
     /** The request exactly as it was received. @throws SteleError call_not_found, content_unreadable */
     async exactRequest(userId: string, id: string): Promise<Buffer> {
@@ -142,39 +147,45 @@ export function callStore(database: Database) {
   }
 }
 
-type FactsRow = Pick<
-  Row<'llm_requests'>,
-  'id' | 'user_id' | 'api_key_id' | 'conversation_id' | 'provider' | 'request_model' | 'operation' | 'created_at'
-> & { [C in Exclude<keyof Row<'llm_responses'>, 'user_id' | 'request_id' | 'conversation_id' | 'created_at' | 'body' | 'content_at' | 'seq'>]: Row<'llm_responses'>[C] | null } & {
-  reply_conversation_id: string | null
-  settled_at: number | null
-}
+const requestFacts = [
+  'id', 'user_id', 'api_key_id', 'conversation_id', 'provider', 'request_model', 'operation', 'created_at',
+] as const
 
-function fromRow(row: FactsRow): Call {
+const responseFacts = [
+  'request_id', 'user_id', 'conversation_id', 'status', 'http_status', 'content_type', 'response_model',
+  'provider_response_id', 'finish_reasons', 'input_tokens', 'output_tokens', 'cache_read_input_tokens',
+  'reasoning_output_tokens', 'cost_nanousd', 'latency_ms', 'time_to_first_chunk_ms', 'error_code', 'error_message',
+  'created_at',
+] as const
+
+type RequestFacts = Pick<Row<'llm_requests'>, (typeof requestFacts)[number]>
+type ResponseFacts = Pick<Row<'llm_responses'>, (typeof responseFacts)[number]>
+
+function callFrom(request: RequestFacts, reply: ResponseFacts | undefined): Call {
   return {
-    id: row.id,
-    userId: row.user_id,
-    apiKeyId: row.api_key_id ?? undefined,
-    conversationId: row.reply_conversation_id ?? row.conversation_id,
-    provider: row.provider,
-    requestModel: row.request_model,
-    operation: row.operation,
-    status: row.status ?? 'pending',
-    httpStatus: row.http_status ?? undefined,
-    contentType: row.content_type ?? undefined,
-    responseModel: row.response_model ?? undefined,
-    providerResponseId: row.provider_response_id ?? undefined,
-    finishReasons: row.finish_reasons === null ? [] : (JSON.parse(row.finish_reasons) as string[]),
-    inputTokens: row.input_tokens ?? undefined,
-    outputTokens: row.output_tokens ?? undefined,
-    cacheReadInputTokens: row.cache_read_input_tokens ?? undefined,
-    reasoningOutputTokens: row.reasoning_output_tokens ?? undefined,
-    costNanousd: row.cost_nanousd ?? undefined,
-    latencyMs: row.latency_ms ?? undefined,
-    timeToFirstChunkMs: row.time_to_first_chunk_ms ?? undefined,
-    errorCode: row.error_code ?? undefined,
-    errorMessage: row.error_message ?? undefined,
-    createdAt: row.created_at,
-    settledAt: row.settled_at ?? undefined,
+    id: request.id,
+    userId: request.user_id,
+    apiKeyId: request.api_key_id ?? undefined,
+    conversationId: reply?.conversation_id ?? request.conversation_id,
+    provider: request.provider,
+    requestModel: request.request_model,
+    operation: request.operation,
+    status: reply?.status ?? 'pending',
+    httpStatus: reply?.http_status ?? undefined,
+    contentType: reply?.content_type ?? undefined,
+    responseModel: reply?.response_model ?? undefined,
+    providerResponseId: reply?.provider_response_id ?? undefined,
+    finishReasons: reply?.finish_reasons == null ? [] : (JSON.parse(reply.finish_reasons) as string[]),
+    inputTokens: reply?.input_tokens ?? undefined,
+    outputTokens: reply?.output_tokens ?? undefined,
+    cacheReadInputTokens: reply?.cache_read_input_tokens ?? undefined,
+    reasoningOutputTokens: reply?.reasoning_output_tokens ?? undefined,
+    costNanousd: reply?.cost_nanousd ?? undefined,
+    latencyMs: reply?.latency_ms ?? undefined,
+    timeToFirstChunkMs: reply?.time_to_first_chunk_ms ?? undefined,
+    errorCode: reply?.error_code ?? undefined,
+    errorMessage: reply?.error_message ?? undefined,
+    createdAt: request.created_at,
+    settledAt: reply?.created_at,
   }
 }

@@ -2,13 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
-/** How a master key stands to the secret named `id`. Makes nothing. */
-export async function checkSecret(database: Database, master: MasterKey, id: string): Promise<'opens' | 'absent' | 'mismatch'> {
-  const row = await database.kysely.selectFrom('secrets').select('wrapped_key').where('id', '=', id).executeTakeFirst()
-  if (row === undefined) return 'absent'
+/** How a master key stands to the secrets of a database: it opens them all, there are none, or it is another's. */
+export async function checkSecrets(database: Database, master: MasterKey): Promise<'opens' | 'absent' | 'mismatch'> {
+  const rows = await database.kysely.selectFrom('secrets').select(['id', 'wrapped_key']).execute()
   try {
-    unwrapKey(master, `secret:${id}`, row.wrapped_key)
-    return 'opens'
+    for (const { id, wrapped_key } of rows) unwrapKey(master, `secret:${id}`, wrapped_key)
+    return rows.length === 0 ? 'absent' : 'opens'
   } catch {
     return 'mismatch'
   }

@@ -1,6 +1,10 @@
 import type { Migration } from '../migrate.ts'
 
-/** Users, keys, conversations, calls, usage and audit: what recording a call needs. */
+/**
+ * Users, keys, conversations, calls, usage and audit: what recording a call needs. Keys start with the id that sorts by
+ * time, not with the user: new rows of all users then share the last page of the key's index, where with the user first
+ * each would dirty a page of its own (docs/decisions/0002-time-first-keys.md).
+ */
 export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, afterPartitioned }) => [
   `CREATE TABLE users (
     id ${text} PRIMARY KEY,
@@ -49,8 +53,9 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     created_at ${integer} NOT NULL,
     updated_at ${integer} NOT NULL,
     deleted_at ${integer},
-    PRIMARY KEY (user_id, id)
+    PRIMARY KEY (id, user_id)
   )`,
+  'CREATE INDEX conversations_user ON conversations (user_id, id)',
   `CREATE TABLE messages (
     user_id ${text} NOT NULL,
     conversation_id ${text} NOT NULL,
@@ -65,7 +70,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     echo ${bytes},
     call_id ${text},
     created_at ${integer} NOT NULL,
-    PRIMARY KEY (user_id, conversation_id, seq)
+    PRIMARY KEY (conversation_id, user_id, seq)
   )${partitionedBy('conversation_id')}`,
   ...afterPartitioned('messages'),
   'CREATE INDEX messages_chain_hash ON messages (user_id, chain_hash)',
@@ -85,10 +90,10 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     body ${bytes},
     prompt_hash ${text} NOT NULL,
     created_at ${integer} NOT NULL,
-    PRIMARY KEY (user_id, id)
+    PRIMARY KEY (id, user_id)
   )${partitionedBy('id')}`,
   ...afterPartitioned('llm_requests'),
-  'CREATE INDEX llm_requests_id ON llm_requests (id)',
+  'CREATE INDEX llm_requests_user ON llm_requests (user_id, id)',
   `CREATE TABLE llm_responses (
     user_id ${text} NOT NULL,
     request_id ${text} NOT NULL,
@@ -112,7 +117,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     error_code ${text},
     error_message ${text},
     created_at ${integer} NOT NULL,
-    PRIMARY KEY (user_id, request_id)
+    PRIMARY KEY (request_id, user_id)
   )${partitionedBy('request_id')}`,
   ...afterPartitioned('llm_responses'),
   `CREATE TABLE usage_daily (
@@ -138,7 +143,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     outcome ${text} NOT NULL,
     details ${text},
     created_at ${integer} NOT NULL,
-    PRIMARY KEY (user_id, id)
+    PRIMARY KEY (id, user_id)
   )${partitionedBy('id')}`,
   ...afterPartitioned('audit_events'),
 ]

@@ -30,6 +30,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   }
   let pool: pg.Pool | undefined
   let writers: pg.Pool | undefined
+  let isClosed = false
   const kysely = new Kysely<Tables>({
     dialect: new PostgresDialect({
       pool: async () => {
@@ -53,6 +54,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     exists: () => true,
     kysely,
     async batch(work) {
+      if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
       writers ??= openWriterPool(location, settings, concurrentBatches)
       return inTransaction(await writers.connect(), settings.onSql, run => work(postgresBatch(run)))
     },
@@ -66,6 +68,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),
     async close() {
+      if (isClosed) return
+      isClosed = true
       await kysely.destroy()
       await writers?.end()
     },
@@ -103,11 +107,15 @@ async function inTransaction<R>(
 /** Names of prepared statements, the same on every connection of this process. */
 const statementNames = new Map<string, string>()
 
+/** No SQLSTATE starts with E, as the system's own codes do: EPIPE is a broken connection, not a refusal. */
+const sqlState = /^[0-9FHPX][0-9A-Z]{4}$/
+
 /** SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function classify(error: unknown): FailureKind {
   const code = (error as { code?: unknown } | null)?.code
-  if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) {
-    return error instanceof SteleError ? 'rejected' : 'unavailable'
+  if (typeof code !== 'string' || !sqlState.test(code)) {
+    if (error instanceof SteleError) return error.code === 'store_unavailable' ? 'unavailable' : 'rejected'
+    return error instanceof TypeError || error instanceof RangeError ? 'rejected' : 'unavailable'
   }
   if (code === '40001' || code === '40P01' || code === '55P03') return 'contended'
   // Connection, resources, operator intervention, system errors, and a server that turned read-only (failover).

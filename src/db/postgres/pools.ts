@@ -68,7 +68,9 @@ function common(location: PostgresLocation, settings: DatabaseSettings, session:
 }
 
 function guarded(pool: pg.Pool): pg.Pool {
-  // An idle connection that breaks is replaced on next use; without a listener it would end the process.
+  // A connection that breaks is replaced on next use, and whoever was using it gets the error from its query; without
+  // listeners the event would end the process.
   pool.on('error', () => undefined)
+  pool.on('connect', client => client.on('error', () => undefined))
   return pool
 }

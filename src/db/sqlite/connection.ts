@@ -7,6 +7,10 @@ import type { DatabaseLocation } from '../database-url.ts'
 /** How long a statement waits for another process's lock, in milliseconds. */
 const busyTimeout = 10_000
 
+/** SQLITE_BUSY, https://sqlite.org/rescode.html, and the pause before another try where SQLite itself does not wait. */
+const busyCode = 5
+const busyPause = 5
+
 /** Page cache: 64 MiB keeps the inner pages of the random-order index in memory up to some ten million messages. */
 const cacheKibibytes = 65_536
 
@@ -19,6 +23,7 @@ export class SqliteConnection {
   readonly #onSql: ((sql: string) => void) | undefined
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
+  #isClosed = false
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(location: Extract<DatabaseLocation, { kind: 'sqlite' }>, onSql?: (sql: string) => void) {
@@ -48,6 +53,7 @@ export class SqliteConnection {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#statements.clear()
     this.#database?.close()
     this.#database = undefined
@@ -55,16 +61,17 @@ export class SqliteConnection {
 
   #open(): DatabaseSync {
     if (this.#database !== undefined) return this.#database
+    if (this.#isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
     const { path, inMemory, display } = this.#location
     try {
       if (!inMemory) createPrivately(path)
       const database = new DatabaseSync(path, { timeout: busyTimeout })
+      enterWriteAheadLog(database)
       // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
       database.exec(`
-        PRAGMA journal_mode = WAL;
         PRAGMA synchronous = FULL;
         PRAGMA cache_size = -${cacheKibibytes};
-        PRAGMA temp_store = MEMORY;
+        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;
         PRAGMA journal_size_limit = 67108864;`)
       this.#database = database
       return database
@@ -78,4 +85,20 @@ export class SqliteConnection {
 function createPrivately(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   closeSync(openSync(path, 'a', 0o600))
+}
+
+/**
+ * Turns the write-ahead log on. Processes that open a new file together race for it, and unlike other statements this
+ * one does not wait for a lock: it fails at once.
+ */
+function enterWriteAheadLog(database: DatabaseSync): void {
+  for (const deadline = performance.now() + busyTimeout; ; ) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL')
+      return
+    } catch (error) {
+      if ((error as { errcode?: number }).errcode !== busyCode || performance.now() > deadline) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyPause)
+    }
+  }
 }

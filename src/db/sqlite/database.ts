@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { Kysely, sql } from 'kysely'
-import { reasonOf } from '../../errors.ts'
+import { reasonOf, SteleError } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind, Finding } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
@@ -28,7 +28,7 @@ export function openSqlite(
   return {
     location,
     // A memory database lives in the thread that opened it.
-    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1 },
+    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 2 },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
     kysely,
@@ -70,7 +70,10 @@ const rejectedCodes = new Set([1, 18, 19, 20, 25])
 
 function classify(error: unknown): FailureKind {
   const code = (error as { errcode?: number } | null)?.errcode
-  if (code === undefined) return (error as { code?: string } | null)?.code === 'database_not_writable' ? 'unavailable' : 'rejected'
+  if (error instanceof SteleError) {
+    return error.code === 'database_not_writable' || error.code === 'store_unavailable' ? 'unavailable' : 'rejected'
+  }
+  if (code === undefined) return 'rejected'
   // A lock that outlasted the busy timeout counts as unavailable: within Stele there is one writer, so it is a stranger's.
   return rejectedCodes.has(code & 0xff) ? 'rejected' : 'unavailable'
 }

@@ -1,0 +1,76 @@
+import { type Command, Option } from 'commander'
+import type { CreateKeyOptions } from './commands/keys-create.ts'
+import type { ListKeysOptions } from './commands/keys-list.ts'
+import type { RevokeKeyOptions } from './commands/keys-revoke.ts'
+import type { CreateUserOptions } from './commands/users-create.ts'
+import type { ListUsersOptions } from './commands/users-list.ts'
+import { parseEmail, parseExpiry, parseLimit } from './parse-arguments.ts'
+
+/** Who may use the gateway: keys and users. */
+export function accessCommands(program: Command): void {
+  keysCommand(program)
+  usersCommand(program)
+}
+
+function keysCommand(program: Command): void {
+  const keys = program.command('keys').description('API keys of the gateway')
+  keys
+    .command('create')
+    .description(
+      'make an API key, and its user if need be; the key is printed once, to stdout, and kept nowhere',
+    )
+    .requiredOption('--user <id>', 'whose key it is')
+    .option('--name <name>', 'what it is for')
+    .addOption(new Option('--service', 'it may act for any end user').conflicts('admin'))
+    .option('--admin', 'it may do everything')
+    .option('--expires <when>', 'when it ends: 15m, 12h, 30d, 8w or an ISO 8601 date', text =>
+      parseExpiry(text),
+    )
+    .option('--json', 'print the key with its facts as JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { createKey } = await import('./commands/keys-create.ts')
+      await createKey(command.optsWithGlobals<CreateKeyOptions>())
+    })
+  keys
+    .command('list')
+    .description('list API keys, without their secrets')
+    .option('--user <id>', 'only the keys of this user')
+    .option('--json', 'print JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { listKeys } = await import('./commands/keys-list.ts')
+      await listKeys(command.optsWithGlobals<ListKeysOptions>())
+    })
+  keys
+    .command('revoke <id>')
+    .description('revoke an API key for good; <id> is the one that keys list shows')
+    .option('--dry-run', 'only say which key it would be')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { revokeKey } = await import('./commands/keys-revoke.ts')
+      await revokeKey(id, command.optsWithGlobals<RevokeKeyOptions>())
+    })
+}
+
+function usersCommand(program: Command): void {
+  const users = program.command('users').description('users; a first call makes its user by itself')
+  users
+    .command('list')
+    .description('list users in order of their ids')
+    .option('--limit <number>', 'at most so many', parseLimit, 100)
+    .option('--after <id>', 'only those after this one')
+    .option('--json', 'print JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { listUsers } = await import('./commands/users-list.ts')
+      await listUsers(command.optsWithGlobals<ListUsersOptions>())
+    })
+  users
+    .command('create <id>')
+    .description('make a user')
+    .option('--email <address>', 'e-mail address', parseEmail)
+    .option('--username <name>', 'name to show')
+    .addOption(new Option('--role <role>', 'what the user is').choices(['member', 'admin']).default('member'))
+    .option('--json', 'print the user as JSON')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { createUser } = await import('./commands/users-create.ts')
+      await createUser(id, command.optsWithGlobals<CreateUserOptions>())
+    })
+}

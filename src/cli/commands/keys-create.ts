@@ -1,0 +1,43 @@
+import type { Scope } from '../../store/api-keys.ts'
+import { checkUserId } from '../../store/users.ts'
+import { type GlobalOptions, withStele } from '../open-store.ts'
+import { say, writeJson, writeLine } from '../output.ts'
+import { printableLine } from '../printable.ts'
+import { toRecord } from '../record.ts'
+import { timeText } from '../values.ts'
+
+export interface CreateKeyOptions extends GlobalOptions {
+  readonly user: string
+  readonly name?: string
+  readonly service?: boolean
+  readonly admin?: boolean
+  readonly expires?: number
+  readonly json?: boolean
+}
+
+/** Makes an API key. Its secret alone goes to stdout, so that it can be piped to where it belongs. */
+export async function createKey(options: CreateKeyOptions): Promise<void> {
+  const { user, name, expires, json } = options
+  const userId = checkUserId(user)
+  await withStele(options, async ({ apiKeys }) => {
+    const key = await apiKeys.create({
+      userId,
+      name: name ?? '',
+      scopes: [scopeOf(options)],
+      expiresAt: expires,
+    })
+    if (json === true) return writeJson(toRecord(key))
+    const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`
+    say(
+      printableLine(
+        `Made ${key.id} (${key.scopes.join(' ')}) for ${userId}, ${end}. The key, shown only now:`,
+      ),
+    )
+    return writeLine(key.secret)
+  })
+}
+
+function scopeOf({ service, admin }: CreateKeyOptions): Scope {
+  if (admin === true) return 'admin'
+  return service === true ? 'service' : 'member'
+}

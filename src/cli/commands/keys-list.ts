@@ -1,0 +1,36 @@
+import type { ApiKey } from '../../store/api-keys.ts'
+import { type GlobalOptions, withStele } from '../open-store.ts'
+import { outputWidth, say, write, writeJson } from '../output.ts'
+import { toRecord } from '../record.ts'
+import { type Column, formatTable } from '../table.ts'
+import { none, timeText } from '../values.ts'
+
+export interface ListKeysOptions extends GlobalOptions {
+  readonly user?: string
+  readonly json?: boolean
+}
+
+const columns: readonly Column<ApiKey>[] = [
+  { title: 'ID', text: ({ id }) => id },
+  { title: 'USER', text: ({ userId }) => userId, elastic: true },
+  { title: 'NAME', text: ({ name }) => name || none, elastic: true },
+  { title: 'KEY', text: ({ prefix }) => `${prefix}…` },
+  { title: 'MAY', text: ({ scopes }) => scopes.join(' ') },
+  { title: 'STATE', text: stateOf },
+  { title: 'CREATED', text: ({ createdAt }) => timeText(createdAt) },
+  { title: 'EXPIRES', text: ({ expiresAt }) => timeText(expiresAt) },
+  { title: 'USED', text: ({ lastUsedAt }) => timeText(lastUsedAt) },
+]
+
+/** Lists API keys. */
+export async function listKeys(options: ListKeysOptions): Promise<void> {
+  const keys = await withStele(options, ({ apiKeys }) => apiKeys.list({ userId: options.user }))
+  if (options.json === true) return writeJson(keys.map(key => ({ ...toRecord(key), state: stateOf(key) })))
+  if (keys.length === 0) return say('No keys.')
+  await write(formatTable(columns, keys, outputWidth()))
+}
+
+function stateOf({ revokedAt, expiresAt }: ApiKey): string {
+  if (revokedAt !== undefined) return 'revoked'
+  return expiresAt !== undefined && expiresAt <= Date.now() ? 'expired' : 'active'
+}

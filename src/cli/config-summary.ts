@@ -1,0 +1,36 @@
+import type { Config } from '../config.ts'
+import { parseDatabaseUrl } from '../db/database-url.ts'
+
+/** The settings of this run for people to read. What is secret is said to be set or not, never shown. */
+export function configSummary(config: Config): Record<string, string | number | boolean> {
+  const { openaiBaseUrl, providers } = config
+  return {
+    database: parseDatabaseUrl(config.databaseUrl).display,
+    schema: config.schema ?? 'default',
+    pool: `${config.poolSize} + ${config.maxOverflow}, ${config.poolTimeout} s`,
+    address: `${config.host}:${config.port}`,
+    log_level: config.logLevel,
+    upstream: openaiBaseUrl === undefined ? 'none' : withoutSecrets(openaiBaseUrl),
+    upstream_key: isSet(config.openaiApiKey),
+    providers:
+      Object.entries(providers)
+        .map(
+          ([name, { type, baseUrl }]) =>
+            `${name} (${baseUrl === undefined ? type : withoutSecrets(baseUrl)})`,
+        )
+        .join(', ') || 'none',
+    default_provider: config.defaultProvider ?? 'none named',
+    admin_key: isSet(config.apiKey),
+    master_key: config.masterKey === undefined ? 'from its file' : 'from STELE_MASTER_KEY',
+  }
+}
+
+function isSet(secret: string | undefined): string {
+  return secret === undefined ? 'not set' : 'set'
+}
+
+/** Credentials and query strings of a URL may be secret; its origin and path say where it leads. */
+function withoutSecrets(text: string): string {
+  const url = new URL(text)
+  return url.origin + url.pathname
+}

@@ -1,0 +1,53 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config.ts'
+import type { Database, Finding } from '../db/database.ts'
+import { parseDatabaseUrl } from '../db/database-url.ts'
+import { reasonOf } from '../errors.ts'
+import { loadMasterKeyFile, type MasterKey, parseMasterKey } from '../privacy/master-key.ts'
+import { checkSecrets } from '../store/secrets.ts'
+
+const name = 'master key'
+
+/**
+ * Whether the master key can be read and opens what the database holds; without a database, whether it can be read.
+ * Makes no key: a new one beside an old database would only hide that the right one is missing.
+ */
+export async function examineMasterKey(config: Config, database: Database | undefined): Promise<Finding> {
+  try {
+    const { key, source } = readKey(config)
+    const state =
+      database === undefined
+        ? undefined
+        : key === undefined
+          ? await stateWithoutKey(database)
+          : await checkSecrets(database, key)
+    if (key === undefined) {
+      return state === 'mismatch'
+        ? { name, value: `${source} is missing, and the database was made with one`, ok: false }
+        : { name, value: `${source} is not there yet; it is made at first use`, ok: true }
+    }
+    if (state === 'mismatch')
+      return { name, value: `${source} is not the key this database was made with`, ok: false }
+    return {
+      name,
+      value: state === 'opens' ? `${source} opens this database` : `${source} is usable`,
+      ok: true,
+    }
+  } catch (error) {
+    return { name, value: reasonOf(error), ok: false }
+  }
+}
+
+function readKey({ masterKey, databaseUrl }: Config): { key: MasterKey | undefined; source: string } {
+  if (masterKey !== undefined) return { key: parseMasterKey(masterKey), source: 'STELE_MASTER_KEY' }
+  const { keyFolder } = parseDatabaseUrl(databaseUrl)
+  if (keyFolder === undefined) return { key: undefined, source: 'a key' }
+  const path = join(keyFolder, 'master.key')
+  return { key: existsSync(path) ? loadMasterKeyFile(path) : undefined, source: path }
+}
+
+/** Any key at all is a wrong one for a database that holds secrets, which is how their presence is told. */
+function stateWithoutKey(database: Database): ReturnType<typeof checkSecrets> {
+  return checkSecrets(database, parseMasterKey(Buffer.alloc(32).toString('base64')))
+}

@@ -1,0 +1,70 @@
+import { InvalidArgumentError } from 'commander'
+
+/** Reads the values of options; what they refuse is wrong usage and named as such. */
+
+export function parseLimit(text: string): number {
+  return integer(text, 1, 100_000)
+}
+
+export function parseCount(text: string): number {
+  return integer(text, 1, 1_000_000)
+}
+
+export function parsePort(text: string): number {
+  return integer(text, 0, 65_535)
+}
+
+export function parseHttpUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new InvalidArgumentError('It must be an http or https URL.')
+  return text
+}
+
+export function parseEmail(text: string): string {
+  if (!/^[^\s@]+@[^\s@]+$/.test(text)) throw new InvalidArgumentError('It must be an e-mail address.')
+  return text
+}
+
+const minute = 60_000
+const units: Readonly<Record<string, number>> = {
+  m: minute,
+  h: 60 * minute,
+  d: 1_440 * minute,
+  w: 10_080 * minute,
+}
+const longest = 36_525 * 1_440 * minute
+
+/** A time to come, in milliseconds since 1970: `30d` from now, or a date, or a date with a time. */
+export function parseExpiry(text: string, now = Date.now()): number {
+  const time = durationEnd(text, now) ?? isoTime(text)
+  if (time === undefined)
+    throw new InvalidArgumentError('Give a duration (15m, 12h, 30d, 8w) or an ISO 8601 date.')
+  if (time <= now) throw new InvalidArgumentError('It is in the past.')
+  if (time > now + longest) throw new InvalidArgumentError('It is more than a hundred years ahead.')
+  return time
+}
+
+function durationEnd(text: string, now: number): number | undefined {
+  const [, count, unit] = /^(\d+)([mhdw])$/.exec(text) ?? []
+  return count === undefined || unit === undefined ? undefined : now + Number(count) * (units[unit] ?? 0)
+}
+
+function isoTime(text: string): number | undefined {
+  const [, date, time, zone] =
+    /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?)(Z|[+-]\d{2}:\d{2})?)?$/.exec(text) ??
+    []
+  if (date === undefined) return undefined
+  const midnight = new Date(`${date}T00:00Z`)
+  // Date takes the 31st of February for the 3rd of March.
+  if (Number.isNaN(midnight.getTime()) || !midnight.toISOString().startsWith(date)) return undefined
+  const parsed = time === undefined ? midnight.getTime() : Date.parse(`${date}T${time}${zone ?? 'Z'}`)
+  return Number.isNaN(parsed) ? undefined : parsed
+}
+
+function integer(text: string, least: number, most: number): number {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= least && value <= most))
+    throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`)
+  return value
+}

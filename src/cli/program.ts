@@ -1,0 +1,63 @@
+import { Command } from 'commander'
+import { accessCommands } from './access-commands.ts'
+import type { DoctorOptions } from './commands/doctor.ts'
+import type { ServeOptions } from './commands/serve.ts'
+import { migrateCommand } from './migrate-commands.ts'
+import { packageVersion } from './package-root.ts'
+import { parseHttpUrl, parsePort } from './parse-arguments.ts'
+import { recordCommands } from './record-commands.ts'
+
+const closing = `
+Exit codes: 0 success · 1 failure · 2 wrong usage
+Settings: command line > environment (and .env) > stele.config.json > default`
+
+/** The command tree. What a command does is loaded when it runs. */
+export function createProgram(): Command {
+  const program = new Command('stele')
+    .description('System of record for LLM applications.')
+    .version(packageVersion())
+    .option('--database <url>', 'database to use, instead of DATABASE_URL; docs/databases.md lists the forms')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({ outputError: (text, writeError) => writeError(text.replace(/^error: /, 'stele: ')) })
+    .showHelpAfterError('(--help shows how)')
+    .addHelpText('afterAll', closing)
+    .exitOverride()
+  serveCommand(program)
+  migrateCommand(program)
+  accessCommands(program)
+  recordCommands(program)
+  doctorCommand(program)
+  return program
+}
+
+function serveCommand(program: Command): void {
+  program
+    .command('serve')
+    .description(
+      'serve the gateway that records every call; makes the database, its tables and a first key if need be',
+    )
+    .option('--host <host>', 'address to listen on, instead of HOST (127.0.0.1)')
+    .option('--port <port>', 'port to listen on, instead of PORT (4100); 0 takes any free one', parsePort)
+    .option(
+      '--upstream <url>',
+      'OpenAI-compatible API to send calls to, instead of OPENAI_BASE_URL',
+      parseHttpUrl,
+    )
+    .action(async (_options: unknown, command: Command) => {
+      const { serveGateway } = await import('./commands/serve.ts')
+      await serveGateway(command.optsWithGlobals<ServeOptions>())
+    })
+}
+
+function doctorCommand(program: Command): void {
+  program
+    .command('doctor')
+    .description(
+      'check database, settings, schema and master key; exits with 1 when something is not as it should be',
+    )
+    .option('--json', 'print JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { doctor } = await import('./commands/doctor.ts')
+      await doctor(command.optsWithGlobals<DoctorOptions>())
+    })
+}

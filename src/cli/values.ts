@@ -1,0 +1,23 @@
+/** How single values are written for people. */
+
+/** Stands for a value that there is not. */
+export const none = '-'
+
+/** A time in milliseconds since 1970 as ISO 8601 in UTC, to the second. */
+export function timeText(milliseconds: number | null | undefined): string {
+  return milliseconds == null ? none : new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z')
+}
+
+export function countText(count: number | undefined): string {
+  return count === undefined ? none : String(count)
+}
+
+/** Nano-US-dollars as dollars, every digit that counts; an unknown price is not a zero. */
+export function costText(nanousd: number | undefined): string {
+  if (nanousd === undefined) return none
+  const dollars = Math.trunc(nanousd / 1e9)
+  const rest = String(Math.abs(nanousd % 1e9))
+    .padStart(9, '0')
+    .replace(/0{0,7}$/, '')
+  return `$${dollars}.${rest}`
+}
