@@ -35,18 +35,31 @@ const settings = z.strictObject({
   poolSize: z.coerce.number().int().min(1).max(1_000).default(5),
   maxOverflow: z.coerce.number().int().min(0).max(1_000).default(10),
   poolTimeout: z.coerce.number().positive().max(3_600).default(30),
-  schema: z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only').optional(),
+  schema: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only')
+    .optional(),
   sqlEcho: z.union([z.boolean(), z.stringbool()]).default(false),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** An admin key to install when the gateway starts. */
-  apiKey: z.string().min(16, 'at least 16 characters').regex(/^[\x21-\x7e]+$/, 'printable characters without spaces').optional(),
+  apiKey: z
+    .string()
+    .min(16, 'at least 16 characters')
+    .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
+    .optional(),
   masterKey: z.string().min(1).optional(),
-  bodyLimit: z.coerce.number().int().positive().default(64 * 1024 * 1024),
+  bodyLimit: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(64 * 1024 * 1024),
   /** Seconds that running replies are given when the gateway is told to stop. */
   shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
-  providers: z.record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/i, 'letters, digits, _ and - only'), provider).default({}),
+  providers: z
+    .record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/i, 'letters, digits, _ and - only'), provider)
+    .default({}),
   /** The provider of models that name none; the OPENAI_… upstream, or the only provider, when left out. */
   defaultProvider: z.string().optional(),
 })
@@ -99,7 +112,8 @@ export function resolveConfig(
   )
   const given = Object.fromEntries(Object.entries(flags).filter(([, value]) => value !== undefined))
   const checked = settings.safeParse({ ...fromFile, ...fromEnvironment, ...given })
-  if (!checked.success) throw new SteleError('config_invalid', { problems: checked.error.issues.map(problem).join('\n') })
+  if (!checked.success)
+    throw new SteleError('config_invalid', { problems: checked.error.issues.map(problem).join('\n') })
   return withProviderKeys(checked.data, environment)
 }
 
@@ -122,14 +136,18 @@ function readFile(path: string, isRequired: boolean): unknown {
 function withProviderKeys(config: Config, environment: Readonly<Record<string, string | undefined>>): Config {
   const problems: string[] = []
   for (const [name, provider] of Object.entries(config.providers)) {
-    if (provider.type === 'openai-compatible' && provider.baseUrl === undefined) problems.push(`  providers.${name}.baseUrl: is missing`)
-    if (provider.apiKeyEnv === undefined) continue
-    const key = environment[provider.apiKeyEnv]
-    if (key === undefined || key === '') problems.push(`  providers.${name}.apiKeyEnv: the environment variable ${provider.apiKeyEnv} is not set`)
-    else provider.apiKey = key
+    if (provider.type === 'openai-compatible' && provider.baseUrl === undefined)
+      problems.push(`  providers.${name}.baseUrl: is missing`)
+    // A variable that is not set is no problem until somebody calls the provider: most commands never do.
+    if (provider.apiKeyEnv !== undefined) provider.apiKey = environment[provider.apiKeyEnv] || undefined
   }
   const { defaultProvider } = config
-  if (defaultProvider !== undefined && !(defaultProvider in config.providers) && defaultProvider !== 'openai' && defaultProvider !== 'echo') {
+  if (
+    defaultProvider !== undefined &&
+    !(defaultProvider in config.providers) &&
+    defaultProvider !== 'openai' &&
+    defaultProvider !== 'echo'
+  ) {
     problems.push('  defaultProvider: names no provider of this configuration')
   }
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
@@ -140,7 +158,9 @@ function problem(issue: z.core.$ZodIssue): string {
   const setting = issue.path.map(String).join('.')
   const variable = Object.entries(environmentVariables).find(([, name]) => name === setting)?.[0]
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(key => `  ${[...issue.path, key].map(String).join('.')}: is not a setting`).join('\n')
+    return issue.keys
+      .map(key => `  ${[...issue.path, key].map(String).join('.')}: is not a setting`)
+      .join('\n')
   }
   return `  ${setting}${variable === undefined ? '' : ` (${variable})`}: ${issue.message}`
 }

@@ -42,8 +42,11 @@ export const errorTable = {
   database_url_invalid: row(500, 'The database URL is not usable: {reason}'),
   database_not_writable: row(500, 'The database {database} cannot be opened for writing: {reason}'),
   schema_missing: row(500, 'The database has no Stele schema or an older one. Run: stele migrate up'),
-  schema_newer: row(500, 'The database schema ({found}) is newer than this version of Stele knows ({known}).'),
-  migration_failed: row(500, "Migration {name} failed: {reason}"),
+  schema_newer: row(
+    500,
+    'The database schema ({found}) is newer than this version of Stele knows ({known}).',
+  ),
+  migration_failed: row(500, 'Migration {name} failed: {reason}'),
   master_key_invalid: row(500, 'The master key is not usable: {reason}'),
   master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),

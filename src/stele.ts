@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { sql } from 'kysely'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -6,11 +5,18 @@ import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
 import { ConversationHashes } from './model/hashes.ts'
-import { generateMasterKey, loadMasterKeyFile, type MasterKey, parseMasterKey } from './privacy/master-key.ts'
+import {
+  generateMasterKey,
+  type MasterKey,
+  makeMasterKeyFile,
+  masterKeyPath,
+  parseMasterKey,
+  readMasterKeyFile,
+} from './privacy/master-key.ts'
+import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer } from './recorder/writer.ts'
-import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
 import { conversationStore } from './store/conversations.ts'
@@ -68,7 +74,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
     else await migrateUp(database)
-    const hashKey = (await openSecret(database, masterKeyFor(database, options.masterKey), 'conversation-hashes')).toString('base64url')
+    const hashKey = await openHashKey(database, options.masterKey)
     return assemble(database, databaseUrl, hashKey, options)
   } catch (error) {
     await database.close().catch(() => undefined)
@@ -108,15 +114,33 @@ function assemble(database: Database, databaseUrl: string, hashKey: string, opti
   }
 }
 
-function databaseSettings({ poolSize, maxOverflow, poolTimeout, schema, onSql }: SteleOptions): DatabaseSettings {
+function databaseSettings({
+  poolSize,
+  maxOverflow,
+  poolTimeout,
+  schema,
+  onSql,
+}: SteleOptions): DatabaseSettings {
   return { poolSize, maxOverflow, poolTimeout, schema, onSql }
 }
 
-/** The key file lives beside the database file; a database elsewhere has it in the working directory. */
-function masterKeyFor({ location }: Database, given: string | undefined): MasterKey {
+async function openHashKey(database: Database, masterKey: string | undefined): Promise<string> {
+  const key = await openSecret(database, 'conversation-hashes', mayBeNew =>
+    masterKeyFor(database, masterKey, mayBeNew),
+  )
+  return key.toString('base64url')
+}
+
+/**
+ * The key file lives beside the database file; a database elsewhere has it in the working directory. It is made only
+ * for a database that has no secrets yet: beside an older one a new key would just hide that the right one is missing.
+ */
+function masterKeyFor({ location }: Database, given: string | undefined, mayBeNew: boolean): MasterKey {
   if (given !== undefined) return parseMasterKey(given)
   if (location.keyFolder === undefined) return generateMasterKey()
-  return loadMasterKeyFile(join(location.keyFolder, 'master.key'))
+  const path = masterKeyPath(location.keyFolder)
+  if (mayBeNew) makeMasterKeyFile(path)
+  return readMasterKeyFile(path)
 }
 
 function asKnown(database: Database, error: unknown): unknown {

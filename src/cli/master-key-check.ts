@@ -1,10 +1,9 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Database, Finding } from '../db/database.ts'
 import { parseDatabaseUrl } from '../db/database-url.ts'
 import { reasonOf } from '../errors.ts'
-import { loadMasterKeyFile, type MasterKey, parseMasterKey } from '../privacy/master-key.ts'
+import { type MasterKey, masterKeyPath, parseMasterKey, readMasterKeyFile } from '../privacy/master-key.ts'
 import { checkSecrets } from '../store/secrets.ts'
 
 const name = 'master key'
@@ -43,8 +42,8 @@ function readKey({ masterKey, databaseUrl }: Config): { key: MasterKey | undefin
   if (masterKey !== undefined) return { key: parseMasterKey(masterKey), source: 'STELE_MASTER_KEY' }
   const { keyFolder } = parseDatabaseUrl(databaseUrl)
   if (keyFolder === undefined) return { key: undefined, source: 'a key' }
-  const path = join(keyFolder, 'master.key')
-  return { key: existsSync(path) ? loadMasterKeyFile(path) : undefined, source: path }
+  const path = masterKeyPath(keyFolder)
+  return { key: existsSync(path) ? readMasterKeyFile(path) : undefined, source: path }
 }
 
 /** Any key at all is a wrong one for a database that holds secrets, which is how their presence is told. */

@@ -42,7 +42,8 @@ function sqliteLocation(rest: string): DatabaseLocation {
     throw invalid('sqlite:// takes three slashes before a relative path, four before an absolute one')
   }
   const inMemory = path === memoryPath || (path === '' && rest.startsWith('//'))
-  if (inMemory) return { kind: 'sqlite', path: memoryPath, inMemory, display: 'sqlite::memory:', keyFolder: undefined }
+  if (inMemory)
+    return { kind: 'sqlite', path: memoryPath, inMemory, display: 'sqlite::memory:', keyFolder: undefined }
   if (path === '') throw invalid('the path is missing')
   const display = isAbsolute(path) ? path : `./${path.replace(/^\.\//, '')}`
   return { kind: 'sqlite', path, inMemory, display, keyFolder: dirname(path) }

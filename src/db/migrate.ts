@@ -61,7 +61,9 @@ export async function migrateUp(database: Database, target = Number.POSITIVE_INF
     const missing = known.filter(({ id }) => id <= target && !applied.has(id))
     for (const migration of missing) {
       // First, so that two migrators that slipped past each other's lock collide here, before any change.
-      await sql`INSERT INTO ${sql.table(ledger)} (id, name, applied_at) VALUES (${migration.id}, ${migration.name}, ${Date.now()})`.execute(tx)
+      await sql`INSERT INTO ${sql.table(ledger)} (id, name, applied_at) VALUES (${migration.id}, ${migration.name}, ${Date.now()})`.execute(
+        tx,
+      )
       await runAll(tx, migration.name, migration.up(database.schemaTypes))
     }
     return missing.map(({ name }) => name)
@@ -76,7 +78,10 @@ export async function migrateDown(database: Database, count = 1): Promise<string
   return database.exclusively(async tx => {
     const applied = await readLedger(database, tx)
     refuseNewer(applied, known)
-    const doomed = known.filter(({ id }) => applied.has(id)).reverse().slice(0, count)
+    const doomed = known
+      .filter(({ id }) => applied.has(id))
+      .reverse()
+      .slice(0, count)
     for (const migration of doomed) {
       await runAll(tx, migration.name, migration.down(database.schemaTypes))
       await sql`DELETE FROM ${sql.table(ledger)} WHERE id = ${migration.id}`.execute(tx)
@@ -103,7 +108,10 @@ async function runAll(tx: Kysely<Tables>, name: string, statements: readonly str
 
 async function readLedger(database: Database, db: Kysely<Tables>): Promise<Map<number, number>> {
   if (!(await database.hasTable(db, ledger))) return new Map()
-  const { rows } = await sql<{ id: number; applied_at: number }>`SELECT id, applied_at FROM ${sql.table(ledger)}`.execute(db)
+  const { rows } = await sql<{
+    id: number
+    applied_at: number
+  }>`SELECT id, applied_at FROM ${sql.table(ledger)}`.execute(db)
   return new Map(rows.map(row => [row.id, row.applied_at]))
 }
 

@@ -41,7 +41,14 @@ export const tables = {
     last_used_at: integerOrNull,
   },
   secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
-  instances: { id: text, host: text, pid: integer, started_at: integer, heartbeat_at: integer, open_since: text },
+  instances: {
+    id: text,
+    host: text,
+    pid: integer,
+    started_at: integer,
+    heartbeat_at: integer,
+    open_since: text,
+  },
   conversations: {
     user_id: text,
     id: text,
@@ -142,7 +149,8 @@ export type TableName = keyof Definitions
 
 type KindType<K extends Kind> = K extends 'text' ? string : K extends 'integer' ? number : Uint8Array
 
-type ColumnType<C> = C extends Column<infer K, infer N> ? KindType<K> | (N extends true ? null : never) : never
+type ColumnType<C> =
+  C extends Column<infer K, infer N> ? KindType<K> | (N extends true ? null : never) : never
 
 /** A row of a table, every column present. */
 export type Row<T extends TableName> = {

@@ -23,7 +23,8 @@ export function createAccess(apiKeys: ReturnType<typeof apiKeyStore>): Access {
       if (known !== undefined && now < known.until && !isExpired(known.key, now)) return known.key
       trusted.delete(secret)
       const key = await apiKeys.findBySecret(secret)
-      if (key === undefined || key.revokedAt !== undefined || isExpired(key, now)) throw new SteleError('invalid_api_key')
+      if (key === undefined || key.revokedAt !== undefined || isExpired(key, now))
+        throw new SteleError('invalid_api_key')
       if (trusted.size >= maxTrusted) trusted.clear()
       trusted.set(secret, { key, until: now + trustedFor * 1000 })
       return key
@@ -41,7 +42,11 @@ export function actingUser(key: ApiKey, header: string | undefined, bodyUser: st
   if (named === undefined || named === '' || named === key.userId) return key.userId
   checkUserId(named, param)
   if (!key.scopes.includes('service') && !key.scopes.includes('admin')) {
-    throw new SteleError('permission_denied', { action: 'act for another user; use a service key' }, { param })
+    throw new SteleError(
+      'permission_denied',
+      { action: 'act for another user; use a service key' },
+      { param },
+    )
   }
   return named
 }

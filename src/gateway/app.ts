@@ -1,4 +1,10 @@
-import Fastify, { type FastifyBaseLogger, type FastifyError, type FastifyInstance, type FastifyReply, LogController } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  LogController,
+} from 'fastify'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
@@ -59,7 +65,9 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   // Bodies stay bytes: they are recorded as they came.
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  )
 
   app.decorateRequest('apiKey', undefined)
   app.addHook('onRequest', async (request, reply) => {
@@ -105,7 +113,8 @@ export function createGateway(parts: GatewayParts): Gateway {
 /** Puts what Fastify raises by itself into the table's terms. */
 function asSteleError(error: FastifyError | SteleError, bodyLimit: number): SteleError {
   if (error instanceof SteleError) return error
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new SteleError('body_too_large', { limit: bodyLimit })
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new SteleError('body_too_large', { limit: bodyLimit })
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new SteleError('unsupported_media_type')
   if (error.statusCode !== undefined && error.statusCode < 500) {
     return new SteleError('invalid_json', { reason: 'the request could not be read' }, { cause: error })
@@ -122,7 +131,9 @@ function refuseMalformed(error: { code?: string }, socket: import('node:net').So
   const isHeaders = error.code === 'HPE_HEADER_OVERFLOW'
   const status = isHeaders ? '431 Request Header Fields Too Large' : '400 Bad Request'
   const message = isHeaders ? 'The request headers are too large.' : 'The request is not valid HTTP.'
-  const body = JSON.stringify({ error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' } })
+  const body = JSON.stringify({
+    error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' },
+  })
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   )

@@ -22,7 +22,9 @@ export function banner({ address, data, providers, key }: Facts): string {
     `  address   ${address}/v1`,
     `  data      ${data}`,
     `  upstream  ${upstream}`,
-    key === undefined ? '  key       made earlier; npx stele keys create --user NAME makes another' : `  key       ${key}  (shown this once)`,
+    key === undefined
+      ? '  key       made earlier; npx stele keys create --user NAME makes another'
+      : `  key       ${key}  (shown this once)`,
     '',
     'Try it:',
     '',

@@ -2,13 +2,16 @@ import type { Config } from '../config.ts'
 import type { Stele } from '../stele.ts'
 
 /** The user whose keys may do everything. */
-export const adminUser = 'admin'
+const adminUser = 'admin'
 
 /**
  * Sees to it that somebody can use the gateway: installs the configured admin key, or makes one when there is no key at
  * all. Returns the secret it made, which is shown once and kept nowhere.
  */
-export async function firstKey({ apiKeys, users }: Stele, { apiKey }: Pick<Config, 'apiKey'>): Promise<string | undefined> {
+export async function firstKey(
+  { apiKeys, users }: Stele,
+  { apiKey }: Pick<Config, 'apiKey'>,
+): Promise<string | undefined> {
   const key = { userId: adminUser, name: 'first key', scopes: ['admin'] as const }
   if (apiKey !== undefined) {
     if ((await apiKeys.findBySecret(apiKey)) === undefined) {

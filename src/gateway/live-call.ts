@@ -74,7 +74,9 @@ export class LiveCall {
    */
   async settleFailure(error: unknown, partial: Outcome | Omit<Outcome, 'status'>): Promise<SteleError> {
     const isAborted = this.abort.signal.aborted
-    const known = isAborted ? new SteleError(this.#isClientGone ? 'client_closed_request' : 'shutting_down') : asKnown(error)
+    const known = isAborted
+      ? new SteleError(this.#isClientGone ? 'client_closed_request' : 'shutting_down')
+      : asKnown(error)
     await this.settle({
       ...partial,
       status: isAborted ? 'aborted' : 'failed',

@@ -33,7 +33,8 @@ export async function relayStream(
     await call.settle({ status: 'completed', ...received() })
     raw.end(ending)
   } catch (error) {
-    const isSettled = error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
+    const isSettled =
+      error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
     const known = isSettled ? error : await call.settleFailure(error, received()).catch(asStoreFailure)
     // No [DONE] after this: clients must not take what they have for the whole reply.
     raw.end(`data: ${JSON.stringify(errorBody(known))}\n\n`)
@@ -70,7 +71,9 @@ async function forward(
     const passed = events.filter(event => {
       const data = eventData(event)
       if (data === '[DONE]') ending ??= event
-      return data === undefined ? ending === undefined : data !== '[DONE]' && takeChunk(call, streamed, data, hidesUsage)
+      return data === undefined
+        ? ending === undefined
+        : data !== '[DONE]' && takeChunk(call, streamed, data, hidesUsage)
     })
     if (passed.length > 0) await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed))
   }
@@ -96,7 +99,8 @@ function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesU
   if (!isFields(chunk)) throw truncated(call, 'an event is not an object')
   if (chunk['error'] !== undefined && chunk['error'] !== null) throw truncated(call, 'it reported an error')
   streamed.add(chunk)
-  const isUsageOnly = isFields(chunk['usage']) && Array.isArray(chunk['choices']) && chunk['choices'].length === 0
+  const isUsageOnly =
+    isFields(chunk['usage']) && Array.isArray(chunk['choices']) && chunk['choices'].length === 0
   return !(hidesUsage && isUsageOnly)
 }
 

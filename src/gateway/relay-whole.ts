@@ -8,18 +8,30 @@ import type { ProviderResponse } from '../providers/provider.ts'
 import type { LiveCall } from './live-call.ts'
 
 /** Relays a reply that comes in one piece: read to its end, settled, then sent. */
-export async function relayWhole(call: LiveCall, response: ProviderResponse, reply: FastifyReply, chat: ChatRequest): Promise<FastifyReply> {
+export async function relayWhole(
+  call: LiveCall,
+  response: ProviderResponse,
+  reply: FastifyReply,
+  chat: ChatRequest,
+): Promise<FastifyReply> {
   const { status, contentType, headers } = response
   const http = { httpStatus: status, contentType }
-  const bytes = await response.body.bytes().catch(async error => Promise.reject(await call.settleFailure(error, http)))
-  const text = isUtf8(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8') : undefined
+  const bytes = await response.body
+    .bytes()
+    .catch(async error => Promise.reject(await call.settleFailure(error, http)))
+  const text = isUtf8(bytes)
+    ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+    : undefined
   const value = parse(text)
   const body = text ?? bytes
 
   if (status >= 400) return relayError(call, response, reply, body, value)
   const read = status < 300 ? readCompletion(value) : undefined
   if (read === undefined) {
-    const reason = isFields(value) && isFields(value['error']) ? 'an error with a status of success' : 'it is not a chat completion'
+    const reason =
+      isFields(value) && isFields(value['error'])
+        ? 'an error with a status of success'
+        : 'it is not a chat completion'
     const error = new SteleError('provider_invalid_response', { provider: call.provider, reason })
     throw await call.settleFailure(error, { ...http, body, reply: noReply })
   }
@@ -57,7 +69,8 @@ async function relayError(
     throw error
   }
   reply.headers(headers)
-  const isOpenAiShaped = isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
+  const isOpenAiShaped =
+    isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
   if (isOpenAiShaped) return reply.code(status).type('application/json').send(body)
   return reply
     .code(status)
@@ -69,7 +82,9 @@ const noReply: Reply = { finishReasons: [], usage: {} }
 /** For a client that asked for a stream and a provider that does not stream. */
 function sendAsStream(reply: FastifyReply, chat: ChatRequest, read: Reply): FastifyReply {
   const written = writtenReply(read, chat.model, Math.floor(Date.now() / 1000))
-  return reply.type('text/event-stream; charset=utf-8').send(completionEvents(written, chat.includeUsage).join(''))
+  return reply
+    .type('text/event-stream; charset=utf-8')
+    .send(completionEvents(written, chat.includeUsage).join(''))
 }
 
 function parse(text: string | undefined): unknown {

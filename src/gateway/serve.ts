@@ -25,7 +25,10 @@ export async function serve(config: Config): Promise<void> {
   try {
     const providers = createProviders(config, stele)
     const gateway = createGateway({ stele, providers, logger, bodyLimit: config.bodyLimit })
-    const storage = setInterval(() => void stele.database.ensureStorage(Date.now()).catch(onError), storageInterval).unref()
+    const storage = setInterval(
+      () => void stele.database.ensureStorage(Date.now()).catch(onError),
+      storageInterval,
+    ).unref()
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
@@ -50,7 +53,8 @@ async function listen({ app }: Gateway, { host, port }: Config): Promise<string>
     return await app.listen({ host, port })
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code
-    const reason = code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
+    const reason =
+      code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
     throw new SteleError('address_unavailable', { host, port, reason }, { cause })
   }
 }

@@ -10,7 +10,9 @@ const assistantMembers = new Set(['role', 'content', 'name', 'refusal', 'tool_ca
 export function canonicalMessage(message: Readonly<Record<string, unknown>>): string {
   const role = message['role']
   const entries = Object.entries(message)
-    .filter(([name, value]) => (role === 'assistant' ? assistantMembers.has(name) && !isBlank(value) : value !== null))
+    .filter(([name, value]) =>
+      role === 'assistant' ? assistantMembers.has(name) && !isBlank(value) : value !== null,
+    )
     .map(([name, value]): [string, unknown] => [name, name === 'content' ? plainContent(value) : value])
   return canonicalJson(Object.fromEntries(entries))
 }
@@ -34,6 +36,7 @@ function isBlank(value: unknown): boolean {
 function plainContent(content: unknown): unknown {
   if (!Array.isArray(content) || content.length !== 1) return content
   const part = content[0] as Readonly<Record<string, unknown>> | null
-  const isPlain = part?.['type'] === 'text' && typeof part['text'] === 'string' && Object.keys(part).length === 2
+  const isPlain =
+    part?.['type'] === 'text' && typeof part['text'] === 'string' && Object.keys(part).length === 2
   return isPlain ? part['text'] : content
 }

@@ -56,7 +56,8 @@ export function parseChatRequest(body: Uint8Array | string): ChatRequest {
 
   const members = objectMembers(text)
   for (const name of ownMembers) {
-    if (members.filter(member => member.name === name).length > 1) throw new SteleError('duplicate_member', { name })
+    if (members.filter(member => member.name === name).length > 1)
+      throw new SteleError('duplicate_member', { name })
   }
   const messagesMember = members.find(member => member.name === 'messages')
   const messageSpans = messagesMember === undefined ? [] : arrayElements(text, messagesMember.start)
@@ -67,7 +68,11 @@ export function parseChatRequest(body: Uint8Array | string): ChatRequest {
     members,
     messages: messages.map((message, index) => {
       const span = messageSpans[index]
-      return { role: message.role, raw: span === undefined ? '' : text.slice(span.start, span.end), value: message }
+      return {
+        role: message.role,
+        raw: span === undefined ? '' : text.slice(span.start, span.end),
+        value: message,
+      }
     }),
     messageSpans,
     model,
@@ -78,7 +83,7 @@ export function parseChatRequest(body: Uint8Array | string): ChatRequest {
 }
 
 /** Decodes UTF-8 and refuses what is not: a replacement character would silently change what is recorded. */
-export function decodeUtf8(body: Uint8Array): string {
+function decodeUtf8(body: Uint8Array): string {
   if (!isUtf8(body)) throw new SteleError('invalid_utf8')
   return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
 }
@@ -88,15 +93,28 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     // The parser's own message quotes the text, and a body must not end up in an error or a log.
-    throw new SteleError('invalid_json', { reason: text.trim() === '' ? 'it is empty' : 'it cannot be parsed' })
+    throw new SteleError('invalid_json', {
+      reason: text.trim() === '' ? 'it is empty' : 'it cannot be parsed',
+    })
   }
 }
 
 function parameterError(error: z.ZodError, value: Record<string, unknown>): SteleError {
   const issue = error.issues[0]
   const path = issue?.path ?? []
-  const name = path.map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index ? '.' : ''}${String(step)}`)).join('')
-  const isMissing = path.length > 0 && path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | null | undefined)?.[step], value) === undefined
+  const name = path
+    .map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index ? '.' : ''}${String(step)}`))
+    .join('')
+  const isMissing =
+    path.length > 0 &&
+    path.reduce<unknown>(
+      (at, step) => (at as Record<PropertyKey, unknown> | null | undefined)?.[step],
+      value,
+    ) === undefined
   if (isMissing) return new SteleError('missing_required_parameter', { name }, { param: name })
-  return new SteleError('invalid_value', { name, reason: issue?.message ?? 'not as expected' }, { param: name })
+  return new SteleError(
+    'invalid_value',
+    { name, reason: issue?.message ?? 'not as expected' },
+    { param: name },
+  )
 }

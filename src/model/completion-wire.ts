@@ -8,7 +8,9 @@ export interface WrittenReply {
   /** Seconds since 1970. */
   readonly created: number
   readonly choices: readonly { readonly message: AssistantMessage; readonly finishReason: string }[]
-  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number; readonly total_tokens: number } | undefined
+  readonly usage:
+    | { readonly prompt_tokens: number; readonly completion_tokens: number; readonly total_tokens: number }
+    | undefined
 }
 
 /** A reply with its usage as the wire counts it; no usage when the provider gave none. */
@@ -18,11 +20,18 @@ export function writtenReply(reply: Reply, model: string, created: number): Writ
     id: reply.providerResponseId ?? `chatcmpl-${randomUUID()}`,
     model: reply.responseModel ?? model,
     created,
-    choices: reply.message === undefined ? [] : [{ message: reply.message, finishReason: reply.finishReasons[0] ?? 'stop' }],
+    choices:
+      reply.message === undefined
+        ? []
+        : [{ message: reply.message, finishReason: reply.finishReasons[0] ?? 'stop' }],
     usage:
       inputTokens === undefined || outputTokens === undefined
         ? undefined
-        : { prompt_tokens: inputTokens, completion_tokens: outputTokens, total_tokens: inputTokens + outputTokens },
+        : {
+            prompt_tokens: inputTokens,
+            completion_tokens: outputTokens,
+            total_tokens: inputTokens + outputTokens,
+          },
   }
 }
 
@@ -58,7 +67,9 @@ export function completionEvents(
     return [
       delta(index, { role: 'assistant', content: content === null ? null : '', ...rest }),
       ...(content === null ? [] : split(content).map(piece => delta(index, { content: piece }))),
-      ...(toolCalls ?? []).map((call, at) => delta(index, { tool_calls: [{ index: at, ...(call as object) }] })),
+      ...(toolCalls ?? []).map((call, at) =>
+        delta(index, { tool_calls: [{ index: at, ...(call as object) }] }),
+      ),
       delta(index, {}, finishReason),
     ]
   })

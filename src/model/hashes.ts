@@ -31,6 +31,9 @@ export class ConversationHashes {
   #hash(purpose: 'c' | 'w' | 'p', previous: string, text: string): string {
     // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
     // different inputs concatenate to the same string.
-    return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(0, 22)
+    return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(
+      0,
+      22,
+    )
   }
 }

@@ -22,7 +22,16 @@ export interface PreparedRequest {
 }
 
 /** Parameters that do not change what is answered, only how it is delivered or filed. */
-const deliveryOnly = new Set(['model', 'messages', 'stream', 'stream_options', 'user', 'store', 'metadata', 'safety_identifier'])
+const deliveryOnly = new Set([
+  'model',
+  'messages',
+  'stream',
+  'stream_options',
+  'user',
+  'store',
+  'metadata',
+  'safety_identifier',
+])
 
 export function prepareRequest(request: ChatRequest, hashes: ConversationHashes): PreparedRequest {
   let chainHash = ''
@@ -32,12 +41,17 @@ export function prepareRequest(request: ChatRequest, hashes: ConversationHashes)
     wireHash = hashes.wire(wireHash, raw)
     return { role, raw, chainHash, wireHash }
   })
-  const parameters = Object.entries(request.value).filter(([name, value]) => !deliveryOnly.has(name) && value !== null)
+  const parameters = Object.entries(request.value).filter(
+    ([name, value]) => !deliveryOnly.has(name) && value !== null,
+  )
   const promptHash = hashes.prompt(chainHash, canonicalJson(Object.fromEntries(parameters)))
   return { ...cutMessages(request), messages, promptHash }
 }
 
-function cutMessages({ text, messageSpans }: ChatRequest): Pick<PreparedRequest, 'frame' | 'messagesAt' | 'separator'> {
+function cutMessages({
+  text,
+  messageSpans,
+}: ChatRequest): Pick<PreparedRequest, 'frame' | 'messagesAt' | 'separator'> {
   const first = messageSpans[0]
   const last = messageSpans.at(-1)
   if (first === undefined || last === undefined) return { frame: text, messagesAt: undefined, separator: ',' }

@@ -35,7 +35,9 @@ export function readCompletion(value: unknown): Reply | undefined {
   return {
     responseModel: text(value['model']),
     providerResponseId: text(value['id']),
-    finishReasons: choices.map(choice => text(choice['finish_reason'])).filter(reason => reason !== undefined),
+    finishReasons: choices
+      .map(choice => text(choice['finish_reason']))
+      .filter(reason => reason !== undefined),
     usage: readUsage(value['usage']),
     message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
   }
@@ -75,7 +77,10 @@ export function assistantMessageText(message: AssistantMessage): string {
  * Cuts the first choice's content out of a reply, as it is stored with the message already.
  * Undefined when putting it back would not give the same text.
  */
-export function cutContent(body: string, content: string | null | undefined): { frame: string; contentAt: number } | undefined {
+export function cutContent(
+  body: string,
+  content: string | null | undefined,
+): { frame: string; contentAt: number } | undefined {
   if (typeof content !== 'string') return undefined
   const span = contentSpan(body)
   if (span === undefined || body.slice(span.start, span.end) !== JSON.stringify(content)) return undefined

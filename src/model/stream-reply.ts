@@ -1,4 +1,11 @@
-import { type AssistantMessage, assistantMessage, isFields, type Reply, readUsage, type Usage } from './reply.ts'
+import {
+  type AssistantMessage,
+  assistantMessage,
+  isFields,
+  type Reply,
+  readUsage,
+  type Usage,
+} from './reply.ts'
 
 /** Collects the chunks of a streamed chat completion into the reply they amount to. */
 export class StreamedReply {
@@ -45,7 +52,8 @@ export class StreamedReply {
     this.#isStarted = true
     if (typeof delta['content'] === 'string') this.#content = (this.#content ?? '') + delta['content']
     if (typeof delta['refusal'] === 'string') this.#refusal = (this.#refusal ?? '') + delta['refusal']
-    if (isFields(delta['function_call'])) this.#functionCall = merge(this.#functionCall, delta['function_call'])
+    if (isFields(delta['function_call']))
+      this.#functionCall = merge(this.#functionCall, delta['function_call'])
     if (!Array.isArray(delta['tool_calls'])) return
     for (const part of delta['tool_calls'].filter(isFields)) {
       const { index, ...rest } = part
@@ -65,11 +73,15 @@ export class StreamedReply {
 }
 
 /** Joins a delta to what came before: `arguments` grow, nested objects merge, anything else is replaced. */
-function merge(before: Record<string, unknown> | undefined, delta: Readonly<Record<string, unknown>>): Record<string, unknown> {
+function merge(
+  before: Record<string, unknown> | undefined,
+  delta: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const joined = { ...before }
   for (const [name, value] of Object.entries(delta)) {
     const old = joined[name]
-    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string') joined[name] = old + value
+    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string')
+      joined[name] = old + value
     else if (isFields(value)) joined[name] = merge(isFields(old) ? { ...old } : undefined, value)
     else if (value !== null) joined[name] = value
   }

@@ -20,7 +20,9 @@ export function encodeContent(value: string | Uint8Array): Uint8Array {
 
 /** The same for repetitive values, such as streams of events: compressed off this thread when that pays. */
 export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
-  return value.byteLength < worthCompressing ? encodeContent(value) : withForm(form.zstd, await compress(value))
+  return value.byteLength < worthCompressing
+    ? encodeContent(value)
+    : withForm(form.zstd, await compress(value))
 }
 
 /** @throws SteleError content_unreadable */

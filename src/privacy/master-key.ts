@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { reasonOf, SteleError } from '../errors.ts'
 
 /** The key-encryption key: it wraps the keys that are stored in the database and never touches content itself. */
@@ -20,7 +20,10 @@ export function parseMasterKey(base64: string): MasterKey {
   if (bytes.byteLength !== keyLength) {
     throw new SteleError('master_key_invalid', { reason: `it must be ${keyLength} bytes in base64` })
   }
-  return { id: hash('sha256', Buffer.concat([Buffer.from('stele master key id'), bytes])).slice(0, 16), bytes }
+  return {
+    id: hash('sha256', Buffer.concat([Buffer.from('stele master key id'), bytes])).slice(0, 16),
+    bytes,
+  }
 }
 
 /** A random master key. */
@@ -28,21 +31,45 @@ export function generateMasterKey(): MasterKey {
   return parseMasterKey(randomBytes(keyLength).toString('base64'))
 }
 
-/** Reads the key in `path`, or makes one there that only its owner can read. @throws SteleError master_key_invalid */
-export function loadMasterKeyFile(path: string): MasterKey {
+/** The key file of a database whose keys belong in this folder. */
+export function masterKeyPath(folder: string): string {
+  return join(folder, 'master.key')
+}
+
+/** Makes a key in `path` that only its owner can read, unless there is one. @throws SteleError master_key_invalid */
+export function makeMasterKeyFile(path: string): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     // 'wx' fails when the file is there, so two processes that start together agree on one key.
-    writeFileSync(path, `${Buffer.from(generateMasterKey().bytes).toString('base64')}\n`, { flag: 'wx', mode: 0o600, flush: true })
+    const key = Buffer.from(generateMasterKey().bytes).toString('base64')
+    writeFileSync(path, `${key}\n`, { flag: 'wx', mode: 0o600, flush: true })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-      throw new SteleError('master_key_invalid', { reason: `${path} cannot be made: ${reasonOf(error)}` }, { cause: error })
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
+    throw new SteleError(
+      'master_key_invalid',
+      { reason: `${path} cannot be made: ${reasonOf(error)}` },
+      { cause: error },
+    )
+  }
+}
+
+/** Reads the key in `path`. @throws SteleError master_key_invalid, when others can read it too */
+export function readMasterKeyFile(path: string): MasterKey {
+  try {
+    if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
+      throw new SteleError('master_key_invalid', {
+        reason: `others can read ${path}; run: chmod 600 ${path}`,
+      })
     }
+    return parseMasterKey(readFileSync(path, 'utf8'))
+  } catch (error) {
+    if (error instanceof SteleError) throw error
+    throw new SteleError(
+      'master_key_invalid',
+      { reason: `${path} cannot be read: ${reasonOf(error)}` },
+      { cause: error },
+    )
   }
-  if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
-    throw new SteleError('master_key_invalid', { reason: `others can read ${path}; run: chmod 600 ${path}` })
-  }
-  return parseMasterKey(readFileSync(path, 'utf8'))
 }
 
 /** Wraps a secret with AES-256-GCM: IV, ciphertext, tag. `purpose` is bound in, so a wrapped key cannot change roles. */
@@ -56,7 +83,9 @@ export function wrapKey(master: MasterKey, purpose: string, secret: Uint8Array):
 export function unwrapKey(master: MasterKey, purpose: string, wrapped: Uint8Array): Buffer {
   const value = Buffer.from(wrapped)
   try {
-    const decipher = createDecipheriv('aes-256-gcm', master.bytes, value.subarray(0, ivLength), { authTagLength: tagLength })
+    const decipher = createDecipheriv('aes-256-gcm', master.bytes, value.subarray(0, ivLength), {
+      authTagLength: tagLength,
+    })
       .setAAD(Buffer.from(purpose))
       .setAuthTag(value.subarray(-tagLength))
     return Buffer.concat([decipher.update(value.subarray(ivLength, -tagLength)), decipher.final()])

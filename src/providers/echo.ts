@@ -11,8 +11,12 @@ export function echoProvider(name: string): Provider {
       const said = request.messages.findLast(({ role }) => role === 'user')?.value['content']
       const content = textOf(said)
       const asked = request.value['n']
-      const choices = typeof asked === 'number' && Number.isInteger(asked) && asked > 1 ? Math.min(asked, 128) : 1
-      const promptTokens = request.messages.reduce((sum, { value }) => sum + countWords(textOf(value['content'])), 0)
+      const choices =
+        typeof asked === 'number' && Number.isInteger(asked) && asked > 1 ? Math.min(asked, 128) : 1
+      const promptTokens = request.messages.reduce(
+        (sum, { value }) => sum + countWords(textOf(value['content'])),
+        0,
+      )
       const completionTokens = countWords(content) * choices
       const reply: WrittenReply = {
         id: `chatcmpl-${randomUUID()}`,

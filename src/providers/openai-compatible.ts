@@ -31,13 +31,20 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
     async chat({ request, model, signal }) {
       const body = upstreamBody(request, model, config.streamUsage)
       try {
-        const response = await pool.request({ method: 'POST', path: `${path}/chat/completions`, headers, body, signal })
+        const response = await pool.request({
+          method: 'POST',
+          path: `${path}/chat/completions`,
+          headers,
+          body,
+          signal,
+        })
         return {
           status: response.statusCode,
           contentType: single(response.headers['content-type']) ?? '',
           headers: passOn(response.headers),
           body: {
-            bytes: () => response.body.bytes().catch(error => Promise.reject(providerFailure(name, config, error))),
+            bytes: () =>
+              response.body.bytes().catch(error => Promise.reject(providerFailure(name, config, error))),
             async *[Symbol.asyncIterator]() {
               try {
                 yield* response.body as AsyncIterable<Uint8Array>
@@ -59,7 +66,13 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
       return value['data'].filter(isFields).flatMap((entry): Model[] => {
         const { id, created, owned_by: ownedBy } = entry
         if (typeof id !== 'string') return []
-        return [{ id, created: typeof created === 'number' ? created : 0, ownedBy: typeof ownedBy === 'string' ? ownedBy : name }]
+        return [
+          {
+            id,
+            created: typeof created === 'number' ? created : 0,
+            ownedBy: typeof ownedBy === 'string' ? ownedBy : name,
+          },
+        ]
       })
     },
     close: () => pool.destroy(),
@@ -69,12 +82,17 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
 /** What went wrong between here and the provider, by undici's error codes. */
 function providerFailure(provider: string, config: ProviderConfig, error: unknown): unknown {
   const code = (error as { code?: string } | null)?.code
-  const timeout = (reason: string) => new SteleError('provider_timeout', { provider, reason }, { cause: error })
+  const timeout = (reason: string) =>
+    new SteleError('provider_timeout', { provider, reason }, { cause: error })
   if ((error as { name?: string } | null)?.name === 'AbortError' || error instanceof SteleError) return error
   if (code === 'UND_ERR_CONNECT_TIMEOUT') return timeout(`no connection within ${config.connectTimeout} s`)
   if (code === 'UND_ERR_HEADERS_TIMEOUT') return timeout(`no first byte within ${config.firstByteTimeout} s`)
   if (code === 'UND_ERR_BODY_TIMEOUT') return timeout(`silent for ${config.idleTimeout} s`)
-  return new SteleError('provider_unreachable', { provider, reason: code ?? reasonOf(error) }, { cause: error })
+  return new SteleError(
+    'provider_unreachable',
+    { provider, reason: code ?? reasonOf(error) },
+    { cause: error },
+  )
 }
 
 function passOn(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

@@ -42,17 +42,28 @@ function upstreamFromEnvironment(config: Config): ProviderConfig | undefined {
   }
 }
 
-export function createProviders(config: Config, stele: Pick<Stele, 'database' | 'calls' | 'hashes'>): ProviderRegistry {
+export function createProviders(
+  config: Config,
+  stele: Pick<Stele, 'database' | 'calls' | 'hashes'>,
+): ProviderRegistry {
   const upstream = upstreamFromEnvironment(config)
-  const configured = { ...(upstream === undefined ? {} : { [builtInUpstream]: upstream }), ...config.providers }
+  const configured = {
+    ...(upstream === undefined ? {} : { [builtInUpstream]: upstream }),
+    ...config.providers,
+  }
   const names = Object.keys(configured)
+  requireKeys(config)
   const providers = new Map<string, Provider>([
     ['echo', echoProvider('echo')],
     ['replay', replayProvider('replay', stele)],
   ])
-  for (const [name, provider] of Object.entries(configured)) providers.set(name, create(name, provider, stele))
+  for (const [name, provider] of Object.entries(configured))
+    providers.set(name, create(name, provider, stele))
 
-  const defaultName = config.defaultProvider ?? (upstream === undefined ? undefined : builtInUpstream) ?? (names.length === 1 ? names[0] : undefined)
+  const defaultName =
+    config.defaultProvider ??
+    (upstream === undefined ? undefined : builtInUpstream) ??
+    (names.length === 1 ? names[0] : undefined)
   const isEchoOnly = names.length === 0 && (defaultName === undefined || defaultName === 'echo')
   const defaultProvider = providers.get(defaultName ?? 'echo') ?? echoProvider('echo')
 
@@ -63,9 +74,14 @@ export function createProviders(config: Config, stele: Pick<Stele, 'database' | 
     route(model) {
       const slash = model.indexOf('/')
       const named = slash > 0 ? providers.get(model.slice(0, slash)) : undefined
-      if (named !== undefined && slash < model.length - 1) return { provider: named, model: model.slice(slash + 1) }
+      if (named !== undefined && slash < model.length - 1)
+        return { provider: named, model: model.slice(slash + 1) }
       if (isEchoOnly && model !== 'echo') {
-        throw new SteleError('model_not_found', { model, hint: "No provider is configured; only the built-in model 'echo' answers." }, { param: 'model' })
+        throw new SteleError(
+          'model_not_found',
+          { model, hint: "No provider is configured; only the built-in model 'echo' answers." },
+          { param: 'model' },
+        )
       }
       if (defaultName === undefined && names.length > 0) {
         const hint = `Name one of the providers before it: ${names.map(name => `${name}/${model}`).join(', ')}.`
@@ -79,7 +95,22 @@ export function createProviders(config: Config, stele: Pick<Stele, 'database' | 
   }
 }
 
-function create(name: string, config: ProviderConfig, stele: Pick<Stele, 'database' | 'calls' | 'hashes'>): Provider {
+/** @throws SteleError config_invalid */
+function requireKeys(config: Config): void {
+  const problems = Object.entries(config.providers)
+    .filter(([, { apiKeyEnv, apiKey }]) => apiKeyEnv !== undefined && apiKey === undefined)
+    .map(
+      ([name, { apiKeyEnv }]) =>
+        `  providers.${name}.apiKeyEnv: the environment variable ${apiKeyEnv} is not set`,
+    )
+  if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
+}
+
+function create(
+  name: string,
+  config: ProviderConfig,
+  stele: Pick<Stele, 'database' | 'calls' | 'hashes'>,
+): Provider {
   switch (config.type) {
     case 'openai-compatible':
       return openaiCompatible(name, config)

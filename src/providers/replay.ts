@@ -23,7 +23,8 @@ export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'ca
       if (call === undefined || recorded === undefined) throw new SteleError('replay_miss', { model })
       const wasStream = call.contentType?.startsWith('text/event-stream') === true
       const contentType = request.stream ? 'text/event-stream' : 'application/json'
-      if (wasStream === request.stream) return { status: 200, contentType, headers: {}, body: readyBody([recorded]) }
+      if (wasStream === request.stream)
+        return { status: 200, contentType, headers: {}, body: readyBody([recorded]) }
       const reply = wasStream ? readStream(recorded) : readCompletion(JSON.parse(recorded.toString()))
       if (reply === undefined) throw new SteleError('replay_miss', { model })
       const written = writtenReply(reply, model, Math.floor(call.createdAt / 1000))

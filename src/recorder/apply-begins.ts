@@ -47,7 +47,8 @@ async function applyWave(
     return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
   })
   await write(batch, plans)
-  for (const { call } of plans) begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false })
+  for (const { call } of plans)
+    begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false })
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -67,7 +68,9 @@ async function lockConversations(
   }
   if (keys.size === 0) return new Map()
   const columns = ['user_id', 'id', 'next_seq', 'deleted_at'] as const
-  const rows = await batch.find('conversations', ['user_id', 'id'], [...keys.values()], columns, { lock: true })
+  const rows = await batch.find('conversations', ['user_id', 'id'], [...keys.values()], columns, {
+    lock: true,
+  })
   return new Map(rows.filter(row => row.deleted_at === null).map(row => [keyOf(row.user_id, row.id), row]))
 }
 
@@ -100,16 +103,25 @@ function place(
 ): [Match | undefined, Placement] {
   const named = conversationId === undefined ? undefined : conversations.get(keyOf(userId, conversationId))
   if (conversationId !== undefined && named === undefined) {
-    throw new SteleError('conversation_not_found', { conversation: conversationId }, { param: 'conversation' })
+    throw new SteleError(
+      'conversation_not_found',
+      { conversation: conversationId },
+      { param: 'conversation' },
+    )
   }
   const target = match && conversations.get(keyOf(userId, match.conversationId))
   if (match === undefined || target === undefined) {
     // A named conversation that is still empty takes the messages; one that says something else is forked from nothing.
     if (named?.next_seq === 0) return [undefined, { kind: 'append', conversationId: named.id }]
-    return [undefined, named === undefined ? { kind: 'new' } : { kind: 'new', parent: { id: named.id, seq: -1 } }]
+    return [
+      undefined,
+      named === undefined ? { kind: 'new' } : { kind: 'new', parent: { id: named.id, seq: -1 } },
+    ]
   }
-  const isRepeatUnderWay = match.callId !== null && match.seq === request.messages.length - 1 && underWay.has(match.callId)
-  if (target.next_seq === match.seq + 1 && !isRepeatUnderWay) return [match, { kind: 'append', conversationId: target.id }]
+  const isRepeatUnderWay =
+    match.callId !== null && match.seq === request.messages.length - 1 && underWay.has(match.callId)
+  if (target.next_seq === match.seq + 1 && !isRepeatUnderWay)
+    return [match, { kind: 'append', conversationId: target.id }]
   return [match, { kind: 'new', parent: { id: target.id, seq: match.seq } }]
 }
 
@@ -124,11 +136,21 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
     updates.length === 0
       ? 0
       : batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], updates),
-    batch.insert('conversations', plans.flatMap(plan => plan.conversation ?? [])),
-    batch.insert('messages', plans.flatMap(plan => plan.messages)),
-    batch.insert('llm_requests', plans.map(plan => plan.request)),
+    batch.insert(
+      'conversations',
+      plans.flatMap(plan => plan.conversation ?? []),
+    ),
+    batch.insert(
+      'messages',
+      plans.flatMap(plan => plan.messages),
+    ),
+    batch.insert(
+      'llm_requests',
+      plans.map(plan => plan.request),
+    ),
   ])
-  if (updated !== updates.length) throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
+  if (updated !== updates.length)
+    throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
 }
 
 /** Takes out calls that are recorded already and answers for them from the record. */

@@ -53,7 +53,12 @@ async function applyWave(
   const advanced =
     advances.length === 0
       ? 0
-      : await batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], advances)
+      : await batch.update(
+          'conversations',
+          ['next_seq', 'updated_at'],
+          ['user_id', 'id', 'next_seq'],
+          advances,
+        )
   // Careful waves hold one ending, so a shortfall means that its place is taken: another reply came first.
   if (advanced !== advances.length && !careful) throw new NeedsCare()
   const forks = advanced === advances.length ? [] : replies.map(fork)
@@ -61,8 +66,14 @@ async function applyWave(
 
   await Promise.all([
     batch.insert('conversations', forks),
-    batch.insert('llm_responses', wave.map(ending => responseRow(ending, placeOf(ending)))),
-    batch.insert('messages', replies.map(ending => messageRow(ending, placeOf(ending), hashes))),
+    batch.insert(
+      'llm_responses',
+      wave.map(ending => responseRow(ending, placeOf(ending))),
+    ),
+    batch.insert(
+      'messages',
+      replies.map(ending => messageRow(ending, placeOf(ending), hashes)),
+    ),
     batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], usageSums, sumUsage(wave)),
     batch.insert('audit_events', wave.map(auditRow)),
   ])
@@ -100,7 +111,11 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
   }
 }
 
-function messageRow({ call, settlement: s }: Ending, conversationId: string, hashes: ConversationHashes): Row<'messages'> {
+function messageRow(
+  { call, settlement: s }: Ending,
+  conversationId: string,
+  hashes: ConversationHashes,
+): Row<'messages'> {
   const raw = s.message ?? ''
   return {
     user_id: call.userId,
@@ -135,7 +150,14 @@ function fork({ call, settlement }: Ending): Row<'conversations'> {
   }
 }
 
-const usageSums = ['calls', 'errors', 'input_tokens', 'output_tokens', 'cost_nanousd', 'unpriced_calls'] as const
+const usageSums = [
+  'calls',
+  'errors',
+  'input_tokens',
+  'output_tokens',
+  'cost_nanousd',
+  'unpriced_calls',
+] as const
 
 /** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */
 function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
@@ -182,15 +204,24 @@ function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
   }
 }
 
-async function withoutRepeats(batch: Batch, wave: readonly Ending[], settled: Map<string, OperationResult>): Promise<Ending[]> {
+async function withoutRepeats(
+  batch: Batch,
+  wave: readonly Ending[],
+  settled: Map<string, OperationResult>,
+): Promise<Ending[]> {
   const keys = wave.map(({ call }) => ({ user_id: call.userId, request_id: call.callId }))
-  const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, ['request_id', 'conversation_id', 'status'])
+  const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, [
+    'request_id',
+    'conversation_id',
+    'status',
+  ])
   const known = new Map(rows.map(row => [row.request_id, row]))
   return wave.filter(({ call, settlement }) => {
     const row = known.get(call.callId)
     if (row === undefined) return true
     // Another process took this one for dead (it stood still too long). The reply is not on record and must not end well.
-    if (row.status === 'orphaned' && settlement.status !== 'orphaned') throw new SteleError('call_orphaned', { call: call.callId })
+    if (row.status === 'orphaned' && settlement.status !== 'orphaned')
+      throw new SteleError('call_orphaned', { call: call.callId })
     const conversationId = row.conversation_id ?? call.conversationId
     settled.set(call.callId, { conversationId, isRepeat: true })
     return false

@@ -27,7 +27,10 @@ const contentionRetries = 5
  * so that a bad one fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
-export async function applyBatch(context: ApplyContext, operations: readonly Operation[]): Promise<Applied[]> {
+export async function applyBatch(
+  context: ApplyContext,
+  operations: readonly Operation[],
+): Promise<Applied[]> {
   try {
     const results = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
@@ -54,7 +57,11 @@ async function applyAlone(context: ApplyContext, operation: Operation): Promise<
   }
 }
 
-function inTransaction(context: ApplyContext, operations: readonly Operation[], careful: boolean): Promise<OperationResult[]> {
+function inTransaction(
+  context: ApplyContext,
+  operations: readonly Operation[],
+  careful: boolean,
+): Promise<OperationResult[]> {
   return context.database.batch(async batch => {
     const { instanceId, hashes } = context
     const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
@@ -82,11 +89,18 @@ function inTransaction(context: ApplyContext, operations: readonly Operation[], 
 }
 
 /** Applications name their users as they like; a user's first call makes the row. */
-async function addUsers(batch: Batch, known: ReadonlySet<string>, starts: readonly CallStart[]): Promise<void> {
+async function addUsers(
+  batch: Batch,
+  known: ReadonlySet<string>,
+  starts: readonly CallStart[],
+): Promise<void> {
   const unknown = new Set(starts.map(start => start.userId).filter(id => !known.has(id)))
   if (unknown.size === 0) return
   const createdAt = starts[0]?.createdAt ?? 0
-  await batch.insertAbsent('users', [...unknown].sort().map(id => newUserRow(id, createdAt)))
+  await batch.insertAbsent(
+    'users',
+    [...unknown].sort().map(id => newUserRow(id, createdAt)),
+  )
 }
 
 function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
@@ -98,13 +112,19 @@ async function applyHeartbeat(batch: Batch, { instance, usedKeys }: HeartbeatOpe
   const { id, heartbeat_at, open_since } = instance
   // The row is gone when another process took this one for dead; it must be found again if this one dies for real.
   await batch.insertAbsent('instances', [instance])
-  await batch.update('instances', ['heartbeat_at', 'open_since'], ['id'], [{ set: { heartbeat_at, open_since }, match: { id } }])
+  await batch.update(
+    'instances',
+    ['heartbeat_at', 'open_since'],
+    ['id'],
+    [{ set: { heartbeat_at, open_since }, match: { id } }],
+  )
   const touched = usedKeys.map(key => ({ set: { last_used_at: key.at }, match: { id: key.id } }))
   await batch.update('api_keys', ['last_used_at'], ['id'], touched)
 }
 
 function describe(error: unknown): AppliedError {
-  if (error instanceof SteleError) return { code: error.code, details: error.details }
+  if (error instanceof SteleError)
+    return { code: error.code, details: error.details, param: error.param ?? undefined }
   return { code: 'record_rejected', details: { reason: reasonOf(error) } }
 }
 

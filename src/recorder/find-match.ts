@@ -18,8 +18,11 @@ export interface Match {
   readonly exactUpTo: number
 }
 
-/** A conversation's last exchange is where nearly every request continues; only edits and forks reach further back. */
-const recentDepths = 3
+/**
+ * How many messages are looked up at a time, counted from the end. A conversation's last exchange is where nearly every
+ * request continues; tools put a few more in between, and only edits and forks reach further back.
+ */
+const windows = [3, 6, Number.POSITIVE_INFINITY]
 
 /** The first message that says something of its own: instructions alone do not tell one conversation from another. */
 export function firstTellingMessage(messages: readonly PreparedMessage[]): number {
@@ -27,15 +30,26 @@ export function firstTellingMessage(messages: readonly PreparedMessage[]): numbe
   return index === -1 ? messages.length - 1 : index
 }
 
+interface Search {
+  readonly start: CallStart
+  /** Depths that have not been looked up, the shallowest first. */
+  readonly unseen: number[]
+}
+
 /** For each call, the deepest recorded prefix of its messages. */
 export async function findMatches(batch: Batch, starts: readonly CallStart[]): Promise<Map<string, Match>> {
   const matches = new Map<string, Match>()
-  const recent = await lookUp(batch, starts, (_, depths) => depths.slice(-recentDepths))
-  choose(starts, recent, matches)
-  const rest = starts.filter(start => !matches.has(start.callId) && depthsOf(start).length > recentDepths)
-  if (rest.length > 0) {
-    const older = await lookUp(batch, rest, (_, depths) => depths.slice(0, -recentDepths))
-    choose(rest, older, matches)
+  const found = new Map<string, KnownMessage[]>()
+  let searches = starts.map((start): Search => ({ start, unseen: depthsOf(start) }))
+  for (const window of windows) {
+    await lookUp(batch, searches, window, found)
+    searches = searches.filter(({ start, unseen }) => {
+      const match = matchOf(start, found)
+      if (match !== undefined) matches.set(start.callId, match)
+      // Looking on for text that is stored as sent: without an end to what differs, all of the history is kept again.
+      return unseen.length > 0 && (match === undefined || match.exactUpTo === -1)
+    })
+    if (searches.length === 0) break
   }
   return matches
 }
@@ -46,43 +60,57 @@ function depthsOf(start: CallStart): number[] {
   return messages.map((_, index) => index).slice(first)
 }
 
+/** Adds what is known of the deepest unseen messages of each search. */
 async function lookUp(
   batch: Batch,
-  starts: readonly CallStart[],
-  select: (start: CallStart, depths: number[]) => number[],
-): Promise<Map<string, KnownMessage[]>> {
+  searches: readonly Search[],
+  window: number,
+  found: Map<string, KnownMessage[]>,
+): Promise<void> {
   const keys = new Map<string, { user_id: string; chain_hash: string }>()
-  for (const start of starts) {
-    for (const depth of select(start, depthsOf(start))) {
+  for (const { start, unseen } of searches) {
+    for (const depth of unseen.splice(-window)) {
       const chainHash = start.request.messages[depth]?.chainHash ?? ''
-      keys.set(`${chainHash}${start.userId}`, { user_id: start.userId, chain_hash: chainHash })
+      const key = keyOf(chainHash, start.userId)
+      if (!found.has(key)) keys.set(key, { user_id: start.userId, chain_hash: chainHash })
     }
   }
   const rows = await batch.find('messages', ['user_id', 'chain_hash'], [...keys.values()], columns)
-  return Map.groupBy(rows, row => `${row.chain_hash}${row.user_id}`)
+  for (const [key, group] of Map.groupBy(rows, row => keyOf(row.chain_hash, row.user_id)))
+    found.set(key, group)
 }
 
-function choose(starts: readonly CallStart[], found: ReadonlyMap<string, KnownMessage[]>, into: Map<string, Match>): void {
-  for (const start of starts) {
-    const { messages } = start.request
-    const known = (depth: number): KnownMessage[] =>
-      (found.get(`${messages[depth]?.chainHash}${start.userId}`) ?? []).filter(row => row.seq === depth)
-    for (const depth of depthsOf(start).reverse()) {
-      const row = preferred(known(depth), start.conversationId)
-      if (row === undefined) continue
-      into.set(start.callId, {
-        conversationId: row.conversation_id,
-        seq: depth,
-        callId: row.call_id,
-        exactUpTo: exactUpTo(messages, depth, at => known(at).filter(other => other.conversation_id === row.conversation_id)),
-      })
-      break
+function keyOf(chainHash: string | undefined, userId: string): string {
+  return `${chainHash}${userId}`
+}
+
+function matchOf(
+  { userId, conversationId, request }: CallStart,
+  found: ReadonlyMap<string, KnownMessage[]>,
+): Match | undefined {
+  const { messages } = request
+  const known = (depth: number): KnownMessage[] =>
+    (found.get(keyOf(messages[depth]?.chainHash, userId)) ?? []).filter(row => row.seq === depth)
+  for (let depth = messages.length - 1; depth >= 0; depth--) {
+    const row = preferred(known(depth), conversationId)
+    if (row === undefined) continue
+    const inSameConversation = (at: number): KnownMessage[] =>
+      known(at).filter(other => other.conversation_id === row.conversation_id)
+    return {
+      conversationId: row.conversation_id,
+      seq: depth,
+      callId: row.call_id,
+      exactUpTo: exactUpTo(messages, depth, inSameConversation),
     }
   }
+  return undefined
 }
 
 /** The named conversation if it is among them, else the latest. */
-function preferred(rows: readonly KnownMessage[], conversationId: string | undefined): KnownMessage | undefined {
+function preferred(
+  rows: readonly KnownMessage[],
+  conversationId: string | undefined,
+): KnownMessage | undefined {
   if (conversationId !== undefined) return rows.find(row => row.conversation_id === conversationId)
   return rows.reduce<KnownMessage | undefined>(
     (best, row) => (best === undefined || row.conversation_id > best.conversation_id ? row : best),

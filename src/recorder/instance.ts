@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import type { Row } from '../db/tables.ts'
 
 /** After this long without a heartbeat a process on another machine counts as dead, in milliseconds. */
-export const leaseDuration = 30_000
+const leaseDuration = 30_000
 
 /** After this long without a heartbeat a running process with the same number is taken for another program. */
 const reuseDuration = 600_000
@@ -24,7 +24,11 @@ export function hostIdentity(): string {
 }
 
 /** Whether the process behind an instance row is certainly gone. */
-export function isDead(instance: Row<'instances'>, here: { host: string; pid: number }, now: number): boolean {
+export function isDead(
+  instance: Row<'instances'>,
+  here: { host: string; pid: number },
+  now: number,
+): boolean {
   const isSameHost = instance.host === here.host && here.host.includes(' ')
   if (isSameHost && instance.pid === here.pid) {
     // Of this very process, or of an earlier one that had its number (the first process of a container always does).

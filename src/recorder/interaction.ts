@@ -27,7 +27,8 @@ export interface Interaction {
 /** An interaction in the recorder's terms. */
 export function interactionParts(interaction: Interaction): { input: BeginInput; outcome: Outcome } {
   const { userId, model, messages, responseText, conversationId } = interaction
-  const status = interaction.cacheHit === true ? 'cached' : responseText === undefined ? 'failed' : 'completed'
+  const status =
+    interaction.cacheHit === true ? 'cached' : responseText === undefined ? 'failed' : 'completed'
   return {
     input: {
       userId,

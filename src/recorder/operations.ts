@@ -70,4 +70,6 @@ export interface AppliedError {
   /** A code of the error table. */
   readonly code: ErrorCode
   readonly details: Readonly<Record<string, string | number>>
+  /** The request parameter at fault. */
+  readonly param?: string | undefined
 }

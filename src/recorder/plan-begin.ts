@@ -51,7 +51,8 @@ export function planBegin(
     }
   })
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
-  const isReproducible = request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
+  const isReproducible =
+    request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
   return {
     call: begunCall(start, conversationId),
     conversation:
@@ -84,7 +85,14 @@ export function planBegin(
       params: isReproducible ? encodeContent(request.frame) : null,
       messages_at: isReproducible ? (request.messagesAt ?? null) : null,
       separator: isReproducible && request.separator !== ',' ? request.separator : null,
-      body: isReproducible ? null : encodeContent(assembleRequest(request, request.messages.map(message => message.raw))),
+      body: isReproducible
+        ? null
+        : encodeContent(
+            assembleRequest(
+              request,
+              request.messages.map(message => message.raw),
+            ),
+          ),
       prompt_hash: request.promptHash,
       created_at: createdAt,
     },

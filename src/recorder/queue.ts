@@ -1,5 +1,5 @@
 import { SteleError } from '../errors.ts'
-import type { Applied, Operation, OperationResult } from './operations.ts'
+import type { Applied, AppliedError, Operation, OperationResult } from './operations.ts'
 import type { Writer } from './writer.ts'
 
 export interface QueueLimits {
@@ -33,7 +33,7 @@ export class CommitQueue {
   readonly #writer: Writer
   readonly #limits: QueueLimits
   #entries: Entry[] = []
-  readonly #waitingForRoom: (() => void)[] = []
+  readonly #waitingForRoom: Entry[] = []
   #underWay = 0
   #isScheduled = false
   #idle: (() => void)[] = []
@@ -49,12 +49,10 @@ export class CommitQueue {
   }
 
   /** Resolves when the operation is committed. */
-  async submit(operation: Operation): Promise<OperationResult> {
-    while (this.#entries.length >= this.#limits.maxQueued) {
-      await new Promise<void>(resolve => this.#waitingForRoom.push(resolve))
-    }
+  submit(operation: Operation): Promise<OperationResult> {
     return new Promise((resolve, reject) => {
-      this.#entries.push({ operation, resolve, reject })
+      this.#waitingForRoom.push({ operation, resolve, reject })
+      this.#makeRoom()
       this.#schedule()
     })
   }
@@ -81,10 +79,10 @@ export class CommitQueue {
   #pump(): void {
     while (this.#underWay < this.#limits.concurrentBatches && this.#entries.length > 0) {
       const entries = this.#entries.splice(0, this.#nextBatchSize())
+      this.#makeRoom()
       this.#underWay++
       void this.#write(entries).finally(() => {
         this.#underWay--
-        this.#makeRoom()
         this.#schedule()
         if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) {
           for (const resolve of this.#idle.splice(0)) resolve()
@@ -102,13 +100,13 @@ export class CommitQueue {
 
   #makeRoom(): void {
     const room = this.#limits.maxQueued - this.#entries.length
-    for (const resolve of this.#waitingForRoom.splice(0, room)) resolve()
+    this.#entries.push(...this.#waitingForRoom.splice(0, room))
   }
 
   async #write(entries: readonly Entry[]): Promise<void> {
     try {
       const applied = await this.#applyPersistently(entries.map(entry => entry.operation))
-      entries.forEach((entry, index) => finish(entry, applied[index]))
+      for (const [index, entry] of entries.entries()) finish(entry, applied[index])
     } catch (error) {
       for (const { reject } of entries) reject(asUnavailable(error))
     }
@@ -129,8 +127,12 @@ export class CommitQueue {
 
 function finish({ resolve, reject }: Entry, applied: Applied | undefined): void {
   if (applied?.ok === true) resolve(applied.result)
-  else if (applied !== undefined) reject(new SteleError(applied.error.code, applied.error.details))
+  else if (applied !== undefined) reject(asSteleError(applied.error))
   else reject(new SteleError('record_rejected', { reason: 'the writer gave no answer' }))
+}
+
+function asSteleError({ code, details, param }: AppliedError): SteleError {
+  return new SteleError(code, details, param === undefined ? {} : { param })
 }
 
 function asUnavailable(error: unknown): Error {

@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { lowestIdAt, newId } from '../ids.ts'
+import { isId, lowestIdAt, newId } from '../ids.ts'
 import { type BegunCall, begunCall, type CallStart, type Outcome, type SettledCall } from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
@@ -59,6 +59,9 @@ export class Recorder {
   #openSince: string
   #heartbeat: NodeJS.Timeout | undefined
   #started: Promise<number> | undefined
+  #lastBeat: Promise<void> = Promise.resolve()
+  #accepted = 0
+  readonly #whenQuiet: (() => void)[] = []
   #isClosed = false
 
   constructor(options: RecorderOptions) {
@@ -99,38 +102,44 @@ export class Recorder {
    * Commits the intent to make a call.
    * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down
    */
-  async begin(input: BeginInput): Promise<BegunCall> {
-    const start = this.#callStart(input)
-    await this.#ready()
-    // Recovery looks no further back than this; an older id (a caller's own) must move it first.
-    if (start.callId < this.#openSince) await this.#beat(start.callId)
-    const isUnderWay = this.#open.has(start.callId)
-    this.#open.add(start.callId)
-    try {
-      const { conversationId } = await this.#queue.submit({ kind: 'begin', start })
-      return begunCall(start, conversationId)
-    } catch (error) {
-      if (!isUnderWay) this.#open.delete(start.callId)
-      throw error
-    }
+  begin(input: BeginInput): Promise<BegunCall> {
+    return this.#accept(async () => {
+      const start = this.#callStart(input)
+      await this.#ready()
+      const isRepeat = this.#open.has(start.callId)
+      this.#open.add(start.callId)
+      try {
+        // Recovery looks no further back than this; an older id (a caller's own) must move it first.
+        if (start.callId < this.#openSince) await this.#beat()
+        const { conversationId } = await this.#queue.submit({ kind: 'begin', start })
+        return begunCall(start, conversationId)
+      } catch (error) {
+        if (!isRepeat) this.#open.delete(start.callId)
+        throw error
+      }
+    })
   }
 
   /** Commits how a call ended. Repeating it changes nothing. @throws SteleError store_unavailable, call_orphaned */
-  async settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
-    const settlement = await settlementOf(outcome)
-    await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-    const settled = await this.#settle({ kind: 'settle', call, settlement })
-    this.#open.delete(call.callId)
-    return settled
+  settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
+    return this.#accept(async () => {
+      await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
+      const settlement = await settlementOf(outcome)
+      const settled = await this.#settle({ kind: 'settle', call, settlement })
+      this.#open.delete(call.callId)
+      return settled
+    })
   }
 
   /** Commits a whole call that was made elsewhere, in one transaction. */
-  async record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
-    const start = this.#callStart(input)
-    const settlement = await settlementOf(outcome)
-    await this.#ready()
-    const result = await this.#queue.submit({ kind: 'record', start, settlement })
-    return { callId: start.callId, ...result }
+  record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
+    return this.#accept(async () => {
+      const start = this.#callStart(input)
+      await this.#ready()
+      const settlement = await settlementOf(outcome)
+      const result = await this.#queue.submit({ kind: 'record', start, settlement })
+      return { callId: start.callId, ...result }
+    })
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */
@@ -138,34 +147,35 @@ export class Recorder {
     this.#usedKeys.set(id, Date.now())
   }
 
-  /** Waits until everything submitted is committed, then takes this process off the list of the living. */
+  /** Waits until everything accepted is committed, then takes this process off the list of the living. */
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
     clearInterval(this.#heartbeat)
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
+      if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
       await this.#queue.drained()
       // With calls still open the row stays: whoever starts next finds them by it.
       if (this.#open.size === 0) {
-        await instanceStore(this.#options.database).forget(this.#instance.id).catch(error => this.#options.onError?.(error))
+        await instanceStore(this.#options.database)
+          .forget(this.#instance.id)
+          .catch(error => this.#options.onError?.(error))
       }
     }
     await this.#options.writer.close()
   }
 
   async #start(): Promise<number> {
-    const { database } = this.#options
     try {
-      await instanceStore(database).register(this.#instance)
-      // Shows that writing works, and has the writer ready, before the first call waits for it.
+      // Makes this process known, shows that writing works, and has the writer ready before the first call waits for it.
       await this.#beat()
     } catch (error) {
       this.#started = undefined
       throw error
     }
-    this.#heartbeat = setInterval(() => void this.#tick(), heartbeatInterval).unref()
+    this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), heartbeatInterval).unref()
     return this.#recover()
   }
 
@@ -182,10 +192,19 @@ export class Recorder {
     }
   }
 
-  async #beat(atLeast?: string): Promise<void> {
+  /** One after another: a beat that was overtaken would put an earlier state over a later one. */
+  #beat(): Promise<void> {
+    const turn = this.#lastBeat.then(() => this.#beatNow())
+    this.#lastBeat = turn.catch(() => undefined)
+    return turn
+  }
+
+  async #beatNow(): Promise<void> {
     const at = Date.now()
     const quiet = lowestIdAt('call', at - clockTolerance)
-    const openSince = [...this.#open, ...(atLeast === undefined ? [] : [atLeast])].reduce((low, id) => (id < low ? id : low), quiet)
+    const openSince = [...this.#open].reduce((low, id) => (id < low ? id : low), quiet)
+    // Until it is written the higher bound holds: a call that begins meanwhile and is older must move it again.
+    if (openSince > this.#openSince) this.#openSince = openSince
     const usedKeys = [...this.#usedKeys].map(([id, usedAt]) => ({ id, at: usedAt }))
     this.#usedKeys.clear()
     const instance = { ...this.#instance, heartbeat_at: at, open_since: openSince }
@@ -197,24 +216,53 @@ export class Recorder {
     return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
 
+  /** Counts work from the moment it is accepted, before it reaches the queue: `close` waits for it. */
+  async #accept<T>(work: () => Promise<T>): Promise<T> {
+    this.#accepted++
+    try {
+      return await work()
+    } finally {
+      this.#accepted--
+      if (this.#accepted === 0) for (const resolve of this.#whenQuiet.splice(0)) resolve()
+    }
+  }
+
   async #ready({ evenWhenClosing = false } = {}): Promise<void> {
     if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
     await this.start()
   }
 
   #callStart(input: BeginInput): CallStart {
-    const { body } = input
+    const { body, conversationId } = input
+    // What cannot be an id names no conversation; not every database could even be asked for it.
+    if (conversationId !== undefined && !isId('conversation', conversationId)) {
+      throw new SteleError(
+        'conversation_not_found',
+        { conversation: conversationId },
+        { param: 'conversation' },
+      )
+    }
     const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
     return {
-      callId: input.callId ?? newId('call'),
+      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId),
       userId: checkUserId(input.userId),
       apiKeyId: input.apiKeyId,
       provider: input.provider,
       requestModel: input.requestModel ?? request.model,
       operation: input.operation ?? 'chat',
       request: prepareRequest(request, this.#options.hashes),
-      conversationId: input.conversationId,
+      conversationId,
       createdAt: input.createdAt ?? Date.now(),
     }
   }
+}
+
+/** Ids say when a call was made; partitions and recovery rely on it. */
+function checkCallId(id: string): string {
+  if (!isId('call', id))
+    throw new SteleError('invalid_value', {
+      name: 'callId',
+      reason: 'it must be a TypeID with the prefix call',
+    })
+  return id
 }

@@ -19,7 +19,11 @@ export async function recoverOrphans(
   const dead = (await instances.others(self.id)).filter(instance => isDead(instance, self, Date.now()))
   let found = 0
   for (const instance of dead) {
-    for (let calls = await instances.openCalls(instance); calls.length > 0; calls = await instances.openCalls(instance)) {
+    for (
+      let calls = await instances.openCalls(instance);
+      calls.length > 0;
+      calls = await instances.openCalls(instance)
+    ) {
       await Promise.all(
         calls.map(async call => {
           const settlement = await settlementOf({

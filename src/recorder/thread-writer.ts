@@ -28,6 +28,7 @@ export function threadWriter(setup: WriterSetup): Writer {
   const waiting = new Map<number, Waiting>()
   let worker: Worker | undefined
   let nextId = 0
+  let isClosed = false
 
   const fail = (reason: string): void => {
     worker = undefined
@@ -37,7 +38,9 @@ export function threadWriter(setup: WriterSetup): Writer {
 
   const start = (): Worker => {
     // The same file is TypeScript in a clone and JavaScript in the package.
-    const started = new Worker(new URL(`./writer-thread${extname(import.meta.url)}`, import.meta.url), { workerData: setup })
+    const started = new Worker(new URL(`./writer-thread${extname(import.meta.url)}`, import.meta.url), {
+      workerData: setup,
+    })
     started.on('message', ({ id, applied, unavailable }: WriterReply) => {
       const caller = waiting.get(id)
       waiting.delete(id)
@@ -54,6 +57,7 @@ export function threadWriter(setup: WriterSetup): Writer {
 
   const send = (operations: readonly Operation[] | undefined): Promise<Applied[]> =>
     new Promise((resolve, reject) => {
+      if (isClosed) throw new SteleError('store_unavailable', { reason: 'the writer is closed' })
       worker ??= start()
       worker.ref()
       const id = nextId++
@@ -64,11 +68,12 @@ export function threadWriter(setup: WriterSetup): Writer {
   return {
     apply: send,
     async close() {
-      if (worker === undefined) return
       const closing = worker
-      await send(undefined).catch(() => undefined)
-      worker = undefined
-      await closing.terminate()
+      const closed = closing && send(undefined).catch(() => undefined)
+      isClosed = true
+      await closed
+      fail('the writer is closed')
+      await closing?.terminate()
     },
   }
 }

@@ -8,10 +8,16 @@ import type { WriterSetup } from './writer.ts'
 
 const { databaseUrl, settings, hashKey, instanceId } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings)
-const context = { database, hashes: new ConversationHashes(hashKey), instanceId, knownUsers: new Set<string>() }
+const context = {
+  database,
+  hashes: new ConversationHashes(hashKey),
+  instanceId,
+  knownUsers: new Set<string>(),
+}
 
 parentPort?.on('message', async ({ id, operations }: WriterRequest) => {
-  const reply = (answer: Omit<WriterReply, 'id'>): void => parentPort?.postMessage({ id, ...answer } satisfies WriterReply)
+  const reply = (answer: Omit<WriterReply, 'id'>): void =>
+    parentPort?.postMessage({ id, ...answer } satisfies WriterReply)
   try {
     if (operations === undefined) {
       await database.close()

@@ -6,7 +6,7 @@ import { newId } from '../ids.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
 /** What a key may do. `service` may act for any end user; `admin` may do everything. */
-export const scopes = ['member', 'service', 'admin'] as const
+const scopes = ['member', 'service', 'admin'] as const
 export type Scope = (typeof scopes)[number]
 
 export interface ApiKey {
@@ -26,7 +26,7 @@ const keyStart = 'sk-stele-'
 const prefixLength = keyStart.length + 4
 
 /** A new secret: 256 random bits, which is why a plain hash suffices to keep it. */
-export function newApiKeySecret(): string {
+function newApiKeySecret(): string {
   return keyStart + randomBytes(32).toString('base64url')
 }
 
@@ -60,15 +60,26 @@ export function apiKeyStore({ kysely }: Database) {
         last_used_at: null,
       }
       await kysely.transaction().execute(async tx => {
-        await tx.insertInto('users').values(newUserRow(userId, now)).onConflict(conflict => conflict.column('id').doNothing()).execute()
+        await tx
+          .insertInto('users')
+          .values(newUserRow(userId, now))
+          .onConflict(conflict => conflict.column('id').doNothing())
+          .execute()
         await tx.insertInto('api_keys').values(row).execute()
-        await tx.insertInto('audit_events').values(keyEvent(row, 'api_key.created', now)).execute()
+        await tx
+          .insertInto('audit_events')
+          .values(keyEvent(row, 'api_key.created', now))
+          .execute()
       })
       return { ...fromRow(row), secret }
     },
     /** The key of this secret, whatever its state. */
     async findBySecret(secret: string): Promise<ApiKey | undefined> {
-      const row = await kysely.selectFrom('api_keys').selectAll().where('key_hash', '=', hashKey(secret)).executeTakeFirst()
+      const row = await kysely
+        .selectFrom('api_keys')
+        .selectAll()
+        .where('key_hash', '=', hashKey(secret))
+        .executeTakeFirst()
       return row && fromRow(row)
     },
     async list(options: { userId?: string | undefined } = {}): Promise<ApiKey[]> {
@@ -92,7 +103,10 @@ export function apiKeyStore({ kysely }: Database) {
         if (row.revoked_at !== null) return fromRow(row)
         const revokedAt = Date.now()
         await tx.updateTable('api_keys').set({ revoked_at: revokedAt }).where('id', '=', id).execute()
-        await tx.insertInto('audit_events').values(keyEvent(row, 'api_key.revoked', revokedAt)).execute()
+        await tx
+          .insertInto('audit_events')
+          .values(keyEvent(row, 'api_key.revoked', revokedAt))
+          .execute()
         return fromRow({ ...row, revoked_at: revokedAt })
       })
     },

@@ -62,7 +62,11 @@ export function callStore(database: Database) {
     const replies = await kysely
       .selectFrom('llm_responses')
       .select(responseFacts)
-      .where('request_id', 'in', rows.map(row => row.id))
+      .where(
+        'request_id',
+        'in',
+        rows.map(row => row.id),
+      )
       .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
       .execute()
     const byCall = new Map(replies.map(reply => [`${reply.request_id} ${reply.user_id}`, reply]))
@@ -70,13 +74,23 @@ export function callStore(database: Database) {
   }
 
   const requestRow = async (userId: string, id: string): Promise<Row<'llm_requests'>> => {
-    const row = await kysely.selectFrom('llm_requests').selectAll().where('user_id', '=', userId).where('id', '=', id).executeTakeFirst()
+    const row = await kysely
+      .selectFrom('llm_requests')
+      .selectAll()
+      .where('user_id', '=', userId)
+      .where('id', '=', id)
+      .executeTakeFirst()
     if (row === undefined) throw new SteleError('call_not_found', { call: id })
     return row
   }
 
   const responseRow = (userId: string, id: string): Promise<Row<'llm_responses'> | undefined> =>
-    kysely.selectFrom('llm_responses').selectAll().where('user_id', '=', userId).where('request_id', '=', id).executeTakeFirst()
+    kysely
+      .selectFrom('llm_responses')
+      .selectAll()
+      .where('user_id', '=', userId)
+      .where('request_id', '=', id)
+      .executeTakeFirst()
 
   return {
     async get(userId: string, id: string): Promise<Call | undefined> {
@@ -115,7 +129,8 @@ export function callStore(database: Database) {
     async exactRequest(userId: string, id: string): Promise<Buffer> {
       const row = await requestRow(userId, id)
       if (row.body !== null) return decodeContent(row.body)
-      if (row.params === null) throw new SteleError('content_unreadable', { reason: `call ${id} has no request` })
+      if (row.params === null)
+        throw new SteleError('content_unreadable', { reason: `call ${id} has no request` })
       const history = await conversations.history(userId, row.conversation_id, row.up_to_seq)
       const parts = {
         frame: decodeText(row.params),
@@ -140,7 +155,8 @@ export function callStore(database: Database) {
         .where('conversation_id', '=', row.conversation_id ?? '')
         .where('seq', '=', row.seq ?? -1)
         .executeTakeFirst()
-      if (message === undefined) throw new SteleError('content_unreadable', { reason: `the message of call ${id} is gone` })
+      if (message === undefined)
+        throw new SteleError('content_unreadable', { reason: `the message of call ${id} is gone` })
       const { content } = JSON.parse(decodeText(message.content)) as { content: string }
       return Buffer.from(restoreContent(decodeText(row.body), row.content_at, content))
     },
@@ -148,13 +164,35 @@ export function callStore(database: Database) {
 }
 
 const requestFacts = [
-  'id', 'user_id', 'api_key_id', 'conversation_id', 'provider', 'request_model', 'operation', 'created_at',
+  'id',
+  'user_id',
+  'api_key_id',
+  'conversation_id',
+  'provider',
+  'request_model',
+  'operation',
+  'created_at',
 ] as const
 
 const responseFacts = [
-  'request_id', 'user_id', 'conversation_id', 'status', 'http_status', 'content_type', 'response_model',
-  'provider_response_id', 'finish_reasons', 'input_tokens', 'output_tokens', 'cache_read_input_tokens',
-  'reasoning_output_tokens', 'cost_nanousd', 'latency_ms', 'time_to_first_chunk_ms', 'error_code', 'error_message',
+  'request_id',
+  'user_id',
+  'conversation_id',
+  'status',
+  'http_status',
+  'content_type',
+  'response_model',
+  'provider_response_id',
+  'finish_reasons',
+  'input_tokens',
+  'output_tokens',
+  'cache_read_input_tokens',
+  'reasoning_output_tokens',
+  'cost_nanousd',
+  'latency_ms',
+  'time_to_first_chunk_ms',
+  'error_code',
+  'error_message',
   'created_at',
 ] as const
 

@@ -38,7 +38,13 @@ type Fork = Pick<Row<'conversations'>, 'parent_id' | 'parent_seq'>
 
 export function conversationStore({ kysely }: Database) {
   const find = (userId: string, id: string) =>
-    kysely.selectFrom('conversations').selectAll().where('user_id', '=', userId).where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
+    kysely
+      .selectFrom('conversations')
+      .selectAll()
+      .where('user_id', '=', userId)
+      .where('id', '=', id)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst()
 
   /** The conversation and those it was forked from, nearest first. */
   const lineage = async (userId: string, id: string, upToSeq: number): Promise<Stretch[]> => {
@@ -58,7 +64,12 @@ export function conversationStore({ kysely }: Database) {
   }
 
   /** Rows of a conversation's history before `before`, newest first, across its forks. */
-  const historyRows = async (userId: string, id: string, before: number, limit: number): Promise<Row<'messages'>[]> => {
+  const historyRows = async (
+    userId: string,
+    id: string,
+    before: number,
+    limit: number,
+  ): Promise<Row<'messages'>[]> => {
     const rows: Row<'messages'>[] = []
     for (const { conversationId, upToSeq } of await lineage(userId, id, before - 1)) {
       if (rows.length >= limit) break
@@ -83,7 +94,12 @@ export function conversationStore({ kysely }: Database) {
     },
     /** A conversation by its id alone, for operators. */
     async find(id: string): Promise<Conversation | undefined> {
-      const row = await kysely.selectFrom('conversations').selectAll().where('id', '=', id).where('deleted_at', 'is', null).executeTakeFirst()
+      const row = await kysely
+        .selectFrom('conversations')
+        .selectAll()
+        .where('id', '=', id)
+        .where('deleted_at', 'is', null)
+        .executeTakeFirst()
       return row && fromRow(row)
     },
     /** The conversations that were forked from this one, oldest first. */
@@ -99,7 +115,9 @@ export function conversationStore({ kysely }: Database) {
       return rows.map(fromRow)
     },
     /** The newest conversations of a user (of everyone, when left out), made before `before`. */
-    async list(options: { userId?: string | undefined; limit?: number; before?: string | undefined } = {}): Promise<Conversation[]> {
+    async list(
+      options: { userId?: string | undefined; limit?: number; before?: string | undefined } = {},
+    ): Promise<Conversation[]> {
       const rows = await kysely
         .selectFrom('conversations')
         .selectAll()
@@ -112,7 +130,12 @@ export function conversationStore({ kysely }: Database) {
       return rows.map(fromRow)
     },
     /** Messages of a conversation before `before`, newest page first in, oldest message first out. */
-    async messages(options: { userId: string; conversationId: string; limit?: number; before?: number | undefined }): Promise<Message[]> {
+    async messages(options: {
+      userId: string
+      conversationId: string
+      limit?: number
+      before?: number | undefined
+    }): Promise<Message[]> {
       const { userId, conversationId, limit = 50, before = Number.MAX_SAFE_INTEGER } = options
       const rows = await historyRows(userId, conversationId, before, limit)
       return rows.reverse().map(messageFromRow)

@@ -11,9 +11,6 @@ export type OpenCall = Pick<
 /** Processes that record, so that what a dead one left open can be found. */
 export function instanceStore({ kysely }: Database) {
   return {
-    async register(instance: Row<'instances'>): Promise<void> {
-      await kysely.insertInto('instances').values(instance).execute()
-    },
     others(id: string): Promise<Row<'instances'>[]> {
       return kysely.selectFrom('instances').selectAll().where('id', '<>', id).execute()
     },
@@ -24,8 +21,18 @@ export function instanceStore({ kysely }: Database) {
     openCalls(instance: Pick<Row<'instances'>, 'id' | 'open_since'>): Promise<OpenCall[]> {
       return kysely
         .selectFrom('llm_requests as q')
-        .leftJoin('llm_responses as s', join => join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'))
-        .select(['q.user_id', 'q.id', 'q.conversation_id', 'q.up_to_seq', 'q.api_key_id', 'q.request_model', 'q.created_at'])
+        .leftJoin('llm_responses as s', join =>
+          join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'),
+        )
+        .select([
+          'q.user_id',
+          'q.id',
+          'q.conversation_id',
+          'q.up_to_seq',
+          'q.api_key_id',
+          'q.request_model',
+          'q.created_at',
+        ])
         .where('q.id', '>=', instance.open_since)
         .where('q.instance_id', '=', instance.id)
         .where('s.request_id', 'is', null)

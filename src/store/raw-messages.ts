@@ -13,7 +13,8 @@ export function rawMessages(history: readonly Row<'messages'>[], upToSeq: number
   const raws = new Array<string>(upToSeq + 1)
   for (let seq = upToSeq; seq >= 0; ) {
     const row = bySeq.get(seq)
-    if (row === undefined) throw new SteleError('content_unreadable', { reason: `message ${seq} of the history is missing` })
+    if (row === undefined)
+      throw new SteleError('content_unreadable', { reason: `message ${seq} of the history is missing` })
     raws[seq] = decodeText(row.content)
     if (row.echo === null || row.echo_from === null) {
       seq--

@@ -5,7 +5,11 @@ import type { PreparedRequest } from '../model/prepared-request.ts'
 export function recordedAnswers({ kysely }: Database) {
   return {
     /** The id of the first completed call of this user and model with this prompt. */
-    async find(userId: string, model: string, { messages, promptHash }: PreparedRequest): Promise<string | undefined> {
+    async find(
+      userId: string,
+      model: string,
+      { messages, promptHash }: PreparedRequest,
+    ): Promise<string | undefined> {
       const last = await kysely
         .selectFrom('messages as m')
         .leftJoin('messages as reply', join =>
@@ -18,11 +22,15 @@ export function recordedAnswers({ kysely }: Database) {
         .where('m.user_id', '=', userId)
         .where('m.chain_hash', '=', messages.at(-1)?.chainHash ?? '')
         .execute()
-      const ids = [...new Set(last.flatMap(row => [row.call_id, row.reply_call_id]))].filter(id => id !== null)
+      const ids = [...new Set(last.flatMap(row => [row.call_id, row.reply_call_id]))].filter(
+        id => id !== null,
+      )
       if (ids.length === 0) return undefined
       const row = await kysely
         .selectFrom('llm_requests as q')
-        .innerJoin('llm_responses as s', join => join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'))
+        .innerJoin('llm_responses as s', join =>
+          join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'),
+        )
         .select('q.id')
         .where('q.user_id', '=', userId)
         .where('q.id', 'in', ids)

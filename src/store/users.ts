@@ -5,8 +5,21 @@ import { SteleError } from '../errors.ts'
 export type User = Row<'users'>
 
 /** A user as a first call or `stele users create` makes it. */
-export function newUserRow(id: string, createdAt: number, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): User {
-  return { id, email: null, username: null, role: 'member', status: 'active', created_at: createdAt, deleted_at: null, ...fields }
+export function newUserRow(
+  id: string,
+  createdAt: number,
+  fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {},
+): User {
+  return {
+    id,
+    email: null,
+    username: null,
+    role: 'member',
+    status: 'active',
+    created_at: createdAt,
+    deleted_at: null,
+    ...fields,
+  }
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
@@ -17,7 +30,11 @@ export function checkUserId(id: string, param = 'user'): string {
   // Control characters: PostgreSQL cannot store NUL, and a terminal that lists users must not obey the rest.
   const isClean = id.length > 0 && id.length <= 256 && !controls.test(id) && id.isWellFormed()
   if (!isClean) {
-    throw new SteleError('invalid_value', { name: param, reason: '1 to 256 characters, none of them a control character' }, { param })
+    throw new SteleError(
+      'invalid_value',
+      { name: param, reason: '1 to 256 characters, none of them a control character' },
+      { param },
+    )
   }
   return id
 }
@@ -27,14 +44,23 @@ export function userStore({ kysely }: Database) {
     /** @throws SteleError already_exists, invalid_value */
     async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
       const user = newUserRow(checkUserId(id), Date.now(), fields)
-      const result = await kysely.insertInto('users').values(user).onConflict(conflict => conflict.column('id').doNothing()).executeTakeFirst()
-      if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0) throw new SteleError('already_exists', { what: `The user '${id}'` })
+      const result = await kysely
+        .insertInto('users')
+        .values(user)
+        .onConflict(conflict => conflict.column('id').doNothing())
+        .executeTakeFirst()
+      if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
+        throw new SteleError('already_exists', { what: `The user '${id}'` })
       return user
     },
     /** Makes the user unless it is there. */
     async ensure(id: string, fields: Partial<Pick<User, 'role'>> = {}): Promise<void> {
       const user = newUserRow(checkUserId(id), Date.now(), fields)
-      await kysely.insertInto('users').values(user).onConflict(conflict => conflict.column('id').doNothing()).execute()
+      await kysely
+        .insertInto('users')
+        .values(user)
+        .onConflict(conflict => conflict.column('id').doNothing())
+        .execute()
     },
     get(id: string): Promise<User | undefined> {
       return kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()

@@ -5,7 +5,10 @@ type Value = string | number | null | Uint8Array
 type Fields = Readonly<Record<string, Value>>
 
 /** Runs one statement under a name, so that the server plans it once per connection. */
-export type RunStatement = (sql: string, values: unknown[]) => Promise<{ rows: unknown[]; rowCount: number | null }>
+export type RunStatement = (
+  sql: string,
+  values: unknown[],
+) => Promise<{ rows: unknown[]; rowCount: number | null }>
 
 interface SourceColumn {
   /** The column's name in the source. */
@@ -26,7 +29,9 @@ export function postgresBatch(run: RunStatement): Batch {
       const source = by.map(name => ({ name, table, column: name }))
       const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
       // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
-      const lock = options?.lock ? ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t` : ''
+      const lock = options?.lock
+        ? ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
+        : ''
       const { rows } = await run(
         `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${lock}`,
         arrays(source, keys as readonly Fields[]),
@@ -70,7 +75,9 @@ async function insert<T extends TableName>(
   if (rows.length === 0) return
   const columns = columnsOf(table)
   const source = columns.map(name => ({ name, table, column: name }))
-  const values = source.map(({ name }) => (kindOf(table, name as ColumnName<T>) === 'bytes' ? `decode(${name}, 'base64')` : name))
+  const values = source.map(({ name }) =>
+    kindOf(table, name as ColumnName<T>) === 'bytes' ? `decode(${name}, 'base64')` : name,
+  )
   const order = orderBy.length === 0 ? '' : ` ORDER BY ${orderBy.join(', ')}`
   await run(
     `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${unnest(source)} k${order} ${onConflict}`,

@@ -43,7 +43,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   const exclusively: Database['exclusively'] = work =>
     kysely.transaction().execute(async tx => {
       await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
-      if (settings.schema !== undefined) await sql`CREATE SCHEMA IF NOT EXISTS ${sql.id(settings.schema)}`.execute(tx)
+      if (settings.schema !== undefined)
+        await sql`CREATE SCHEMA IF NOT EXISTS ${sql.id(settings.schema)}`.execute(tx)
       return work(tx)
     })
   return {
@@ -81,12 +82,9 @@ async function inTransaction<R>(
   onSql: ((sql: string) => void) | undefined,
   work: (run: RunStatement) => Promise<R>,
 ): Promise<R> {
-  const names = statementNames
   const run: RunStatement = (text, values) => {
     onSql?.(text)
-    let name = names.get(text)
-    if (name === undefined) names.set(text, (name = `stele_${names.size}`))
-    return client.query({ name, text, values })
+    return client.query({ name: statementName(text), text, values })
   }
   let failure: Error | undefined
   try {
@@ -96,7 +94,10 @@ async function inTransaction<R>(
     await client.query('COMMIT')
     return result
   } catch (error) {
-    const rolledBack = await client.query('ROLLBACK').then(() => true, () => false)
+    const rolledBack = await client.query('ROLLBACK').then(
+      () => true,
+      () => false,
+    )
     if (!rolledBack) failure = error as Error
     throw error
   } finally {
@@ -106,6 +107,14 @@ async function inTransaction<R>(
 
 /** Names of prepared statements, the same on every connection of this process. */
 const statementNames = new Map<string, string>()
+
+function statementName(text: string): string {
+  const known = statementNames.get(text)
+  if (known !== undefined) return known
+  const name = `stele_${statementNames.size}`
+  statementNames.set(text, name)
+  return name
+}
 
 /** No SQLSTATE starts with E, as the system's own codes do: EPIPE is a broken connection, not a refusal. */
 const sqlState = /^[0-9FHPX][0-9A-Z]{4}$/
@@ -118,6 +127,7 @@ function classify(error: unknown): FailureKind {
     return error instanceof TypeError || error instanceof RangeError ? 'rejected' : 'unavailable'
   }
   if (code === '40001' || code === '40P01' || code === '55P03') return 'contended'
-  // Connection, resources, operator intervention, system errors, and a server that turned read-only (failover).
-  return /^(08|53|57|58)/.test(code) || code === '25006' ? 'unavailable' : 'rejected'
+  // Connection, credentials, resources, operator intervention, system errors, a database that is gone, and a server that
+  // turned read-only (failover).
+  return /^(08|28|53|57|58)/.test(code) || code === '3D000' || code === '25006' ? 'unavailable' : 'rejected'
 }

@@ -64,7 +64,9 @@ async function strayRows(db: Kysely<Tables>): Promise<number> {
     WHERE n.nspname = current_schema() AND c.relispartition AND c.relname LIKE '%\\_default'`.execute(db)
   let rows = 0
   for (const { name } of defaults.rows) {
-    const { rows: counts } = await sql<{ count: number }>`SELECT count(*) AS count FROM ${sql.table(name)}`.execute(db)
+    const { rows: counts } = await sql<{
+      count: number
+    }>`SELECT count(*) AS count FROM ${sql.table(name)}`.execute(db)
     rows += counts[0]?.count ?? 0
   }
   return rows

@@ -40,15 +40,25 @@ export async function ensurePartitions(tx: Kysely<Tables>, time: number): Promis
   return made
 }
 
-async function makePartition(tx: Kysely<Tables>, table: string, name: string, from: string, to: string): Promise<void> {
+async function makePartition(
+  tx: Kysely<Tables>,
+  table: string,
+  name: string,
+  from: string,
+  to: string,
+): Promise<void> {
   const column = partitionColumn(table)
   const strays = `${column} >= '${from}' AND ${column} < '${to}'`
   // Made apart and attached: PARTITION OF refuses a range of which the default partition holds rows.
   await sql.raw(`CREATE TABLE ${name} (LIKE ${table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`).execute(tx)
   await sql
-    .raw(`WITH strays AS (DELETE FROM ${table}_default WHERE ${strays} RETURNING *) INSERT INTO ${name} SELECT * FROM strays`)
+    .raw(
+      `WITH strays AS (DELETE FROM ${table}_default WHERE ${strays} RETURNING *) INSERT INTO ${name} SELECT * FROM strays`,
+    )
     .execute(tx)
-  await sql.raw(`ALTER TABLE ${table} ATTACH PARTITION ${name} FOR VALUES FROM ('${from}') TO ('${to}')`).execute(tx)
+  await sql
+    .raw(`ALTER TABLE ${table} ATTACH PARTITION ${name} FOR VALUES FROM ('${from}') TO ('${to}')`)
+    .execute(tx)
 }
 
 function partitionColumn(table: string): string {

@@ -40,21 +40,40 @@ export function openPool(location: PostgresLocation, settings: DatabaseSettings)
 }
 
 /** Connections that write batches, pipelined: statements that do not need each other's results share a round trip. */
-export function openWriterPool(location: PostgresLocation, settings: DatabaseSettings, batches: number): pg.Pool {
+export function openWriterPool(
+  location: PostgresLocation,
+  settings: DatabaseSettings,
+  batches: number,
+): pg.Pool {
   const pool = guarded(
-    new pg.Pool({ ...common(location, settings, writerSettings), pipeline: true, min: 0, max: batches, idleTimeoutMillis: 0 }),
+    new pg.Pool({
+      ...common(location, settings, writerSettings),
+      pipeline: true,
+      min: 0,
+      max: batches,
+      idleTimeoutMillis: 0,
+    }),
   )
   pool.on('connect', client => {
     // A commit that is acknowledged before it is on disk would break the first promise. Stricter settings stay.
     client
-      .query("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
+      .query(
+        "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+      )
       .catch(() => undefined)
   })
   return pool
 }
 
-function common(location: PostgresLocation, settings: DatabaseSettings, session: Record<string, string>): pg.PoolConfig {
-  const sessionSettings = { ...(settings.schema === undefined ? {} : { search_path: settings.schema }), ...session }
+function common(
+  location: PostgresLocation,
+  settings: DatabaseSettings,
+  session: Record<string, string>,
+): pg.PoolConfig {
+  const sessionSettings = {
+    ...(settings.schema === undefined ? {} : { search_path: settings.schema }),
+    ...session,
+  }
   return {
     connectionString: location.connectionString,
     connectionTimeoutMillis: (settings.poolTimeout ?? 30) * 1000,

@@ -20,8 +20,12 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
       keys: readonly object[],
       columns: readonly C[],
     ) {
-      const statement = connection.prepare(`SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}`)
-      return keys.flatMap(key => statement.all(...valuesOf(key as Fields, by)) as unknown as Pick<Row<T>, C>[])
+      const statement = connection.prepare(
+        `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}`,
+      )
+      return keys.flatMap(
+        key => statement.all(...valuesOf(key as Fields, by)) as unknown as Pick<Row<T>, C>[],
+      )
     },
     async insert(table, rows) {
       const columns = columnsOf(table)
@@ -37,7 +41,9 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
       each(`${insertInto(table, columns)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`, columns, rows)
     },
     async update(table, set, match, updates) {
-      const statement = connection.prepare(`UPDATE ${table} SET ${equals(set, ', ')} WHERE ${equals(match, ' AND ')}`)
+      const statement = connection.prepare(
+        `UPDATE ${table} SET ${equals(set, ', ')} WHERE ${equals(match, ' AND ')}`,
+      )
       let changes = 0
       for (const update of updates) {
         const values = [...valuesOf(update.set as Fields, set), ...valuesOf(update.match as Fields, match)]

@@ -76,7 +76,11 @@ export class SqliteConnection {
       this.#database = database
       return database
     } catch (error) {
-      throw new SteleError('database_not_writable', { database: display, reason: reasonOf(error) }, { cause: error })
+      throw new SteleError(
+        'database_not_writable',
+        { database: display, reason: reasonOf(error) },
+        { cause: error },
+      )
     }
   }
 }

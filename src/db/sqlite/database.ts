@@ -46,7 +46,9 @@ export function openSqlite(
       }),
     exclusively: work => kysely.transaction().execute(work),
     async hasTable(db, name) {
-      const { rows } = await sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`.execute(db)
+      const { rows } = await sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`.execute(
+        db,
+      )
       return rows.length > 0
     },
     ensureStorage: async () => [],
@@ -71,7 +73,9 @@ const rejectedCodes = new Set([1, 18, 19, 20, 25])
 function classify(error: unknown): FailureKind {
   const code = (error as { errcode?: number } | null)?.errcode
   if (error instanceof SteleError) {
-    return error.code === 'database_not_writable' || error.code === 'store_unavailable' ? 'unavailable' : 'rejected'
+    return error.code === 'database_not_writable' || error.code === 'store_unavailable'
+      ? 'unavailable'
+      : 'rejected'
   }
   if (code === undefined) return 'rejected'
   // A lock that outlasted the busy timeout counts as unavailable: within Stele there is one writer, so it is a stranger's.
@@ -80,7 +84,9 @@ function classify(error: unknown): FailureKind {
 
 async function describeSchema(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ type: string; name: string; sql: string }>`
-    SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name`.execute(db)
+    SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, name`.execute(
+    db,
+  )
   return rows.map(row => row.sql.replace(/\s+/g, ' '))
 }
 

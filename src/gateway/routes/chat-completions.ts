@@ -17,7 +17,10 @@ interface Parts {
 }
 
 /** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
-export async function chatCompletionsRoute(app: FastifyInstance, { stele, providers, state }: Parts): Promise<void> {
+export async function chatCompletionsRoute(
+  app: FastifyInstance,
+  { stele, providers, state }: Parts,
+): Promise<void> {
   app.post('/v1/chat/completions', async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
     const { apiKey } = request
     if (apiKey === undefined) throw new SteleError('missing_api_key')
@@ -26,7 +29,11 @@ export async function chatCompletionsRoute(app: FastifyInstance, { stele, provid
     const userId = actingUser(apiKey, header(request, 'x-stele-user'), chat.user)
     const conversationId = header(request, 'x-stele-conversation')
     if (conversationId !== undefined && !isId('conversation', conversationId)) {
-      throw new SteleError('conversation_not_found', { conversation: conversationId }, { param: 'x-stele-conversation' })
+      throw new SteleError(
+        'conversation_not_found',
+        { conversation: conversationId },
+        { param: 'x-stele-conversation' },
+      )
     }
 
     stele.recorder.touchKey(apiKey.id)
@@ -45,7 +52,9 @@ export async function chatCompletionsRoute(app: FastifyInstance, { stele, provid
     const stopWatching = abortWhenClientLeaves(reply, call)
     state.underWay.add(call.abort)
     try {
-      const response = await call.dispatch(() => provider.chat({ userId, model, request: chat, signal: call.abort.signal }))
+      const response = await call.dispatch(() =>
+        provider.chat({ userId, model, request: chat, signal: call.abort.signal }),
+      )
       const isStream = response.status < 400 && response.contentType.startsWith('text/event-stream')
       return isStream && chat.stream
         ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage })

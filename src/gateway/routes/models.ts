@@ -15,7 +15,10 @@ interface ModelEntry {
 }
 
 /** `GET /v1/models` lists every provider's models: the default provider's by their names, others' as `provider/model`. */
-export async function modelsRoutes(app: FastifyInstance, { providers }: { providers: ProviderRegistry }): Promise<void> {
+export async function modelsRoutes(
+  app: FastifyInstance,
+  { providers }: { providers: ProviderRegistry },
+): Promise<void> {
   const kept = new Map<Provider, { models: Model[]; until: number }>()
 
   const modelsOf = async (provider: Provider): Promise<Model[]> => {
@@ -34,12 +37,21 @@ export async function modelsRoutes(app: FastifyInstance, { providers }: { provid
 
   const list = async (): Promise<ModelEntry[]> => {
     const { defaultProvider, isEchoOnly } = providers
-    const listed = [...providers.providers.values()].filter(provider => isEchoOnly || provider.name !== 'echo')
+    const listed = [...providers.providers.values()].filter(
+      provider => isEchoOnly || provider.name !== 'echo',
+    )
     const entries = await Promise.all(
       listed.map(async provider => {
         const prefix = provider === defaultProvider ? '' : `${provider.name}/`
         const models = await modelsOf(provider)
-        return models.map((model): ModelEntry => ({ id: prefix + model.id, object: 'model', created: model.created, owned_by: model.ownedBy }))
+        return models.map(
+          (model): ModelEntry => ({
+            id: prefix + model.id,
+            object: 'model',
+            created: model.created,
+            owned_by: model.ownedBy,
+          }),
+        )
       }),
     )
     return entries.flat()
@@ -49,7 +61,8 @@ export async function modelsRoutes(app: FastifyInstance, { providers }: { provid
   app.get<{ Params: { '*': string } }>('/v1/models/*', async request => {
     const id = request.params['*']
     const entry = (await list()).find(model => model.id === id)
-    if (entry === undefined) throw new SteleError('model_not_found', { model: id, hint: '' }, { param: 'model' })
+    if (entry === undefined)
+      throw new SteleError('model_not_found', { model: id, hint: '' }, { param: 'model' })
     return entry
   })
 }

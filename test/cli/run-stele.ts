@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+import { type Place, temporaryFolder } from '../harness/databases.ts'
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+const compileCache = fileURLToPath(new URL('../../node_modules/.cache/stele-test', import.meta.url))
+
+export interface RunOptions {
+  /** The database that the environment names. */
+  readonly place?: Place | undefined
+  /** The working directory; an empty folder when left out. */
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  /** Where stdout goes; collected when left out. */
+  readonly stdout?: number
+  /** Another copy of the program. */
+  readonly main?: string
+}
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly bytes: Buffer
+  readonly stderr: string
+}
+
+/** Runs the command line as a process of its own, in an environment that holds nothing but what is given. */
+export async function runStele(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const child = await start(args, options)
+  const stdout: Buffer[] = []
+  const stderr: Buffer[] = []
+  child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk))
+  child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk))
+  const [code] = (await once(child, 'close')) as [number | null]
+  const bytes = Buffer.concat(stdout)
+  return { code, bytes, stdout: bytes.toString('utf8'), stderr: Buffer.concat(stderr).toString('utf8') }
+}
+
+/** The same for a command that reads: its answer, parsed. */
+export async function runJson<T>(args: readonly string[], options: RunOptions = {}): Promise<T> {
+  const { code, stdout, stderr } = await runStele([...args, '--json'], options)
+  if (code !== 0) throw new Error(`stele ${args.join(' ')} ended with ${code}: ${stderr}`)
+  return JSON.parse(stdout) as T
+}
+
+/** A command that goes on until it is stopped. */
+export interface Running {
+  /** The next line of stdout. */
+  nextLine(): Promise<string>
+  /** The next line of stderr. */
+  nextWord(): Promise<string>
+  /** Sends a signal and waits for the end; the exit code. */
+  stop(signal: NodeJS.Signals): Promise<number | null>
+}
+
+export async function startStele(args: readonly string[], options: RunOptions = {}): Promise<Running> {
+  const child = await start(args, options)
+  const lines = linesOf(child.stdout)
+  const words = linesOf(child.stderr)
+  const close = once(child, 'close') as Promise<[number | null]>
+  return {
+    nextLine: lines,
+    nextWord: words,
+    async stop(signal) {
+      child.kill(signal)
+      return (await close)[0]
+    },
+  }
+}
+
+async function start(args: readonly string[], options: RunOptions): Promise<ChildProcess> {
+  const cwd = options.cwd ?? (await temporaryFolder())
+  const child = spawn(process.execPath, [options.main ?? main, ...args], {
+    cwd,
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      // Halves the time a process takes to start, of which the tests start some hundred.
+      NODE_COMPILE_CACHE: compileCache,
+      ...environmentOf(options.place),
+      ...options.env,
+    },
+    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return child
+}
+
+function environmentOf(place: Place | undefined): Record<string, string> {
+  if (place === undefined) return {}
+  const { databaseUrl, masterKey, schema } = place
+  return {
+    DATABASE_URL: databaseUrl,
+    STELE_MASTER_KEY: masterKey,
+    ...(schema === undefined ? {} : { DB_SCHEMA: schema }),
+  }
+}
+
+function linesOf(stream: NodeJS.ReadableStream | null): () => Promise<string> {
+  if (stream === null) throw new Error('the stream is not piped')
+  const lines = createInterface({ input: stream })[Symbol.asyncIterator]()
+  return async () => {
+    const { value, done } = await lines.next()
+    if (done === true) throw new Error('the command ended before its next line')
+    return value
+  }
+}

@@ -1,0 +1,4 @@
+import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { callsSuite } from './calls.suite.ts'
+
+describeEachDatabaseAndMemory('calls', callsSuite)

@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { migrationsSuite } from './migrations.suite.ts'
+
+describeEachDatabase('migrations', migrationsSuite)

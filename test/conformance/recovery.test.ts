@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { recoverySuite } from './recovery.suite.ts'
+
+describeEachDatabase('recovery', recoverySuite)

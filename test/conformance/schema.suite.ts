@@ -1,0 +1,55 @@
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { migrateUp } from '../../src/db/migrate.ts'
+import { columnsOf, kindOf, type TableName, tables } from '../../src/db/tables.ts'
+import type { Bed } from '../harness/databases.ts'
+
+export function schemaSuite(bed: Bed): void {
+  test('the live schema is the committed one (npm run schema writes it anew)', async () => {
+    const database = (await bed.place()).database()
+    await migrateUp(database)
+    const file = new URL(`../../schema/${database.schemaTypes.name}.txt`, import.meta.url)
+    const committed = (await readFile(file, 'utf8')).trimEnd().split('\n')
+    expect(await database.describeSchema()).toEqual(committed)
+  })
+
+  test('the live tables have exactly the columns that the code knows, of the same kind and nullability', async () => {
+    const database = (await bed.place()).database()
+    await migrateUp(database)
+    const live = await database.kysely.introspection.getTables()
+    const schema = (await bed.place()).schema === undefined ? undefined : live.find(table => table.name === 'users')?.schema
+    for (const name of Object.keys(tables) as TableName[]) {
+      const table = live.find(one => one.name === name && one.schema === schema)
+      const columns = table?.columns.map(column => ({
+        name: column.name,
+        kind: kinds[column.dataType.toLowerCase()],
+        // SQLite lets a text primary key be null unless told otherwise; the code never writes one.
+        nullable: column.isNullable && column.name !== 'id',
+      }))
+      expect(columns, name).toEqual(
+        columnsOf(name).map(column => ({
+          name: column,
+          kind: kindOf(name, column),
+          nullable: (tables[name] as Record<string, { nullable: boolean }>)[column]?.nullable,
+        })),
+      )
+    }
+  })
+
+  test('the live schema has no table that the code does not know', async () => {
+    const stele = await (await bed.place()).stele()
+    const lines = await stele.database.describeSchema()
+    const known = [...Object.keys(tables), 'stele_migrations']
+    const found = lines.flatMap(line => /^(?:CREATE TABLE (?:IF NOT EXISTS )?|table )(\w+)/.exec(line)?.[1] ?? [])
+    expect([...new Set(found)].sort()).toEqual(known.sort())
+  })
+
+  test('examination finds nothing to object to in a fresh store', async () => {
+    const stele = await (await bed.place()).stele()
+    const findings = await stele.database.examine()
+    expect(findings.length).toBeGreaterThan(3)
+    expect(findings.filter(({ ok }) => !ok)).toEqual([])
+  })
+}
+
+const kinds: Record<string, string> = { text: 'text', integer: 'integer', int8: 'integer', blob: 'bytes', bytea: 'bytes' }

@@ -1,0 +1,15 @@
+import { expect } from 'vitest'
+import { type ErrorCode, SteleError } from '../../src/errors.ts'
+
+/** Waits for a failure with this code and returns it. */
+export async function failure(code: ErrorCode, work: Promise<unknown> | (() => unknown)): Promise<SteleError> {
+  let caught: unknown
+  try {
+    await (typeof work === 'function' ? work() : work)
+  } catch (error) {
+    caught = error
+  }
+  expect(caught, `expected ${code}`).toBeInstanceOf(SteleError)
+  expect((caught as SteleError).code).toBe(code)
+  return caught as SteleError
+}

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto'
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { openDatabase } from '../../src/db/database.ts'
+import { openStele } from '../../src/stele.ts'
+import { exchange, user } from '../harness/chat.ts'
+import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
+
+test('opening a database touches nothing until it is used', async () => {
+  const path = join(await temporaryFolder(), 'sub', 'stele.db')
+  const database = openDatabase(`sqlite:${path}`)
+  expect(() => statSync(path)).toThrow('ENOENT')
+  await database.close()
+  expect(() => statSync(path)).toThrow('ENOENT')
+})
+
+test('the file, its log and its folder are readable by their owner alone', async () => {
+  const folder = join(await temporaryFolder(), 'sub')
+  const stele = await openStele({ databaseUrl: `sqlite:${join(folder, 'stele.db')}` })
+  await exchange(stele, [user('q')], 'a')
+  const modeOf = (path: string): number => statSync(path).mode & 0o777
+  expect(modeOf(folder)).toBe(0o700)
+  for (const name of ['stele.db', 'stele.db-wal', 'stele.db-shm', 'master.key']) expect(modeOf(join(folder, name)), name).toBe(0o600)
+  await stele.close()
+})
+
+test('a store is found again with the key that lies beside it', async () => {
+  const databaseUrl = `sqlite:${join(await temporaryFolder(), 'stele.db')}`
+  const first = await openStele({ databaseUrl })
+  const { call, request } = await exchange(first, [user('q')], 'a')
+  await first.close()
+  const second = await openStele({ databaseUrl })
+  expect((await second.calls.exactRequest('ada', call.callId)).toString()).toBe(request)
+  expect(second.hashes.chain('', 'x')).toBe(first.hashes.chain('', 'x'))
+  await second.close()
+})
+
+test('commits are durable: write-ahead log, fully synchronous', async () => {
+  const stele = await (await sqlitePlace()).stele()
+  const pragma = async (name: string): Promise<unknown> => {
+    const { rows } = await sql.raw<Record<string, unknown>>(`PRAGMA ${name}`).execute(stele.database.kysely)
+    return Object.values(rows[0] ?? {})[0]
+  }
+  expect(await pragma('journal_mode')).toBe('wal')
+  expect(await pragma('synchronous')).toBe(2)
+})
+
+test('a place where no file can be made is an error that names it', async () => {
+  const databaseUrl = 'sqlite:/dev/null/stele.db'
+  const masterKey = randomBytes(32).toString('base64')
+  const error = await failure('database_not_writable', openStele({ databaseUrl, masterKey }))
+  expect(error.message).toContain('/dev/null/stele.db')
+})
+
+test('a file that is no database is an error, and is left as it is', async () => {
+  const path = join(await temporaryFolder(), 'notes.txt')
+  const text = 'these are my notes, not a database. '.repeat(100)
+  writeFileSync(path, text)
+  const masterKey = randomBytes(32).toString('base64')
+  const error = await failure('database_not_writable', openStele({ databaseUrl: `sqlite:${path}`, masterKey }))
+  expect(error.message).toContain('not a database')
+  expect(statSync(path).size).toBe(text.length)
+})
+
+test('two memory databases have nothing in common', async () => {
+  const first = await openStele({ databaseUrl: 'sqlite::memory:' })
+  const second = await openStele({ databaseUrl: 'sqlite::memory:' })
+  await first.users.create('ada')
+  expect(await second.users.list()).toEqual([])
+  await first.close()
+  await second.close()
+})

@@ -1,0 +1,97 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Worker } from 'node:worker_threads'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, onTestFinished, test } from 'vitest'
+import { ConversationHashes } from '../../src/model/hashes.ts'
+import { threadWriter } from '../../src/recorder/thread-writer.ts'
+import type { Stele } from '../../src/stele.ts'
+import { begin, chatBody, completed, completionBody, user } from '../harness/chat.ts'
+import { sqlitePlace } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
+import { countOf } from '../harness/rows.ts'
+
+test('calls go on when the writer thread has died between two of them', async () => {
+  const { stele, workers } = await watchedStele()
+  const call = await begin(stele, chatBody([user('q')]))
+  await killNewest(workers)
+  expect(await stele.recorder.settle(call, completed(completionBody('a')))).toMatchObject({ isRepeat: false })
+  expect(workers).toHaveLength(2)
+})
+
+test('what the writer thread held when it died is written once by its successor', async () => {
+  const { stele, workers } = await watchedStele()
+  await stele.recorder.start()
+  const begins = Array.from({ length: 200 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)])))
+  await nextTurn()
+  await killNewest(workers)
+  const calls = await Promise.all(begins)
+  const settles = calls.map(call => stele.recorder.settle(call, completed(completionBody('a'))))
+  await nextTurn()
+  await killNewest(workers)
+  await Promise.all(settles)
+  expect(await countOf(stele, 'llm_requests')).toBe(200)
+  expect(await countOf(stele, 'llm_responses')).toBe(200)
+  expect(await countOf(stele, 'messages')).toBe(400)
+  expect(await countOf(stele, 'audit_events')).toBe(200)
+})
+
+test('the event loop turns while the writer waits for a lock, and the call is written once the lock is gone', async () => {
+  const place = await sqlitePlace()
+  const stele = await place.stele()
+  await stele.recorder.start()
+  const stranger = new DatabaseSync(place.databaseUrl.replace('sqlite:', ''))
+  stranger.exec('BEGIN IMMEDIATE')
+  let isBegun = false
+  const beginning = begin(stele, chatBody([user('q')])).then(() => {
+    isBegun = true
+  })
+  const started = performance.now()
+  for (let turn = 0; turn < 50; turn++) await nextTurn()
+  expect(performance.now() - started).toBeLessThan(1_000)
+  expect(isBegun).toBe(false)
+  stranger.exec('ROLLBACK')
+  stranger.close()
+  await beginning
+  expect(await countOf(stele, 'llm_requests')).toBe(1)
+})
+
+test('a closed writer refuses instead of starting another thread', async () => {
+  const place = await sqlitePlace()
+  await place.stele()
+  const workers = watchWorkers()
+  const writer = threadWriter({ databaseUrl: place.databaseUrl, settings: {}, hashKey: 'key', instanceId: 'inst_1' })
+  await writer.apply([])
+  await writer.close()
+  await failure('store_unavailable', writer.apply([]))
+  expect(workers).toHaveLength(1)
+})
+
+test('the writer thread makes the same hashes as the thread that reads requests', async () => {
+  const { stele } = await watchedStele()
+  const call = await begin(stele, chatBody([user('q')]))
+  await stele.recorder.settle(call, completed(completionBody('a')))
+  const rows = await stele.database.kysely.selectFrom('messages').select(['chain_hash', 'role']).orderBy('seq').execute()
+  const canonical = '{"content":"a","role":"assistant"}'
+  expect(rows[1]?.chain_hash).toBe(stele.hashes.chain(rows[0]?.chain_hash ?? '', canonical))
+  expect(new ConversationHashes('another key').chain(rows[0]?.chain_hash ?? '', canonical)).not.toBe(rows[1]?.chain_hash)
+})
+
+async function watchedStele(): Promise<{ stele: Stele; workers: Worker[] }> {
+  const workers = watchWorkers()
+  return { stele: await (await sqlitePlace()).stele(), workers }
+}
+
+/** The worker threads that this process starts from now on. */
+function watchWorkers(): Worker[] {
+  const workers: Worker[] = []
+  const note = (worker: Worker): void => void workers.push(worker)
+  process.on('worker', note)
+  onTestFinished(() => void process.off('worker', note))
+  return workers
+}
+
+async function killNewest(workers: readonly Worker[]): Promise<void> {
+  const worker = workers.at(-1)
+  expect(worker).toBeDefined()
+  await worker?.terminate()
+}
