@@ -56,7 +56,8 @@ function postgresLocation(rest: string): DatabaseLocation {
   } catch {
     throw invalid('it is not a valid URL')
   }
-  if (!rest.startsWith('//') || url.pathname.length < 2) {
+  // More than one segment means a slash in the password that is not escaped, and the rest of it where it would be shown.
+  if (!rest.startsWith('//') || !/^\/[^/@]+$/.test(url.pathname)) {
     throw invalid('name a host and a database: postgres://user:password@host:5432/database')
   }
   // asyncpg spells libpq's sslmode so.

@@ -76,7 +76,8 @@ export function createGateway(parts: GatewayParts): Gateway {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')
     }
-    if (!request.url.startsWith('/v1/')) return
+    // The matched route counts, not the path as it was written: `/%761/models` is the same route.
+    if (!(request.routeOptions.url ?? request.url).startsWith('/v1/')) return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
     request.apiKey = await access.authenticate(request.headers.authorization)
     const encoding = request.headers['content-encoding']

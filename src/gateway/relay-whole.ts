@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
-import { isFields, type Reply, readCompletion } from '../model/reply.ts'
+import { type Choice, isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { LiveCall } from './live-call.ts'
 
@@ -37,7 +37,7 @@ export async function relayWhole(
   }
   const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
   reply.headers(headers).header('x-stele-conversation', conversationId)
-  return chat.stream ? sendAsStream(reply, chat, read) : reply.type('application/json').send(bytes)
+  return chat.stream ? sendAsStream(reply, chat, read, readChoices(value)) : reply.type('application/json').send(bytes)
 }
 
 /** A provider's refusal, passed on as it is when it is in OpenAI's shape. */
@@ -80,8 +80,13 @@ async function relayError(
 const noReply: Reply = { finishReasons: [], usage: {} }
 
 /** For a client that asked for a stream and a provider that does not stream. */
-function sendAsStream(reply: FastifyReply, chat: ChatRequest, read: Reply): FastifyReply {
-  const written = writtenReply(read, chat.model, Math.floor(Date.now() / 1000))
+function sendAsStream(
+  reply: FastifyReply,
+  chat: ChatRequest,
+  read: Reply,
+  choices: readonly Choice[],
+): FastifyReply {
+  const written = writtenReply(read, choices, chat.model, Math.floor(Date.now() / 1000))
   return reply
     .type('text/event-stream; charset=utf-8')
     .send(completionEvents(written, chat.includeUsage).join(''))

@@ -33,8 +33,11 @@ export interface BegunCall {
   readonly createdAt: number
 }
 
-/** A call as it stands once it is begun in this conversation. */
-export function begunCall(start: CallStart, conversationId: string): BegunCall {
+/**
+ * A call as it stands once it is begun in this conversation. When its request is kept whole, the stored history need not
+ * be spelled as the request was, so the reply must not be hashed as if it followed that spelling.
+ */
+export function begunCall(start: CallStart, conversationId: string, isKeptWhole: boolean): BegunCall {
   const { callId, userId, apiKeyId, requestModel, createdAt, request } = start
   const last = request.messages.at(-1)
   return {
@@ -45,7 +48,7 @@ export function begunCall(start: CallStart, conversationId: string): BegunCall {
     conversationId,
     upToSeq: request.messages.length - 1,
     chainHash: last?.chainHash ?? '',
-    wireHash: last?.wireHash ?? '',
+    wireHash: isKeptWhole ? '' : (last?.wireHash ?? ''),
     createdAt,
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { AssistantMessage, Reply } from './reply.ts'
+import type { Choice, Reply } from './reply.ts'
 
 /** Replies that Stele itself writes, in the wire format of chat completions. */
 export interface WrittenReply {
@@ -7,23 +7,20 @@ export interface WrittenReply {
   readonly model: string
   /** Seconds since 1970. */
   readonly created: number
-  readonly choices: readonly { readonly message: AssistantMessage; readonly finishReason: string }[]
+  readonly choices: readonly Choice[]
   readonly usage:
     | { readonly prompt_tokens: number; readonly completion_tokens: number; readonly total_tokens: number }
     | undefined
 }
 
 /** A reply with its usage as the wire counts it; no usage when the provider gave none. */
-export function writtenReply(reply: Reply, model: string, created: number): WrittenReply {
+export function writtenReply(reply: Reply, choices: readonly Choice[], model: string, created: number): WrittenReply {
   const { inputTokens, outputTokens } = reply.usage
   return {
     id: reply.providerResponseId ?? `chatcmpl-${randomUUID()}`,
     model: reply.responseModel ?? model,
     created,
-    choices:
-      reply.message === undefined
-        ? []
-        : [{ message: reply.message, finishReason: reply.finishReasons[0] ?? 'stop' }],
+    choices,
     usage:
       inputTokens === undefined || outputTokens === undefined
         ? undefined
@@ -42,11 +39,11 @@ export function completionText({ id, model, created, choices, usage }: WrittenRe
     object: 'chat.completion',
     created,
     model,
-    choices: choices.map(({ message, finishReason }, index) => ({
+    choices: choices.map(({ index, message, finishReason, logprobs }) => ({
       index,
       message: { role: 'assistant', refusal: null, ...message },
-      logprobs: null,
-      finish_reason: finishReason,
+      logprobs: logprobs ?? null,
+      finish_reason: finishReason ?? 'stop',
     })),
     usage,
   })
@@ -60,17 +57,16 @@ export function completionEvents(
 ): string[] {
   const event = (rest: object): string =>
     `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...rest })}\n\n`
-  const delta = (index: number, fields: object, finishReason: string | null = null): string =>
-    event({ choices: [{ index, delta: fields, logprobs: null, finish_reason: finishReason }] })
-  const events = choices.flatMap(({ message, finishReason }, index) => {
+  const delta = (index: number, fields: object, rest: { finish_reason?: string; logprobs?: unknown } = {}): string =>
+    event({ choices: [{ index, delta: fields, logprobs: null, finish_reason: null, ...rest }] })
+  const events = choices.flatMap(({ index, message, finishReason, logprobs }) => {
     const { content, tool_calls: toolCalls, ...rest } = message
+    const start = { role: 'assistant', content: content === null ? null : '', ...rest }
     return [
-      delta(index, { role: 'assistant', content: content === null ? null : '', ...rest }),
+      delta(index, start, logprobs == null ? {} : { logprobs }),
       ...(content === null ? [] : split(content).map(piece => delta(index, { content: piece }))),
-      ...(toolCalls ?? []).map((call, at) =>
-        delta(index, { tool_calls: [{ index: at, ...(call as object) }] }),
-      ),
-      delta(index, {}, finishReason),
+      ...(toolCalls ?? []).map((call, at) => delta(index, { tool_calls: [{ index: at, ...(call as object) }] })),
+      delta(index, {}, { finish_reason: finishReason ?? 'stop' }),
     ]
   })
   if (includeUsage && usage !== undefined) events.push(event({ choices: [], usage }))

@@ -25,6 +25,15 @@ export interface AssistantMessage {
   readonly function_call?: unknown
 }
 
+/** One of the answers that a reply offers; `n` asks for several. */
+export interface Choice {
+  readonly index: number
+  readonly message: AssistantMessage
+  readonly finishReason: string | undefined
+  /** As the provider gave them. */
+  readonly logprobs?: unknown
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** Reads a `chat.completion` object. Undefined when `value` is no such object. */
@@ -41,6 +50,23 @@ export function readCompletion(value: unknown): Reply | undefined {
     usage: readUsage(value['usage']),
     message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
   }
+}
+
+/** Every choice of a `chat.completion` object that has a message. */
+export function readChoices(value: unknown): Choice[] {
+  if (!isFields(value) || !Array.isArray(value['choices'])) return []
+  return value['choices'].filter(isFields).flatMap((choice, position): Choice[] => {
+    const { index, message, logprobs } = choice
+    if (!isFields(message)) return []
+    return [
+      {
+        index: typeof index === 'number' ? index : position,
+        message: assistantMessage(message),
+        finishReason: text(choice['finish_reason']),
+        logprobs,
+      },
+    ]
+  })
 }
 
 /** Reads a `usage` object of the chat-completions wire format. */

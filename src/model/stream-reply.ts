@@ -1,6 +1,7 @@
 import {
   type AssistantMessage,
   assistantMessage,
+  type Choice,
   isFields,
   type Reply,
   readUsage,
@@ -12,12 +13,7 @@ export class StreamedReply {
   #responseModel: string | undefined
   #providerResponseId: string | undefined
   #usage: Usage = {}
-  #content: string | undefined
-  #refusal: string | undefined
-  #functionCall: Record<string, unknown> | undefined
-  readonly #toolCalls = new Map<number, Record<string, unknown>>()
-  readonly #finishReasons = new Map<number, string>()
-  #isStarted = false
+  readonly #choices = new Map<number, StreamedChoice>()
 
   /** Takes one `chat.completion.chunk` object. */
   add(chunk: Readonly<Record<string, unknown>>): void {
@@ -27,33 +23,71 @@ export class StreamedReply {
     const choices = Array.isArray(chunk['choices']) ? chunk['choices'].filter(isFields) : []
     for (const choice of choices) {
       const index = typeof choice['index'] === 'number' ? choice['index'] : 0
-      if (typeof choice['finish_reason'] === 'string') this.#finishReasons.set(index, choice['finish_reason'])
-      if (index === 0 && isFields(choice['delta'])) this.#addDelta(choice['delta'])
+      let streamed = this.#choices.get(index)
+      if (streamed === undefined) this.#choices.set(index, (streamed = new StreamedChoice()))
+      streamed.add(choice)
     }
   }
 
   /** True once every choice seen has said why it ended. */
   get isFinished(): boolean {
-    return this.#finishReasons.size > 0
+    return this.#choices.size > 0 && [...this.#choices.values()].every(choice => choice.finishReason !== undefined)
   }
 
   /** What has been received so far. */
   reply(): Reply {
+    const choices = this.choices()
     return {
       responseModel: this.#responseModel,
       providerResponseId: this.#providerResponseId,
-      finishReasons: [...this.#finishReasons].sort(([a], [b]) => a - b).map(([, reason]) => reason),
+      finishReasons: choices.map(({ finishReason }) => finishReason).filter(reason => reason !== undefined),
       usage: this.#usage,
-      message: this.#isStarted ? this.#message() : undefined,
+      message: this.#choices.get(0)?.isStarted === true ? choices.find(({ index }) => index === 0)?.message : undefined,
     }
   }
 
+  /** The choices so far, in order. */
+  choices(): Choice[] {
+    return [...this.#choices]
+      .sort(([a], [b]) => a - b)
+      .map(([index, choice]) => ({
+        index,
+        message: choice.message(),
+        finishReason: choice.finishReason,
+        logprobs: choice.logprobs,
+      }))
+  }
+}
+
+class StreamedChoice {
+  finishReason: string | undefined
+  logprobs: Record<string, unknown[]> | undefined
+  isStarted = false
+  #content: string | undefined
+  #refusal: string | undefined
+  #functionCall: Record<string, unknown> | undefined
+  readonly #toolCalls = new Map<number, Record<string, unknown>>()
+
+  add(choice: Readonly<Record<string, unknown>>): void {
+    if (typeof choice['finish_reason'] === 'string') this.finishReason = choice['finish_reason']
+    if (isFields(choice['logprobs'])) this.#addLogprobs(choice['logprobs'])
+    if (isFields(choice['delta'])) this.#addDelta(choice['delta'])
+  }
+
+  message(): AssistantMessage {
+    return assistantMessage({
+      content: this.#content,
+      refusal: this.#refusal,
+      tool_calls: [...this.#toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call),
+      function_call: this.#functionCall,
+    })
+  }
+
   #addDelta(delta: Readonly<Record<string, unknown>>): void {
-    this.#isStarted = true
+    this.isStarted = true
     if (typeof delta['content'] === 'string') this.#content = (this.#content ?? '') + delta['content']
     if (typeof delta['refusal'] === 'string') this.#refusal = (this.#refusal ?? '') + delta['refusal']
-    if (isFields(delta['function_call']))
-      this.#functionCall = merge(this.#functionCall, delta['function_call'])
+    if (isFields(delta['function_call'])) this.#functionCall = merge(this.#functionCall, delta['function_call'])
     if (!Array.isArray(delta['tool_calls'])) return
     for (const part of delta['tool_calls'].filter(isFields)) {
       const { index, ...rest } = part
@@ -62,13 +96,14 @@ export class StreamedReply {
     }
   }
 
-  #message(): AssistantMessage {
-    return assistantMessage({
-      content: this.#content,
-      refusal: this.#refusal,
-      tool_calls: [...this.#toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call),
-      function_call: this.#functionCall,
-    })
+  #addLogprobs(logprobs: Readonly<Record<string, unknown>>): void {
+    const joined: Record<string, unknown[]> = this.logprobs ?? {}
+    for (const [name, tokens] of Object.entries(logprobs)) {
+      if (!Array.isArray(tokens)) continue
+      const known = (joined[name] ??= [])
+      for (const token of tokens) known.push(token)
+    }
+    this.logprobs = joined
   }
 }
 
@@ -80,8 +115,7 @@ function merge(
   const joined = { ...before }
   for (const [name, value] of Object.entries(delta)) {
     const old = joined[name]
-    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string')
-      joined[name] = old + value
+    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string') joined[name] = old + value
     else if (isFields(value)) joined[name] = merge(isFields(old) ? { ...old } : undefined, value)
     else if (value !== null) joined[name] = value
   }

@@ -27,7 +27,7 @@ export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
 
 /** @throws SteleError content_unreadable */
 export function decodeContent(stored: Uint8Array): Buffer {
-  const value = Buffer.from(stored.buffer, stored.byteOffset + 1, Math.max(stored.byteLength - 1, 0))
+  const value = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).subarray(1)
   switch (stored[0]) {
     case form.plain:
       return value

@@ -60,9 +60,17 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
     },
     async models(signal) {
       if (config.models !== undefined) return config.models.map(id => ({ id, created: 0, ownedBy: name }))
-      const response = await pool.request({ method: 'GET', path: `${path}/models`, headers, signal })
-      const value = await response.body.json()
-      if (response.statusCode !== 200 || !isFields(value) || !Array.isArray(value['data'])) return []
+      const { statusCode: status, body } = await pool
+        .request({ method: 'GET', path: `${path}/models`, headers, signal })
+        .catch(error => Promise.reject(providerFailure(name, config, error)))
+      if (status !== 200) {
+        await body.dump()
+        throw new SteleError('provider_error', { provider: name, status })
+      }
+      const value = await readJson(body)
+      if (!isFields(value) || !Array.isArray(value['data'])) {
+        throw new SteleError('provider_invalid_response', { provider: name, reason: 'it is not a list of models' })
+      }
       return value['data'].filter(isFields).flatMap((entry): Model[] => {
         const { id, created, owned_by: ownedBy } = entry
         if (typeof id !== 'string') return []
@@ -76,6 +84,16 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
       })
     },
     close: () => pool.destroy(),
+  }
+}
+
+/** The body's JSON value, undefined when it is no JSON. The parser's own error would quote the body. */
+async function readJson(body: { text(): Promise<string> }): Promise<unknown> {
+  const text = await body.text()
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

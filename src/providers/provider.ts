@@ -42,6 +42,11 @@ export interface Provider {
   close(): Promise<void>
 }
 
+/** Whether a content type is that of server-sent events. */
+export function isEventStream(contentType: string): boolean {
+  return /^text\/event-stream\b/i.test(contentType)
+}
+
 /** A body that is there already, in one piece or several. */
 export function readyBody(pieces: readonly (string | Uint8Array)[]): ProviderBody {
   const chunks = pieces.map(piece => (typeof piece === 'string' ? Buffer.from(piece) : piece))

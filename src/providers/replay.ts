@@ -1,12 +1,12 @@
 import { SteleError } from '../errors.ts'
 import { completionEvents, completionText, writtenReply } from '../model/completion-wire.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
-import { type Reply, readCompletion } from '../model/reply.ts'
+import { type Choice, type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
 import type { Stele } from '../stele.ts'
 import { recordedAnswers } from '../store/recorded-answers.ts'
-import { type Provider, readyBody } from './provider.ts'
+import { isEventStream, type Provider, readyBody } from './provider.ts'
 
 /**
  * Answers from the record: the first completed reply to exactly this prompt, byte for byte when it was asked for in the
@@ -21,13 +21,13 @@ export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'ca
       const call = id === undefined ? undefined : await stele.calls.get(userId, id)
       const recorded = call && (await stele.calls.exactResponse(userId, call.id))
       if (call === undefined || recorded === undefined) throw new SteleError('replay_miss', { model })
-      const wasStream = call.contentType?.startsWith('text/event-stream') === true
+      const wasStream = isEventStream(call.contentType ?? '')
       const contentType = request.stream ? 'text/event-stream' : 'application/json'
       if (wasStream === request.stream)
         return { status: 200, contentType, headers: {}, body: readyBody([recorded]) }
-      const reply = wasStream ? readStream(recorded) : readCompletion(JSON.parse(recorded.toString()))
-      if (reply === undefined) throw new SteleError('replay_miss', { model })
-      const written = writtenReply(reply, model, Math.floor(call.createdAt / 1000))
+      const answer = wasStream ? readStream(recorded) : readWhole(recorded)
+      if (answer === undefined) throw new SteleError('replay_miss', { model })
+      const written = writtenReply(answer.reply, answer.choices, model, Math.floor(call.createdAt / 1000))
       const body = request.stream ? completionEvents(written, true) : [completionText(written)]
       return { status: 200, contentType, headers: {}, body: readyBody(body) }
     },
@@ -36,12 +36,23 @@ export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'ca
   }
 }
 
-function readStream(bytes: Uint8Array): Reply {
+interface Answer {
+  readonly reply: Reply
+  readonly choices: readonly Choice[]
+}
+
+function readWhole(bytes: Buffer): Answer | undefined {
+  const value: unknown = JSON.parse(bytes.toString())
+  const reply = readCompletion(value)
+  return reply && { reply, choices: readChoices(value) }
+}
+
+function readStream(bytes: Uint8Array): Answer {
   const splitter = new SseSplitter()
   const streamed = new StreamedReply()
   for (const event of [...splitter.push(bytes), ...splitter.end()]) {
     const data = eventData(event)
     if (data !== undefined && data !== '[DONE]') streamed.add(JSON.parse(data) as Record<string, unknown>)
   }
-  return streamed.reply()
+  return { reply: streamed.reply(), choices: streamed.choices() }
 }

@@ -10,6 +10,7 @@ export interface Begun {
   readonly call: BegunCall
   readonly conversationId: string
   readonly isRepeat: boolean
+  readonly isKeptWhole: boolean
 }
 
 /**
@@ -47,8 +48,9 @@ async function applyWave(
     return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
   })
   await write(batch, plans)
-  for (const { call } of plans)
-    begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false })
+  for (const { call, isKeptWhole } of plans) {
+    begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false, isKeptWhole })
+  }
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -160,7 +162,7 @@ async function withoutRepeats(
   begun: Map<string, Begun>,
 ): Promise<CallStart[]> {
   const keys = starts.map(({ userId, callId }) => ({ user_id: userId, id: callId }))
-  const columns = ['id', 'conversation_id', 'prompt_hash', 'request_model'] as const
+  const columns = ['id', 'conversation_id', 'prompt_hash', 'request_model', 'messages_at'] as const
   const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
   const known = new Map(rows.map(row => [row.id, row]))
   return starts.filter(start => {
@@ -169,8 +171,9 @@ async function withoutRepeats(
     if (row.prompt_hash !== start.request.promptHash || row.request_model !== start.requestModel) {
       throw new SteleError('call_id_conflict', { call: start.callId })
     }
-    const call = begunCall(start, row.conversation_id)
-    begun.set(start.callId, { call, conversationId: row.conversation_id, isRepeat: true })
+    const isKeptWhole = row.messages_at === null
+    const call = begunCall(start, row.conversation_id, isKeptWhole)
+    begun.set(start.callId, { call, conversationId: row.conversation_id, isRepeat: true, isKeptWhole })
     return false
   })
 }

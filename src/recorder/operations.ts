@@ -59,6 +59,8 @@ export interface OperationResult {
   readonly conversationId: string
   /** True when the operation had been applied before and nothing was written now. */
   readonly isRepeat: boolean
+  /** Of a begin: its request is stored as one text. */
+  readonly isKeptWhole?: boolean
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -15,6 +15,8 @@ export type Placement =
 
 export interface BeginRows {
   readonly call: BegunCall
+  /** The request is stored as one text, not as parameters and messages. */
+  readonly isKeptWhole: boolean
   readonly conversation: Row<'conversations'> | undefined
   readonly messages: Row<'messages'>[]
   readonly request: Row<'llm_requests'>
@@ -54,7 +56,8 @@ export function planBegin(
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
   return {
-    call: begunCall(start, conversationId),
+    call: begunCall(start, conversationId, !isReproducible),
+    isKeptWhole: !isReproducible,
     conversation:
       placement.kind === 'append'
         ? undefined

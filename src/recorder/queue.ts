@@ -7,8 +7,6 @@ export interface QueueLimits {
   readonly maxQueued: number
   /** Operations in one batch, which bounds how long a commit can take. */
   readonly maxBatch: number
-  /** Batches under way at once. */
-  readonly concurrentBatches: number
   /** How long a batch is tried again while the database is unavailable, in milliseconds. */
   readonly retryFor: number
 }
@@ -18,9 +16,6 @@ interface Entry {
   readonly resolve: (result: OperationResult) => void
   readonly reject: (error: Error) => void
 }
-
-/** Splitting fewer operations would cost more in commits than it gains. */
-const smallestShare = 12
 
 const firstPause = 20
 const longestPause = 500
@@ -59,8 +54,12 @@ export class CommitQueue {
 
   /** Resolves when nothing waits and nothing is under way. */
   async drained(): Promise<void> {
-    if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) return
+    if (this.#isIdle) return
     await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  get #isIdle(): boolean {
+    return this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0
   }
 
   /**
@@ -77,39 +76,36 @@ export class CommitQueue {
   }
 
   #pump(): void {
-    while (this.#underWay < this.#limits.concurrentBatches && this.#entries.length > 0) {
-      const entries = this.#entries.splice(0, this.#nextBatchSize())
+    while (this.#underWay < this.#writer.concurrentBatches && this.#entries.length > 0) {
+      const entries = this.#entries.splice(0, this.#limits.maxBatch)
       this.#makeRoom()
       this.#underWay++
-      void this.#write(entries).finally(() => {
-        this.#underWay--
-        this.#schedule()
-        if (this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0) {
-          for (const resolve of this.#idle.splice(0)) resolve()
-        }
-      })
+      void this.#write(entries)
     }
   }
 
-  /** Shares what waits among the free places, so that one half is prepared while the other is written. */
-  #nextBatchSize(): number {
-    const free = this.#limits.concurrentBatches - this.#underWay
-    const share = Math.ceil(this.#entries.length / free)
-    return Math.min(this.#limits.maxBatch, Math.max(share, smallestShare))
+  async #write(entries: readonly Entry[]): Promise<void> {
+    let applied: Applied[] | undefined
+    let failure: unknown
+    try {
+      applied = await this.#applyPersistently(entries.map(entry => entry.operation))
+    } catch (error) {
+      failure = error
+    }
+    this.#underWay--
+    // With a fair crowd waiting the writer goes on at once, before the callers of this batch take up the thread.
+    if (this.#entries.length >= entries.length / 2) this.#pump()
+    else this.#schedule()
+    for (const [index, entry] of entries.entries()) {
+      if (applied === undefined) entry.reject(asUnavailable(failure))
+      else finish(entry, applied[index])
+    }
+    if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   #makeRoom(): void {
     const room = this.#limits.maxQueued - this.#entries.length
     this.#entries.push(...this.#waitingForRoom.splice(0, room))
-  }
-
-  async #write(entries: readonly Entry[]): Promise<void> {
-    try {
-      const applied = await this.#applyPersistently(entries.map(entry => entry.operation))
-      for (const [index, entry] of entries.entries()) finish(entry, applied[index])
-    } catch (error) {
-      for (const { reject } of entries) reject(asUnavailable(error))
-    }
   }
 
   async #applyPersistently(operations: readonly Operation[]): Promise<Applied[]> {

@@ -70,7 +70,6 @@ export class Recorder {
     this.#queue = new CommitQueue(options.writer, {
       maxQueued: options.maxQueued ?? 10_000,
       maxBatch: 256,
-      concurrentBatches: options.database.capabilities.concurrentBatches,
       retryFor: options.retryFor ?? 5_000,
     })
     this.#openSince = lowestIdAt('call', now - clockTolerance)
@@ -111,8 +110,8 @@ export class Recorder {
       try {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
-        const { conversationId } = await this.#queue.submit({ kind: 'begin', start })
-        return begunCall(start, conversationId)
+        const { conversationId, isKeptWhole } = await this.#queue.submit({ kind: 'begin', start })
+        return begunCall(start, conversationId, isKeptWhole === true)
       } catch (error) {
         if (!isRepeat) this.#open.delete(start.callId)
         throw error

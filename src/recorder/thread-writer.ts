@@ -6,7 +6,7 @@ import type { Writer, WriterSetup } from './writer.ts'
 
 export interface WriterRequest {
   readonly id: number
-  readonly operations: readonly Operation[] | undefined
+  readonly operations: readonly Operation[]
 }
 
 export interface WriterReply {
@@ -19,6 +19,12 @@ interface Waiting {
   readonly resolve: (applied: Applied[]) => void
   readonly reject: (error: Error) => void
 }
+
+/**
+ * Batches under way at once. The thread takes all it finds whenever it has finished a commit, so that it never waits for
+ * this side to make up the next one.
+ */
+const concurrentBatches = 64
 
 /**
  * Writes in a worker thread, so that waiting for the disk never stalls the event loop. A worker that dies is replaced
@@ -41,12 +47,14 @@ export function threadWriter(setup: WriterSetup): Writer {
     const started = new Worker(new URL(`./writer-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData: setup,
     })
-    started.on('message', ({ id, applied, unavailable }: WriterReply) => {
-      const caller = waiting.get(id)
-      waiting.delete(id)
+    started.on('message', (replies: WriterReply[]) => {
+      for (const { id, applied, unavailable } of replies) {
+        const caller = waiting.get(id)
+        waiting.delete(id)
+        if (applied !== undefined) caller?.resolve(applied)
+        else caller?.reject(new SteleError('store_unavailable', { reason: unavailable ?? 'unknown' }))
+      }
       if (waiting.size === 0) started.unref()
-      if (applied !== undefined) caller?.resolve(applied)
-      else caller?.reject(new SteleError('store_unavailable', { reason: unavailable ?? 'unknown' }))
     })
     started.on('error', error => started === worker && fail(error.message))
     started.on('exit', () => started === worker && fail('the writer thread ended'))
@@ -55,7 +63,7 @@ export function threadWriter(setup: WriterSetup): Writer {
     return started
   }
 
-  const send = (operations: readonly Operation[] | undefined): Promise<Applied[]> =>
+  const send = (operations: readonly Operation[]): Promise<Applied[]> =>
     new Promise((resolve, reject) => {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'the writer is closed' })
       worker ??= start()
@@ -66,10 +74,12 @@ export function threadWriter(setup: WriterSetup): Writer {
     })
 
   return {
+    concurrentBatches,
     apply: send,
     async close() {
       const closing = worker
-      const closed = closing && send(undefined).catch(() => undefined)
+      // Whatever was sent before has been written when an empty batch is answered.
+      const closed = closing && send([]).catch(() => undefined)
       isClosed = true
       await closed
       fail('the writer is closed')

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
 import { reasonOf } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
@@ -6,26 +6,54 @@ import { applyBatch } from './apply.ts'
 import type { WriterReply, WriterRequest } from './thread-writer.ts'
 import type { WriterSetup } from './writer.ts'
 
+/** Operations in one transaction, which bounds how long a commit can take. */
+const maxOperations = 256
+
 const { databaseUrl, settings, hashKey, instanceId } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings)
-const context = {
-  database,
-  hashes: new ConversationHashes(hashKey),
-  instanceId,
-  knownUsers: new Set<string>(),
+const context = { database, hashes: new ConversationHashes(hashKey), instanceId, knownUsers: new Set<string>() }
+
+const waiting: WriterRequest[] = []
+let isWriting = false
+
+parentPort?.on('message', (request: WriterRequest) => {
+  waiting.push(request)
+  if (!isWriting) void writeAll()
+})
+
+/** Writes what waits, and then what came meanwhile: the longer a commit takes, the more share the next. */
+async function writeAll(): Promise<void> {
+  isWriting = true
+  for (let requests = takeWaiting(); requests.length > 0; requests = takeWaiting()) {
+    parentPort?.postMessage(await write(requests))
+  }
+  isWriting = false
 }
 
-parentPort?.on('message', async ({ id, operations }: WriterRequest) => {
-  const reply = (answer: Omit<WriterReply, 'id'>): void =>
-    parentPort?.postMessage({ id, ...answer } satisfies WriterReply)
-  try {
-    if (operations === undefined) {
-      await database.close()
-      reply({ applied: [] })
-    } else {
-      reply({ applied: await applyBatch(context, operations) })
+function takeWaiting(): WriterRequest[] {
+  if (parentPort !== null) {
+    for (let next = receiveMessageOnPort(parentPort); next !== undefined; next = receiveMessageOnPort(parentPort)) {
+      waiting.push(next.message as WriterRequest)
     }
-  } catch (error) {
-    reply({ unavailable: reasonOf(error) })
   }
-})
+  let count = 0
+  let operations = 0
+  while (count < waiting.length && operations < maxOperations) {
+    operations += waiting[count]?.operations.length ?? 0
+    count++
+  }
+  return waiting.splice(0, count)
+}
+
+async function write(requests: readonly WriterRequest[]): Promise<WriterReply[]> {
+  try {
+    const applied = await applyBatch(
+      context,
+      requests.flatMap(request => request.operations),
+    )
+    return requests.map(({ id, operations }) => ({ id, applied: applied.splice(0, operations.length) }))
+  } catch (error) {
+    const unavailable = reasonOf(error)
+    return requests.map(({ id }) => ({ id, unavailable }))
+  }
+}

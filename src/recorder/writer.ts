@@ -4,6 +4,8 @@ import type { Applied, Operation } from './operations.ts'
 
 /** Applies batches of operations durably. A rejection means that nothing is known to be written. */
 export interface Writer {
+  /** How many batches it takes at once. */
+  readonly concurrentBatches: number
   apply(operations: readonly Operation[]): Promise<Applied[]>
   close(): Promise<void>
 }
@@ -19,6 +21,7 @@ export interface WriterSetup {
 /** Writes on the calling thread; for databases whose writes do not block it. */
 export function directWriter(context: ApplyContext): Writer {
   return {
+    concurrentBatches: context.database.capabilities.concurrentBatches,
     apply: operations => applyBatch(context, operations),
     close: async () => undefined,
   }

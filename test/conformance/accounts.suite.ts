@@ -9,7 +9,13 @@ export function accountsSuite(bed: Bed): void {
     const { users } = await (await bed.place()).stele()
     const made = await users.create('ada', { email: 'ada@example.org', role: 'admin' })
     expect(await users.get('ada')).toEqual(made)
-    expect(made).toMatchObject({ id: 'ada', email: 'ada@example.org', username: null, role: 'admin', status: 'active' })
+    expect(made).toMatchObject({
+      id: 'ada',
+      email: 'ada@example.org',
+      username: null,
+      role: 'admin',
+      status: 'active',
+    })
     await failure('already_exists', users.create('ada'))
     expect(await users.get('ada')).toEqual(made)
   })
@@ -56,7 +62,12 @@ export function accountsSuite(bed: Bed): void {
     await failure('invalid_value', stele.users.create(id))
     await failure('invalid_value', stele.users.ensure(id))
     await failure('invalid_value', stele.apiKeys.create({ userId: id }))
-    const interaction = { userId: id, model: 'm', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello' }
+    const interaction = {
+      userId: id,
+      model: 'm',
+      messages: [{ role: 'user', content: 'Hi' }],
+      responseText: 'Hello',
+    }
     await failure('invalid_value', stele.saveInteraction(interaction))
     expect(await rowsOf(stele, 'users')).toEqual([])
     expect(await rowsOf(stele, 'llm_requests')).toEqual([])
@@ -64,9 +75,18 @@ export function accountsSuite(bed: Bed): void {
 
   test('a key is found by its secret, which is stored nowhere', async () => {
     const stele = await (await bed.place()).stele()
-    const { secret, ...made } = await stele.apiKeys.create({ userId: 'ada', name: 'laptop', scopes: ['service', 'admin'] })
+    const { secret, ...made } = await stele.apiKeys.create({
+      userId: 'ada',
+      name: 'laptop',
+      scopes: ['service', 'admin'],
+    })
     expect(await stele.apiKeys.findBySecret(secret)).toEqual(made)
-    expect(made).toMatchObject({ userId: 'ada', name: 'laptop', scopes: ['service', 'admin'], revokedAt: undefined })
+    expect(made).toMatchObject({
+      userId: 'ada',
+      name: 'laptop',
+      scopes: ['service', 'admin'],
+      revokedAt: undefined,
+    })
     expect(secret.startsWith(made.prefix)).toBe(true)
     expect(made.prefix.length).toBeLessThan(secret.length / 2)
     const stored = JSON.stringify([await rowsOf(stele, 'api_keys'), await rowsOf(stele, 'audit_events')])

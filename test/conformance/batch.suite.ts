@@ -35,9 +35,13 @@ const awkwardTexts = [
 export function batchSuite(bed: Bed): void {
   test('gives back every text exactly, whatever is in it', async () => {
     const database = await migrated(bed)
-    const rows = awkwardTexts.map((text, index) => conversationRow({ id: `conv_${index}`, title: text, metadata: text }))
+    const rows = awkwardTexts.map((text, index) =>
+      conversationRow({ id: `conv_${index}`, title: text, metadata: text }),
+    )
     await database.batch(batch => batch.insert('conversations', rows))
-    const found = await database.batch(batch => batch.find('conversations', ['user_id', 'id'], rows, ['id', 'title', 'metadata']))
+    const found = await database.batch(batch =>
+      batch.find('conversations', ['user_id', 'id'], rows, ['id', 'title', 'metadata']),
+    )
     expect(found.map(row => [row.id, row.title, row.metadata]).sort()).toEqual(
       rows.map(row => [row.id, row.title, row.metadata]).sort(),
     )
@@ -49,18 +53,30 @@ export function batchSuite(bed: Bed): void {
     const rows = texts.map(text => conversationRow({ user_id: `u${text}`, id: `conv_${text}` }))
     await database.batch(batch => batch.insert('conversations', rows))
     for (const { user_id, id } of rows) {
-      const found = await database.batch(batch => batch.find('conversations', ['user_id', 'id'], [{ user_id, id }], ['user_id', 'id']))
+      const found = await database.batch(batch =>
+        batch.find('conversations', ['user_id', 'id'], [{ user_id, id }], ['user_id', 'id']),
+      )
       expect(found).toEqual([{ user_id, id }])
     }
   })
 
   test('gives back every byte value, no bytes, and a view into a larger buffer', async () => {
     const database = await migrated(bed)
-    const values = [everyByte, new Uint8Array(0), Buffer.from('xxabcxx').subarray(2, 5), new Uint8Array(300_000).fill(92)]
+    const values = [
+      everyByte,
+      new Uint8Array(0),
+      Buffer.from('xxabcxx').subarray(2, 5),
+      new Uint8Array(300_000).fill(92),
+    ]
     const rows = values.map((content, seq) => messageRow({ seq, content, echo: content }))
     await database.batch(batch => batch.insert('messages', rows))
     const found = await database.batch(batch =>
-      batch.find('messages', ['user_id', 'conversation_id'], [{ user_id: 'ada', conversation_id: 'conv_1' }], ['seq', 'content', 'echo']),
+      batch.find(
+        'messages',
+        ['user_id', 'conversation_id'],
+        [{ user_id: 'ada', conversation_id: 'conv_1' }],
+        ['seq', 'content', 'echo'],
+      ),
     )
     for (const { seq, content, echo } of found) {
       expect(Buffer.from(content).equals(values[seq] ?? Buffer.from('?'))).toBe(true)
@@ -72,9 +88,13 @@ export function batchSuite(bed: Bed): void {
   test('gives back integers up to 2^53 - 1, negative ones and zero as numbers', async () => {
     const database = await migrated(bed)
     const numbers = [0, -1, 2 ** 31, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]
-    const rows = numbers.map((created_at, index) => conversationRow({ id: `conv_${index}`, created_at, parent_seq: created_at }))
+    const rows = numbers.map((created_at, index) =>
+      conversationRow({ id: `conv_${index}`, created_at, parent_seq: created_at }),
+    )
     await database.batch(batch => batch.insert('conversations', rows))
-    const found = await database.batch(batch => batch.find('conversations', ['user_id', 'id'], rows, ['id', 'created_at', 'parent_seq']))
+    const found = await database.batch(batch =>
+      batch.find('conversations', ['user_id', 'id'], rows, ['id', 'created_at', 'parent_seq']),
+    )
     const byId = new Map(found.map(row => [row.id, row]))
     expect(numbers.map((_, index) => byId.get(`conv_${index}`)?.created_at)).toEqual(numbers)
     expect(numbers.map((_, index) => byId.get(`conv_${index}`)?.parent_seq)).toEqual(numbers)
@@ -90,7 +110,12 @@ export function batchSuite(bed: Bed): void {
     )
     const keys = [0, 1].map(seq => ({ user_id: 'ada', conversation_id: 'conv_1', seq }))
     const found = await database.batch(batch =>
-      batch.find('messages', ['user_id', 'conversation_id', 'seq'], keys, ['seq', 'model', 'echo', 'echo_from']),
+      batch.find('messages', ['user_id', 'conversation_id', 'seq'], keys, [
+        'seq',
+        'model',
+        'echo',
+        'echo_from',
+      ]),
     )
     const [first, second] = found.sort((a, b) => a.seq - b.seq)
     expect(first).toMatchObject({ model: null, echo: null, echo_from: null })
@@ -112,13 +137,19 @@ export function batchSuite(bed: Bed): void {
 
   test('finds every row of a key that names many, locked or not', async () => {
     const database = await migrated(bed)
-    const rows = Array.from({ length: 40 }, (_, seq) => messageRow({ seq, chain_hash: seq % 2 === 0 ? 'even' : 'odd' }))
+    const rows = Array.from({ length: 40 }, (_, seq) =>
+      messageRow({ seq, chain_hash: seq % 2 === 0 ? 'even' : 'odd' }),
+    )
     await database.batch(batch => batch.insert('messages', rows))
     for (const lock of [false, true]) {
       const found = await database.batch(batch =>
-        batch.find('messages', ['user_id', 'chain_hash'], [{ user_id: 'ada', chain_hash: 'even' }], ['seq'], { lock }),
+        batch.find('messages', ['user_id', 'chain_hash'], [{ user_id: 'ada', chain_hash: 'even' }], ['seq'], {
+          lock,
+        }),
       )
-      expect(found.map(row => row.seq).sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index * 2))
+      expect(found.map(row => row.seq).sort((a, b) => a - b)).toEqual(
+        Array.from({ length: 20 }, (_, index) => index * 2),
+      )
     }
   })
 
@@ -127,7 +158,10 @@ export function batchSuite(bed: Bed): void {
     await database.batch(batch => batch.insert('conversations', [conversationRow({ id: 'conv_1' })]))
     const failing = database.batch(async batch => {
       await batch.insert('conversations', [conversationRow({ id: 'conv_2' })])
-      await batch.insert('conversations', [conversationRow({ id: 'conv_3' }), conversationRow({ id: 'conv_1' })])
+      await batch.insert('conversations', [
+        conversationRow({ id: 'conv_3' }),
+        conversationRow({ id: 'conv_1' }),
+      ])
     })
     const error = await failing.then(
       () => undefined,
@@ -168,7 +202,11 @@ export function batchSuite(bed: Bed): void {
         conversationRow({ id: 'conv_2', title: 'new' }),
       ]),
     )
-    const rows = await database.kysely.selectFrom('conversations').select(['id', 'title']).orderBy('id').execute()
+    const rows = await database.kysely
+      .selectFrom('conversations')
+      .select(['id', 'title'])
+      .orderBy('id')
+      .execute()
     expect(rows).toEqual([
       { id: 'conv_1', title: 'first' },
       { id: 'conv_2', title: 'new' },
@@ -178,7 +216,14 @@ export function batchSuite(bed: Bed): void {
   test('insertOrAdd adds up exactly the columns it was told to', async () => {
     const database = await migrated(bed)
     const add = (row: Partial<Row<'usage_daily'>>): Promise<void> =>
-      database.batch(batch => batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], ['calls', 'cost_nanousd'], [usageRow(row)]))
+      database.batch(batch =>
+        batch.insertOrAdd(
+          'usage_daily',
+          ['user_id', 'day', 'model'],
+          ['calls', 'cost_nanousd'],
+          [usageRow(row)],
+        ),
+      )
     await add({ calls: 1, cost_nanousd: 2 ** 40, errors: 7 })
     await add({ calls: 2, cost_nanousd: 3, errors: 9 })
     await add({ model: 'other', calls: 5 })
@@ -194,14 +239,23 @@ export function batchSuite(bed: Bed): void {
     const rows = ['conv_1', 'conv_2', 'conv_3'].map(id => conversationRow({ id, next_seq: 4, title: 'old' }))
     await database.batch(batch => batch.insert('conversations', rows))
     const updates = [
-      { set: { next_seq: 5, title: 'it\'s "new", {\\}' }, match: { user_id: 'ada', id: 'conv_1', next_seq: 4 } },
+      {
+        set: { next_seq: 5, title: 'it\'s "new", {\\}' },
+        match: { user_id: 'ada', id: 'conv_1', next_seq: 4 },
+      },
       { set: { next_seq: 6, title: null }, match: { user_id: 'ada', id: 'conv_2', next_seq: 4 } },
       { set: { next_seq: 9, title: 'moved' }, match: { user_id: 'ada', id: 'conv_3', next_seq: 3 } },
       { set: { next_seq: 9, title: 'stranger' }, match: { user_id: 'eve', id: 'conv_1', next_seq: 4 } },
     ]
-    const changed = await database.batch(batch => batch.update('conversations', ['next_seq', 'title'], ['user_id', 'id', 'next_seq'], updates))
+    const changed = await database.batch(batch =>
+      batch.update('conversations', ['next_seq', 'title'], ['user_id', 'id', 'next_seq'], updates),
+    )
     expect(changed).toBe(2)
-    const found = await database.kysely.selectFrom('conversations').select(['id', 'next_seq', 'title']).orderBy('id').execute()
+    const found = await database.kysely
+      .selectFrom('conversations')
+      .select(['id', 'next_seq', 'title'])
+      .orderBy('id')
+      .execute()
     expect(found).toEqual([
       { id: 'conv_1', next_seq: 5, title: 'it\'s "new", {\\}' },
       { id: 'conv_2', next_seq: 6, title: null },
@@ -222,7 +276,12 @@ export function batchSuite(bed: Bed): void {
     )
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(10)
     const found = await database.kysely.selectFrom('conversations').select('id').execute()
-    expect(found.map(row => row.id).sort()).toEqual(rows.filter((_, index) => index % 5 !== 0).map(row => row.id).sort())
+    expect(found.map(row => row.id).sort()).toEqual(
+      rows
+        .filter((_, index) => index % 5 !== 0)
+        .map(row => row.id)
+        .sort(),
+    )
   })
 
   test('a batch and a query at once wait for each other', async () => {

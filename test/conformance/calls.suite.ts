@@ -10,7 +10,11 @@ export function callsSuite(bed: Bed): void {
   test('a call is pending until it is settled, and then tells how it ended', async () => {
     const stele = await (await bed.place()).stele()
     const key = await stele.apiKeys.create({ userId: 'ada' })
-    const call = await begin(stele, chatBody([user('q')]), { apiKeyId: key.id, provider: 'openai', requestModel: 'gpt-x' })
+    const call = await begin(stele, chatBody([user('q')]), {
+      apiKeyId: key.id,
+      provider: 'openai',
+      requestModel: 'gpt-x',
+    })
     expect(await stele.calls.get('ada', call.callId)).toMatchObject({
       id: call.callId,
       userId: 'ada',
@@ -32,7 +36,15 @@ export function callsSuite(bed: Bed): void {
       completion_tokens_details: { reasoning_tokens: 2 },
     }
     const body = completionBody('a', { id: 'chatcmpl-9', usage })
-    await stele.recorder.settle(call, completed(body, { costNanousd: 1_234, latencyMs: 12.6, timeToFirstChunkMs: 3.2, createdAt: 1_800_000_000_000 }))
+    await stele.recorder.settle(
+      call,
+      completed(body, {
+        costNanousd: 1_234,
+        latencyMs: 12.6,
+        timeToFirstChunkMs: 3.2,
+        createdAt: 1_800_000_000_000,
+      }),
+    )
     expect(await stele.calls.get('ada', call.callId)).toMatchObject({
       status: 'completed',
       httpStatus: 200,
@@ -69,7 +81,13 @@ export function callsSuite(bed: Bed): void {
     const request = chatBody([user('q')])
     const call = await begin(stele, request)
     const body = '{"error":{"message":"no"}}'
-    await stele.recorder.settle(call, { status: 'failed', httpStatus: 429, body, errorCode: 'provider_error', errorMessage: 'status 429' })
+    await stele.recorder.settle(call, {
+      status: 'failed',
+      httpStatus: 429,
+      body,
+      errorCode: 'provider_error',
+      errorMessage: 'status 429',
+    })
     expect(await stele.calls.get('ada', call.callId)).toMatchObject({
       status: 'failed',
       httpStatus: 429,
@@ -83,7 +101,8 @@ export function callsSuite(bed: Bed): void {
   test('calls are listed newest first, page by page, each once, and tailed oldest first', async () => {
     const stele = await (await bed.place()).stele()
     const made: string[] = []
-    for (let index = 0; index < 7; index++) made.push((await exchange(stele, [user(`q${index}`)], 'a')).call.callId)
+    for (let index = 0; index < 7; index++)
+      made.push((await exchange(stele, [user(`q${index}`)], 'a')).call.callId)
     const found: string[] = []
     for (let before: string | undefined; ; before = found.at(-1)) {
       const page = await stele.calls.list({ userId: 'ada', limit: 3, before })

@@ -8,7 +8,8 @@ export function conversationsSuite(bed: Bed): void {
   test('conversations are listed newest first, page by page, each once', async () => {
     const stele = await (await bed.place()).stele()
     const made: string[] = []
-    for (let index = 0; index < 7; index++) made.push((await exchange(stele, [user(`q${index}`)], 'a')).call.conversationId)
+    for (let index = 0; index < 7; index++)
+      made.push((await exchange(stele, [user(`q${index}`)], 'a')).call.conversationId)
     const found: string[] = []
     for (let before: string | undefined; ; before = found.at(-1)) {
       const page = await stele.conversations.list({ userId: 'ada', limit: 3, before })
@@ -23,7 +24,8 @@ export function conversationsSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const ada = await exchange(stele, [user('q')], 'a', { userId: 'ada' })
     const bob = await exchange(stele, [user('q')], 'a', { userId: 'bob' })
-    const ids = async (userId?: string): Promise<string[]> => (await stele.conversations.list({ userId })).map(({ id }) => id)
+    const ids = async (userId?: string): Promise<string[]> =>
+      (await stele.conversations.list({ userId })).map(({ id }) => id)
     expect(await ids('ada')).toEqual([ada.call.conversationId])
     expect(await ids('bob')).toEqual([bob.call.conversationId])
     expect(await ids('eve')).toEqual([])
@@ -49,8 +51,17 @@ export function conversationsSuite(bed: Bed): void {
   test('messages tell who said them, in which call, with which model', async () => {
     const stele = await (await bed.place()).stele()
     const { call } = await exchange(stele, [user('q')], 'a')
-    const [question, answer] = await stele.messages.list({ userId: 'ada', conversationId: call.conversationId })
-    expect(question).toMatchObject({ seq: 0, role: 'user', raw: '{"role":"user","content":"q"}', model: undefined, callId: call.callId })
+    const [question, answer] = await stele.messages.list({
+      userId: 'ada',
+      conversationId: call.conversationId,
+    })
+    expect(question).toMatchObject({
+      seq: 0,
+      role: 'user',
+      raw: '{"role":"user","content":"q"}',
+      model: undefined,
+      callId: call.callId,
+    })
     expect(answer).toMatchObject({ seq: 1, role: 'assistant', model: 'test-model-2026', callId: call.callId })
     expect(JSON.parse(answer?.raw ?? '')).toEqual({ role: 'assistant', content: 'a' })
   })
@@ -73,7 +84,10 @@ export function conversationsSuite(bed: Bed): void {
     const second = await exchange(stele, again, 'to the other')
 
     expect(second.call.conversationId).not.toBe(first.call.conversationId)
-    expect(await historyOf(stele, second.settled.conversationId)).toEqual([...again, assistant('to the other')])
+    expect(await historyOf(stele, second.settled.conversationId)).toEqual([
+      ...again,
+      assistant('to the other'),
+    ])
     expect(await stele.conversations.get('ada', second.call.conversationId)).toMatchObject({
       parentId: first.call.conversationId,
       parentSeq: 5,
@@ -99,7 +113,10 @@ export function conversationsSuite(bed: Bed): void {
 }
 
 /** A linear talk of some turns; the history includes the last answer. */
-async function talk(stele: Stele, turns: number): Promise<{ conversationId: string; history: WireMessage[] }> {
+async function talk(
+  stele: Stele,
+  turns: number,
+): Promise<{ conversationId: string; history: WireMessage[] }> {
   const history: WireMessage[] = []
   let conversationId = ''
   for (let turn = 0; turn < turns; turn++) {

@@ -9,7 +9,10 @@ import { countOf } from '../harness/rows.ts'
 const secret = 'a-secret-of-my-own'
 
 /** Every way to read a list; none of them may answer a failing database with an empty one. */
-const readings: Record<string, (stele: Stele, ids: { callId: string; conversationId: string }) => Promise<unknown>> = {
+const readings: Record<
+  string,
+  (stele: Stele, ids: { callId: string; conversationId: string }) => Promise<unknown>
+> = {
   'users.list': stele => stele.users.list(),
   'users.get': stele => stele.users.get('ada'),
   'apiKeys.list': stele => stele.apiKeys.list(),
@@ -30,9 +33,11 @@ export function failuresSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const { call } = await exchange(stele, [user('q')], 'a')
     await stele.apiKeys.create({ userId: 'ada', secret })
-    for (const [name, read] of Object.entries(readings)) await expect(read(stele, call), name).resolves.toBeDefined()
+    for (const [name, read] of Object.entries(readings))
+      await expect(read(stele, call), name).resolves.toBeDefined()
     await stele.close()
-    for (const [name, read] of Object.entries(readings)) await expect(read(stele, call), name).rejects.toThrow()
+    for (const [name, read] of Object.entries(readings))
+      await expect(read(stele, call), name).rejects.toThrow()
   })
 
   test('no reading answers when its tables are gone: each raises', async () => {
@@ -41,13 +46,16 @@ export function failuresSuite(bed: Bed): void {
     for (const table of ['messages', 'llm_responses', 'llm_requests', 'conversations', 'api_keys', 'users']) {
       await sql`DROP TABLE ${sql.table(table)}`.execute(stele.database.kysely)
     }
-    for (const [name, read] of Object.entries(readings)) await expect(read(stele, call), name).rejects.toThrow()
+    for (const [name, read] of Object.entries(readings))
+      await expect(read(stele, call), name).rejects.toThrow()
   })
 
   test('a batch on a closed database raises and makes nothing', async () => {
     const stele = await (await bed.place()).stele()
     await stele.close()
-    await expect(stele.database.batch(async batch => batch.find('users', ['id'], [{ id: 'ada' }], ['id']))).rejects.toThrow()
+    await expect(
+      stele.database.batch(async batch => batch.find('users', ['id'], [{ id: 'ada' }], ['id'])),
+    ).rejects.toThrow()
     await expect(stele.database.exclusively(async () => undefined)).rejects.toThrow()
   })
 
@@ -57,7 +65,10 @@ export function failuresSuite(bed: Bed): void {
     await stele.close()
     await failure('shutting_down', begin(stele, chatBody([user('q')])))
     await failure('shutting_down', stele.recorder.settle(call, completed(completionBody('a'))))
-    await failure('shutting_down', stele.saveInteraction({ userId: 'ada', model: 'm', messages: [user('q')], responseText: 'a' }))
+    await failure(
+      'shutting_down',
+      stele.saveInteraction({ userId: 'ada', model: 'm', messages: [user('q')], responseText: 'a' }),
+    )
   })
 
   test('closing twice is allowed', async () => {

@@ -1,4 +1,6 @@
-import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
-import { growthSuite } from './growth.suite.ts'
+import { describe } from 'vitest'
+import { describeEachDatabase, memoryPlace } from '../harness/databases.ts'
+import { growthInDetailSuite, growthSuite } from './growth.suite.ts'
 
-describeEachDatabaseAndMemory('growth', growthSuite)
+describeEachDatabase('growth', growthSuite)
+describe('growth in detail', () => growthInDetailSuite({ name: 'SQLite memory', place: memoryPlace }))

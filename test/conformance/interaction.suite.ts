@@ -37,26 +37,52 @@ export function interactionSuite(bed: Bed): void {
     const messages = [user('Hi')]
     const first = await stele.saveInteraction({ userId: 'ada', model: 'm', messages, responseText: 'Hello' })
     messages.push(assistant('Hello'), user('And?'))
-    const second = await stele.saveInteraction({ userId: 'ada', model: 'm', messages, responseText: 'Nothing' })
+    const second = await stele.saveInteraction({
+      userId: 'ada',
+      model: 'm',
+      messages,
+      responseText: 'Nothing',
+    })
     expect(second.conversationId).toBe(first.conversationId)
     expect(await countOf(stele, 'messages')).toBe(4)
   })
 
   test('an interaction without an answer is a failed call', async () => {
     const stele = await (await bed.place()).stele()
-    const { callId } = await stele.saveInteraction({ userId: 'ada', model: 'm', messages: [user('Hi')], errorMessage: 'no credit' })
-    expect(await stele.calls.get('ada', callId)).toMatchObject({ status: 'failed', errorCode: 'external', errorMessage: 'no credit' })
+    const { callId } = await stele.saveInteraction({
+      userId: 'ada',
+      model: 'm',
+      messages: [user('Hi')],
+      errorMessage: 'no credit',
+    })
+    expect(await stele.calls.get('ada', callId)).toMatchObject({
+      status: 'failed',
+      errorCode: 'external',
+      errorMessage: 'no credit',
+    })
   })
 
   test('an answer from a cache is told apart', async () => {
     const stele = await (await bed.place()).stele()
-    const { callId } = await stele.saveInteraction({ userId: 'ada', model: 'm', messages: [user('Hi')], responseText: 'Hello', cacheHit: true })
+    const { callId } = await stele.saveInteraction({
+      userId: 'ada',
+      model: 'm',
+      messages: [user('Hi')],
+      responseText: 'Hello',
+      cacheHit: true,
+    })
     expect(await stele.calls.get('ada', callId)).toMatchObject({ status: 'cached' })
   })
 
   test('saving again under the same call id stores nothing more', async () => {
     const stele = await (await bed.place()).stele()
-    const interaction = { userId: 'ada', model: 'm', messages: [user('Hi')], responseText: 'Hello', callId: newId('call') }
+    const interaction = {
+      userId: 'ada',
+      model: 'm',
+      messages: [user('Hi')],
+      responseText: 'Hello',
+      callId: newId('call'),
+    }
     const first = await stele.saveInteraction(interaction)
     expect(await stele.saveInteraction(interaction)).toEqual(first)
     expect(await countOf(stele, 'messages')).toBe(2)
@@ -65,8 +91,14 @@ export function interactionSuite(bed: Bed): void {
 
   test('an interaction without messages or model is refused and stores nothing', async () => {
     const stele = await (await bed.place()).stele()
-    await failure('invalid_value', stele.saveInteraction({ userId: 'ada', model: 'm', messages: [], responseText: 'Hello' }))
-    await failure('invalid_value', stele.saveInteraction({ userId: 'ada', model: '', messages: [user('Hi')], responseText: 'Hello' }))
+    await failure(
+      'invalid_value',
+      stele.saveInteraction({ userId: 'ada', model: 'm', messages: [], responseText: 'Hello' }),
+    )
+    await failure(
+      'invalid_value',
+      stele.saveInteraction({ userId: 'ada', model: '', messages: [user('Hi')], responseText: 'Hello' }),
+    )
     expect(await countOf(stele, 'llm_requests')).toBe(0)
   })
 }

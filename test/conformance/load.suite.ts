@@ -16,7 +16,10 @@ export function loadSuite(bed: Bed): void {
       costs.map(async (costNanousd, index) => {
         const userId = users[index % 3] ?? ''
         const call = await begin(stele, chatBody([user(`question ${index}`)]), { userId })
-        const outcome = completed(completionBody(`answer ${index}`), { costNanousd, createdAt: Date.UTC(2026, 0, 1) })
+        const outcome = completed(completionBody(`answer ${index}`), {
+          costNanousd,
+          createdAt: Date.UTC(2026, 0, 1),
+        })
         return stele.recorder.settle(call, outcome)
       }),
     )
@@ -26,18 +29,29 @@ export function loadSuite(bed: Bed): void {
     expect(await countOf(stele, 'messages')).toBe(600)
     expect(await countOf(stele, 'audit_events')).toBe(300)
     const usage = await rowsOf(stele, 'usage_daily')
-    expect(usage.map(row => [row.user_id, row.calls, row.input_tokens, row.output_tokens, row.cost_nanousd])).toEqual(
-      users.map((userId, nth) => [userId, 100, 1_000, 500, costs.filter((_, index) => index % 3 === nth).reduce((a, b) => a + b)]),
+    expect(
+      usage.map(row => [row.user_id, row.calls, row.input_tokens, row.output_tokens, row.cost_nanousd]),
+    ).toEqual(
+      users.map((userId, nth) => [
+        userId,
+        100,
+        1_000,
+        500,
+        costs.filter((_, index) => index % 3 === nth).reduce((a, b) => a + b),
+      ]),
     )
   })
 
   test('two stores that write to one place at once lose and double nothing', async () => {
     const place = await bed.place()
-    const steles = bed.name === 'SQLite memory' ? [await place.stele()] : [await place.stele(), await place.stele()]
+    const steles =
+      bed.name === 'SQLite memory' ? [await place.stele()] : [await place.stele(), await place.stele()]
     await Promise.all(
       Array.from({ length: 120 }, (_, index) => {
         const stele = steles[index % steles.length]
-        return stele && exchange(stele, [user(`question ${index}`)], 'a', { userId: index % 2 ? 'ada' : 'bob' })
+        return (
+          stele && exchange(stele, [user(`question ${index}`)], 'a', { userId: index % 2 ? 'ada' : 'bob' })
+        )
       }),
     )
     const [stele] = steles
@@ -52,7 +66,9 @@ export function loadSuite(bed: Bed): void {
     await begin(stele, body, { callId })
     const calls = await Promise.all(
       Array.from({ length: 60 }, (_, index) =>
-        index % 20 === 7 ? begin(stele, body, { callId }) : begin(stele, chatBody([user(`question ${index}`)])),
+        index % 20 === 7
+          ? begin(stele, body, { callId })
+          : begin(stele, chatBody([user(`question ${index}`)])),
       ),
     )
     expect(calls.filter(call => call.callId === callId)).toHaveLength(3)
@@ -77,18 +93,25 @@ export function loadSuite(bed: Bed): void {
 
   test('a settle that cannot be stored fails alone in a batch of many, and its call can be settled properly', async () => {
     const stele = await (await bed.place()).stele()
-    const calls = await Promise.all(Array.from({ length: 50 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)]))))
+    const calls = await Promise.all(
+      Array.from({ length: 50 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)]))),
+    )
     const bad = new Set([1, 25])
     const outcomes = await Promise.allSettled(
       calls.map((call, index) =>
-        stele.recorder.settle(call, completed(completionBody('a'), bad.has(index) ? { createdAt: Number.NaN } : {})),
+        stele.recorder.settle(
+          call,
+          completed(completionBody('a'), bad.has(index) ? { createdAt: Number.NaN } : {}),
+        ),
       ),
     )
     expectOnlyBad(outcomes, bad)
     expect(await countOf(stele, 'llm_responses')).toBe(48)
     expect((await rowsOf(stele, 'usage_daily')).map(row => row.calls)).toEqual([48])
     const [, failed] = calls
-    expect(failed && (await stele.recorder.settle(failed, completed(completionBody('a'))))).toMatchObject({ isRepeat: false })
+    expect(failed && (await stele.recorder.settle(failed, completed(completionBody('a'))))).toMatchObject({
+      isRepeat: false,
+    })
   })
 
   test('a queue that is full makes callers wait and drops nothing', async () => {
@@ -110,7 +133,9 @@ export function loadSuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele({ maxQueued: 20 })
     await stele.recorder.start()
-    const begins = Array.from({ length: 100 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)])))
+    const begins = Array.from({ length: 100 }, (_, index) =>
+      begin(stele, chatBody([user(`question ${index}`)])),
+    )
     await stele.recorder.close()
     expect((await Promise.all(begins)).length).toBe(100)
     expect(await countOf(stele, 'llm_requests')).toBe(100)
@@ -120,7 +145,10 @@ export function loadSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const call = await begin(stele, chatBody([user('q')]))
     // Long enough to be compressed on the way, which takes a while.
-    const settling = stele.recorder.settle(call, completed(Buffer.from(`data: {"x":"${'long '.repeat(200_000)}"}\n\n`)))
+    const settling = stele.recorder.settle(
+      call,
+      completed(Buffer.from(`data: {"x":"${'long '.repeat(200_000)}"}\n\n`)),
+    )
     await stele.recorder.close()
     expect(await settling).toMatchObject({ isRepeat: false })
     expect(await countOf(stele, 'llm_responses')).toBe(1)
@@ -147,10 +175,19 @@ export function loadSuite(bed: Bed): void {
 
   test('each reply lands in its own conversation however the calls interleave', async () => {
     const stele = await (await bed.place()).stele()
-    const calls = await Promise.all(Array.from({ length: 40 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)]))))
-    const shuffled = calls.map((call, index) => ({ call, index })).sort((a, b) => ((a.index * 7) % 40) - ((b.index * 7) % 40))
-    await Promise.all(shuffled.map(({ call, index }) => stele.recorder.settle(call, completed(completionBody(`answer ${index}`)))))
-    for (const [index, call] of calls.entries()) expect(await said(stele, call.conversationId)).toEqual([`question ${index}`, `answer ${index}`])
+    const calls = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)]))),
+    )
+    const shuffled = calls
+      .map((call, index) => ({ call, index }))
+      .sort((a, b) => ((a.index * 7) % 40) - ((b.index * 7) % 40))
+    await Promise.all(
+      shuffled.map(({ call, index }) =>
+        stele.recorder.settle(call, completed(completionBody(`answer ${index}`))),
+      ),
+    )
+    for (const [index, call] of calls.entries())
+      expect(await said(stele, call.conversationId)).toEqual([`question ${index}`, `answer ${index}`])
   })
 }
 

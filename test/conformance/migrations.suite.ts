@@ -56,7 +56,9 @@ export function migrationsSuite(bed: Bed): void {
   test('refuses a schema newer than it knows, in every direction', async () => {
     const database = (await bed.place()).database()
     await migrateUp(database)
-    await sql`INSERT INTO stele_migrations (id, name, applied_at) VALUES (9999, '9999-later', 1)`.execute(database.kysely)
+    await sql`INSERT INTO stele_migrations (id, name, applied_at) VALUES (9999, '9999-later', 1)`.execute(
+      database.kysely,
+    )
     const error = await failure('schema_newer', migrateUp(database))
     expect(error.message).toContain('9999')
     await failure('schema_newer', migrateDown(database))

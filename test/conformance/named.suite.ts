@@ -1,6 +1,16 @@
 import { expect, test } from 'vitest'
 import type { Stele } from '../../src/stele.ts'
-import { assistant, begin, chatBody, completed, completionBody, exchange, historyOf, reproduced, user } from '../harness/chat.ts'
+import {
+  assistant,
+  begin,
+  chatBody,
+  completed,
+  completionBody,
+  exchange,
+  historyOf,
+  reproduced,
+  user,
+} from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
@@ -10,7 +20,9 @@ export function namedSuite(bed: Bed): void {
   test('a named conversation is continued', async () => {
     const stele = await (await bed.place()).stele()
     const { call } = await exchange(stele, [user('q')], 'a')
-    const next = await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', { conversationId: call.conversationId })
+    const next = await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', {
+      conversationId: call.conversationId,
+    })
     expect(next.call.conversationId).toBe(call.conversationId)
     expect(await countOf(stele, 'messages')).toBe(4)
   })
@@ -19,7 +31,10 @@ export function namedSuite(bed: Bed): void {
     'an unknown conversation (%j) is refused, and nothing is stored',
     async conversationId => {
       const stele = await (await bed.place()).stele()
-      const error = await failure('conversation_not_found', begin(stele, chatBody([user('q')]), { conversationId }))
+      const error = await failure(
+        'conversation_not_found',
+        begin(stele, chatBody([user('q')]), { conversationId }),
+      )
       expect(error.param).toBe('conversation')
       expect(await countOf(stele, 'llm_requests')).toBe(0)
       expect(await countOf(stele, 'conversations')).toBe(0)
@@ -58,10 +73,14 @@ export function namedSuite(bed: Bed): void {
   test('two first requests to an empty conversation at once both keep what they said', async () => {
     const stele = await (await bed.place()).stele()
     const conversationId = await emptyConversation(stele)
-    const calls = await Promise.all(['one', 'two'].map(text => begin(stele, chatBody([user(text)]), { conversationId })))
+    const calls = await Promise.all(
+      ['one', 'two'].map(text => begin(stele, chatBody([user(text)]), { conversationId })),
+    )
     expect(calls.filter(call => call.conversationId === conversationId)).toHaveLength(1)
     for (const [index, call] of calls.entries()) {
-      expect((await reproduced(stele, call.callId)).request).toBe(chatBody([user(index === 0 ? 'one' : 'two')]))
+      expect((await reproduced(stele, call.callId)).request).toBe(
+        chatBody([user(index === 0 ? 'one' : 'two')]),
+      )
     }
   })
 
@@ -78,29 +97,49 @@ export function namedSuite(bed: Bed): void {
   test('a request that says something else than its named conversation forks from it', async () => {
     const stele = await (await bed.place()).stele()
     const { call } = await exchange(stele, [user('q')], 'a')
-    const other = await exchange(stele, [user('something else')], 'b', { conversationId: call.conversationId })
+    const other = await exchange(stele, [user('something else')], 'b', {
+      conversationId: call.conversationId,
+    })
     expect(other.call.conversationId).not.toBe(call.conversationId)
-    expect(await stele.conversations.get('ada', other.call.conversationId)).toMatchObject({ parentId: call.conversationId })
-    expect(await historyOf(stele, other.call.conversationId)).toEqual([user('something else'), assistant('b')])
+    expect(await stele.conversations.get('ada', other.call.conversationId)).toMatchObject({
+      parentId: call.conversationId,
+    })
+    expect(await historyOf(stele, other.call.conversationId)).toEqual([
+      user('something else'),
+      assistant('b'),
+    ])
     expect(await historyOf(stele, call.conversationId)).toEqual([user('q'), assistant('a')])
   })
 
   test('two racing continuations of one conversation are both kept whole', async () => {
     const place = await bed.place()
-    const steles = bed.name === 'SQLite memory' ? [await place.stele()] : [await place.stele(), await place.stele()]
+    const steles =
+      bed.name === 'SQLite memory' ? [await place.stele()] : [await place.stele(), await place.stele()]
     const [stele] = steles
     if (stele === undefined) throw new Error('no store')
     const { call } = await exchange(stele, [user('q')], 'a')
     const texts = Array.from({ length: 8 }, (_, index) => `continuation ${index}`)
     const calls = await Promise.all(
-      texts.map((text, index) => begin(steles[index % steles.length] ?? stele, chatBody([user('q'), assistant('a'), user(text)]))),
+      texts.map((text, index) =>
+        begin(steles[index % steles.length] ?? stele, chatBody([user('q'), assistant('a'), user(text)])),
+      ),
     )
     expect(calls.filter(({ conversationId }) => conversationId === call.conversationId)).toHaveLength(1)
     const settled = await Promise.all(
-      calls.map((one, index) => (steles[index % steles.length] ?? stele).recorder.settle(one, completed(completionBody(`reply ${index}`)))),
+      calls.map((one, index) =>
+        (steles[index % steles.length] ?? stele).recorder.settle(
+          one,
+          completed(completionBody(`reply ${index}`)),
+        ),
+      ),
     )
     for (const [index, { conversationId }] of settled.entries()) {
-      expect(await historyOf(stele, conversationId)).toEqual([user('q'), assistant('a'), user(texts[index]), assistant(`reply ${index}`)])
+      expect(await historyOf(stele, conversationId)).toEqual([
+        user('q'),
+        assistant('a'),
+        user(texts[index]),
+        assistant(`reply ${index}`),
+      ])
     }
     await expectGapFree(stele)
   })
@@ -111,8 +150,13 @@ export function namedSuite(bed: Bed): void {
     const failed = await begin(stele, chatBody([user('q')]))
     await stele.recorder.settle(failed, { status: 'failed' })
     // Both continue the open end that the failed call left.
-    const calls = await Promise.all([begin(stele, chatBody([user('q')])), begin(stele, chatBody([user('q')]))])
-    const settled = await Promise.all(calls.map((call, index) => stele.recorder.settle(call, completed(completionBody(`reply ${index}`)))))
+    const calls = await Promise.all([
+      begin(stele, chatBody([user('q')])),
+      begin(stele, chatBody([user('q')])),
+    ])
+    const settled = await Promise.all(
+      calls.map((call, index) => stele.recorder.settle(call, completed(completionBody(`reply ${index}`)))),
+    )
     expect(new Set(settled.map(({ conversationId }) => conversationId)).size).toBe(2)
     for (const [index, { conversationId, callId }] of settled.entries()) {
       expect(await historyOf(stele, conversationId)).toEqual([user('q'), assistant(`reply ${index}`)])

@@ -1,6 +1,15 @@
 import { expect, test } from 'vitest'
 import { isId, newId } from '../../src/ids.ts'
-import { assistant, begin, chatBody, completed, completionBody, exchange, system, user } from '../harness/chat.ts'
+import {
+  assistant,
+  begin,
+  chatBody,
+  completed,
+  completionBody,
+  exchange,
+  system,
+  user,
+} from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
@@ -16,13 +25,38 @@ export function recorderSuite(bed: Bed): void {
       operation: 'chat',
     })
     expect(isId('call', call.callId)).toBe(true)
-    expect(await rowsOf(stele, 'users')).toMatchObject([{ id: 'ada', role: 'member', status: 'active', deleted_at: null }])
+    expect(await rowsOf(stele, 'users')).toMatchObject([
+      { id: 'ada', role: 'member', status: 'active', deleted_at: null },
+    ])
     expect(await rowsOf(stele, 'conversations')).toMatchObject([
-      { user_id: 'ada', id: call.conversationId, next_seq: 2, parent_id: null, parent_seq: null, created_at: 1_700_000_000_000 },
+      {
+        user_id: 'ada',
+        id: call.conversationId,
+        next_seq: 2,
+        parent_id: null,
+        parent_seq: null,
+        created_at: 1_700_000_000_000,
+      },
     ])
     expect(await rowsOf(stele, 'messages')).toMatchObject([
-      { conversation_id: call.conversationId, seq: 0, role: 'system', call_id: call.callId, echo: null, echo_from: null, model: null },
-      { conversation_id: call.conversationId, seq: 1, role: 'user', call_id: call.callId, echo: null, echo_from: null, model: null },
+      {
+        conversation_id: call.conversationId,
+        seq: 0,
+        role: 'system',
+        call_id: call.callId,
+        echo: null,
+        echo_from: null,
+        model: null,
+      },
+      {
+        conversation_id: call.conversationId,
+        seq: 1,
+        role: 'user',
+        call_id: call.callId,
+        echo: null,
+        echo_from: null,
+        model: null,
+      },
     ])
     expect(await rowsOf(stele, 'llm_requests')).toMatchObject([
       {
@@ -39,7 +73,8 @@ export function recorderSuite(bed: Bed): void {
         created_at: 1_700_000_000_000,
       },
     ])
-    for (const table of ['llm_responses', 'usage_daily', 'audit_events'] as const) expect(await countOf(stele, table)).toBe(0)
+    for (const table of ['llm_responses', 'usage_daily', 'audit_events'] as const)
+      expect(await countOf(stele, table)).toBe(0)
   })
 
   test('settle commits response, message, sequence, usage and audit event together', async () => {
@@ -50,7 +85,9 @@ export function recorderSuite(bed: Bed): void {
       completed(completionBody('a'), { costNanousd: 40, createdAt: Date.UTC(2026, 0, 31, 23, 59, 59) }),
     )
     expect(settled).toEqual({ callId: call.callId, conversationId: call.conversationId, isRepeat: false })
-    expect(await rowsOf(stele, 'conversations')).toMatchObject([{ next_seq: 2, updated_at: Date.UTC(2026, 0, 31, 23, 59, 59) }])
+    expect(await rowsOf(stele, 'conversations')).toMatchObject([
+      { next_seq: 2, updated_at: Date.UTC(2026, 0, 31, 23, 59, 59) },
+    ])
     expect(await rowsOf(stele, 'messages')).toMatchObject([
       { seq: 0, role: 'user' },
       { seq: 1, role: 'assistant', model: 'test-model-2026', call_id: call.callId },
@@ -82,21 +119,43 @@ export function recorderSuite(bed: Bed): void {
       },
     ])
     expect(await rowsOf(stele, 'audit_events')).toMatchObject([
-      { user_id: 'ada', actor: 'key_1', action: 'call.settled', target: call.callId, outcome: 'completed', severity: 'info' },
+      {
+        user_id: 'ada',
+        actor: 'key_1',
+        action: 'call.settled',
+        target: call.callId,
+        outcome: 'completed',
+        severity: 'info',
+      },
     ])
   })
 
   test('a failed call counts as an error, leaves no message and its price is unknown', async () => {
     const stele = await (await bed.place()).stele()
     const call = await begin(stele, chatBody([user('q')]))
-    await stele.recorder.settle(call, { status: 'failed', errorCode: 'provider_timeout', errorMessage: 'x'.repeat(5_000) })
+    await stele.recorder.settle(call, {
+      status: 'failed',
+      errorCode: 'provider_timeout',
+      errorMessage: 'x'.repeat(5_000),
+    })
     expect(await countOf(stele, 'messages')).toBe(1)
     expect(await rowsOf(stele, 'conversations')).toMatchObject([{ next_seq: 1 }])
     expect(await rowsOf(stele, 'llm_responses')).toMatchObject([
-      { status: 'failed', conversation_id: null, seq: null, cost_nanousd: null, error_code: 'provider_timeout', error_message: 'x'.repeat(2_000) },
+      {
+        status: 'failed',
+        conversation_id: null,
+        seq: null,
+        cost_nanousd: null,
+        error_code: 'provider_timeout',
+        error_message: 'x'.repeat(2_000),
+      },
     ])
-    expect(await rowsOf(stele, 'usage_daily')).toMatchObject([{ model: 'test-model', calls: 1, errors: 1, unpriced_calls: 1, cost_nanousd: 0 }])
-    expect(await rowsOf(stele, 'audit_events')).toMatchObject([{ outcome: 'failed', severity: 'warning', actor: 'library' }])
+    expect(await rowsOf(stele, 'usage_daily')).toMatchObject([
+      { model: 'test-model', calls: 1, errors: 1, unpriced_calls: 1, cost_nanousd: 0 },
+    ])
+    expect(await rowsOf(stele, 'audit_events')).toMatchObject([
+      { outcome: 'failed', severity: 'warning', actor: 'library' },
+    ])
   })
 
   test('a reply that was broken off keeps the part that came', async () => {
@@ -106,7 +165,11 @@ export function recorderSuite(bed: Bed): void {
     await stele.recorder.settle(call, { status: 'aborted', body: Buffer.from('data: {"half'), reply })
     const [, answer] = await stele.messages.list({ userId: 'ada', conversationId: call.conversationId })
     expect(JSON.parse(answer?.raw ?? '')).toEqual({ role: 'assistant', content: 'half an ans' })
-    expect(await stele.calls.get('ada', call.callId)).toMatchObject({ status: 'aborted', outputTokens: 2, inputTokens: undefined })
+    expect(await stele.calls.get('ada', call.callId)).toMatchObject({
+      status: 'aborted',
+      outputTokens: 2,
+      inputTokens: undefined,
+    })
   })
 
   test('beginning the same call again answers as before and writes nothing', async () => {
@@ -182,7 +245,9 @@ export function recorderSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const call = await begin(stele, chatBody([user('q')]))
     const settled = await Promise.all(
-      Array.from({ length: 6 }, () => stele.recorder.settle(call, completed(completionBody('a'), { costNanousd: 7 }))),
+      Array.from({ length: 6 }, () =>
+        stele.recorder.settle(call, completed(completionBody('a'), { costNanousd: 7 })),
+      ),
     )
     expect(settled.filter(({ isRepeat }) => !isRepeat)).toHaveLength(1)
     expect(await rowsOf(stele, 'usage_daily')).toMatchObject([{ calls: 1, cost_nanousd: 7 }])
@@ -209,7 +274,10 @@ export function recorderSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const body = chatBody([user('q')])
     const call = await begin(stele, body)
-    const settled = await stele.recorder.record({ userId: 'ada', provider: 'test', body, callId: call.callId }, completed(completionBody('a')))
+    const settled = await stele.recorder.record(
+      { userId: 'ada', provider: 'test', body, callId: call.callId },
+      completed(completionBody('a')),
+    )
     expect(settled).toEqual({ callId: call.callId, conversationId: call.conversationId, isRepeat: false })
     expect(await countOf(stele, 'llm_requests')).toBe(1)
   })
@@ -218,7 +286,9 @@ export function recorderSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const call = await begin(stele, chatBody([user('q')]))
     const copy = JSON.parse(JSON.stringify(call)) as typeof call
-    expect(await stele.recorder.settle(copy, completed(completionBody('a')))).toMatchObject({ isRepeat: false })
+    expect(await stele.recorder.settle(copy, completed(completionBody('a')))).toMatchObject({
+      isRepeat: false,
+    })
     const next = await exchange(stele, [user('q'), assistant('a'), user('more')], 'b')
     expect(next.call.conversationId).toBe(call.conversationId)
   })
@@ -226,7 +296,12 @@ export function recorderSuite(bed: Bed): void {
   test('usage adds up per user, day and model', async () => {
     const stele = await (await bed.place()).stele()
     const day = Date.UTC(2026, 1, 1)
-    const settle = async (userId: string, model: string, createdAt: number, costNanousd: number | undefined): Promise<void> => {
+    const settle = async (
+      userId: string,
+      model: string,
+      createdAt: number,
+      costNanousd: number | undefined,
+    ): Promise<void> => {
       const call = await begin(stele, chatBody([user('q')]), { userId })
       await stele.recorder.settle(call, completed(completionBody('a', { model }), { costNanousd, createdAt }))
     }
@@ -238,7 +313,9 @@ export function recorderSuite(bed: Bed): void {
       settle('bob', 'x', day, 9),
     ])
     const rows = await rowsOf(stele, 'usage_daily')
-    expect(rows.map(row => [row.user_id, row.day, row.model, row.calls, row.cost_nanousd, row.unpriced_calls])).toEqual([
+    expect(
+      rows.map(row => [row.user_id, row.day, row.model, row.calls, row.cost_nanousd, row.unpriced_calls]),
+    ).toEqual([
       ['ada', '2026-02-01', 'x', 2, 11, 0],
       ['ada', '2026-02-01', 'y', 1, 0, 1],
       ['ada', '2026-02-02', 'x', 1, 7, 0],

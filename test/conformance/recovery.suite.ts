@@ -19,9 +19,18 @@ export function recoverySuite(bed: Bed): void {
     const stele = await place.stele()
     expect(await stele.recorder.start()).toBe(5)
     const calls = await stele.calls.list({ userId: 'ada' })
-    expect(calls.filter(call => call.status === 'orphaned').map(call => call.id).sort()).toEqual(open.toSorted())
+    expect(
+      calls
+        .filter(call => call.status === 'orphaned')
+        .map(call => call.id)
+        .sort(),
+    ).toEqual(open.toSorted())
     expect(calls.filter(call => call.status === 'completed')).toHaveLength(2)
-    for (const id of open) expect(await stele.calls.get('ada', id)).toMatchObject({ errorCode: 'orphaned', costNanousd: undefined })
+    for (const id of open)
+      expect(await stele.calls.get('ada', id)).toMatchObject({
+        errorCode: 'orphaned',
+        costNanousd: undefined,
+      })
     expect(await rowsOf(stele, 'usage_daily')).toMatchObject([{ calls: 7, errors: 5 }])
     expect((await rowsOf(stele, 'instances')).map(row => row.pid)).toEqual([process.pid])
   })
@@ -75,7 +84,9 @@ export function recoverySuite(bed: Bed): void {
     const call = await begin(first, chatBody([user('q')]))
     const second = await place.stele()
     expect(await second.recorder.start()).toBe(0)
-    expect(await first.recorder.settle(call, completed(completionBody('a')))).toMatchObject({ isRepeat: false })
+    expect(await first.recorder.settle(call, completed(completionBody('a')))).toMatchObject({
+      isRepeat: false,
+    })
   })
 
   test('a process on another machine lives while its lease does', async () => {
@@ -95,7 +106,10 @@ export function recoverySuite(bed: Bed): void {
     await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
     const other = await place.stele()
     expect(await other.recorder.start()).toBe(1)
-    const error = await failure('call_orphaned', stele.recorder.settle(call, completed(completionBody('late'))))
+    const error = await failure(
+      'call_orphaned',
+      stele.recorder.settle(call, completed(completionBody('late'))),
+    )
     expect(error.retryable).toBe(true)
     expect(await stele.calls.get('ada', call.callId)).toMatchObject({ status: 'orphaned' })
     expect(await countOf(stele, 'messages')).toBe(1)
@@ -108,8 +122,12 @@ export function recoverySuite(bed: Bed): void {
     const late = await begin(stele, chatBody([user('late')]))
     await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
     await (await place.stele()).recorder.start()
-    const inTime = await Promise.all(Array.from({ length: 10 }, (_, index) => begin(stele, chatBody([user(`q${index}`)]))))
-    const outcomes = await Promise.allSettled([late, ...inTime].map(call => stele.recorder.settle(call, completed(completionBody('a')))))
+    const inTime = await Promise.all(
+      Array.from({ length: 10 }, (_, index) => begin(stele, chatBody([user(`q${index}`)]))),
+    )
+    const outcomes = await Promise.allSettled(
+      [late, ...inTime].map(call => stele.recorder.settle(call, completed(completionBody('a')))),
+    )
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', ...inTime.map(() => 'fulfilled')])
   })
 

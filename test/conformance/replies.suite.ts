@@ -1,6 +1,15 @@
 import { expect, test } from 'vitest'
 import { StreamedReply } from '../../src/model/stream-reply.ts'
-import { begin, chatBody, completed, completion, completionBody, exchange, historyOf, user } from '../harness/chat.ts'
+import {
+  begin,
+  chatBody,
+  completed,
+  completion,
+  completionBody,
+  exchange,
+  historyOf,
+  user,
+} from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { pythonJson } from '../harness/spellings.ts'
@@ -9,7 +18,11 @@ const text = 'Zeile “eins”\n\t\\ "zwei" \u2028 🎉 </script> {"a":[1,2]}'
 const toolCalls = [{ id: 'call_1', type: 'function', function: { name: 'look', arguments: '{"at": "π"}' } }]
 const twoChoices = {
   ...completion(text),
-  choices: [0, 1].map(index => ({ index, message: { role: 'assistant', content: `${text} ${index}` }, finish_reason: 'stop' })),
+  choices: [0, 1].map(index => ({
+    index,
+    message: { role: 'assistant', content: `${text} ${index}` },
+    finish_reason: 'stop',
+  })),
 }
 
 const replies: Record<string, string> = {
@@ -20,7 +33,10 @@ const replies: Record<string, string> = {
   'with tool calls and no content': completionBody(null, { message: { tool_calls: toolCalls } }),
   'with tool calls and content': completionBody(text, { message: { tool_calls: toolCalls } }),
   'with two choices': JSON.stringify(twoChoices),
-  'with two choices, the second first': JSON.stringify({ ...twoChoices, choices: twoChoices.choices.toReversed() }),
+  'with two choices, the second first': JSON.stringify({
+    ...twoChoices,
+    choices: twoChoices.choices.toReversed(),
+  }),
   'with empty content': completionBody(''),
   'with a refusal': completionBody(null, { message: { refusal: 'no' } }),
   'with half a surrogate pair, escaped': completionBody('x').replace('"x"', '"\\ud800x"'),
@@ -35,7 +51,9 @@ const replies: Record<string, string> = {
 
 const streams: Record<string, Uint8Array> = {
   'a stream of events': Buffer.from('data: {"choices":[{"delta":{"content":"π"}}]}\n\ndata: [DONE]\n\n'),
-  'a long stream': Buffer.from('data: {"choices":[{"index":0,"delta":{"content":"π"}}]}\r\n\r\n'.repeat(3_000)),
+  'a long stream': Buffer.from(
+    'data: {"choices":[{"index":0,"delta":{"content":"π"}}]}\r\n\r\n'.repeat(3_000),
+  ),
   'every byte value': Uint8Array.from({ length: 2_560 }, (_, index) => index % 256),
   'bytes that are no UTF-8': Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0xc0, 0x80, 0x22, 0x7d]),
   'no bytes': new Uint8Array(0),
@@ -60,7 +78,10 @@ export function repliesSuite(bed: Bed): void {
       await stele.recorder.settle(call, completed(body, { reply, contentType: 'text/event-stream' }))
       const stored = await stele.calls.exactResponse('ada', call.callId)
       expect(stored && Buffer.compare(stored, body), name).toBe(0)
-      expect(await historyOf(stele, call.conversationId), name).toEqual([user(name), { role: 'assistant', content: 'π' }])
+      expect(await historyOf(stele, call.conversationId), name).toEqual([
+        user(name),
+        { role: 'assistant', content: 'π' },
+      ])
     }
   })
 
@@ -84,7 +105,12 @@ export function repliesSuite(bed: Bed): void {
     const call = await begin(stele, chatBody([user('q')]))
     const message = { tool_calls: toolCalls, refusal: 'no', annotations: [], reasoning: 'hidden' }
     await stele.recorder.settle(call, completed(completionBody(null, { message })))
-    expect((await historyOf(stele, call.conversationId))[1]).toEqual({ role: 'assistant', content: null, refusal: 'no', tool_calls: toolCalls })
+    expect((await historyOf(stele, call.conversationId))[1]).toEqual({
+      role: 'assistant',
+      content: null,
+      refusal: 'no',
+      tool_calls: toolCalls,
+    })
   })
 
   test('a NUL in what a provider reports does not make its call unrecordable', async () => {
@@ -92,9 +118,15 @@ export function repliesSuite(bed: Bed): void {
     const call = await begin(stele, chatBody([user('q')]))
     const body = JSON.stringify({ ...completion('a\u0000b'), model: 'm\u0000', id: '\u0000' })
     await stele.recorder.settle(call, completed(body, { errorMessage: 'odd \u0000 reply' }))
-    expect(await stele.calls.get('ada', call.callId)).toMatchObject({ responseModel: 'm\ufffd', errorMessage: 'odd \ufffd reply' })
+    expect(await stele.calls.get('ada', call.callId)).toMatchObject({
+      responseModel: 'm\ufffd',
+      errorMessage: 'odd \ufffd reply',
+    })
     expect((await stele.calls.exactResponse('ada', call.callId))?.toString()).toBe(body)
-    expect((await historyOf(stele, call.conversationId))[1]).toEqual({ role: 'assistant', content: 'a\u0000b' })
+    expect((await historyOf(stele, call.conversationId))[1]).toEqual({
+      role: 'assistant',
+      content: 'a\u0000b',
+    })
   })
 
   test('a stream adds up to the message that the next request continues', async () => {
@@ -102,11 +134,22 @@ export function repliesSuite(bed: Bed): void {
     const streamed = new StreamedReply()
     const deltas = [{ role: 'assistant', content: '' }, { content: 'Hel' }, { content: 'lo' }]
     for (const delta of deltas) streamed.add({ id: 's', model: 'm', choices: [{ index: 0, delta }] })
-    streamed.add({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 2 } })
+    streamed.add({
+      choices: [{ index: 0, delta: {}, finish_reason: 'stop' }],
+      usage: { prompt_tokens: 1, completion_tokens: 2 },
+    })
     const call = await begin(stele, chatBody([user('q')], { stream: true }))
     await stele.recorder.settle(call, completed(Buffer.from('data: …'), { reply: streamed.reply() }))
-    const next = await exchange(stele, [user('q'), { role: 'assistant', content: 'Hello' }, user('more')], 'a')
+    const next = await exchange(
+      stele,
+      [user('q'), { role: 'assistant', content: 'Hello' }, user('more')],
+      'a',
+    )
     expect(next.call.conversationId).toBe(call.conversationId)
-    expect(await stele.calls.get('ada', call.callId)).toMatchObject({ inputTokens: 1, outputTokens: 2, finishReasons: ['stop'] })
+    expect(await stele.calls.get('ada', call.callId)).toMatchObject({
+      inputTokens: 1,
+      outputTokens: 2,
+      finishReasons: ['stop'],
+    })
   })
 }

@@ -17,7 +17,10 @@ export function schemaSuite(bed: Bed): void {
     const database = (await bed.place()).database()
     await migrateUp(database)
     const live = await database.kysely.introspection.getTables()
-    const schema = (await bed.place()).schema === undefined ? undefined : live.find(table => table.name === 'users')?.schema
+    const schema =
+      (await bed.place()).schema === undefined
+        ? undefined
+        : live.find(table => table.name === 'users')?.schema
     for (const name of Object.keys(tables) as TableName[]) {
       const table = live.find(one => one.name === name && one.schema === schema)
       const columns = table?.columns.map(column => ({
@@ -40,7 +43,9 @@ export function schemaSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const lines = await stele.database.describeSchema()
     const known = [...Object.keys(tables), 'stele_migrations']
-    const found = lines.flatMap(line => /^(?:CREATE TABLE (?:IF NOT EXISTS )?|table )(\w+)/.exec(line)?.[1] ?? [])
+    const found = lines.flatMap(
+      line => /^(?:CREATE TABLE (?:IF NOT EXISTS )?|table )(\w+)/.exec(line)?.[1] ?? [],
+    )
     expect([...new Set(found)].sort()).toEqual(known.sort())
   })
 
@@ -52,4 +57,10 @@ export function schemaSuite(bed: Bed): void {
   })
 }
 
-const kinds: Record<string, string> = { text: 'text', integer: 'integer', int8: 'integer', blob: 'bytes', bytea: 'bytes' }
+const kinds: Record<string, string> = {
+  text: 'text',
+  integer: 'integer',
+  int8: 'integer',
+  blob: 'bytes',
+  bytea: 'bytes',
+}

@@ -25,7 +25,9 @@ export function secretsSuite(bed: Bed): void {
     await migrateUp(place.database())
     const master = generateMasterKey()
     const secrets = await Promise.all(
-      Array.from({ length: 12 }, (_, index) => openSecret(databases[index % 3] ?? place.database(), 'shared', () => master)),
+      Array.from({ length: 12 }, (_, index) =>
+        openSecret(databases[index % 3] ?? place.database(), 'shared', () => master),
+      ),
     )
     expect(new Set(secrets.map(secret => secret.toString('hex'))).size).toBe(1)
   })
@@ -54,7 +56,10 @@ export function secretsSuite(bed: Bed): void {
     const master = generateMasterKey()
     await openSecret(database, 'one', () => master)
     await sql`UPDATE secrets SET id = 'two'`.execute(database.kysely)
-    await failure('master_key_mismatch', openSecret(database, 'two', () => master))
+    await failure(
+      'master_key_mismatch',
+      openSecret(database, 'two', () => master),
+    )
   })
 
   test('the secret itself is not in the database', async () => {

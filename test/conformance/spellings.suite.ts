@@ -10,13 +10,19 @@ const answers = ['It is “π” ≈ 3.14159…', 'Grüße! 🎈 \t "so"', '你�
 
 /** Clients resend a history in their own spelling: it is one conversation, and every request comes back byte for byte. */
 export function spellingsSuite(bed: Bed): void {
-  test.for(Object.entries({ ...spellings, 'messages set unevenly apart': unevenSpelling }))('%s: one conversation, exact requests', async ([, spell]) => {
-    const stele = await (await bed.place()).stele()
-    const calls = await talk(stele, questions.map(() => spell))
-    expect(await countOf(stele, 'conversations')).toBe(1)
-    expect(await countOf(stele, 'messages')).toBe(9)
-    await expectExact(stele, calls)
-  })
+  test.for(Object.entries({ ...spellings, 'messages set unevenly apart': unevenSpelling }))(
+    '%s: one conversation, exact requests',
+    async ([, spell]) => {
+      const stele = await (await bed.place()).stele()
+      const calls = await talk(
+        stele,
+        questions.map(() => spell),
+      )
+      expect(await countOf(stele, 'conversations')).toBe(1)
+      expect(await countOf(stele, 'messages')).toBe(9)
+      await expectExact(stele, calls)
+    },
+  )
 
   test('a client that changes its spelling every turn stays in one conversation, and every request is exact', async () => {
     const stele = await (await bed.place()).stele()
@@ -31,7 +37,9 @@ export function spellingsSuite(bed: Bed): void {
     const python = spellings["Python's spacing and escapes"] as Spell
     const compact = spellings['compact, assistant messages minimal'] as Spell
     await talk(stele, [compact, compact, compact, python, python, python])
-    const echoes = (await rowsOf(stele, 'messages')).flatMap(row => (row.echo_from === null ? [] : [row.seq - row.echo_from]))
+    const echoes = (await rowsOf(stele, 'messages')).flatMap(row =>
+      row.echo_from === null ? [] : [row.seq - row.echo_from],
+    )
     // The first Python turn spells all seven earlier messages anew, each later one only the reply before it.
     expect(echoes.sort((a, b) => a - b)).toEqual([1, 1, 7])
   })
@@ -51,16 +59,62 @@ export function spellingsSuite(bed: Bed): void {
     await expectExact(stele, calls)
   })
 
+  test('going on from a reply to a request that was repeated in another spelling is exact', async () => {
+    const stele = await (await bed.place()).stele()
+    const calls: Made[] = []
+    const say = async (
+      spelling: string,
+      messages: Record<string, unknown>[],
+      answer: string,
+    ): Promise<void> => {
+      const request = spellings[spelling]?.(messages) ?? ''
+      const response = completionBody(answer)
+      const call = await begin(stele, request)
+      await stele.recorder.settle(call, completed(response))
+      calls.push({ callId: call.callId, request, response })
+    }
+    const compact = 'compact, assistant messages minimal'
+    await say("Python's spacing and escapes", [user('q')], 'one')
+    // Nothing new to store for this one but its reply, and what is stored is spelled otherwise.
+    await say(compact, [user('q')], 'another')
+    await say(compact, [user('q'), assistant('another'), user('more')], 'and more')
+    await expectExact(stele, calls)
+  })
+
   test.for<[string, string]>([
-    ['members that Stele does not know', '{"model":"m","x_custom":{"deep":[1,{"messages":[]}]},"messages":[{"role":"user","content":"q"}],"seed":12345678901234567890}'],
-    ['numbers a parser would change', '{"model":"m","temperature":0.30000000000000004,"top_p":1.0,"seed":1e3,"messages":[{"role":"user","content":"q"}]}'],
-    ['members named twice', '{"model":"m","temperature":1,"temperature":2,"messages":[{"role":"user","content":"q","name":"a","name":"b"}]}'],
-    ['escapes that need not be', '{"m\\u006fdel":"m","messages":[{"role":"\\u0075ser","content":"\\/\\u0041\\ud83d\\ude00\\ud800"}]}'],
-    ['white space around it', '\r\n\t {"model" : "m" , "messages" : [ { "role" : "user" , "content" : "q" } ] }\n\n'],
+    [
+      'members that Stele does not know',
+      '{"model":"m","x_custom":{"deep":[1,{"messages":[]}]},"messages":[{"role":"user","content":"q"}],"seed":12345678901234567890}',
+    ],
+    [
+      'numbers a parser would change',
+      '{"model":"m","temperature":0.30000000000000004,"top_p":1.0,"seed":1e3,"messages":[{"role":"user","content":"q"}]}',
+    ],
+    [
+      'members named twice',
+      '{"model":"m","temperature":1,"temperature":2,"messages":[{"role":"user","content":"q","name":"a","name":"b"}]}',
+    ],
+    [
+      'escapes that need not be',
+      '{"m\\u006fdel":"m","messages":[{"role":"\\u0075ser","content":"\\/\\u0041\\ud83d\\ude00\\ud800"}]}',
+    ],
+    [
+      'white space around it',
+      '\r\n\t {"model" : "m" , "messages" : [ { "role" : "user" , "content" : "q" } ] }\n\n',
+    ],
     ['one message and none but it', '{"messages":[{"role":"user","content":""}],"model":"m"}'],
-    ['content parts and images', '{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBOR"}}]}]}'],
-    ['null members', '{"model":"m","messages":[{"role":"user","content":"q","name":null}],"stop":null,"user":null}'],
-    ['a byte order in names', '{"model":"m","messages":[{"content":"q","10":1,"2":2,"__proto__":{"x":1},"role":"user"}]}'],
+    [
+      'content parts and images',
+      '{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"q"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBOR"}}]}]}',
+    ],
+    [
+      'null members',
+      '{"model":"m","messages":[{"role":"user","content":"q","name":null}],"stop":null,"user":null}',
+    ],
+    [
+      'a byte order in names',
+      '{"model":"m","messages":[{"content":"q","10":1,"2":2,"__proto__":{"x":1},"role":"user"}]}',
+    ],
   ])('a request with %s comes back exactly', async ([, request]) => {
     const stele = await (await bed.place()).stele()
     const calls: Made[] = []
@@ -98,5 +152,6 @@ async function talk(stele: Stele, turns: readonly Spell[]): Promise<Made[]> {
 }
 
 async function expectExact(stele: Stele, calls: readonly Made[]): Promise<void> {
-  for (const { callId, request, response } of calls) expect(await reproduced(stele, callId)).toEqual({ request, response })
+  for (const { callId, request, response } of calls)
+    expect(await reproduced(stele, callId)).toEqual({ request, response })
 }

@@ -1,5 +1,17 @@
 import { expect, test } from 'vitest'
-import { assistant, begin, chatBody, completed, completionBody, exchange, historyOf, reproduced, system, user, type WireMessage } from '../harness/chat.ts'
+import {
+  assistant,
+  begin,
+  chatBody,
+  completed,
+  completionBody,
+  exchange,
+  historyOf,
+  reproduced,
+  system,
+  user,
+  type WireMessage,
+} from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
@@ -37,17 +49,27 @@ export function threadingSuite(bed: Bed): void {
       nextSeq: 4,
     })
     expect(await countOf(stele, 'messages')).toBe(6)
-    const further = await exchange(stele, [user('q0'), assistant('a0'), user('q1, edited'), assistant('a1 of the edit'), user('q2')], 'a2')
+    const further = await exchange(
+      stele,
+      [user('q0'), assistant('a0'), user('q1, edited'), assistant('a1 of the edit'), user('q2')],
+      'a2',
+    )
     expect(further.call.conversationId).toBe(edited.call.conversationId)
     expect(await countOf(stele, 'messages')).toBe(8)
-    expect(await reproduced(stele, further.call.callId)).toEqual({ request: further.request, response: further.response })
+    expect(await reproduced(stele, further.call.callId)).toEqual({
+      request: further.request,
+      response: further.response,
+    })
   })
 
   test('an edited first message starts a conversation of its own', async () => {
     const stele = await (await bed.place()).stele()
     await exchange(stele, [user('q0')], 'a0')
     const other = await exchange(stele, [user('q0, edited'), assistant('a0'), user('q1')], 'a1')
-    expect(await stele.conversations.get('ada', other.call.conversationId)).toMatchObject({ parentId: undefined, nextSeq: 4 })
+    expect(await stele.conversations.get('ada', other.call.conversationId)).toMatchObject({
+      parentId: undefined,
+      nextSeq: 4,
+    })
   })
 
   test('the same request after its reply forks: the first reply stays', async () => {
@@ -55,11 +77,17 @@ export function threadingSuite(bed: Bed): void {
     const first = await exchange(stele, [user('q')], 'one')
     const again = await exchange(stele, [user('q')], 'another')
     expect(again.call.conversationId).not.toBe(first.call.conversationId)
-    expect(await stele.conversations.get('ada', again.call.conversationId)).toMatchObject({ parentId: first.call.conversationId, parentSeq: 0 })
+    expect(await stele.conversations.get('ada', again.call.conversationId)).toMatchObject({
+      parentId: first.call.conversationId,
+      parentSeq: 0,
+    })
     expect(await historyOf(stele, first.call.conversationId)).toEqual([user('q'), assistant('one')])
     expect(await historyOf(stele, again.call.conversationId)).toEqual([user('q'), assistant('another')])
     expect(await countOf(stele, 'messages')).toBe(3)
-    expect(await reproduced(stele, again.call.callId)).toEqual({ request: again.request, response: again.response })
+    expect(await reproduced(stele, again.call.callId)).toEqual({
+      request: again.request,
+      response: again.response,
+    })
   })
 
   test('whichever of two replies the client goes on with, its conversation goes on', async () => {
@@ -72,16 +100,19 @@ export function threadingSuite(bed: Bed): void {
     expect(onSecond.call.conversationId).toBe(again.call.conversationId)
   })
 
-  test.for(['failed', 'orphaned'] as const)('asking again after a %s call goes on in the same conversation', async status => {
-    const stele = await (await bed.place()).stele()
-    const failed = await begin(stele, chatBody([user('q')]))
-    await stele.recorder.settle(failed, { status, errorCode: 'provider_timeout' })
-    const again = await exchange(stele, [user('q')], 'a')
-    expect(again.call.conversationId).toBe(failed.conversationId)
-    expect(await countOf(stele, 'conversations')).toBe(1)
-    expect(await countOf(stele, 'messages')).toBe(2)
-    expect((await reproduced(stele, failed.callId)).request).toBe(again.request)
-  })
+  test.for(['failed', 'orphaned'] as const)(
+    'asking again after a %s call goes on in the same conversation',
+    async status => {
+      const stele = await (await bed.place()).stele()
+      const failed = await begin(stele, chatBody([user('q')]))
+      await stele.recorder.settle(failed, { status, errorCode: 'provider_timeout' })
+      const again = await exchange(stele, [user('q')], 'a')
+      expect(again.call.conversationId).toBe(failed.conversationId)
+      expect(await countOf(stele, 'conversations')).toBe(1)
+      expect(await countOf(stele, 'messages')).toBe(2)
+      expect((await reproduced(stele, failed.callId)).request).toBe(again.request)
+    },
+  )
 
   test('the same request while the first still awaits its reply forks', async () => {
     const stele = await (await bed.place()).stele()
@@ -92,7 +123,10 @@ export function threadingSuite(bed: Bed): void {
       stele.recorder.settle(second, completed(completionBody('two'))),
       stele.recorder.settle(first, completed(completionBody('one'))),
     ])
-    expect(settled.map(({ conversationId }) => conversationId)).toEqual([second.conversationId, first.conversationId])
+    expect(settled.map(({ conversationId }) => conversationId)).toEqual([
+      second.conversationId,
+      first.conversationId,
+    ])
     expect(await historyOf(stele, first.conversationId)).toEqual([user('q'), assistant('one')])
     expect(await historyOf(stele, second.conversationId)).toEqual([user('q'), assistant('two')])
   })
@@ -107,16 +141,25 @@ export function threadingSuite(bed: Bed): void {
     expect(await stele.messages.list({ userId: 'ada', conversationId: bob.call.conversationId })).toEqual([])
   })
 
-  test.for(['system', 'developer'])('a shared %s message alone does not join two conversations', async role => {
-    const stele = await (await bed.place()).stele()
-    const instructions = { role, content: 'be brief' }
-    const first = await exchange(stele, [instructions, user('one')], 'a')
-    const second = await exchange(stele, [instructions, user('two')], 'a')
-    const third = await exchange(stele, [instructions, { role: 'system', content: 'more' }, user('one')], 'a')
-    const ids = new Set([first, second, third].map(({ call }) => call.conversationId))
-    expect(ids.size).toBe(3)
-    expect(await stele.conversations.get('ada', second.call.conversationId)).toMatchObject({ parentId: undefined })
-  })
+  test.for(['system', 'developer'])(
+    'a shared %s message alone does not join two conversations',
+    async role => {
+      const stele = await (await bed.place()).stele()
+      const instructions = { role, content: 'be brief' }
+      const first = await exchange(stele, [instructions, user('one')], 'a')
+      const second = await exchange(stele, [instructions, user('two')], 'a')
+      const third = await exchange(
+        stele,
+        [instructions, { role: 'system', content: 'more' }, user('one')],
+        'a',
+      )
+      const ids = new Set([first, second, third].map(({ call }) => call.conversationId))
+      expect(ids.size).toBe(3)
+      expect(await stele.conversations.get('ada', second.call.conversationId)).toMatchObject({
+        parentId: undefined,
+      })
+    },
+  )
 
   test('a changed system message starts another conversation', async () => {
     const stele = await (await bed.place()).stele()
@@ -127,7 +170,9 @@ export function threadingSuite(bed: Bed): void {
 
   test('a history that comes in whole, from elsewhere, is one conversation that goes on', async () => {
     const stele = await (await bed.place()).stele()
-    const imported = Array.from({ length: 30 }, (_, index) => (index % 2 ? assistant(`a${index}`) : user(`q${index}`)))
+    const imported = Array.from({ length: 30 }, (_, index) =>
+      index % 2 ? assistant(`a${index}`) : user(`q${index}`),
+    )
     const first = await exchange(stele, [...imported, user('now')], 'b')
     const second = await exchange(stele, [...imported, user('now'), assistant('b'), user('next')], 'c')
     expect(second.call.conversationId).toBe(first.call.conversationId)
@@ -144,11 +189,22 @@ export function threadingSuite(bed: Bed): void {
     const request = chatBody([user('look around')])
     const call = await begin(stele, request)
     await stele.recorder.settle(call, completed(completionBody(null, { message: { tool_calls: toolCalls } })))
-    const results = toolCalls.map(({ id }) => ({ role: 'tool', tool_call_id: id, content: `result of ${id}` }))
-    const next = await exchange(stele, [user('look around'), assistant(null, { tool_calls: toolCalls }), ...results], 'done')
+    const results = toolCalls.map(({ id }) => ({
+      role: 'tool',
+      tool_call_id: id,
+      content: `result of ${id}`,
+    }))
+    const next = await exchange(
+      stele,
+      [user('look around'), assistant(null, { tool_calls: toolCalls }), ...results],
+      'done',
+    )
     expect(next.call.conversationId).toBe(call.conversationId)
     expect(await countOf(stele, 'messages')).toBe(9)
-    expect(await reproduced(stele, next.call.callId)).toEqual({ request: next.request, response: next.response })
+    expect(await reproduced(stele, next.call.callId)).toEqual({
+      request: next.request,
+      response: next.response,
+    })
   })
 
   test('going back and editing far up a long history forks there', async () => {

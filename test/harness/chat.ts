@@ -77,7 +77,11 @@ export async function exchange(
   return { call, settled, request, response }
 }
 
-export function begin(stele: Stele, body: BeginInput['body'], input: Partial<BeginInput> = {}): Promise<BegunCall> {
+export function begin(
+  stele: Stele,
+  body: BeginInput['body'],
+  input: Partial<BeginInput> = {},
+): Promise<BegunCall> {
   return stele.recorder.begin({ userId: 'ada', provider: 'test', body, ...input })
 }
 
@@ -93,7 +97,11 @@ export async function reproduced(
 }
 
 /** The whole history of a conversation, oldest message first, parsed. */
-export async function historyOf(stele: Stele, conversationId: string, userId = 'ada'): Promise<WireMessage[]> {
+export async function historyOf(
+  stele: Stele,
+  conversationId: string,
+  userId = 'ada',
+): Promise<WireMessage[]> {
   const messages = await stele.messages.list({ userId, conversationId, limit: 10_000 })
   return messages.map(({ raw }) => JSON.parse(raw) as WireMessage)
 }

@@ -36,7 +36,8 @@ const beds: readonly Bed[] = [
 
 /** Runs a suite on every database that outlives its connection. */
 export function describeEachDatabase(name: string, suite: (bed: Bed) => void): void {
-  for (const bed of beds) if (bed.name !== 'SQLite memory') describe(`${name} · ${bed.name}`, () => suite(bed))
+  for (const bed of beds)
+    if (bed.name !== 'SQLite memory') describe(`${name} · ${bed.name}`, () => suite(bed))
 }
 
 /** Runs a suite on every database and on one in memory, where a second opening would find another database. */

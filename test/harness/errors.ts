@@ -2,7 +2,10 @@ import { expect } from 'vitest'
 import { type ErrorCode, SteleError } from '../../src/errors.ts'
 
 /** Waits for a failure with this code and returns it. */
-export async function failure(code: ErrorCode, work: Promise<unknown> | (() => unknown)): Promise<SteleError> {
+export async function failure(
+  code: ErrorCode,
+  work: Promise<unknown> | (() => unknown),
+): Promise<SteleError> {
   let caught: unknown
   try {
     await (typeof work === 'function' ? work() : work)

@@ -3,7 +3,10 @@ import { columnsOf, type Row, type TableName } from '../../src/db/tables.ts'
 import type { Stele } from '../../src/stele.ts'
 
 /** Every row of a table, in the order of its columns. */
-export async function rowsOf<T extends TableName>(stele: Pick<Stele, 'database'>, table: T): Promise<Row<T>[]> {
+export async function rowsOf<T extends TableName>(
+  stele: Pick<Stele, 'database'>,
+  table: T,
+): Promise<Row<T>[]> {
   const order = columnsOf(table).join(', ')
   const { rows } = await sql<Row<T>>`SELECT * FROM ${sql.table(table)} ORDER BY ${sql.raw(order)}`.execute(
     stele.database.kysely,

@@ -11,7 +11,9 @@ const request = (messages: readonly unknown[]): unknown => ({ model: 'test-model
 export function pythonJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`
   if (value !== null && typeof value === 'object') {
-    const members = Object.entries(value).map(([name, member]) => `${pythonJson(name)}: ${pythonJson(member)}`)
+    const members = Object.entries(value).map(
+      ([name, member]) => `${pythonJson(name)}: ${pythonJson(member)}`,
+    )
     return `{${members.join(', ')}}`
   }
   const text = JSON.stringify(value)
@@ -38,13 +40,25 @@ export const spellings: Record<string, Spell> = {
   'assistant messages resent whole': messages =>
     JSON.stringify(
       request(
-        mapAssistant(messages, message => ({ role: '', content: null, refusal: null, annotations: [], audio: null, function_call: null, tool_calls: null, ...message })),
+        mapAssistant(messages, message => ({
+          role: '',
+          content: null,
+          refusal: null,
+          annotations: [],
+          audio: null,
+          function_call: null,
+          tool_calls: null,
+          ...message,
+        })),
       ),
     ),
   "Python's spacing and escapes": messages => pythonJson(request(messages)),
   'pretty-printed': messages => JSON.stringify(request(messages), null, 2),
   'members in another order': messages =>
-    JSON.stringify({ messages: messages.map(message => Object.fromEntries(Object.entries(message).reverse())), model: 'test-model' }),
+    JSON.stringify({
+      messages: messages.map(message => Object.fromEntries(Object.entries(message).reverse())),
+      model: 'test-model',
+    }),
   'content as a lone text part': messages =>
     JSON.stringify(
       request(
@@ -55,5 +69,6 @@ export const spellings: Record<string, Spell> = {
         ),
       ),
     ),
-  'tabs and line breaks everywhere': messages => JSON.stringify(request(messages), null, '\t').replaceAll('\n', '\r\n \n'),
+  'tabs and line breaks everywhere': messages =>
+    JSON.stringify(request(messages), null, '\t').replaceAll('\n', '\r\n \n'),
 }

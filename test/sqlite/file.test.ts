@@ -23,7 +23,8 @@ test('the file, its log and its folder are readable by their owner alone', async
   await exchange(stele, [user('q')], 'a')
   const modeOf = (path: string): number => statSync(path).mode & 0o777
   expect(modeOf(folder)).toBe(0o700)
-  for (const name of ['stele.db', 'stele.db-wal', 'stele.db-shm', 'master.key']) expect(modeOf(join(folder, name)), name).toBe(0o600)
+  for (const name of ['stele.db', 'stele.db-wal', 'stele.db-shm', 'master.key'])
+    expect(modeOf(join(folder, name)), name).toBe(0o600)
   await stele.close()
 })
 
@@ -60,7 +61,10 @@ test('a file that is no database is an error, and is left as it is', async () =>
   const text = 'these are my notes, not a database. '.repeat(100)
   writeFileSync(path, text)
   const masterKey = randomBytes(32).toString('base64')
-  const error = await failure('database_not_writable', openStele({ databaseUrl: `sqlite:${path}`, masterKey }))
+  const error = await failure(
+    'database_not_writable',
+    openStele({ databaseUrl: `sqlite:${path}`, masterKey }),
+  )
   expect(error.message).toContain('not a database')
   expect(statSync(path).size).toBe(text.length)
 })

@@ -1,6 +1,6 @@
+import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
-import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { threadWriter } from '../../src/recorder/thread-writer.ts'
@@ -21,7 +21,9 @@ test('calls go on when the writer thread has died between two of them', async ()
 test('what the writer thread held when it died is written once by its successor', async () => {
   const { stele, workers } = await watchedStele()
   await stele.recorder.start()
-  const begins = Array.from({ length: 200 }, (_, index) => begin(stele, chatBody([user(`question ${index}`)])))
+  const begins = Array.from({ length: 200 }, (_, index) =>
+    begin(stele, chatBody([user(`question ${index}`)])),
+  )
   await nextTurn()
   await killNewest(workers)
   const calls = await Promise.all(begins)
@@ -59,7 +61,12 @@ test('a closed writer refuses instead of starting another thread', async () => {
   const place = await sqlitePlace()
   await place.stele()
   const workers = watchWorkers()
-  const writer = threadWriter({ databaseUrl: place.databaseUrl, settings: {}, hashKey: 'key', instanceId: 'inst_1' })
+  const writer = threadWriter({
+    databaseUrl: place.databaseUrl,
+    settings: {},
+    hashKey: 'key',
+    instanceId: 'inst_1',
+  })
   await writer.apply([])
   await writer.close()
   await failure('store_unavailable', writer.apply([]))
@@ -70,10 +77,16 @@ test('the writer thread makes the same hashes as the thread that reads requests'
   const { stele } = await watchedStele()
   const call = await begin(stele, chatBody([user('q')]))
   await stele.recorder.settle(call, completed(completionBody('a')))
-  const rows = await stele.database.kysely.selectFrom('messages').select(['chain_hash', 'role']).orderBy('seq').execute()
+  const rows = await stele.database.kysely
+    .selectFrom('messages')
+    .select(['chain_hash', 'role'])
+    .orderBy('seq')
+    .execute()
   const canonical = '{"content":"a","role":"assistant"}'
   expect(rows[1]?.chain_hash).toBe(stele.hashes.chain(rows[0]?.chain_hash ?? '', canonical))
-  expect(new ConversationHashes('another key').chain(rows[0]?.chain_hash ?? '', canonical)).not.toBe(rows[1]?.chain_hash)
+  expect(new ConversationHashes('another key').chain(rows[0]?.chain_hash ?? '', canonical)).not.toBe(
+    rows[1]?.chain_hash,
+  )
 })
 
 async function watchedStele(): Promise<{ stele: Stele; workers: Worker[] }> {

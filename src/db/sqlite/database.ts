@@ -28,7 +28,7 @@ export function openSqlite(
   return {
     location,
     // A memory database lives in the thread that opened it.
-    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 2 },
+    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1 },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
     kysely,

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import { isId } from '../../ids.ts'
 import { parseChatRequest } from '../../model/chat-request.ts'
+import { isEventStream } from '../../providers/provider.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import { actingUser } from '../access.ts'
@@ -55,7 +56,7 @@ export async function chatCompletionsRoute(
       const response = await call.dispatch(() =>
         provider.chat({ userId, model, request: chat, signal: call.abort.signal }),
       )
-      const isStream = response.status < 400 && response.contentType.startsWith('text/event-stream')
+      const isStream = response.status < 400 && isEventStream(response.contentType)
       return isStream && chat.stream
         ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage })
         : await relayWhole(call, response, reply, chat)

@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest'
+import { parseDatabaseUrl } from '../../src/db/database-url.ts'
+import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/pools.ts'
+import { newId } from '../../src/ids.ts'
+import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
+import { type Place, postgresPlace } from '../harness/databases.ts'
+
+test('every statement of the recorder that looks for rows goes through an index, whatever the statistics say', async () => {
+  const { place, statements } = await recordedPlace()
+  const searching = statements.filter(
+    statement => statement.includes('unnest') && /^(SELECT|UPDATE)/.test(statement),
+  )
+  for (const table of ['messages', 'conversations', 'llm_requests', 'llm_responses']) {
+    expect(
+      searching.some(statement => statement.includes(`JOIN ${table} `)),
+      table,
+    ).toBe(true)
+  }
+  for (const statement of searching) {
+    const plan = await planOf(place, statement)
+    expect(plan, statement).not.toMatch(/Seq Scan|Hash Join|Merge Join/)
+    expect(plan, statement).toMatch(/Index (Only )?Scan|Bitmap Index Scan/)
+  }
+})
+
+test('a search for known messages goes through the index on their hashes', async () => {
+  const { place, statements } = await recordedPlace()
+  const search = statements.find(
+    statement => statement.includes('JOIN messages') && statement.includes('chain_hash = k.chain_hash'),
+  )
+  expect(await planOf(place, search ?? '')).toMatch(/Index Cond: .*chain_hash/)
+})
+
+test('pages of calls, messages and conversations are read through indexes', async () => {
+  const { place, statements } = await recordedPlace()
+  const reads = statements.filter(
+    statement => /^select/.test(statement) && /"(messages|llm_requests|conversations)"/.test(statement),
+  )
+  expect(reads.length).toBeGreaterThan(5)
+  for (const statement of reads)
+    expect(await planOf(place, statement), statement).not.toContain('Seq Scan on')
+})
+
+test('the newest page of calls is read in the order of an index, not sorted', async () => {
+  const { place, statements } = await recordedPlace()
+  const pages = statements.filter(
+    statement => statement.includes('from "llm_requests"') && statement.includes('order by "q"."id" desc'),
+  )
+  expect(pages.length).toBeGreaterThan(1)
+  for (const statement of pages) expect(await planOf(place, statement), statement).not.toMatch(/\bSort\b/)
+})
+
+/** A place where everything the recorder and the store do has been done once, with the SQL of it. */
+async function recordedPlace(): Promise<{ place: Place; statements: string[] }> {
+  const place = await postgresPlace()
+  const statements = new Set<string>()
+  const stele = await place.stele({ onSql: statement => statements.add(statement) })
+  const callId = newId('call')
+  const { call } = await exchange(stele, [user('q')], 'a', { callId })
+  await begin(stele, chatBody([user('q')]), { callId })
+  await stele.recorder.settle(call, completed(completionBody('a')))
+  await exchange(stele, [user('q')], 'again')
+  await begin(stele, chatBody([user('w')]))
+  await begin(stele, chatBody([user('w')]))
+  const { conversationId } = call
+  await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', { conversationId })
+  await stele.calls.list()
+  await stele.calls.list({ userId: 'ada', before: callId })
+  await stele.calls.list({ userId: 'ada' })
+  await stele.calls.get('ada', callId)
+  await stele.calls.exactRequest('ada', callId)
+  await stele.calls.exactResponse('ada', callId)
+  await stele.messages.list({ userId: 'ada', conversationId })
+  await stele.conversations.list({ userId: 'ada' })
+  await stele.conversations.get('ada', conversationId)
+  return { place, statements: [...statements] }
+}
+
+/** The plan with which a writer would run a statement that it has prepared. */
+async function planOf(place: Place, statement: string): Promise<string> {
+  const location = parseDatabaseUrl(place.databaseUrl) as PostgresLocation
+  const pool = openWriterPool(location, { schema: place.schema }, 1)
+  try {
+    const { rows } = await pool.query<{ 'QUERY PLAN': string }>(`EXPLAIN (GENERIC_PLAN) ${statement}`)
+    return rows.map(row => row['QUERY PLAN']).join('\n')
+  } finally {
+    await pool.end()
+  }
+}

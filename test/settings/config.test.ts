@@ -1,0 +1,175 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { type environmentVariables, loadConfig, resolveConfig } from '../../src/config.ts'
+import { temporaryFolder } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
+
+const secret = 'sk-very-secret-value'
+
+describe('defaults and precedence', () => {
+  test('nothing given gives the defaults', () => {
+    expect(resolveConfig({}, {})).toMatchObject({
+      databaseUrl: 'sqlite:.stele/stele.db',
+      host: '127.0.0.1',
+      port: 4100,
+      poolSize: 5,
+      maxOverflow: 10,
+      poolTimeout: 30,
+      sqlEcho: false,
+      logLevel: 'info',
+      providers: {},
+    })
+  })
+
+  test('a flag is stronger than the environment, that than the file, that than the default', () => {
+    const file = { port: 1, host: 'file', poolSize: 2 }
+    const environment = { PORT: '3', HOST: 'environment' }
+    const config = resolveConfig({ port: 4 }, environment, () => file)
+    expect([config.port, config.host, config.poolSize, config.maxOverflow]).toEqual([4, 'environment', 2, 10])
+  })
+
+  test('a flag that was not given and a variable that is empty count as absent', () => {
+    const config = resolveConfig({ port: undefined }, { PORT: '', HOST: '' }, () => ({ port: 7 }))
+    expect([config.port, config.host]).toEqual([7, '127.0.0.1'])
+  })
+
+  test('every documented variable is read', () => {
+    const values: Record<keyof typeof environmentVariables, string> = {
+      DATABASE_URL: 'sqlite::memory:',
+      HOST: '0.0.0.0',
+      PORT: '80',
+      DB_POOL_SIZE: '1',
+      DB_MAX_OVERFLOW: '0',
+      DB_POOL_TIMEOUT: '0.5',
+      DB_SCHEMA: 'stele_1',
+      SQL_ECHO: 'true',
+      LOG_LEVEL: 'debug',
+      STELE_API_KEY: 'a-key-of-my-own-making',
+      STELE_MASTER_KEY: 'a2V5',
+      STELE_BODY_LIMIT: '1024',
+      STELE_SHUTDOWN_TIMEOUT: '0',
+      OPENAI_BASE_URL: 'http://localhost:11434/v1',
+      OPENAI_API_KEY: 'sk-1',
+    }
+    expect(resolveConfig({}, values)).toMatchObject({
+      databaseUrl: 'sqlite::memory:',
+      host: '0.0.0.0',
+      port: 80,
+      poolSize: 1,
+      maxOverflow: 0,
+      poolTimeout: 0.5,
+      schema: 'stele_1',
+      sqlEcho: true,
+      logLevel: 'debug',
+      apiKey: 'a-key-of-my-own-making',
+      masterKey: 'a2V5',
+      bodyLimit: 1024,
+      shutdownTimeout: 0,
+      openaiBaseUrl: 'http://localhost:11434/v1',
+      openaiApiKey: 'sk-1',
+    })
+  })
+
+  test.for([
+    ['true', true],
+    ['1', true],
+    ['false', false],
+    ['0', false],
+  ] as const)('SQL_ECHO=%s means %s', ([value, expected]) => {
+    expect(resolveConfig({}, { SQL_ECHO: value }).sqlEcho).toBe(expected)
+  })
+
+  test('variables of other programs are nobody’s business', () => {
+    expect(resolveConfig({}, { PATH: '/bin', STELE_UNHEARD_OF: 'x' })).toEqual(resolveConfig({}, {}))
+  })
+
+  test('a key of a provider is read from the variable that is named for it', () => {
+    const file = {
+      providers: { groq: { baseUrl: 'https://api.groq.com/openai/v1', apiKeyEnv: 'GROQ_API_KEY' } },
+    }
+    expect(resolveConfig({}, { GROQ_API_KEY: secret }, () => file).providers['groq']?.apiKey).toBe(secret)
+  })
+})
+
+describe('what is refused', () => {
+  test('an unknown key is named, wherever it stands', async () => {
+    const file = { databseUrl: secret, providers: { a: { baseUrl: 'https://a/v1', apikey: secret } } }
+    const error = await failure('config_invalid', () => resolveConfig({}, {}, () => file))
+    expect(error.message).toContain('databseUrl: is not a setting')
+    expect(error.message).toContain('providers.a.apikey: is not a setting')
+    expectNoValues(error)
+  })
+
+  test('all problems are told at once, each with its variable, none with its value', async () => {
+    const environment = {
+      PORT: `70000${secret}`,
+      DB_POOL_SIZE: '0',
+      DB_SCHEMA: `Robert'); DROP ${secret}`,
+      LOG_LEVEL: secret,
+      STELE_API_KEY: 'short',
+      OPENAI_BASE_URL: `ftp://user:${secret}@host`,
+      SQL_ECHO: secret,
+    }
+    const error = await failure('config_invalid', () => resolveConfig({}, environment))
+    for (const variable of Object.keys(environment)) expect(error.message).toContain(`(${variable})`)
+    expectNoValues(error)
+    expect(error.message).not.toContain('short')
+    expect(error.message).not.toContain('70000')
+  })
+
+  test.for(['65536', '-1', '1.5', 'http', '0x'])('PORT=%s', async port => {
+    await failure('config_invalid', () => resolveConfig({}, { PORT: port }))
+  })
+
+  test('a provider without an address, a default provider that is none', async () => {
+    const file = { providers: { a: {} }, defaultProvider: 'b' }
+    const error = await failure('config_invalid', () => resolveConfig({}, {}, () => file))
+    expect(error.message).toContain('providers.a.baseUrl')
+    expect(error.message).toContain('defaultProvider')
+  })
+
+  test('a provider whose name would not fit into a model', async () => {
+    const file = { providers: { 'a/b': { baseUrl: 'https://a/v1' } } }
+    await failure('config_invalid', () => resolveConfig({}, {}, () => file))
+  })
+})
+
+describe('the file', () => {
+  afterEach(() => vi.unstubAllEnvs())
+
+  test('is read from where STELE_CONFIG says', async () => {
+    const path = join(await temporaryFolder(), 'my.json')
+    writeFileSync(path, '{"port": 4321}')
+    vi.stubEnv('STELE_CONFIG', path)
+    expect(loadConfig({ host: 'here' })).toMatchObject({ port: 4321, host: 'here' })
+  })
+
+  test('that is named must be there', async () => {
+    vi.stubEnv('STELE_CONFIG', join(await temporaryFolder(), 'none.json'))
+    const error = await failure('config_invalid', () => loadConfig())
+    expect(error.message).toContain('none.json: cannot be read')
+  })
+
+  test.for(['{"port": ', '[]', '"text"', 'null', ''])(
+    'that holds %j is no configuration, and is not quoted',
+    async text => {
+      const path = join(await temporaryFolder(), 'bad.json')
+      writeFileSync(path, `${text}`)
+      vi.stubEnv('STELE_CONFIG', path)
+      const error = await failure('config_invalid', () => loadConfig())
+      expect(error.message).toContain('must be a JSON object')
+    },
+  )
+
+  test('with a broken text does not show its keys', async () => {
+    const path = join(await temporaryFolder(), 'bad.json')
+    writeFileSync(path, `{"openaiApiKey": "${secret}",,}`)
+    vi.stubEnv('STELE_CONFIG', path)
+    expectNoValues(await failure('config_invalid', () => loadConfig()))
+  })
+})
+
+function expectNoValues(error: Error): void {
+  expect(`${error.message} ${error.stack} ${String(error.cause)}`).not.toContain(secret)
+}

@@ -1,0 +1,37 @@
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { newId } from '../../src/ids.ts'
+import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
+import { memoryPlace } from '../harness/databases.ts'
+
+test('no statement of the recorder or the store reads a whole table of messages or calls', async () => {
+  const statements = new Set<string>()
+  const stele = await (await memoryPlace()).stele({ onSql: statement => statements.add(statement) })
+  const callId = newId('call')
+  const { call } = await exchange(stele, [user('q')], 'a', { callId })
+  await begin(stele, chatBody([user('q')]), { callId })
+  await stele.recorder.settle(call, completed(completionBody('a')))
+  await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', {
+    conversationId: call.conversationId,
+  })
+  await stele.calls.list()
+  await stele.calls.list({ userId: 'ada', before: callId })
+  await stele.calls.exactRequest('ada', callId)
+  await stele.calls.exactResponse('ada', callId)
+  await stele.messages.list({ userId: 'ada', conversationId: call.conversationId })
+  await stele.conversations.list({ userId: 'ada' })
+
+  const searching = [...statements].filter(
+    text => /^\s*(select|update)/i.test(text) && /messages|llm_|conversations/.test(text),
+  )
+  expect(searching.length).toBeGreaterThan(8)
+  for (const statement of searching) {
+    const { rows } = await sql
+      .raw<{ detail: string }>(`EXPLAIN QUERY PLAN ${statement}`)
+      .execute(stele.database.kysely)
+    for (const { detail } of rows) {
+      expect(detail, statement).toMatch(/USING (COVERING )?INDEX|USING PRIMARY KEY|USING INTEGER PRIMARY KEY/)
+      expect(detail, statement).not.toContain('TEMP B-TREE')
+    }
+  }
+})
