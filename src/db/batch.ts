@@ -6,18 +6,25 @@ export interface GuardedUpdate<T extends TableName, S extends ColumnName<T>, M e
   readonly match: Pick<Row<T>, M>
 }
 
+export interface FindOptions {
+  /** The rows stay as they are until commit. */
+  readonly lock?: boolean
+  /** A constant condition beside the keys, written so that a partial index with the same condition serves. */
+  readonly where?: string
+}
+
 /**
  * Many rows at a time inside one transaction: the recorder's hot path. The SQL is made once per table and shape, so
  * a batch of any size costs a prepared statement or a round trip, not a query built anew.
  */
 export interface Batch {
-  /** The rows that equal any of `keys` in every column of `by`. With `lock`, they stay as they are until commit. */
+  /** The rows that equal any of `keys` in every column of `by`. */
   find<T extends TableName, B extends ColumnName<T>, C extends ColumnName<T>>(
     table: T,
     by: readonly B[],
     keys: readonly Pick<Row<T>, B>[],
     columns: readonly C[],
-    options?: { lock?: boolean },
+    options?: FindOptions,
   ): Promise<Pick<Row<T>, C>[]>
   /** Inserts all rows or raises. */
   insert<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>

@@ -6,6 +6,8 @@ export interface SchemaTypes {
   readonly text: string
   readonly integer: string
   readonly bytes: string
+  /** Ends the definition of a table of small rows that are found by their primary key: rows live in the key's own index. */
+  readonly clustered: string
   /** Ends a table definition whose rows are spread over ranges of `column`, an id that sorts by time. */
   partitionedBy(column: string): string
   /** Statements that follow the definition of such a table. */

@@ -71,6 +71,7 @@ export const tables = {
     content: bytes,
     model: textOrNull,
     chain_hash: text,
+    is_anchor: integer,
     wire_hash: text,
     echo_from: integerOrNull,
     echo: bytesOrNull,

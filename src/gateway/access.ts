@@ -1,5 +1,6 @@
 import { SteleError } from '../errors.ts'
-import type { ApiKey, apiKeyStore } from '../store/api-keys.ts'
+import type { Stele } from '../stele.ts'
+import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
 
 /** Seconds for which a key that was found good is not looked up again; a revoked key works at most this much longer. */
@@ -8,12 +9,12 @@ const trustedFor = 1
 const maxTrusted = 10_000
 
 export interface Access {
-  /** The key of an Authorization header. @throws SteleError missing_api_key, invalid_api_key */
+  /** The key of an Authorization header. @throws SteleError missing_api_key, invalid_api_key, store_unavailable */
   authenticate(authorization: string | undefined): Promise<ApiKey>
 }
 
 /** Checks keys against the store. */
-export function createAccess(apiKeys: ReturnType<typeof apiKeyStore>): Access {
+export function createAccess({ apiKeys, database }: Pick<Stele, 'apiKeys' | 'database'>): Access {
   const trusted = new Map<string, { key: ApiKey; until: number }>()
   return {
     async authenticate(authorization) {
@@ -22,7 +23,10 @@ export function createAccess(apiKeys: ReturnType<typeof apiKeyStore>): Access {
       const known = trusted.get(secret)
       if (known !== undefined && now < known.until && !isExpired(known.key, now)) return known.key
       trusted.delete(secret)
-      const key = await apiKeys.findBySecret(secret)
+      const key = await apiKeys.findBySecret(secret).catch(cause => {
+        if (database.classify(cause) === 'rejected') throw cause
+        throw new SteleError('store_unavailable', { reason: 'it does not answer' }, { cause })
+      })
       if (key === undefined || key.revokedAt !== undefined || isExpired(key, now))
         throw new SteleError('invalid_api_key')
       if (trusted.size >= maxTrusted) trusted.clear()

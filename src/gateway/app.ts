@@ -49,7 +49,9 @@ export function createGateway(parts: GatewayParts): Gateway {
   const access = createAccess(stele.apiKeys)
   const app = Fastify({
     loggerInstance: logger,
-    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'callId' }),
+    logController: new LogController({ disableRequestLogging: true }),
+    // One logger for all: whoever logs a call names it, and a child for each request would cost more than it says.
+    childLoggerFactory: parent => parent,
     bodyLimit,
     genReqId: () => newId('call'),
     // Stele answers for itself while it stops, in OpenAI's shape.
@@ -86,7 +88,7 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
-    if (known.status >= 500) request.log.error({ code: known.code, err: error }, 'request failed')
+    if (known.status >= 500) request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
     if (known.code === 'store_unavailable' || known.code === 'shutting_down') reply.header('retry-after', '1')
     return reply.code(known.status).send(errorBody(known))
   })

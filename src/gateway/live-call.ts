@@ -56,6 +56,7 @@ export class LiveCall {
     })
     this.#log.info(
       {
+        callId: this.begun.callId,
         provider: this.provider,
         model: this.begun.requestModel,
         status: outcome.status,

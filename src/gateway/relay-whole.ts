@@ -37,7 +37,9 @@ export async function relayWhole(
   }
   const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
   reply.headers(headers).header('x-stele-conversation', conversationId)
-  return chat.stream ? sendAsStream(reply, chat, read, readChoices(value)) : reply.type('application/json').send(bytes)
+  return chat.stream
+    ? sendAsStream(reply, chat, read, readChoices(value))
+    : reply.type('application/json').send(bytes)
 }
 
 /** A provider's refusal, passed on as it is when it is in OpenAI's shape. */

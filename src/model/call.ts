@@ -30,14 +30,25 @@ export interface BegunCall {
   readonly upToSeq: number
   readonly chainHash: string
   readonly wireHash: string
+  /** Whether its reply must be findable by itself, because no other message of its conversation leads to it. */
+  readonly anchorsReply: boolean
   readonly createdAt: number
 }
 
+/** What beginning a call decides. */
+export interface BeginDecision {
+  readonly conversationId: string
+  /** The request is stored as one text, not as parameters and messages. */
+  readonly isKeptWhole: boolean
+  readonly anchorsReply: boolean
+}
+
 /**
- * A call as it stands once it is begun in this conversation. When its request is kept whole, the stored history need not
- * be spelled as the request was, so the reply must not be hashed as if it followed that spelling.
+ * A call as it stands once it is begun. When its request is kept whole, the stored history need not be spelled as the
+ * request was, so the reply must not be hashed as if it followed that spelling.
  */
-export function begunCall(start: CallStart, conversationId: string, isKeptWhole: boolean): BegunCall {
+export function begunCall(start: CallStart, decision: BeginDecision): BegunCall {
+  const { conversationId, isKeptWhole, anchorsReply } = decision
   const { callId, userId, apiKeyId, requestModel, createdAt, request } = start
   const last = request.messages.at(-1)
   return {
@@ -49,6 +60,7 @@ export function begunCall(start: CallStart, conversationId: string, isKeptWhole:
     upToSeq: request.messages.length - 1,
     chainHash: last?.chainHash ?? '',
     wireHash: isKeptWhole ? '' : (last?.wireHash ?? ''),
+    anchorsReply,
     createdAt,
   }
 }

@@ -6,10 +6,16 @@ import { arrayElements, type Member, nestingDepth, objectMembers, type Span } fr
 /** Deeper bodies are refused: nothing real nests so far, and code that walks them recursively must not overflow. */
 const maxDepth = 256
 
+/** Kept in a column of its own, where not every database can hold a NUL. */
+const word = z
+  .string()
+  .min(1)
+  .regex(/^[^\0]*$/, 'it holds a NUL character')
+
 /** Only what Stele itself acts on is checked; every other parameter is the provider's business. */
 const chatBody = z.looseObject({
-  model: z.string().min(1),
-  messages: z.array(z.looseObject({ role: z.string().min(1) })).min(1),
+  model: word,
+  messages: z.array(z.looseObject({ role: word })).min(1),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   user: z.string().nullish(),
@@ -45,6 +51,8 @@ export interface ChatRequest {
  * duplicate_member
  */
 export function parseChatRequest(body: Uint8Array | string): ChatRequest {
+  // Half a surrogate pair has no UTF-8: what was recorded would not be what was sent.
+  if (typeof body === 'string' && !body.isWellFormed()) throw new SteleError('invalid_utf8')
   const text = typeof body === 'string' ? body : decodeUtf8(body)
   const value = parseJson(text)
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {

@@ -14,7 +14,12 @@ export interface WrittenReply {
 }
 
 /** A reply with its usage as the wire counts it; no usage when the provider gave none. */
-export function writtenReply(reply: Reply, choices: readonly Choice[], model: string, created: number): WrittenReply {
+export function writtenReply(
+  reply: Reply,
+  choices: readonly Choice[],
+  model: string,
+  created: number,
+): WrittenReply {
   const { inputTokens, outputTokens } = reply.usage
   return {
     id: reply.providerResponseId ?? `chatcmpl-${randomUUID()}`,
@@ -57,15 +62,20 @@ export function completionEvents(
 ): string[] {
   const event = (rest: object): string =>
     `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...rest })}\n\n`
-  const delta = (index: number, fields: object, rest: { finish_reason?: string; logprobs?: unknown } = {}): string =>
-    event({ choices: [{ index, delta: fields, logprobs: null, finish_reason: null, ...rest }] })
+  const delta = (
+    index: number,
+    fields: object,
+    rest: { finish_reason?: string; logprobs?: unknown } = {},
+  ): string => event({ choices: [{ index, delta: fields, logprobs: null, finish_reason: null, ...rest }] })
   const events = choices.flatMap(({ index, message, finishReason, logprobs }) => {
     const { content, tool_calls: toolCalls, ...rest } = message
     const start = { role: 'assistant', content: content === null ? null : '', ...rest }
     return [
       delta(index, start, logprobs == null ? {} : { logprobs }),
       ...(content === null ? [] : split(content).map(piece => delta(index, { content: piece }))),
-      ...(toolCalls ?? []).map((call, at) => delta(index, { tool_calls: [{ index: at, ...(call as object) }] })),
+      ...(toolCalls ?? []).map((call, at) =>
+        delta(index, { tool_calls: [{ index: at, ...(call as object) }] }),
+      ),
       delta(index, {}, { finish_reason: finishReason ?? 'stop' }),
     ]
   })

@@ -31,7 +31,9 @@ export class StreamedReply {
 
   /** True once every choice seen has said why it ended. */
   get isFinished(): boolean {
-    return this.#choices.size > 0 && [...this.#choices.values()].every(choice => choice.finishReason !== undefined)
+    return (
+      this.#choices.size > 0 && [...this.#choices.values()].every(choice => choice.finishReason !== undefined)
+    )
   }
 
   /** What has been received so far. */
@@ -42,7 +44,10 @@ export class StreamedReply {
       providerResponseId: this.#providerResponseId,
       finishReasons: choices.map(({ finishReason }) => finishReason).filter(reason => reason !== undefined),
       usage: this.#usage,
-      message: this.#choices.get(0)?.isStarted === true ? choices.find(({ index }) => index === 0)?.message : undefined,
+      message:
+        this.#choices.get(0)?.isStarted === true
+          ? choices.find(({ index }) => index === 0)?.message
+          : undefined,
     }
   }
 
@@ -87,7 +92,8 @@ class StreamedChoice {
     this.isStarted = true
     if (typeof delta['content'] === 'string') this.#content = (this.#content ?? '') + delta['content']
     if (typeof delta['refusal'] === 'string') this.#refusal = (this.#refusal ?? '') + delta['refusal']
-    if (isFields(delta['function_call'])) this.#functionCall = merge(this.#functionCall, delta['function_call'])
+    if (isFields(delta['function_call']))
+      this.#functionCall = merge(this.#functionCall, delta['function_call'])
     if (!Array.isArray(delta['tool_calls'])) return
     for (const part of delta['tool_calls'].filter(isFields)) {
       const { index, ...rest } = part
@@ -115,7 +121,8 @@ function merge(
   const joined = { ...before }
   for (const [name, value] of Object.entries(delta)) {
     const old = joined[name]
-    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string') joined[name] = old + value
+    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string')
+      joined[name] = old + value
     else if (isFields(value)) joined[name] = merge(isFields(old) ? { ...old } : undefined, value)
     else if (value !== null) joined[name] = value
   }

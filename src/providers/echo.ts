@@ -22,7 +22,11 @@ export function echoProvider(name: string): Provider {
         id: `chatcmpl-${randomUUID()}`,
         model,
         created: Math.floor(Date.now() / 1000),
-        choices: Array.from({ length: choices }, (_, index) => ({ index, message: { content }, finishReason: 'stop' })),
+        choices: Array.from({ length: choices }, (_, index) => ({
+          index,
+          message: { content },
+          finishReason: 'stop',
+        })),
         usage: {
           prompt_tokens: promptTokens,
           completion_tokens: completionTokens,

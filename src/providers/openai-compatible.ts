@@ -69,7 +69,10 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
       }
       const value = await readJson(body)
       if (!isFields(value) || !Array.isArray(value['data'])) {
-        throw new SteleError('provider_invalid_response', { provider: name, reason: 'it is not a list of models' })
+        throw new SteleError('provider_invalid_response', {
+          provider: name,
+          reason: 'it is not a list of models',
+        })
       }
       return value['data'].filter(isFields).flatMap((entry): Model[] => {
         const { id, created, owned_by: ownedBy } = entry

@@ -1,16 +1,15 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type BegunCall, begunCall, type CallStart } from '../model/call.ts'
+import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
 import { splitIntoWaves } from './waves.ts'
 
 export interface Begun {
   readonly call: BegunCall
-  readonly conversationId: string
+  readonly decision: BeginDecision
   readonly isRepeat: boolean
-  readonly isKeptWhole: boolean
 }
 
 /**
@@ -48,9 +47,7 @@ async function applyWave(
     return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
   })
   await write(batch, plans)
-  for (const { call, isKeptWhole } of plans) {
-    begun.set(call.callId, { call, conversationId: call.conversationId, isRepeat: false, isKeptWhole })
-  }
+  for (const { call, decision } of plans) begun.set(call.callId, { call, decision, isRepeat: false })
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -162,18 +159,29 @@ async function withoutRepeats(
   begun: Map<string, Begun>,
 ): Promise<CallStart[]> {
   const keys = starts.map(({ userId, callId }) => ({ user_id: userId, id: callId }))
-  const columns = ['id', 'conversation_id', 'prompt_hash', 'request_model', 'messages_at'] as const
+  const columns = ['user_id', 'id', 'conversation_id', 'prompt_hash', 'request_model', 'messages_at'] as const
   const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
   const known = new Map(rows.map(row => [row.id, row]))
+  const conversations = await batch.find(
+    'conversations',
+    ['user_id', 'id'],
+    rows.map(row => ({ user_id: row.user_id, id: row.conversation_id })),
+    ['id', 'parent_seq'],
+  )
+  const forkedAt = new Map(conversations.map(row => [row.id, row.parent_seq]))
   return starts.filter(start => {
     const row = known.get(start.callId)
     if (row === undefined) return true
     if (row.prompt_hash !== start.request.promptHash || row.request_model !== start.requestModel) {
       throw new SteleError('call_id_conflict', { call: start.callId })
     }
-    const isKeptWhole = row.messages_at === null
-    const call = begunCall(start, row.conversation_id, isKeptWhole)
-    begun.set(start.callId, { call, conversationId: row.conversation_id, isRepeat: true, isKeptWhole })
+    const decision = {
+      conversationId: row.conversation_id,
+      isKeptWhole: row.messages_at === null,
+      // A fork from the request's own end has no message of its own before the reply.
+      anchorsReply: forkedAt.get(row.conversation_id) === start.request.messages.length - 1,
+    }
+    begun.set(start.callId, { call: begunCall(start, decision), decision, isRepeat: true })
     return false
   })
 }

@@ -125,6 +125,7 @@ function messageRow(
     role: 'assistant',
     content: encodeContent(raw),
     model: s.responseModel ?? call.requestModel,
+    is_anchor: call.anchorsReply || conversationId !== call.conversationId ? 1 : 0,
     chain_hash: hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
     wire_hash: hashes.wire(call.wireHash, raw),
     echo_from: null,

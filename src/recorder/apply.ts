@@ -82,8 +82,8 @@ function inTransaction(
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))
-      const { conversationId, isRepeat, isKeptWhole } = required(begun.get(callId))
-      return { conversationId, isRepeat, isKeptWhole }
+      const { decision, isRepeat } = required(begun.get(callId))
+      return { conversationId: decision.conversationId, isRepeat, decision }
     })
   })
 }

@@ -24,9 +24,11 @@ export interface Match {
  */
 const windows = [3, 6, Number.POSITIVE_INFINITY]
 
-/** The first message that says something of its own: instructions alone do not tell one conversation from another. */
+const untelling: ReadonlySet<string> = new Set(['system', 'developer', 'assistant'])
+
+/** The first message of the user's: instructions and a greeting do not tell one conversation from another. */
 export function firstTellingMessage(messages: readonly PreparedMessage[]): number {
-  const index = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer')
+  const index = messages.findIndex(({ role }) => !untelling.has(role))
   return index === -1 ? messages.length - 1 : index
 }
 
@@ -51,7 +53,39 @@ export async function findMatches(batch: Batch, starts: readonly CallStart[]): P
     })
     if (searches.length === 0) break
   }
+  await followReplies(batch, starts, matches)
   return matches
+}
+
+/** Moves matches on over what follows them in their conversations: replies, which are not looked up by hash. */
+async function followReplies(
+  batch: Batch,
+  starts: readonly CallStart[],
+  matches: Map<string, Match>,
+): Promise<void> {
+  let followed = starts
+  while (followed.length > 0) {
+    const next = followed.flatMap(start => {
+      const match = matches.get(start.callId)
+      const message = match && start.request.messages[match.seq + 1]
+      return match === undefined || message === undefined ? [] : [{ start, match, message }]
+    })
+    const keys = next.map(({ start, match }) => ({
+      conversation_id: match.conversationId,
+      user_id: start.userId,
+      seq: match.seq + 1,
+    }))
+    const rows = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], keys, columns)
+    const found = new Map(rows.map(row => [`${row.seq} ${row.conversation_id} ${row.user_id}`, row]))
+    followed = next.flatMap(({ start, match, message }) => {
+      const seq = match.seq + 1
+      const row = found.get(`${seq} ${match.conversationId} ${start.userId}`)
+      if (row?.chain_hash !== message.chainHash) return []
+      const exactUpTo = row.wire_hash === message.wireHash ? seq : match.exactUpTo
+      matches.set(start.callId, { ...match, seq, callId: row.call_id, exactUpTo })
+      return [start]
+    })
+  }
 }
 
 function depthsOf(start: CallStart): number[] {
@@ -75,7 +109,9 @@ async function lookUp(
       if (!found.has(key)) keys.set(key, { user_id: start.userId, chain_hash: chainHash })
     }
   }
-  const rows = await batch.find('messages', ['user_id', 'chain_hash'], [...keys.values()], columns)
+  const rows = await batch.find('messages', ['user_id', 'chain_hash'], [...keys.values()], columns, {
+    where: 'is_anchor = 1',
+  })
   for (const [key, group] of Map.groupBy(rows, row => keyOf(row.chain_hash, row.user_id)))
     found.set(key, group)
 }

@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BegunCall, CallStart } from '../model/call.ts'
+import type { BeginDecision, BegunCall, CallStart } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
@@ -59,8 +59,8 @@ export interface OperationResult {
   readonly conversationId: string
   /** True when the operation had been applied before and nothing was written now. */
   readonly isRepeat: boolean
-  /** Of a begin: its request is stored as one text. */
-  readonly isKeptWhole?: boolean
+  /** Of a begin: all that it decided. */
+  readonly decision?: BeginDecision
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -1,10 +1,10 @@
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import { type BegunCall, begunCall, type CallStart } from '../model/call.ts'
-import { assembleRequest } from '../model/prepared-request.ts'
+import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
+import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
-import type { Match } from './find-match.ts'
+import { firstTellingMessage, type Match } from './find-match.ts'
 
 /** Where a call's messages go. */
 export type Placement =
@@ -15,8 +15,7 @@ export type Placement =
 
 export interface BeginRows {
   readonly call: BegunCall
-  /** The request is stored as one text, not as parameters and messages. */
-  readonly isKeptWhole: boolean
+  readonly decision: BeginDecision
   readonly conversation: Row<'conversations'> | undefined
   readonly messages: Row<'messages'>[]
   readonly request: Row<'llm_requests'>
@@ -45,6 +44,7 @@ export function planBegin(
       content: encodeContent(message.raw),
       model: null,
       chain_hash: message.chainHash,
+      is_anchor: isAnchor(request.messages, knownUpTo + 1 + offset) ? 1 : 0,
       wire_hash: message.wireHash,
       echo_from: echo?.from ?? null,
       echo: echo === undefined ? null : encodeContent(echo.text),
@@ -55,9 +55,12 @@ export function planBegin(
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
+  // A fork without a message of its own begins with the reply.
+  const anchorsReply = placement.kind === 'new' && messages.length === 0
+  const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply }
   return {
-    call: begunCall(start, conversationId, !isReproducible),
-    isKeptWhole: !isReproducible,
+    call: begunCall(start, decision),
+    decision,
     conversation:
       placement.kind === 'append'
         ? undefined
@@ -100,6 +103,16 @@ export function planBegin(
       created_at: createdAt,
     },
   }
+}
+
+/**
+ * Whether a message is looked up by its hash. Replies are reached through the message they answer, and nothing before
+ * the first telling message identifies a conversation: fewer entries in the one index whose order is random.
+ */
+function isAnchor(messages: readonly PreparedMessage[], at: number): boolean {
+  return (
+    at === messages.length - 1 || (at >= firstTellingMessage(messages) && messages[at]?.role !== 'assistant')
+  )
 }
 
 /** Recorded messages that the client now spells differently, from the first one that differs. */

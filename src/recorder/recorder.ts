@@ -110,8 +110,9 @@ export class Recorder {
       try {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
-        const { conversationId, isKeptWhole } = await this.#queue.submit({ kind: 'begin', start })
-        return begunCall(start, conversationId, isKeptWhole === true)
+        const { decision } = await this.#queue.submit({ kind: 'begin', start })
+        if (decision === undefined) throw new Error('a begin was answered without its decision')
+        return begunCall(start, decision)
       } catch (error) {
         if (!isRepeat) this.#open.delete(start.callId)
         throw error

@@ -43,6 +43,7 @@ export async function recoverOrphans(
               // Only a reply's message is hashed onto these, and an orphan has none.
               chainHash: '',
               wireHash: '',
+              anchorsReply: false,
               createdAt: call.created_at,
             },
             settlement,

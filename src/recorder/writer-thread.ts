@@ -11,7 +11,12 @@ const maxOperations = 256
 
 const { databaseUrl, settings, hashKey, instanceId } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings)
-const context = { database, hashes: new ConversationHashes(hashKey), instanceId, knownUsers: new Set<string>() }
+const context = {
+  database,
+  hashes: new ConversationHashes(hashKey),
+  instanceId,
+  knownUsers: new Set<string>(),
+}
 
 const waiting: WriterRequest[] = []
 let isWriting = false
@@ -32,7 +37,11 @@ async function writeAll(): Promise<void> {
 
 function takeWaiting(): WriterRequest[] {
   if (parentPort !== null) {
-    for (let next = receiveMessageOnPort(parentPort); next !== undefined; next = receiveMessageOnPort(parentPort)) {
+    for (
+      let next = receiveMessageOnPort(parentPort);
+      next !== undefined;
+      next = receiveMessageOnPort(parentPort)
+    ) {
       waiting.push(next.message as WriterRequest)
     }
   }

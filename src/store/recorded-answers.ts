@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { PreparedRequest } from '../model/prepared-request.ts'
 
@@ -21,6 +22,8 @@ export function recordedAnswers({ kysely }: Database) {
         .select(['m.call_id', 'reply.call_id as reply_call_id'])
         .where('m.user_id', '=', userId)
         .where('m.chain_hash', '=', messages.at(-1)?.chainHash ?? '')
+        // A constant, not a parameter: only so can a planner tell that the index of anchors serves.
+        .where('m.is_anchor', '=', sql.lit(1))
         .execute()
       const ids = [...new Set(last.flatMap(row => [row.call_id, row.reply_call_id]))].filter(
         id => id !== null,

@@ -111,6 +111,19 @@ export function namedSuite(bed: Bed): void {
     expect(await historyOf(stele, call.conversationId)).toEqual([user('q'), assistant('a')])
   })
 
+  test('of two conversations that begin with the same words, the one whose reply is told goes on', async () => {
+    const stele = await (await bed.place()).stele()
+    const first = await exchange(stele, [user('q')], 'one')
+    const other = await exchange(stele, [user('something else')], 'x')
+    // Forked from nothing, with a question of its own that is the same as the first one's.
+    const second = await exchange(stele, [user('q')], 'two', { conversationId: other.call.conversationId })
+    expect(second.call.conversationId).not.toBe(first.call.conversationId)
+    const onFirst = await exchange(stele, [user('q'), assistant('one'), user('more')], 'b')
+    const onSecond = await exchange(stele, [user('q'), assistant('two'), user('more')], 'b')
+    expect(onFirst.call.conversationId).toBe(first.call.conversationId)
+    expect(onSecond.call.conversationId).toBe(second.call.conversationId)
+  })
+
   test('two racing continuations of one conversation are both kept whole', async () => {
     const place = await bed.place()
     const steles =

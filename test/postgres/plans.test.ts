@@ -44,10 +44,11 @@ test('pages of calls, messages and conversations are read through indexes', asyn
 test('the newest page of calls is read in the order of an index, not sorted', async () => {
   const { place, statements } = await recordedPlace()
   const pages = statements.filter(
-    statement => statement.includes('from "llm_requests"') && statement.includes('order by "q"."id" desc'),
+    statement => statement.includes('from "llm_requests"') && statement.includes('order by "id" desc'),
   )
   expect(pages.length).toBeGreaterThan(1)
-  for (const statement of pages) expect(await planOf(place, statement), statement).not.toMatch(/\bSort\b/)
+  for (const statement of pages)
+    expect(await planOf(place, statement), statement).not.toMatch(/(^|-> +)Sort /m)
 })
 
 /** A place where everything the recorder and the store do has been done once, with the SQL of it. */

@@ -5,7 +5,7 @@ import type { Migration } from '../migrate.ts'
  * time, not with the user: new rows of all users then share the last page of the key's index, where with the user first
  * each would dirty a page of its own (docs/decisions/0002-time-first-keys.md).
  */
-export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, afterPartitioned }) => [
+export const up: Migration['up'] = ({ text, integer, bytes, clustered, partitionedBy, afterPartitioned }) => [
   `CREATE TABLE users (
     id ${text} PRIMARY KEY,
     email ${text},
@@ -54,7 +54,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     updated_at ${integer} NOT NULL,
     deleted_at ${integer},
     PRIMARY KEY (id, user_id)
-  )`,
+  )${clustered}`,
   'CREATE INDEX conversations_user ON conversations (user_id, id)',
   `CREATE TABLE messages (
     user_id ${text} NOT NULL,
@@ -65,6 +65,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     content ${bytes} NOT NULL,
     model ${text},
     chain_hash ${text} NOT NULL,
+    is_anchor ${integer} NOT NULL,
     wire_hash ${text} NOT NULL,
     echo_from ${integer},
     echo ${bytes},
@@ -73,7 +74,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     PRIMARY KEY (conversation_id, user_id, seq)
   )${partitionedBy('conversation_id')}`,
   ...afterPartitioned('messages'),
-  'CREATE INDEX messages_chain_hash ON messages (user_id, chain_hash)',
+  'CREATE INDEX messages_anchor ON messages (user_id, chain_hash) WHERE is_anchor = 1',
   `CREATE TABLE llm_requests (
     user_id ${text} NOT NULL,
     id ${text} NOT NULL,
@@ -91,7 +92,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     prompt_hash ${text} NOT NULL,
     created_at ${integer} NOT NULL,
     PRIMARY KEY (id, user_id)
-  )${partitionedBy('id')}`,
+  )${clustered}${partitionedBy('id')}`,
   ...afterPartitioned('llm_requests'),
   'CREATE INDEX llm_requests_user ON llm_requests (user_id, id)',
   `CREATE TABLE llm_responses (
@@ -131,7 +132,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     cost_nanousd ${integer} NOT NULL,
     unpriced_calls ${integer} NOT NULL,
     PRIMARY KEY (user_id, day, model)
-  )`,
+  )${clustered}`,
   `CREATE TABLE audit_events (
     user_id ${text} NOT NULL,
     id ${text} NOT NULL,
@@ -144,7 +145,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, partitionedBy, after
     details ${text},
     created_at ${integer} NOT NULL,
     PRIMARY KEY (id, user_id)
-  )${partitionedBy('id')}`,
+  )${clustered}${partitionedBy('id')}`,
   ...afterPartitioned('audit_events'),
 ]
 

@@ -28,12 +28,13 @@ export function postgresBatch(run: RunStatement): Batch {
       if (keys.length === 0) return []
       const source = by.map(name => ({ name, table, column: name }))
       const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
+      const where = options?.where === undefined ? '' : ` WHERE t.${options.where}`
       // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
       const lock = options?.lock
         ? ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
         : ''
       const { rows } = await run(
-        `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${lock}`,
+        `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${where}${lock}`,
         arrays(source, keys as readonly Fields[]),
       )
       return rows as never

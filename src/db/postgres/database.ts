@@ -20,6 +20,7 @@ const schemaTypes: SchemaTypes = {
   text: 'text COLLATE "C"',
   integer: 'bigint',
   bytes: 'bytea',
+  clustered: '',
   partitionedBy: column => ` PARTITION BY RANGE (${column})`,
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
 }

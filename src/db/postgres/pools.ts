@@ -74,15 +74,20 @@ function common(
     ...(settings.schema === undefined ? {} : { search_path: settings.schema }),
     ...session,
   }
+  // Options of the URL would take the place of these, and the schema would be lost with them.
+  const url = new URL(location.connectionString)
+  const given = url.searchParams.get('options')
+  url.searchParams.delete('options')
   return {
-    connectionString: location.connectionString,
+    connectionString: url.href,
     connectionTimeoutMillis: (settings.poolTimeout ?? 30) * 1000,
     application_name: 'stele',
     keepAlive: true,
     types,
-    options: Object.entries(sessionSettings)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' '),
+    options: [
+      ...(given === null ? [] : [given]),
+      ...Object.entries(sessionSettings).map(([name, value]) => `-c ${name}=${value}`),
+    ].join(' '),
   }
 }
 

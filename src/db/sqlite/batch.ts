@@ -1,4 +1,4 @@
-import type { Batch } from '../batch.ts'
+import type { Batch, FindOptions } from '../batch.ts'
 import { type ColumnName, columnsOf, type Row, type TableName } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
 
@@ -19,9 +19,11 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
       by: readonly string[],
       keys: readonly object[],
       columns: readonly C[],
+      options?: FindOptions,
     ) {
+      const where = options?.where === undefined ? '' : ` AND ${options.where}`
       const statement = connection.prepare(
-        `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}`,
+        `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}${where}`,
       )
       return keys.flatMap(
         key => statement.all(...valuesOf(key as Fields, by)) as unknown as Pick<Row<T>, C>[],

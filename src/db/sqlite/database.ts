@@ -14,6 +14,7 @@ const schemaTypes: SchemaTypes = {
   text: 'TEXT',
   integer: 'INTEGER',
   bytes: 'BLOB',
+  clustered: ' WITHOUT ROWID',
   partitionedBy: () => '',
   afterPartitioned: () => [],
 }
