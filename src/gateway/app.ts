@@ -1,3 +1,5 @@
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -35,6 +37,10 @@ export interface GatewayState {
   isStopping: boolean
   /** Calls under way, so that they can be ended when their time is up. */
   readonly underWay: Set<AbortController>
+  /** Requests that came and whose replies have not left yet. */
+  readonly unanswered: Set<unknown>
+  /** Tells by `ended` that a call or a reply has. */
+  readonly events: EventEmitter
 }
 
 export interface Gateway {
@@ -45,8 +51,13 @@ export interface Gateway {
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
 export function createGateway(parts: GatewayParts): Gateway {
   const { stele, providers, logger, bodyLimit } = parts
-  const state: GatewayState = { isStopping: false, underWay: new Set() }
-  const access = createAccess(stele.apiKeys)
+  const state: GatewayState = {
+    isStopping: false,
+    underWay: new Set(),
+    unanswered: new Set(),
+    events: new EventEmitter(),
+  }
+  const access = createAccess(stele)
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -74,6 +85,11 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.decorateRequest('apiKey', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-stele-call-id', request.id)
+    state.unanswered.add(reply.raw)
+    reply.raw.once('close', () => {
+      state.unanswered.delete(reply.raw)
+      state.events.emit('ended')
+    })
     if (state.isStopping) {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')
@@ -101,7 +117,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? ''
-    const methods = [...(allowed.get(path) ?? [])].join(', ')
+    const known = allowed.get(path) ?? (path.startsWith('/v1/models/') ? allowed.get('/v1/models/*') : undefined)
+    const methods = [...(known ?? [])].join(', ')
     if (methods === '') throw new SteleError('route_not_found', { method: request.method, path })
     reply.header('allow', methods)
     throw new SteleError('method_not_allowed', { method: request.method, allowed: methods })
@@ -125,19 +142,28 @@ function asSteleError(error: FastifyError | SteleError, bodyLimit: number): Stel
   return new SteleError('internal_error', {}, { cause: error })
 }
 
+/** What is told of a connection that carries no HTTP, by Node's code for it. */
+const malformed: Record<string, [status: string, message: string]> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The request headers are too large.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not arrive in time.'],
+}
+
 /** Answers what is not even HTTP; Node hands over the bare socket. */
-function refuseMalformed(error: { code?: string }, socket: import('node:net').Socket): void {
+function refuseMalformed(error: { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
-  const isHeaders = error.code === 'HPE_HEADER_OVERFLOW'
-  const status = isHeaders ? '431 Request Header Fields Too Large' : '400 Bad Request'
-  const message = isHeaders ? 'The request headers are too large.' : 'The request is not valid HTTP.'
+  const [status, message] = malformed[error.code ?? ''] ?? ['400 Bad Request', 'The request is not valid HTTP.']
   const body = JSON.stringify({
     error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' },
   })
-  socket.end(
-    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-  )
+  const head = [
+    `HTTP/1.1 ${status}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-stele-call-id: ${newId('call')}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

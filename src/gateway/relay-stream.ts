@@ -9,6 +9,9 @@ import type { LiveCall } from './live-call.ts'
 
 const done = Buffer.from('data: [DONE]\n\n')
 
+/** How long a provider may take to end a stream after its last event, in milliseconds; its connection is then kept. */
+const lingerFor = 1_000
+
 /**
  * Relays a streamed reply event by event, byte for byte. The last event, `[DONE]`, is held until the call is settled:
  * to an OpenAI client a stream without it is not complete.
@@ -65,27 +68,62 @@ async function forward(
   streamed: StreamedReply,
   hidesUsage: boolean,
 ): Promise<Buffer> {
+  const { signal } = call.abort
   const splitter = new SseSplitter()
   let ending: Buffer | undefined
   const pass = async (events: readonly Buffer[]): Promise<void> => {
-    const passed = events.filter(event => {
-      const data = eventData(event)
-      if (data === '[DONE]') ending ??= event
-      return data === undefined
-        ? ending === undefined
-        : data !== '[DONE]' && takeChunk(call, streamed, data, hidesUsage)
-    })
-    if (passed.length > 0) await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed))
+    const passed: Buffer[] = []
+    try {
+      for (const event of events) {
+        const data = ending === undefined ? eventData(event) : undefined
+        if (data === '[DONE]') ending = event
+        else if (ending === undefined && (data === undefined || takeChunk(call, streamed, data, hidesUsage))) {
+          passed.push(event)
+        }
+      }
+    } finally {
+      // What came before an event that is broken was good.
+      if (passed.length > 0) await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed), signal)
+    }
   }
-  for await (const chunk of response.body) {
-    call.firstChunkArrived()
-    transcript.push(chunk)
-    await pass(splitter.push(chunk))
+  try {
+    for await (const chunk of untilSilent(response.body, () => ending !== undefined)) {
+      call.firstChunkArrived()
+      transcript.push(chunk)
+      await pass(splitter.push(chunk))
+    }
+    await pass(splitter.end().map(withBlankLine))
+  } catch (error) {
+    // Whatever happens to the connection after the last event, the reply was whole.
+    if (ending === undefined) throw error
   }
-  await pass(splitter.end())
-  call.abort.signal.throwIfAborted()
+  signal.throwIfAborted()
   if (ending === undefined && !streamed.isFinished) throw truncated(call, 'it ended without a finish reason')
   return ending ?? done
+}
+
+/** The chunks of a body; once its last event is there, only those that follow at once. */
+async function* untilSilent(body: AsyncIterable<Uint8Array>, isDone: () => boolean): AsyncGenerator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]()
+  let timer: NodeJS.Timeout | undefined
+  const silence = Promise.withResolvers<undefined>()
+  try {
+    for (;;) {
+      if (isDone()) timer ??= setTimeout(() => silence.resolve(undefined), lingerFor)
+      const next = await (timer === undefined ? chunks.next() : Promise.race([chunks.next(), silence.promise]))
+      if (next === undefined || next.done === true) return
+      yield next.value
+    }
+  } finally {
+    clearTimeout(timer)
+    // Not awaited: it waits for a chunk that may never come.
+    chunks.return?.().catch(() => undefined)
+  }
+}
+
+/** An event that its provider did not end: whatever follows must not become a part of it. */
+function withBlankLine(event: Buffer): Buffer {
+  return Buffer.concat([event, Buffer.from(event.at(-1) === 0x0a ? '\n' : '\n\n')])
 }
 
 /** Notes what a chunk says. False when the client must not see it. */
@@ -105,16 +143,18 @@ function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesU
 }
 
 /** Writes, and waits while the client reads slower than the provider sends. */
-async function write(raw: ServerResponse, bytes: Buffer): Promise<void> {
-  if (raw.write(bytes) || raw.destroyed) return
+async function write(raw: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  if (raw.write(bytes) || raw.destroyed || signal.aborted) return
   await new Promise<void>(resolve => {
     const go = (): void => {
       raw.off('drain', go)
       raw.off('close', go)
+      signal.removeEventListener('abort', go)
       resolve()
     }
     raw.on('drain', go)
     raw.on('close', go)
+    signal.addEventListener('abort', go)
   })
 }
 

@@ -71,12 +71,12 @@ async function relayError(
     throw error
   }
   reply.headers(headers)
+  // Not every number that a provider sends is a status that HTTP knows.
+  reply.code(status < 600 ? status : error.status)
   const isOpenAiShaped =
     isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
-  if (isOpenAiShaped) return reply.code(status).type('application/json').send(body)
-  return reply
-    .code(status)
-    .send({ error: { message: error.message, type: 'provider_error', param: null, code: error.code } })
+  if (isOpenAiShaped) return reply.type('application/json').send(body)
+  return reply.send({ error: { message: error.message, type: 'provider_error', param: null, code: error.code } })
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }

@@ -6,6 +6,7 @@ import { openStele, type Stele } from '../stele.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
 import { firstKey } from './first-key.ts'
+import { shutDown } from './shutdown.ts'
 
 /** How often storage for the coming months is made ready, in milliseconds. */
 const storageInterval = 3_600_000
@@ -69,15 +70,6 @@ function stopSignal(): Promise<void> {
       })
     }
   })
-}
-
-async function shutDown({ app, state }: Gateway, timeout: number): Promise<void> {
-  state.isStopping = true
-  const deadline = setTimeout(() => {
-    for (const abort of state.underWay) abort.abort()
-  }, timeout)
-  await app.close()
-  clearTimeout(deadline)
 }
 
 async function closeQuietly(stele: Stele, onError: (error: unknown) => void): Promise<void> {

@@ -6,10 +6,12 @@ import { arrayElements, type Member, nestingDepth, objectMembers, type Span } fr
 /** Deeper bodies are refused: nothing real nests so far, and code that walks them recursively must not overflow. */
 const maxDepth = 256
 
-/** Kept in a column of its own, where not every database can hold a NUL. */
+/** Kept in a column of its own, where not every database can hold a NUL, and indexed, which not every length can be. */
 const word = z
   .string()
   .min(1)
+  .max(512)
+  .refine(text => text.isWellFormed(), 'it holds half a surrogate pair')
   .regex(/^[^\0]*$/, 'it holds a NUL character')
 
 /** Only what Stele itself acts on is checked; every other parameter is the provider's business. */

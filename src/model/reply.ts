@@ -1,5 +1,3 @@
-import { arrayElements, objectMembers, type Span } from './json-text.ts'
-
 /** Token counts as OpenTelemetry's GenAI conventions name them; undefined where the provider did not say. */
 export interface Usage {
   readonly inputTokens?: number | undefined
@@ -100,34 +98,23 @@ export function assistantMessageText(message: AssistantMessage): string {
 }
 
 /**
- * Cuts the first choice's content out of a reply, as it is stored with the message already.
- * Undefined when putting it back would not give the same text.
+ * Cuts the message's content out of a reply, as it is stored with the message already. Wherever the same string stands,
+ * putting it back there gives the same text. Undefined when the reply spells it with other escapes.
  */
 export function cutContent(
   body: string,
   content: string | null | undefined,
 ): { frame: string; contentAt: number } | undefined {
   if (typeof content !== 'string') return undefined
-  const span = contentSpan(body)
-  if (span === undefined || body.slice(span.start, span.end) !== JSON.stringify(content)) return undefined
-  return { frame: body.slice(0, span.start) + body.slice(span.end), contentAt: span.start }
+  const spelled = JSON.stringify(content)
+  const contentAt = body.indexOf(spelled)
+  if (contentAt === -1) return undefined
+  return { frame: body.slice(0, contentAt) + body.slice(contentAt + spelled.length), contentAt }
 }
 
 /** The inverse of `cutContent`. */
 export function restoreContent(frame: string, contentAt: number, content: string): string {
   return frame.slice(0, contentAt) + JSON.stringify(content) + frame.slice(contentAt)
-}
-
-function contentSpan(body: string): Span | undefined {
-  const choices = memberOf(body, 0, 'choices')
-  const choice = choices && body[choices.start] === '[' ? arrayElements(body, choices.start)[0] : undefined
-  const message = choice && memberOf(body, choice.start, 'message')
-  return message && memberOf(body, message.start, 'content')
-}
-
-function memberOf(body: string, from: number, name: string): Span | undefined {
-  const matches = objectMembers(body, from).filter(member => member.name === name)
-  return matches.length === 1 ? matches[0] : undefined
 }
 
 export function isFields(value: unknown): value is Fields {

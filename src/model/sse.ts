@@ -43,6 +43,9 @@ const carriageReturn = 0x0d
 function eventEnd(bytes: Buffer): number {
   for (let at = nextLineEnd(bytes, 0); at !== -1; at = nextLineEnd(bytes, at)) {
     const after = lineEndLength(bytes, at)
+    // Where lines end in CR LF, a CR at the very end is half of one: the LF is still to come.
+    const isHalf = bytes[at] === carriageReturn && at + 1 === bytes.length && bytes[at - 1] === newline
+    if (isHalf) return -1
     if (after > 0) return at + after
   }
   return -1

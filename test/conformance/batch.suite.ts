@@ -335,7 +335,6 @@ function messageRow(fields: Partial<Row<'messages'>>): Row<'messages'> {
     content: Uint8Array.of(1),
     model: null,
     chain_hash: 'chain',
-    is_anchor: 0,
     is_anchor: 1,
     wire_hash: 'wire',
     echo_from: null,

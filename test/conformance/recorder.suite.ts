@@ -305,8 +305,9 @@ export function recorderSuite(bed: Bed): void {
       const call = await begin(stele, chatBody([user('q')]), { userId })
       await stele.recorder.settle(call, completed(completionBody('a', { model }), { costNanousd, createdAt }))
     }
+    // One by one and together: sums are made in memory and in the database.
+    await settle('ada', 'x', day, 5)
     await Promise.all([
-      settle('ada', 'x', day, 5),
       settle('ada', 'x', day + 86_399_999, 6),
       settle('ada', 'x', day + 86_400_000, 7),
       settle('ada', 'y', day, undefined),

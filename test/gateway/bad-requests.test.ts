@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { Readable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
+import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { errorOf, type RawReply, type Running, startGateway } from './running.ts'
@@ -105,14 +106,8 @@ test('a body over the limit is refused, announced or not, and one just below it 
   async function* pieces(): AsyncGenerator<Buffer> {
     for (let piece = 0; piece < 50; piece++) yield Buffer.from(secret.repeat(10))
   }
-  const chunked = await fetch(`${running.address}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' },
-    body: pieces() as unknown as BodyInit,
-    duplex: 'half',
-  } as RequestInit)
-  expect(chunked.status).toBe(413)
-  expect(await chunked.json()).toMatchObject({ error: { code: 'body_too_large' } })
+  const chunked = await running.post(Readable.from(pieces()))
+  expect((await expectRefused(running, upstream, chunked, 413)).code).toBe('body_too_large')
   expect((await running.post(sized(2_000))).status).toBe(200)
 })
 

@@ -12,21 +12,24 @@ test('every statement of the recorder that looks for rows goes through an index,
   )
   for (const table of ['messages', 'conversations', 'llm_requests', 'llm_responses']) {
     expect(
-      searching.some(statement => statement.includes(`JOIN ${table} `)),
+      searching.some(statement => new RegExp(`(JOIN|FROM|UPDATE) ${table} t`).test(statement)),
       table,
     ).toBe(true)
   }
   for (const statement of searching) {
     const plan = await planOf(place, statement)
     expect(plan, statement).not.toMatch(/Seq Scan|Hash Join|Merge Join/)
-    expect(plan, statement).toMatch(/Index (Only )?Scan|Bitmap Index Scan/)
+    // An index that is read from end to end is no better than its table: each scan must look for something.
+    const scans = plan.match(/Index (Only )?Scan/g) ?? []
+    expect(scans.length, plan).toBeGreaterThan(0)
+    expect(plan.match(/Index Cond:/g) ?? [], `${statement}\n${plan}`).toHaveLength(scans.length)
   }
 })
 
 test('a search for known messages goes through the index on their hashes', async () => {
   const { place, statements } = await recordedPlace()
   const search = statements.find(
-    statement => statement.includes('JOIN messages') && statement.includes('chain_hash = k.chain_hash'),
+    statement => statement.includes('FROM messages t') && statement.includes('chain_hash = k.chain_hash'),
   )
   expect(await planOf(place, search ?? '')).toMatch(/Index Cond: .*chain_hash/)
 })

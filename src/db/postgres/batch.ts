@@ -28,11 +28,18 @@ export function postgresBatch(run: RunStatement): Batch {
       if (keys.length === 0) return []
       const source = by.map(name => ({ name, table, column: name }))
       const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
-      const where = options?.where === undefined ? '' : ` WHERE t.${options.where}`
+      const where = options?.where === undefined ? '' : ` AND t.${options.where}`
+      if (!options?.lock) {
+        // OFFSET 0 keeps the subquery a lookup for each key. Joined, a table that looks empty would be read from end to
+        // end, even through an index, and the prepared plan would stay so while the table grows.
+        const { rows } = await run(
+          `SELECT t.* FROM ${unnest(source)} k CROSS JOIN LATERAL (SELECT ${columns.join(', ')} FROM ${table} t WHERE ${matches}${where} OFFSET 0) t`,
+          arrays(source, keys as readonly Fields[]),
+        )
+        return rows as never
+      }
       // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
-      const lock = options?.lock
-        ? ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
-        : ''
+      const lock = ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
       const { rows } = await run(
         `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${where}${lock}`,
         arrays(source, keys as readonly Fields[]),

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import { isId } from '../../ids.ts'
@@ -27,7 +28,7 @@ export async function chatCompletionsRoute(
     if (apiKey === undefined) throw new SteleError('missing_api_key')
     const chat = parseChatRequest(request.body ?? '')
     const { provider, model } = providers.route(chat.model)
-    const userId = actingUser(apiKey, header(request, 'x-stele-user'), chat.user)
+    const userId = actingUser(apiKey, asText(header(request, 'x-stele-user')), chat.user)
     const conversationId = header(request, 'x-stele-conversation')
     if (conversationId !== undefined && !isId('conversation', conversationId)) {
       throw new SteleError(
@@ -62,6 +63,7 @@ export async function chatCompletionsRoute(
         : await relayWhole(call, response, reply, chat)
     } finally {
       state.underWay.delete(call.abort)
+      state.events.emit('ended')
       stopWatching()
     }
   })
@@ -72,10 +74,18 @@ function header(request: FastifyRequest, name: string): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
 }
 
+/** Node reads headers as Latin-1; clients that can write more than that write UTF-8. */
+function asText(value: string | undefined): string | undefined {
+  const bytes = Buffer.from(value ?? '', 'latin1')
+  return value !== undefined && isUtf8(bytes) ? bytes.toString('utf8') : value
+}
+
 function abortWhenClientLeaves(reply: FastifyReply, call: LiveCall): () => void {
   const onClose = (): void => {
     if (!reply.raw.writableFinished) call.clientLeft()
   }
+  // It may have left while the call was being begun.
+  if (reply.raw.destroyed) onClose()
   reply.raw.on('close', onClose)
   return () => reply.raw.off('close', onClose)
 }
