@@ -104,7 +104,8 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
-    if (known.status >= 500) request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
+    if (known.status >= 500)
+      request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
     if (known.code === 'store_unavailable' || known.code === 'shutting_down') reply.header('retry-after', '1')
     return reply.code(known.status).send(errorBody(known))
   })
@@ -117,7 +118,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? ''
-    const known = allowed.get(path) ?? (path.startsWith('/v1/models/') ? allowed.get('/v1/models/*') : undefined)
+    const known =
+      allowed.get(path) ?? (path.startsWith('/v1/models/') ? allowed.get('/v1/models/*') : undefined)
     const methods = [...(known ?? [])].join(', ')
     if (methods === '') throw new SteleError('route_not_found', { method: request.method, path })
     reply.header('allow', methods)
@@ -154,7 +156,10 @@ function refuseMalformed(error: { code?: string }, socket: Socket): void {
     socket.destroy()
     return
   }
-  const [status, message] = malformed[error.code ?? ''] ?? ['400 Bad Request', 'The request is not valid HTTP.']
+  const [status, message] = malformed[error.code ?? ''] ?? [
+    '400 Bad Request',
+    'The request is not valid HTTP.',
+  ]
   const body = JSON.stringify({
     error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' },
   })

@@ -56,6 +56,8 @@ function startStream(reply: FastifyReply, response: ProviderResponse): FastifyRe
     'x-accel-buffering': 'no',
   }
   reply.raw.writeHead(200, headers as Record<string, string>)
+  // With the first event when that is there already, else without waiting for it.
+  setImmediate(() => reply.raw.flushHeaders())
   return reply
 }
 
@@ -77,13 +79,17 @@ async function forward(
       for (const event of events) {
         const data = ending === undefined ? eventData(event) : undefined
         if (data === '[DONE]') ending = event
-        else if (ending === undefined && (data === undefined || takeChunk(call, streamed, data, hidesUsage))) {
+        else if (
+          ending === undefined &&
+          (data === undefined || takeChunk(call, streamed, data, hidesUsage))
+        ) {
           passed.push(event)
         }
       }
     } finally {
       // What came before an event that is broken was good.
-      if (passed.length > 0) await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed), signal)
+      if (passed.length > 0)
+        await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed), signal)
     }
   }
   try {
@@ -103,14 +109,19 @@ async function forward(
 }
 
 /** The chunks of a body; once its last event is there, only those that follow at once. */
-async function* untilSilent(body: AsyncIterable<Uint8Array>, isDone: () => boolean): AsyncGenerator<Uint8Array> {
+async function* untilSilent(
+  body: AsyncIterable<Uint8Array>,
+  isDone: () => boolean,
+): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]()
   let timer: NodeJS.Timeout | undefined
   const silence = Promise.withResolvers<undefined>()
   try {
     for (;;) {
       if (isDone()) timer ??= setTimeout(() => silence.resolve(undefined), lingerFor)
-      const next = await (timer === undefined ? chunks.next() : Promise.race([chunks.next(), silence.promise]))
+      const next = await (timer === undefined
+        ? chunks.next()
+        : Promise.race([chunks.next(), silence.promise]))
       if (next === undefined || next.done === true) return
       yield next.value
     }

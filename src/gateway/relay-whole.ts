@@ -76,7 +76,9 @@ async function relayError(
   const isOpenAiShaped =
     isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
   if (isOpenAiShaped) return reply.type('application/json').send(body)
-  return reply.send({ error: { message: error.message, type: 'provider_error', param: null, code: error.code } })
+  return reply.send({
+    error: { message: error.message, type: 'provider_error', param: null, code: error.code },
+  })
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }

@@ -23,8 +23,8 @@ export class StreamedReply {
     const choices = Array.isArray(chunk['choices']) ? chunk['choices'].filter(isFields) : []
     for (const choice of choices) {
       const index = typeof choice['index'] === 'number' ? choice['index'] : 0
-      let streamed = this.#choices.get(index)
-      if (streamed === undefined) this.#choices.set(index, (streamed = new StreamedChoice()))
+      const streamed = this.#choices.get(index) ?? new StreamedChoice()
+      this.#choices.set(index, streamed)
       streamed.add(choice)
     }
   }
@@ -106,8 +106,9 @@ class StreamedChoice {
     const joined: Record<string, unknown[]> = this.logprobs ?? {}
     for (const [name, tokens] of Object.entries(logprobs)) {
       if (!Array.isArray(tokens)) continue
-      const known = (joined[name] ??= [])
+      const known = joined[name] ?? []
       for (const token of tokens) known.push(token)
+      joined[name] = known
     }
     this.logprobs = joined
   }

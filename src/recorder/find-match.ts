@@ -24,6 +24,9 @@ export interface Match {
  */
 const windows = [3, 6, Number.POSITIVE_INFINITY]
 
+/** Of more conversations than this that begin alike only the latest are looked at. */
+const maxCandidates = 20
+
 const untelling: ReadonlySet<string> = new Set(['system', 'developer', 'assistant'])
 
 /** The first message of the user's: instructions and a greeting do not tell one conversation from another. */
@@ -40,35 +43,39 @@ interface Search {
 
 /** For each call, the deepest recorded prefix of its messages. */
 export async function findMatches(batch: Batch, starts: readonly CallStart[]): Promise<Map<string, Match>> {
-  const matches = new Map<string, Match>()
+  const candidates = new Map<string, Match[]>()
   const found = new Map<string, KnownMessage[]>()
   let searches = starts.map((start): Search => ({ start, unseen: depthsOf(start) }))
   for (const window of windows) {
     await lookUp(batch, searches, window, found)
     searches = searches.filter(({ start, unseen }) => {
-      const match = matchOf(start, found)
-      if (match !== undefined) matches.set(start.callId, match)
+      const matches = matchesOf(start, found)
+      candidates.set(start.callId, matches)
       // Looking on for text that is stored as sent: without an end to what differs, all of the history is kept again.
-      return unseen.length > 0 && (match === undefined || match.exactUpTo === -1)
+      return unseen.length > 0 && matches.every(match => match.exactUpTo === -1)
     })
     if (searches.length === 0) break
   }
-  await followReplies(batch, starts, matches)
-  return matches
+  return followReplies(batch, starts, candidates)
 }
 
-/** Moves matches on over what follows them in their conversations: replies, which are not looked up by hash. */
+/**
+ * Moves matches on over the replies that follow them, which are not looked up by hash. Of several conversations that
+ * are the same up to there, this tells which one the request goes on with.
+ */
 async function followReplies(
   batch: Batch,
   starts: readonly CallStart[],
-  matches: Map<string, Match>,
-): Promise<void> {
-  let followed = starts
-  while (followed.length > 0) {
-    const next = followed.flatMap(start => {
-      const match = matches.get(start.callId)
-      const message = match && start.request.messages[match.seq + 1]
-      return match === undefined || message === undefined ? [] : [{ start, match, message }]
+  candidates: ReadonlyMap<string, readonly Match[]>,
+): Promise<Map<string, Match>> {
+  const matches = new Map<string, Match>()
+  let reached = starts.flatMap(start => (candidates.get(start.callId) ?? []).map(match => ({ start, match })))
+  while (reached.length > 0) {
+    // Of those that reach as far the first is preferred, so it is set last.
+    for (const { start, match } of reached.toReversed()) matches.set(start.callId, match)
+    const next = reached.flatMap(({ start, match }) => {
+      const message = start.request.messages[match.seq + 1]
+      return message?.role === 'assistant' ? [{ start, match, message }] : []
     })
     const keys = next.map(({ start, match }) => ({
       conversation_id: match.conversationId,
@@ -77,15 +84,15 @@ async function followReplies(
     }))
     const rows = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], keys, columns)
     const found = new Map(rows.map(row => [`${row.seq} ${row.conversation_id} ${row.user_id}`, row]))
-    followed = next.flatMap(({ start, match, message }) => {
+    reached = next.flatMap(({ start, match, message }) => {
       const seq = match.seq + 1
       const row = found.get(`${seq} ${match.conversationId} ${start.userId}`)
       if (row?.chain_hash !== message.chainHash) return []
       const exactUpTo = row.wire_hash === message.wireHash ? seq : match.exactUpTo
-      matches.set(start.callId, { ...match, seq, callId: row.call_id, exactUpTo })
-      return [start]
+      return [{ start, match: { ...match, seq, callId: row.call_id, exactUpTo } }]
     })
   }
+  return matches
 }
 
 function depthsOf(start: CallStart): number[] {
@@ -120,38 +127,39 @@ function keyOf(chainHash: string | undefined, userId: string): string {
   return `${chainHash}${userId}`
 }
 
-function matchOf(
+/** Where the deepest known message of a request stands; more than once when conversations are the same up to there. */
+function matchesOf(
   { userId, conversationId, request }: CallStart,
   found: ReadonlyMap<string, KnownMessage[]>,
-): Match | undefined {
+): Match[] {
   const { messages } = request
   const known = (depth: number): KnownMessage[] =>
     (found.get(keyOf(messages[depth]?.chainHash, userId)) ?? []).filter(row => row.seq === depth)
   for (let depth = messages.length - 1; depth >= 0; depth--) {
-    const row = preferred(known(depth), conversationId)
-    if (row === undefined) continue
-    const inSameConversation = (at: number): KnownMessage[] =>
-      known(at).filter(other => other.conversation_id === row.conversation_id)
-    return {
-      conversationId: row.conversation_id,
-      seq: depth,
-      callId: row.call_id,
-      exactUpTo: exactUpTo(messages, depth, inSameConversation),
-    }
+    const rows = inOrderOfPreference(known(depth), conversationId)
+    if (rows.length === 0) continue
+    return rows.map(row => {
+      const inSameConversation = (at: number): KnownMessage[] =>
+        known(at).filter(other => other.conversation_id === row.conversation_id)
+      return {
+        conversationId: row.conversation_id,
+        seq: depth,
+        callId: row.call_id,
+        exactUpTo: exactUpTo(messages, depth, inSameConversation),
+      }
+    })
   }
-  return undefined
+  return []
 }
 
-/** The named conversation if it is among them, else the latest. */
-function preferred(
+/** The named conversation if it is among them, else the latest ones. */
+function inOrderOfPreference(
   rows: readonly KnownMessage[],
   conversationId: string | undefined,
-): KnownMessage | undefined {
-  if (conversationId !== undefined) return rows.find(row => row.conversation_id === conversationId)
-  return rows.reduce<KnownMessage | undefined>(
-    (best, row) => (best === undefined || row.conversation_id > best.conversation_id ? row : best),
-    undefined,
-  )
+): readonly KnownMessage[] {
+  if (conversationId !== undefined) return rows.filter(row => row.conversation_id === conversationId)
+  if (rows.length < 2) return rows
+  return rows.toSorted((a, b) => (a.conversation_id > b.conversation_id ? -1 : 1)).slice(0, maxCandidates)
 }
 
 function exactUpTo(

@@ -102,16 +102,15 @@ export function migrationsSuite(bed: Bed): void {
     expect(await stele.users.list()).toEqual([])
   })
 
-  test('two processes that migrate at once apply each migration once', async () => {
+  test('processes that migrate at once apply each migration once', async () => {
     const place = await bed.place()
-    const children = [startChild('migrate.ts', place), startChild('migrate.ts', place)]
+    const children = Array.from({ length: 6 }, () => startChild('migrate.ts', place))
     for (const child of children) expect(await child.next()).toBe('ready')
     for (const child of children) child.tell('go')
     const applied = await Promise.all(children.map(child => child.next()))
-    expect(await Promise.all(children.map(child => child.ended()))).toEqual([0, 0])
+    expect(await Promise.all(children.map(child => child.ended()))).toEqual([0, 0, 0, 0, 0, 0])
     const names = (await knownMigrations()).map(({ name }) => name)
-    expect(applied).toContainEqual(names)
-    expect(applied).toContainEqual([])
+    expect(applied.sort()).toEqual([[], [], [], [], [], names])
     await requireCurrentSchema(place.database())
   })
 }

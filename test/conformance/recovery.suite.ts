@@ -78,6 +78,19 @@ export function recoverySuite(bed: Bed): void {
     for (const id of open) expect(await stele.calls.get('ada', id)).toMatchObject({ status: 'pending' })
   })
 
+  test('when one of two processes dies, the calls of the other are left alone', async () => {
+    const place = await bed.place()
+    const dying = startChild('begin-calls.ts', place, { begin: 3, settle: 0 })
+    const open = (await dying.next()) as string[]
+    const living = startChild('begin-calls.ts', place, { begin: 3, settle: 0 })
+    const underWay = (await living.next()) as string[]
+    await dying.kill()
+    const stele = await place.stele()
+    expect(await stele.recorder.start()).toBe(3)
+    for (const id of open) expect(await stele.calls.get('ada', id)).toMatchObject({ status: 'orphaned' })
+    for (const id of underWay) expect(await stele.calls.get('ada', id)).toMatchObject({ status: 'pending' })
+  })
+
   test('calls of another store in this very process are left alone', async () => {
     const place = await bed.place()
     const first = await place.stele()

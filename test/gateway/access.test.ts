@@ -35,7 +35,10 @@ test.each(paths)('%s %s wants a key that is known, not revoked and not expired',
     [`Bearer ${expired.secret}`, 'invalid_api_key'],
   ]
   for (const [authorization, code] of attempts) {
-    const headers = { ...(authorization === undefined ? {} : { authorization }), 'content-type': 'application/json' }
+    const headers = {
+      ...(authorization === undefined ? {} : { authorization }),
+      'content-type': 'application/json',
+    }
     const body = method === 'POST' ? { body: JSON.stringify(questionOf('Hi')) } : {}
     const reply = await running.send(method, path, { headers, ...body })
     expect({ authorization, status: reply.status }).toEqual({ authorization, status: 401 })
@@ -50,7 +53,8 @@ test('a key that is revoked or expires stops working within seconds of its last 
   const running = await startGateway({ upstream: await startUpstream(json(completion('ok'))) })
   const { apiKeys } = running.stele
   const key = await apiKeys.create({ userId: 'ada' })
-  const ask = async () => (await running.post(questionOf('Hi'), { authorization: `bearer  ${key.secret}` })).status
+  const ask = async () =>
+    (await running.post(questionOf('Hi'), { authorization: `bearer  ${key.secret}` })).status
   expect(await ask()).toBe(200)
   await apiKeys.revoke(key.id)
   await expect.poll(ask, { timeout: 5_000, interval: 100 }).toBe(401)
@@ -81,7 +85,10 @@ test.each(named)('a service key and an admin key act for whom they name by %s', 
   const running = await startGateway({ upstream: await startUpstream(json(completion('ok'))) })
   for (const scope of ['service', 'admin'] as const) {
     const authorization = `Bearer ${await running.newKey('app', scope)}`
-    const reply = await running.post({ ...questionOf(`Hi from ${scope}`), ...body }, { ...headers, authorization })
+    const reply = await running.post(
+      { ...questionOf(`Hi from ${scope}`), ...body },
+      { ...headers, authorization },
+    )
     expect((await recorded(running, reply.headers['x-stele-call-id'])).call.userId).toBe('bob')
   }
 })
@@ -108,7 +115,8 @@ test('a name beyond ASCII is the same user in the header and in the body', async
     await running.post({ ...questionOf('one'), user: name }, { authorization }),
     await running.post(questionOf('two'), { authorization, 'x-stele-user': asHeader }),
   ]
-  for (const { headers } of replies) expect((await recorded(running, headers['x-stele-call-id'])).call.userId).toBe(name)
+  for (const { headers } of replies)
+    expect((await recorded(running, headers['x-stele-call-id'])).call.userId).toBe(name)
 })
 
 describeEachDatabase('users', bed => {
@@ -150,7 +158,10 @@ test("another user's conversation is not found, and keeps what it had", async ()
   const running = await startGateway({ upstream })
   const conversation = String((await running.post(questionOf('mine'))).headers['x-stele-conversation'])
   const authorization = `Bearer ${await running.newKey('bob')}`
-  const reply = await running.post(questionOf('let me in'), { authorization, 'x-stele-conversation': conversation })
+  const reply = await running.post(questionOf('let me in'), {
+    authorization,
+    'x-stele-conversation': conversation,
+  })
   expect(reply.status).toBe(404)
   expect(upstream.journal).toHaveLength(1)
   expect(await running.stele.conversations.get('ada', conversation)).toMatchObject({ nextSeq: 2 })

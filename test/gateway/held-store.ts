@@ -1,6 +1,6 @@
-import { DatabaseSync } from 'node:sqlite'
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { DatabaseSync } from 'node:sqlite'
 import pg from 'pg'
 import { inject, onTestFinished } from 'vitest'
 import { parseDatabaseUrl } from '../../src/db/database-url.ts'
@@ -57,5 +57,8 @@ export async function linkToPostgres(): Promise<Link> {
   })
   const url = new URL(target)
   url.port = String((server.address() as AddressInfo).port)
-  return { databaseUrl: url.href, cut, restore: () => void (isCut = false) }
+  const restore = (): void => {
+    isCut = false
+  }
+  return { databaseUrl: url.href, cut, restore }
 }

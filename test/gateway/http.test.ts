@@ -20,7 +20,15 @@ async function sendBytes({ address }: Running, bytes: string): Promise<RawReply>
 }
 
 const head = (running: Running, start: string, ...lines: string[]): string =>
-  [`${start} HTTP/1.1`, 'Host: x', 'Connection: close', `Authorization: Bearer ${running.key}`, ...lines, '', ''].join('\r\n')
+  [
+    `${start} HTTP/1.1`,
+    'Host: x',
+    'Connection: close',
+    `Authorization: Bearer ${running.key}`,
+    ...lines,
+    '',
+    '',
+  ].join('\r\n')
 
 test.each([
   ['GET', '/', 404, 'route_not_found'],
@@ -66,7 +74,9 @@ test.each([
 test('a model name of any length is looked up', async () => {
   const running = await startGateway()
   for (const length of [101, 5_000]) {
-    const reply = await running.send('GET', `/v1/models/${'m'.repeat(length)}`, { headers: { authorization: `Bearer ${running.key}` } })
+    const reply = await running.send('GET', `/v1/models/${'m'.repeat(length)}`, {
+      headers: { authorization: `Bearer ${running.key}` },
+    })
     expect(reply.status).toBe(404)
     expect(errorOf(reply).code).toBe('model_not_found')
   }
@@ -77,10 +87,22 @@ test.each([
   ['an unknown method', 'BREW /v1/models HTTP/1.1\r\nHost: x\r\n\r\n', 400],
   ['an unknown version', 'GET / HTTP/9.9\r\nHost: x\r\n\r\n', 400],
   ['a header without a colon', 'GET / HTTP/1.1\r\nHost: x\r\nsekret\r\n\r\n', 400],
-  ['two lengths', 'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}', 400],
-  ['a length and chunks', 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', 400],
+  [
+    'two lengths',
+    'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}',
+    400,
+  ],
+  [
+    'a length and chunks',
+    'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    400,
+  ],
   ['a broken chunk', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400],
-  ['headers beyond all measure', `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'sekret'.repeat(4_000)}\r\n\r\n`, 431],
+  [
+    'headers beyond all measure',
+    `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'sekret'.repeat(4_000)}\r\n\r\n`,
+    431,
+  ],
   ['a URL beyond all measure', `GET /${'x'.repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
 ])('on a bare connection %s is answered in the same shape', async (_, bytes, status) => {
   const running = await startGateway()
@@ -94,7 +116,12 @@ test.each([
 test('a connection that breaks off in the middle of a request leaves the gateway well', async () => {
   const upstream = await startUpstream(json(completion('ok')))
   const running = await startGateway({ upstream })
-  const request = head(running, 'POST /v1/chat/completions', 'Content-Type: application/json', 'Content-Length: 500')
+  const request = head(
+    running,
+    'POST /v1/chat/completions',
+    'Content-Type: application/json',
+    'Content-Length: 500',
+  )
   await sendBytes(running, `${request}{"model":"m","messages":[`)
   const { hostname, port } = new URL(running.address)
   const socket = connect(Number(port), hostname)
@@ -111,7 +138,11 @@ test('requests on one connection are answered in turn, each with an id of its ow
   const running = await startGateway({ upstream: await startUpstream(json(completion('ok'))) })
   const ids = new Set<unknown>()
   for (let round = 0; round < 3; round++) {
-    ids.add((await running.post({ model: 'm', messages: [{ role: 'user', content: 'Hi' }] })).headers['x-stele-call-id'])
+    ids.add(
+      (await running.post({ model: 'm', messages: [{ role: 'user', content: 'Hi' }] })).headers[
+        'x-stele-call-id'
+      ],
+    )
     ids.add((await running.post('not JSON')).headers['x-stele-call-id'])
     ids.add((await running.send('GET', '/healthz')).headers['x-stele-call-id'])
   }

@@ -18,23 +18,30 @@ async function letItGoOn(running: Running): Promise<void> {
 }
 
 describeEachDatabase('order', bed => {
-  test.each(modes)('the provider sees a request only when its intent is committed (%s)', async (_, isStream) => {
-    const upstream = await startUpstream(isStream ? stream(answerEvents(['ok'])) : json(completion('ok')))
-    const place = await bed.place()
-    const running = await startGateway({ upstream, place })
-    const database = place.database()
-    const seen: unknown[] = []
-    upstream.whenReceived(async () => {
-      const [requests, responses] = [await rowsOf({ database }, 'llm_requests'), await rowsOf({ database }, 'llm_responses')]
-      seen.push([requests.length, responses.length, (await rowsOf({ database }, 'messages')).length])
-    })
-    for (let round = 0; round < 3; round++) await running.post(questionOf(`Hi ${round}`, { stream: isStream }))
-    expect(seen).toEqual([
-      [1, 0, 1],
-      [2, 1, 3],
-      [3, 2, 5],
-    ])
-  })
+  test.each(modes)(
+    'the provider sees a request only when its intent is committed (%s)',
+    async (_, isStream) => {
+      const upstream = await startUpstream(isStream ? stream(answerEvents(['ok'])) : json(completion('ok')))
+      const place = await bed.place()
+      const running = await startGateway({ upstream, place })
+      const database = place.database()
+      const seen: unknown[] = []
+      upstream.whenReceived(async () => {
+        const [requests, responses] = [
+          await rowsOf({ database }, 'llm_requests'),
+          await rowsOf({ database }, 'llm_responses'),
+        ]
+        seen.push([requests.length, responses.length, (await rowsOf({ database }, 'messages')).length])
+      })
+      for (let round = 0; round < 3; round++)
+        await running.post(questionOf(`Hi ${round}`, { stream: isStream }))
+      expect(seen).toEqual([
+        [1, 0, 1],
+        [2, 1, 3],
+        [3, 2, 5],
+      ])
+    },
+  )
 
   test.each(modes)('nothing is dispatched while the intent cannot be committed (%s)', async (_, isStream) => {
     const upstream = await startUpstream(isStream ? stream(answerEvents(['ok'])) : json(completion('ok')))
@@ -50,7 +57,10 @@ describeEachDatabase('order', bed => {
   })
 
   test('a JSON reply is not begun before its record is committed', async () => {
-    const running = await startGateway({ upstream: await startUpstream(json(completion('ok'))), place: await bed.place() })
+    const running = await startGateway({
+      upstream: await startUpstream(json(completion('ok'))),
+      place: await bed.place(),
+    })
     const upstream = await startUpstream()
     const second = await startGateway({ upstream, place: running.place })
     const answered = Promise.withResolvers<void>()
@@ -92,7 +102,8 @@ describeEachDatabase('order', bed => {
     let isOver = false
     const reading = (async () => {
       const decoder = new TextDecoder()
-      for await (const bytes of response.body ?? []) text += decoder.decode(bytes as Uint8Array, { stream: true })
+      for await (const bytes of response.body ?? [])
+        text += decoder.decode(bytes as Uint8Array, { stream: true })
       isOver = true
     })()
     await expect.poll(() => text).toContain('all ')
@@ -119,7 +130,11 @@ test.each([
 ])('with the database away a request is refused before dispatch, its key %s', async (_, isKnown) => {
   const link = await linkToPostgres()
   const upstream = await startUpstream(json(completion('ok')))
-  const running = await startGateway({ upstream, place: await postgresPlace(), store: { ...store, databaseUrl: link.databaseUrl } })
+  const running = await startGateway({
+    upstream,
+    place: await postgresPlace(),
+    store: { ...store, databaseUrl: link.databaseUrl },
+  })
   if (isKnown) await running.post(questionOf('Hi'))
   const before = upstream.journal.length
   link.cut()
@@ -139,7 +154,11 @@ test.each([
 test('a reply that cannot be recorded is not given as a whole one', async () => {
   const link = await linkToPostgres()
   const upstream = await startUpstream()
-  const running = await startGateway({ upstream, place: await postgresPlace(), store: { ...store, databaseUrl: link.databaseUrl } })
+  const running = await startGateway({
+    upstream,
+    place: await postgresPlace(),
+    store: { ...store, databaseUrl: link.databaseUrl },
+  })
   upstream.answer((reply, request) => {
     link.cut()
     return json(completion('never seen'))(reply, request)

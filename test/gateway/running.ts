@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import OpenAI from 'openai'
 import { pino } from 'pino'
 import { Agent, request } from 'undici'
@@ -9,10 +9,11 @@ import { createProviders } from '../../src/providers/registry.ts'
 import type { Stele, SteleOptions } from '../../src/stele.ts'
 import type { Scope } from '../../src/store/api-keys.ts'
 import type { Call } from '../../src/store/calls.ts'
-import { type Place, sqlitePlace } from '../harness/databases.ts'
+import { memoryPlace, type Place } from '../harness/databases.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface RunningOptions {
+  /** In memory when left out. */
   readonly place?: Place
   /** Becomes the default provider, called `test`. */
   readonly upstream?: Upstream
@@ -30,6 +31,11 @@ export interface RawReply {
   readonly text: string
 }
 
+type Body = string | Uint8Array | Readable
+
+const isBody = (value: unknown): value is Body =>
+  typeof value === 'string' || value instanceof Uint8Array || value instanceof Readable
+
 /** A gateway in this process, over real HTTP, on a real store. */
 export interface Running {
   readonly address: string
@@ -44,16 +50,16 @@ export interface Running {
   /** The official client. */
   client(options?: { apiKey?: string; defaultHeaders?: Record<string, string> }): OpenAI
   /** POST /v1/chat/completions with exactly these bytes. */
-  post(body: string | Uint8Array | object, headers?: Record<string, string>): Promise<RawReply>
+  post(body: Body | object, headers?: Record<string, string>): Promise<RawReply>
   send(
     method: string,
     path: string,
-    options?: { headers?: Record<string, string>; body?: string | Uint8Array },
+    options?: { headers?: Record<string, string>; body?: Body },
   ): Promise<RawReply>
 }
 
 export async function startGateway(options: RunningOptions = {}): Promise<Running> {
-  const place = options.place ?? (await sqlitePlace())
+  const place = options.place ?? (await memoryPlace())
   const stele = await place.stele(options.store)
   const { upstream, provider } = options
   const test =
@@ -108,7 +114,7 @@ export async function startGateway(options: RunningOptions = {}): Promise<Runnin
     post: (body, headers = {}) =>
       send('POST', '/v1/chat/completions', {
         headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', ...headers },
-        body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+        body: isBody(body) ? body : JSON.stringify(body),
       }),
     send,
   }

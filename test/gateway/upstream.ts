@@ -53,8 +53,12 @@ export async function startUpstream(...answers: Answer[]): Promise<Upstream> {
     baseUrl: '',
     journal,
     models: json({ object: 'list', data: [] }),
-    answer: (...next) => void (script = next),
-    whenReceived: next => void (look = next),
+    answer(...next) {
+      script = next
+    },
+    whenReceived(next) {
+      look = next
+    },
     async received(index = 0) {
       const known = journal[index]
       if (known !== undefined) return known

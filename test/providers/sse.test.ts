@@ -3,12 +3,31 @@ import { expect, test } from 'vitest'
 import { eventData, SseSplitter } from '../../src/model/sse.ts'
 
 const line = fc.oneof(
-  fc.constantFrom('', ':', ': ping', 'event: message', 'id: 5', 'data', 'data:', 'data:  two spaces', 'retry: 10'),
+  fc.constantFrom(
+    '',
+    ':',
+    ': ping',
+    'event: message',
+    'id: 5',
+    'data',
+    'data:',
+    'data:  two spaces',
+    'retry: 10',
+  ),
   fc.string({ unit: 'grapheme', maxLength: 12 }).map(text => `data: ${text.replaceAll(/[\r\n]/g, '')}`),
 )
 
 const wellFormed = fc
-  .tuple(fc.constantFrom('\n', '\r\n', '\r'), fc.array(fc.array(line.filter(text => text !== ''), { minLength: 1, maxLength: 3 }), { maxLength: 8 }))
+  .tuple(
+    fc.constantFrom('\n', '\r\n', '\r'),
+    fc.array(
+      fc.array(
+        line.filter(text => text !== ''),
+        { minLength: 1, maxLength: 3 },
+      ),
+      { maxLength: 8 },
+    ),
+  )
   .map(([end, events]) => events.map(lines => lines.map(text => text + end).join('') + end))
 
 function split(text: Buffer, cuts: readonly number[]): Buffer[] {

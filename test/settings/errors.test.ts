@@ -1,22 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { type ErrorCode, errorBody, errorTable, reasonOf, SteleError } from '../../src/errors.ts'
 
 const codes = Object.keys(errorTable) as ErrorCode[]
-
-test('docs/errors.md lists exactly the errors there are', async () => {
-  const text = await readFile(new URL('../../docs/errors.md', import.meta.url), 'utf8')
-  const documented = text
-    .split('\n')
-    .filter(line => line.startsWith('| `'))
-    .map(line => line.split('|').map(cell => cell.trim()))
-    .map(([, code, status, retryable, message]) => [code, status, retryable, message])
-  const actual = codes.map(code => {
-    const { status, retryable, message } = errorTable[code]
-    return [`\`${code}\``, String(status), retryable ? 'yes' : 'no', message.replaceAll('\n', ' ')]
-  })
-  expect(documented).toEqual(actual)
-})
 
 test.for(codes)('%s fills its message from the details and has a body as OpenAI writes it', code => {
   const names = [...errorTable[code].message.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '')

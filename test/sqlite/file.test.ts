@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/database.ts'
 import { openStele } from '../../src/stele.ts'
 import { exchange, user } from '../harness/chat.ts'
+import { startChild } from '../harness/children.ts'
 import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 
@@ -76,4 +79,18 @@ test('two memory databases have nothing in common', async () => {
   expect(await second.users.list()).toEqual([])
   await first.close()
   await second.close()
+})
+
+test('a new file that another process is just writing to is waited for, not given up', async () => {
+  const place = await sqlitePlace()
+  const stranger = new DatabaseSync(place.databaseUrl.replace('sqlite:', ''))
+  stranger.exec('BEGIN IMMEDIATE')
+  const child = startChild('migrate.ts', place)
+  expect(await child.next()).toBe('ready')
+  child.tell('go')
+  // Time to try, and to fail if it would not wait; nothing that holds depends on how long.
+  await setTimeout(150)
+  stranger.exec('ROLLBACK')
+  stranger.close()
+  expect(await child.next()).toContain('0001-calls')
 })
