@@ -3,6 +3,16 @@ import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { rowsOf } from '../harness/rows.ts'
 
+const badUserIds = {
+  nothing: '',
+  'a NUL': 'a\u0000b',
+  'a line break': 'a\nb',
+  'a delete character': 'a\u007f',
+  'a terminal control of the second kind': 'a\u009b31mb',
+  'half a surrogate pair': 'a\ud800',
+  '257 characters': 'x'.repeat(257),
+}
+
 /** Users and API keys. */
 export function accountsSuite(bed: Bed): void {
   test('a user is made once and found again', async () => {
@@ -49,26 +59,20 @@ export function accountsSuite(bed: Bed): void {
     expect(found).toEqual(byCodePoint)
   })
 
-  test.for<[string, string]>([
-    ['nothing', ''],
-    ['a NUL', 'a\u0000b'],
-    ['a line break', 'a\nb'],
-    ['a delete character', 'a\u007f'],
-    ['a terminal control of the second kind', 'a\u009b31mb'],
-    ['half a surrogate pair', 'a\ud800'],
-    ['257 characters', 'x'.repeat(257)],
-  ])('a user id that holds %s is refused everywhere', async ([, id]) => {
+  test('a user id that is empty, too long or holds what no name holds is refused everywhere', async () => {
     const stele = await (await bed.place()).stele()
-    await failure('invalid_value', stele.users.create(id))
-    await failure('invalid_value', stele.users.ensure(id))
-    await failure('invalid_value', stele.apiKeys.create({ userId: id }))
-    const interaction = {
-      userId: id,
-      model: 'm',
-      messages: [{ role: 'user', content: 'Hi' }],
-      responseText: 'Hello',
+    for (const [what, id] of Object.entries(badUserIds)) {
+      await failure('invalid_value', stele.users.create(id), what)
+      await failure('invalid_value', stele.users.ensure(id), what)
+      await failure('invalid_value', stele.apiKeys.create({ userId: id }), what)
+      const interaction = {
+        userId: id,
+        model: 'm',
+        messages: [{ role: 'user', content: 'Hi' }],
+        responseText: 'Hello',
+      }
+      await failure('invalid_value', stele.saveInteraction(interaction), what)
     }
-    await failure('invalid_value', stele.saveInteraction(interaction))
     expect(await rowsOf(stele, 'users')).toEqual([])
     expect(await rowsOf(stele, 'llm_requests')).toEqual([])
   })

@@ -5,6 +5,7 @@ import { type ErrorCode, SteleError } from '../../src/errors.ts'
 export async function failure(
   code: ErrorCode,
   work: Promise<unknown> | (() => unknown),
+  what = code as string,
 ): Promise<SteleError> {
   let caught: unknown
   try {
@@ -12,7 +13,7 @@ export async function failure(
   } catch (error) {
     caught = error
   }
-  expect(caught, `expected ${code}`).toBeInstanceOf(SteleError)
-  expect((caught as SteleError).code).toBe(code)
+  expect(caught, what).toBeInstanceOf(SteleError)
+  expect((caught as SteleError).code, what).toBe(code)
   return caught as SteleError
 }
