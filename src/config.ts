@@ -146,7 +146,8 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
     defaultProvider !== undefined &&
     !(defaultProvider in config.providers) &&
     defaultProvider !== 'openai' &&
-    defaultProvider !== 'echo'
+    defaultProvider !== 'echo' &&
+    defaultProvider !== 'replay'
   ) {
     problems.push('  defaultProvider: names no provider of this configuration')
   }

@@ -5,6 +5,7 @@
  */
 export const errorTable = {
   invalid_json: row(400, 'The request body is not valid JSON: {reason}'),
+  invalid_http: row(400, '{reason}'),
   invalid_utf8: row(400, 'The request body is not valid UTF-8.'),
   json_too_deep: row(400, 'The request body is nested deeper than {limit} levels.'),
   duplicate_member: row(400, 'The request body names {name} more than once.'),

@@ -160,9 +160,7 @@ function refuseMalformed(error: { code?: string }, socket: Socket): void {
     '400 Bad Request',
     'The request is not valid HTTP.',
   ]
-  const body = JSON.stringify({
-    error: { message, type: 'invalid_request_error', param: null, code: 'invalid_http' },
-  })
+  const body = JSON.stringify(errorBody(new SteleError('invalid_http', { reason: message })))
   const head = [
     `HTTP/1.1 ${status}`,
     'content-type: application/json',

@@ -7,6 +7,7 @@ import type { Settlement } from './operations.ts'
 /** Replies that end up in the conversation. What a failed call said is kept with the call alone. */
 const conversing: ReadonlySet<string> = new Set(['completed', 'aborted', 'cached'])
 
+const maxModelLength = 256
 const maxErrorLength = 2_000
 
 /** Turns an outcome into what is stored of it: the reply's text once, its message beside it. */
@@ -22,7 +23,8 @@ export async function settlementOf(outcome: Outcome): Promise<Settlement> {
     contentAt: cut?.contentAt,
     message: message && assistantMessageText(message),
     canonicalMessage: message && canonicalMessage({ role: 'assistant', ...message }),
-    responseModel: storable(reply?.responseModel),
+    // It is part of a key, and an index has room for only so much.
+    responseModel: storable(reply?.responseModel)?.slice(0, maxModelLength),
     providerResponseId: storable(reply?.providerResponseId),
     finishReasons: reply?.finishReasons ?? [],
     usage: reply?.usage ?? {},

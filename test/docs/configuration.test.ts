@@ -18,8 +18,12 @@ test('docs/configuration.md names every setting that the environment gives', () 
 })
 
 test('.env.example sets nothing by itself and offers no variable that Stele does not read', () => {
-  const lines = read('.env.example').split('\n').filter(line => /^#?[A-Z_]+=/.test(line))
+  const lines = read('.env.example')
+    .split('\n')
+    .filter(line => /^#?[A-Z_]+=/.test(line))
   expect(lines.filter(line => !line.startsWith('#'))).toEqual([])
   const known = new Set([...Object.keys(environmentVariables), 'STELE_CONFIG'])
-  expect(lines.map(line => /^#?([A-Z_]+)=/.exec(line)?.[1] ?? '').filter(name => !known.has(name))).toEqual([])
+  expect(lines.map(line => /^#?([A-Z_]+)=/.exec(line)?.[1] ?? '').filter(name => !known.has(name))).toEqual(
+    [],
+  )
 })
