@@ -40,11 +40,11 @@ describeEachDatabase('stele doctor', bed => {
   test('shows how the live tables differ from the expected ones', async () => {
     const place = await bed.place()
     const { database } = await place.stele()
-    await sql`DROP INDEX messages_chain_hash`.execute(database.kysely)
+    await sql`DROP INDEX messages_anchor`.execute(database.kysely)
     await sql`CREATE TABLE notes (id integer)`.execute(database.kysely)
     const { code, stdout, stderr } = await runStele(['doctor'], { place })
     expect({ code, stderr }).toEqual({ code: 1, stderr: 'stele: Not as it should be: tables\n' })
-    expect(stdout).toMatch(/^- .*messages_chain_hash/m)
+    expect(stdout).toMatch(/^- .*messages_anchor/m)
     expect(stdout).toMatch(/^\+ .*notes/m)
     expect(await diagnosis(['doctor'], { place })).toMatchObject({
       code: 1,

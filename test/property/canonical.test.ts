@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { canonicalJson, canonicalMessage } from '../../src/model/canonical.ts'
-import { spelled, text } from './arbitrary-json.ts'
+import { json, spelled, text } from './arbitrary-json.ts'
 
-const json = fc.jsonValue({ stringUnit: 'binary' })
 const message = fc.record(
   {
     role: fc.constantFrom('user', 'assistant', 'tool', 'system'),

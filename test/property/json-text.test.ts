@@ -1,10 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { arrayElements, nestingDepth, objectMembers } from '../../src/model/json-text.ts'
-import { spelled, text } from './arbitrary-json.ts'
+import { json, name, spelled } from './arbitrary-json.ts'
 
-const json = fc.jsonValue({ stringUnit: 'binary' })
-const object = fc.dictionary(text, json, { maxKeys: 6 })
+const object = fc.dictionary(name, json, { maxKeys: 6 })
 
 test('the members of any object are found where they stand', () => {
   fc.assert(

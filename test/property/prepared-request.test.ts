@@ -4,15 +4,14 @@ import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { assembleRequest, prepareRequest } from '../../src/model/prepared-request.ts'
 import { cutContent, restoreContent } from '../../src/model/reply.ts'
-import { spelled, text } from './arbitrary-json.ts'
+import { json, name, spelled, text } from './arbitrary-json.ts'
 
 const hashes = new ConversationHashes('a test key')
-const json = fc.jsonValue({ stringUnit: 'binary' })
 const message = fc.record({
   role: fc.constantFrom('user', 'assistant', 'system', 'tool'),
   content: fc.oneof(text, json),
 })
-const parameters = fc.dictionary(text, json, { maxKeys: 4 })
+const parameters = fc.dictionary(name, json, { maxKeys: 4 })
 
 /** A request with its messages anywhere among its parameters, spelled at random. */
 const request = fc
