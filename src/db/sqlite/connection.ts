@@ -14,6 +14,12 @@ const busyPause = 5
 /** Page cache: 64 MiB keeps the inner pages of the random-order index in memory up to some ten million messages. */
 const cacheKibibytes = 65_536
 
+/** Pages the log grows by before it is written back: a page that many commits change is then written back once. */
+const checkpointPages = 4_000
+
+/** What the log file is cut to when it had to grow beyond that. */
+const keptLogBytes = 64 * 1024 * 1024
+
 /** Statements kept prepared. The store uses a few dozen; the rest are ad-hoc queries that come and go. */
 const maxPrepared = 256
 
@@ -71,8 +77,9 @@ export class SqliteConnection {
       database.exec(`
         PRAGMA synchronous = FULL;
         PRAGMA cache_size = -${cacheKibibytes};
-        PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;
-        PRAGMA journal_size_limit = 67108864;`)
+        PRAGMA temp_store = MEMORY;
+        PRAGMA wal_autocheckpoint = ${checkpointPages};
+        PRAGMA journal_size_limit = ${keptLogBytes};`)
       this.#database = database
       return database
     } catch (error) {
