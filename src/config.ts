@@ -144,7 +144,7 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
   const { defaultProvider } = config
   if (
     defaultProvider !== undefined &&
-    !(defaultProvider in config.providers) &&
+    !Object.hasOwn(config.providers, defaultProvider) &&
     defaultProvider !== 'openai' &&
     defaultProvider !== 'echo' &&
     defaultProvider !== 'replay'
