@@ -1,6 +1,6 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { SteleError } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import type { Applied, Operation } from './operations.ts'
 import type { Writer, WriterSetup } from './writer.ts'
 
@@ -56,7 +56,7 @@ export function threadWriter(setup: WriterSetup): Writer {
       }
       if (waiting.size === 0) started.unref()
     })
-    started.on('error', error => started === worker && fail(error.message))
+    started.on('error', error => started === worker && fail(reasonOf(error)))
     started.on('exit', () => started === worker && fail('the writer thread ended'))
     // Between batches the thread must not keep a program alive that is otherwise done.
     started.unref()
