@@ -1,27 +1,11 @@
-import { execFile } from 'node:child_process'
-import { cp, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { builtPackage } from '../harness/built-package.ts'
+import { sqlitePlace } from '../harness/databases.ts'
 import { runJson, runStele } from './run-stele.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
-
 test('the built package has the same command line', { timeout: 60_000 }, async () => {
-  const installed = await temporaryFolder()
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  await promisify(execFile)(process.execPath, [
-    compiler,
-    '-p',
-    join(root, 'tsconfig.build.json'),
-    '--outDir',
-    join(installed, 'dist'),
-  ])
-  await cp(join(root, 'package.json'), join(installed, 'package.json'))
-  await cp(join(root, 'schema'), join(installed, 'schema'), { recursive: true })
-  await symlink(join(root, 'node_modules'), join(installed, 'node_modules'))
+  const installed = await builtPackage()
   const main = join(installed, 'dist/cli/main.js')
   const place = await sqlitePlace()
 
