@@ -11,8 +11,11 @@ const busyTimeout = 10_000
 const busyCode = 5
 const busyPause = 5
 
-/** Page cache: 64 MiB keeps the inner pages of the random-order index in memory up to some ten million messages. */
-const cacheKibibytes = 65_536
+/**
+ * Page cache: 16 MiB holds the inner pages of every index up to some ten million messages. More is no better: SQLite
+ * goes through the cache at every commit, and leaf pages of the one random index come from the system's cache anyway.
+ */
+const cacheKibibytes = 16_384
 
 /** Pages the log grows by before it is written back: a page that many commits change is then written back once. */
 const checkpointPages = 4_000
