@@ -19,7 +19,7 @@ export interface ApplyContext {
 /** Beyond this the set of known users is emptied: looking a user up again costs little. */
 const maxKnownUsers = 100_000
 
-/** How often a batch that lost a race is tried again before its operations are tried one by one. */
+/** How often an operation that is applied on its own is tried again when it loses a race. */
 const contentionRetries = 5
 
 /**

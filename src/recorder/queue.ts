@@ -31,7 +31,6 @@ export class CommitQueue {
   readonly #waitingForRoom: Entry[] = []
   #underWay = 0
   #isScheduled = false
-  #idle: (() => void)[] = []
 
   constructor(writer: Writer, limits: QueueLimits) {
     this.#writer = writer
@@ -50,16 +49,6 @@ export class CommitQueue {
       this.#makeRoom()
       this.#schedule()
     })
-  }
-
-  /** Resolves when nothing waits and nothing is under way. */
-  async drained(): Promise<void> {
-    if (this.#isIdle) return
-    await new Promise<void>(resolve => this.#idle.push(resolve))
-  }
-
-  get #isIdle(): boolean {
-    return this.#underWay === 0 && this.#entries.length === 0 && this.#waitingForRoom.length === 0
   }
 
   /**
@@ -100,7 +89,6 @@ export class CommitQueue {
       if (applied === undefined) entry.reject(asUnavailable(failure))
       else finish(entry, applied[index])
     }
-    if (this.#isIdle) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   #makeRoom(): void {

@@ -156,7 +156,6 @@ export class Recorder {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
-      await this.#queue.drained()
       // With calls still open the row stays: whoever starts next finds them by it.
       if (this.#open.size === 0) {
         await instanceStore(this.#options.database)
