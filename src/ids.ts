@@ -1,4 +1,5 @@
-import { TypeID, typeidUnboxed } from 'typeid-js'
+import { randomFillSync } from 'node:crypto'
+import { TypeID } from 'typeid-js'
 
 /**
  * Ids are TypeIDs (https://github.com/jetify-com/typeid, spec 0.3): a prefix naming the kind and a UUIDv7 in
@@ -15,9 +16,56 @@ const idPrefixes = {
 
 export type IdKind = keyof typeof idPrefixes
 
-/** A new id, never lower than one this process made before. */
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+
+/** Two digits at a time: half the steps of one at a time. */
+const digitPairs = Array.from({ length: 1024 }, (_, i) => `${alphabet[i >> 5]}${alphabet[i & 31]}`)
+
+const randomNumbers = new Uint16Array(2048)
+let randomsUsed = randomNumbers.length
+
+const maxCounter = 0xfff
+let time = 0
+let timeDigits = ''
+let counter = maxCounter
+
+/**
+ * A new id, higher than every one this thread made before. A call takes half a dozen of them, so they are made here
+ * instead of by the library, at a sixth of the cost. The layout is RFC 9562's UUIDv7 with the counter of its section
+ * 6.2, method 1: 48 bits of milliseconds, the version, 12 bits of counter, the variant, 62 random bits.
+ */
 export function newId(kind: IdKind): string {
-  return typeidUnboxed(idPrefixes[kind])
+  const now = Date.now()
+  if (now > time) startMillisecond(now)
+  else if (counter >= maxCounter) startMillisecond(time + 1)
+  else counter++
+  if (randomsUsed > randomNumbers.length - 8) refill()
+  // 10 digits of time; then version 7 and the counter's top bit, 10 bits of it, and its last bit, variant 0b10, 2 random.
+  const last = ((counter & 1) << 4) | 0b01000 | (random() & 3)
+  return `${idPrefixes[kind]}_${timeDigits}${alphabet[14 | (counter >> 11)]}${pair(counter >> 1)}${alphabet[last]}${pair(random())}${pair(random())}${pair(random())}${pair(random())}${pair(random())}${pair(random())}`
+}
+
+function startMillisecond(milliseconds: number): void {
+  if (randomsUsed > randomNumbers.length - 8) refill()
+  time = milliseconds
+  // The lower half, so that there is room to count up within this millisecond.
+  counter = random() & 0x7ff
+  timeDigits = ''
+  for (let rest = time, i = 0; i < 10; i++, rest = Math.floor(rest / 32))
+    timeDigits = `${alphabet[rest % 32]}${timeDigits}`
+}
+
+function refill(): void {
+  randomFillSync(randomNumbers)
+  randomsUsed = 0
+}
+
+function random(): number {
+  return randomNumbers[randomsUsed++] ?? 0
+}
+
+function pair(bits: number): string {
+  return digitPairs[bits & 0x3ff] ?? ''
 }
 
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/

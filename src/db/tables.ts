@@ -163,8 +163,10 @@ export type ColumnName<T extends TableName> = keyof Row<T> & string
 /** The shape Kysely is typed with. */
 export type Tables = { [T in TableName]: Row<T> }
 
-export function columnsOf<T extends TableName>(table: T): ColumnName<T>[] {
-  return Object.keys(tables[table]) as ColumnName<T>[]
+const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
+
+export function columnsOf<T extends TableName>(table: T): readonly ColumnName<T>[] {
+  return columnNames.get(table) as ColumnName<T>[]
 }
 
 export function kindOf<T extends TableName>(table: T, column: ColumnName<T>): Kind {

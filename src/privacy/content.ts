@@ -47,11 +47,10 @@ export function decodeText(stored: Uint8Array): string {
   return decodeContent(stored).toString('utf8')
 }
 
+const plainMark = String.fromCharCode(form.plain)
+
 function encodeText(text: string): Uint8Array {
-  const stored = Buffer.allocUnsafe(Buffer.byteLength(text) + 1)
-  stored[0] = form.plain
-  stored.write(text, 1)
-  return stored
+  return Buffer.from(plainMark + text)
 }
 
 function withForm(name: number, value: Uint8Array): Uint8Array {

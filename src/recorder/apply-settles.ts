@@ -164,9 +164,9 @@ const usageSums = [
 function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
   const sums = new Map<string, Row<'usage_daily'>>()
   for (const { call, settlement: s } of wave) {
-    const day = new Date(s.createdAt).toISOString().slice(0, 10)
+    const day = dayOf(s.createdAt)
     const model = s.responseModel ?? call.requestModel
-    const key = JSON.stringify([call.userId, day, model])
+    const key = `${day} ${call.userId.length} ${call.userId} ${model}`
     const row = sums.get(key) ?? {
       user_id: call.userId,
       day,
@@ -187,6 +187,16 @@ function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
     sums.set(key, row)
   }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
+}
+
+const millisecondsPerDay = 86_400_000
+let lastDay = { number: 0, text: '1970-01-01' }
+
+/** The UTC day of a time, as YYYY-MM-DD. Calls that end one after another nearly always end on the same day. */
+function dayOf(time: number): string {
+  const number = Math.floor(time / millisecondsPerDay)
+  if (number !== lastDay.number) lastDay = { number, text: new Date(time).toISOString().slice(0, 10) }
+  return lastDay.text
 }
 
 function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {

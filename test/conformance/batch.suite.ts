@@ -298,7 +298,7 @@ export function batchSuite(bed: Bed): void {
     const database = await migrated(bed)
     await database.batch(batch => batch.insert('conversations', [conversationRow({})]))
     const [row] = await database.kysely.selectFrom('conversations').selectAll().execute()
-    expect(Object.keys(row ?? {}).sort()).toEqual(columnsOf('conversations').sort())
+    expect(Object.keys(row ?? {}).sort()).toEqual(columnsOf('conversations').toSorted())
   })
 }
 

@@ -8,6 +8,7 @@ type Fields = Readonly<Record<string, Value>>
 /** Row by row through prepared statements: without a network, a loop is the fastest way to write many rows. */
 export function sqliteBatch(connection: SqliteConnection): Batch {
   const each = (sql: string, columns: readonly string[], rows: readonly object[]): number => {
+    if (rows.length === 0) return 0
     const statement = connection.prepare(sql)
     let changes = 0
     for (const row of rows) changes += Number(statement.run(...valuesOf(row as Fields, columns)).changes)
@@ -30,17 +31,18 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
       )
     },
     async insert(table, rows) {
-      const columns = columnsOf(table)
-      each(insertInto(table, columns), columns, rows)
+      each(insertInto(table), columnsOf(table), rows)
     },
     async insertAbsent(table, rows) {
-      const columns = columnsOf(table)
-      each(`${insertInto(table, columns)} ON CONFLICT DO NOTHING`, columns, rows)
+      each(`${insertInto(table)} ON CONFLICT DO NOTHING`, columnsOf(table), rows)
     },
     async insertOrAdd(table, key, add, rows) {
-      const columns = columnsOf(table)
       const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
-      each(`${insertInto(table, columns)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`, columns, rows)
+      each(
+        `${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`,
+        columnsOf(table),
+        rows,
+      )
     },
     async update(table, set, match, updates) {
       const statement = connection.prepare(
@@ -56,8 +58,17 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
   }
 }
 
-function insertInto(table: TableName, columns: readonly string[]): string {
-  return `INSERT INTO ${table} (${list(columns)}) VALUES (${columns.map(() => '?').join(', ')})`
+const inserts = new Map<TableName, string>()
+
+/** Made once for each table: a batch of one would spend as long on the text as on the row. */
+function insertInto(table: TableName): string {
+  let text = inserts.get(table)
+  if (text === undefined) {
+    const columns = columnsOf(table)
+    text = `INSERT INTO ${table} (${list(columns)}) VALUES (${columns.map(() => '?').join(', ')})`
+    inserts.set(table, text)
+  }
+  return text
 }
 
 function list(columns: readonly string[]): string {
