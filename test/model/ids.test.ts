@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { TypeID } from 'typeid-js'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type IdKind, idTime, isId, lowestIdAt, newId } from '../../src/ids.ts'
 
 const kinds = Object.keys({
@@ -25,10 +26,48 @@ describe('a new id', () => {
   })
 
   test('is higher than every one before it, as plain text', () => {
-    const ids = Array.from({ length: 50_000 }, () => newId('call'))
-    expect(ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))).toBe(true)
+    expectRising(Array.from({ length: 50_000 }, () => newId('call')))
+  })
+
+  test('holds a UUIDv7 as RFC 9562 lays it out', () => {
+    for (let round = 0; round < 1_000; round++) {
+      const uuid = TypeID.fromString(newId('call')).toUUID()
+      expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    }
+  })
+
+  describe('while the clock', () => {
+    const now = Date.UTC(2400, 0, 1)
+
+    afterEach(() => vi.useRealTimers())
+
+    test('stands still is higher all the same, and not far ahead of it', () => {
+      vi.useFakeTimers({ now })
+      const ids = Array.from({ length: 10_000 }, () => newId('call'))
+      expectRising(ids)
+      expect(idTime(ids[0] ?? '')).toBe(now)
+      expect(idTime(ids.at(-1) ?? '')).toBeLessThanOrEqual(now + 10)
+    })
+
+    test('is set back is higher all the same', () => {
+      vi.useFakeTimers({ now: now + 1000 })
+      const before = newId('call')
+      vi.setSystemTime(now)
+      expectRising([before, newId('call'), newId('call')])
+    })
+  })
+
+  test('differs from every other in every digit that is left to chance', () => {
+    const random = Array.from({ length: 2_000 }, () => newId('call').slice(-12))
+    for (let digit = 0; digit < 12; digit++)
+      expect(new Set(random.map(text => text[digit]))).toHaveProperty('size', 32)
+    expect(new Set(random).size).toBe(random.length)
   })
 })
+
+function expectRising(ids: readonly string[]): void {
+  expect(ids.every((id, index) => index === 0 || id > (ids[index - 1] ?? ''))).toBe(true)
+}
 
 describe('the lowest id of a time', () => {
   test('is an id of that time', () => {

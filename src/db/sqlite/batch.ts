@@ -38,11 +38,7 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
     },
     async insertOrAdd(table, key, add, rows) {
       const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
-      each(
-        `${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`,
-        columnsOf(table),
-        rows,
-      )
+      each(`${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`, columnsOf(table), rows)
     },
     async update(table, set, match, updates) {
       const statement = connection.prepare(
