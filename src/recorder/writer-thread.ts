@@ -3,11 +3,14 @@ import { openDatabase } from '../db/database.ts'
 import { reasonOf } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { applyBatch } from './apply.ts'
-import type { WriterReply, WriterRequest } from './thread-writer.ts'
+import type { Applied, Operation } from './operations.ts'
+import type { ThreadReply, ThreadRequest } from './thread.ts'
 import type { WriterSetup } from './writer.ts'
 
 /** Operations in one transaction, which bounds how long a commit can take. */
 const maxOperations = 256
+
+type WriterRequest = ThreadRequest<readonly Operation[]>
 
 const { databaseUrl, settings, hashKey, instanceId } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings)
@@ -48,21 +51,21 @@ function takeWaiting(): WriterRequest[] {
   let count = 0
   let operations = 0
   while (count < waiting.length && operations < maxOperations) {
-    operations += waiting[count]?.operations.length ?? 0
+    operations += waiting[count]?.request.length ?? 0
     count++
   }
   return waiting.splice(0, count)
 }
 
-async function write(requests: readonly WriterRequest[]): Promise<WriterReply[]> {
+async function write(requests: readonly WriterRequest[]): Promise<ThreadReply<Applied[]>[]> {
   try {
     const applied = await applyBatch(
       context,
-      requests.flatMap(request => request.operations),
+      requests.flatMap(({ request }) => request),
     )
-    return requests.map(({ id, operations }) => ({ id, applied: applied.splice(0, operations.length) }))
+    return requests.map(({ id, request }) => ({ id, value: applied.splice(0, request.length) }))
   } catch (error) {
-    const unavailable = reasonOf(error)
-    return requests.map(({ id }) => ({ id, unavailable }))
+    const failure = reasonOf(error)
+    return requests.map(({ id }) => ({ id, failure }))
   }
 }
