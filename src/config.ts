@@ -3,6 +3,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
+import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 
 /** Where the settings of a run come from, strongest first: command-line flags, environment, file, defaults. */
 
@@ -35,6 +36,12 @@ const settings = z.strictObject({
   poolSize: z.coerce.number().int().min(1).max(1_000).default(5),
   maxOverflow: z.coerce.number().int().min(0).max(1_000).default(10),
   poolTimeout: z.coerce.number().positive().max(3_600).default(30),
+  commitTimeout: z.coerce.number().positive().max(3_600).default(5),
+  /** What becomes of calls while a database that runs elsewhere is away. */
+  onStoreFailure: z.enum(['spool', 'refuse']).default('spool'),
+  spoolFolder: z.string().min(1).default(defaultSpoolFolder),
+  /** Bytes that may wait in the spool of one process. */
+  spoolLimit: z.coerce.number().int().positive().default(defaultSpoolLimit),
   schema: z
     .string()
     .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only')
@@ -74,6 +81,10 @@ export const environmentVariables = {
   DB_POOL_SIZE: 'poolSize',
   DB_MAX_OVERFLOW: 'maxOverflow',
   DB_POOL_TIMEOUT: 'poolTimeout',
+  DB_COMMIT_TIMEOUT: 'commitTimeout',
+  STELE_ON_STORE_FAILURE: 'onStoreFailure',
+  STELE_SPOOL_FOLDER: 'spoolFolder',
+  STELE_SPOOL_LIMIT: 'spoolLimit',
   DB_SCHEMA: 'schema',
   SQL_ECHO: 'sqlEcho',
   LOG_LEVEL: 'logLevel',

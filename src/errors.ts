@@ -38,6 +38,11 @@ export const errorTable = {
   provider_stream_truncated: row(502, "The provider '{provider}' ended its stream early: {reason}", true),
   provider_timeout: row(504, "The provider '{provider}' did not answer in time: {reason}", true),
   store_unavailable: row(503, 'The database is unavailable: {reason}', true),
+  spool_full: row(
+    503,
+    'The database is away and {limit} bytes wait for it on disk already; no more calls are taken until it is back.',
+    true,
+  ),
   shutting_down: row(503, 'Stele is shutting down.', true),
   config_invalid: row(500, 'The configuration is not valid:\n{problems}'),
   database_url_invalid: row(500, 'The database URL is not usable: {reason}'),

@@ -4,6 +4,7 @@ import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
+import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import {
   generateMasterKey,
@@ -15,6 +16,8 @@ import {
 } from './privacy/master-key.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
+import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer } from './recorder/writer.ts'
 import { apiKeyStore } from './store/api-keys.ts'
@@ -34,6 +37,17 @@ export interface SteleOptions extends DatabaseSettings {
   readonly maxQueued?: number | undefined
   /** Milliseconds for which writing is tried again while the database is unavailable. */
   readonly retryFor?: number | undefined
+  /**
+   * What becomes of calls while a database that runs elsewhere is away: kept in a durable spool on this machine and
+   * written when it is back, or refused. 'spool' when left out.
+   */
+  readonly onStoreFailure?: 'spool' | 'refuse' | undefined
+  /** Folder of the spools; `.stele/spool` when left out. Nothing is made in it before it is needed. */
+  readonly spoolFolder?: string | undefined
+  /** Bytes that may wait in the spool before calls are refused; 1 GiB when left out. */
+  readonly spoolLimit?: number | undefined
+  /** Told when spooling starts and when everything is in the database again. */
+  readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -50,7 +64,7 @@ export interface Stele {
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** Records one finished exchange: the whole call in one transaction. */
-  saveInteraction(interaction: Interaction): Promise<{ callId: string; conversationId: string }>
+  saveInteraction(interaction: Interaction): Promise<Pick<SettledCall, 'callId' | 'conversationId'>>
   /** Resolves when the database answers. */
   ping(): Promise<void>
   /** Applies missing migrations. Returns their names. */
@@ -74,22 +88,46 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
     else await migrateUp(database)
-    const hashKey = await openHashKey(database, options.masterKey)
-    return assemble(database, databaseUrl, hashKey, options)
+    const hashKey = (await openKey(database, 'conversation-hashes', options)).toString('base64url')
+    const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
+    const spoolKey = spools ? await openKey(database, 'spool', options) : undefined
+    return assemble(database, databaseUrl, { hashKey, spoolKey }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
   }
 }
 
-function assemble(database: Database, databaseUrl: string, hashKey: string, options: SteleOptions): Stele {
+function assemble(
+  database: Database,
+  databaseUrl: string,
+  { hashKey, spoolKey }: { hashKey: string; spoolKey: Uint8Array | undefined },
+  options: SteleOptions,
+): Stele {
   const hashes = new ConversationHashes(hashKey)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
   const writer: Writer = database.capabilities.blockingWrites
-    ? threadWriter({ databaseUrl, settings, hashKey, instanceId })
-    : directWriter({ database, hashes, instanceId, knownUsers: new Set() })
-  const recorder = new Recorder({ ...options, database, hashes, writer, instanceId })
+    ? threadWriter({ databaseUrl, settings, hashKey })
+    : directWriter({ database, hashes, knownUsers: new Set() })
+  const spooling =
+    spoolKey &&
+    new SpoolingWriter({
+      writer,
+      folder: options.spoolFolder ?? defaultSpoolFolder,
+      instanceId,
+      key: spoolKey,
+      limit: options.spoolLimit ?? defaultSpoolLimit,
+      onChange: options.onSpoolChange,
+    })
+  const recorder = new Recorder({
+    ...options,
+    database,
+    hashes,
+    writer: spooling ?? writer,
+    spooling,
+    instanceId,
+  })
   const conversations = conversationStore(database)
   return {
     database,
@@ -118,17 +156,15 @@ function databaseSettings({
   poolSize,
   maxOverflow,
   poolTimeout,
+  commitTimeout,
   schema,
   onSql,
 }: SteleOptions): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, schema, onSql }
+  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, onSql }
 }
 
-async function openHashKey(database: Database, masterKey: string | undefined): Promise<string> {
-  const key = await openSecret(database, 'conversation-hashes', mayBeNew =>
-    masterKeyFor(database, masterKey, mayBeNew),
-  )
-  return key.toString('base64url')
+function openKey(database: Database, name: string, { masterKey }: SteleOptions): Promise<Buffer> {
+  return openSecret(database, name, mayBeNew => masterKeyFor(database, masterKey, mayBeNew))
 }
 
 /**

@@ -44,4 +44,10 @@ export interface Batch {
     match: readonly M[],
     updates: readonly GuardedUpdate<T, S, M>[],
   ): Promise<number>
+  /** Removes the rows that equal any of `keys` in every column of `by`. Returns how many there were. */
+  remove<T extends TableName, B extends ColumnName<T>>(
+    table: T,
+    by: readonly B[],
+    keys: readonly Pick<Row<T>, B>[],
+  ): Promise<number>
 }

@@ -21,6 +21,8 @@ export interface Capabilities {
   readonly blockingWrites: boolean
   /** How many batches may be under way at once. */
   readonly concurrentBatches: number
+  /** It runs elsewhere and may be away while this process goes on; then a spool can stand in for it. */
+  readonly mayBeAway: boolean
 }
 
 export interface DatabaseSettings {
@@ -29,6 +31,8 @@ export interface DatabaseSettings {
   readonly maxOverflow?: number | undefined
   /** Seconds to wait for a free connection. */
   readonly poolTimeout?: number | undefined
+  /** Seconds that a batch may take before the database counts as away. */
+  readonly commitTimeout?: number | undefined
   /** Schema (namespace) that holds the tables, where the database has such. */
   readonly schema?: string | undefined
   /** Receives every statement's SQL, without its parameters. */

@@ -3,10 +3,23 @@ import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
 
-/** Seconds for which a key that was found good is not looked up again; a revoked key works at most this much longer. */
-const trustedFor = 1
+/** Milliseconds for which a key that was found good is not looked up again; once revoked it works at most this long. */
+const trustedFor = 1_000
+
+/** The same while the database does not answer. */
+const outlastsOutage = 3_600_000
+
+/** Milliseconds that a lookup may take when there is something to go by without it. */
+const lookupTime = 1_000
 
 const maxTrusted = 10_000
+
+interface TrustedKey {
+  readonly key: ApiKey
+  /** When the database last said that it is good. */
+  readonly checkedAt: number
+  askAgainAt: number
+}
 
 export interface Access {
   /** The key of an Authorization header. @throws SteleError missing_api_key, invalid_api_key, store_unavailable */
@@ -15,22 +28,32 @@ export interface Access {
 
 /** Checks keys against the store. */
 export function createAccess({ apiKeys, database }: Pick<Stele, 'apiKeys' | 'database'>): Access {
-  const trusted = new Map<string, { key: ApiKey; until: number }>()
+  const trusted = new Map<string, TrustedKey>()
   return {
     async authenticate(authorization) {
       const secret = bearerToken(authorization)
       const now = Date.now()
       const known = trusted.get(secret)
-      if (known !== undefined && now < known.until && !isExpired(known.key, now)) return known.key
-      trusted.delete(secret)
-      const key = await apiKeys.findBySecret(secret).catch(cause => {
+      const isGood = known !== undefined && !isExpired(known.key, now)
+      if (isGood && now < known.askAgainAt) return known.key
+      // While the database is away, a key that was good when it last answered stays good.
+      const mayOutlast = isGood && now < known.checkedAt + outlastsOutage
+      // Only this request asks; those that come meanwhile go by what is known.
+      if (mayOutlast) known.askAgainAt = now + trustedFor
+      const lookup = apiKeys.findBySecret(secret)
+      let key: ApiKey | undefined
+      try {
+        key = await (mayOutlast ? inTime(lookup) : lookup)
+      } catch (cause) {
         if (database.classify(cause) === 'rejected') throw cause
+        if (mayOutlast) return known.key
         throw new SteleError('store_unavailable', { reason: 'it does not answer' }, { cause })
-      })
+      }
+      trusted.delete(secret)
       if (key === undefined || key.revokedAt !== undefined || isExpired(key, now))
         throw new SteleError('invalid_api_key')
       if (trusted.size >= maxTrusted) trusted.clear()
-      trusted.set(secret, { key, until: now + trustedFor * 1000 })
+      trusted.set(secret, { key, checkedAt: now, askAgainAt: now + trustedFor })
       return key
     },
   }
@@ -63,4 +86,16 @@ function bearerToken(authorization: string | undefined): string {
 
 function isExpired(key: ApiKey, now: number): boolean {
   return key.expiresAt !== undefined && key.expiresAt <= now
+}
+
+/** @throws SteleError store_unavailable when it takes too long */
+async function inTime<T>(lookup: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => late.reject(new SteleError('store_unavailable', { reason: 'it does not answer' })),
+    lookupTime,
+  )
+  // When it is late nobody waits for what becomes of it.
+  lookup.catch(() => undefined)
+  return Promise.race([lookup, late.promise]).finally(() => clearTimeout(timer))
 }

@@ -17,6 +17,9 @@ import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { modelsRoutes } from './routes/models.ts'
 
+/** Conditions of Stele's own that pass by themselves. */
+const mayPass: ReadonlySet<string> = new Set(['store_unavailable', 'spool_full', 'shutting_down'])
+
 declare module 'fastify' {
   interface FastifyRequest {
     /** The key that authenticated this request; set on every route under /v1. */
@@ -106,7 +109,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     const known = asSteleError(error, bodyLimit)
     if (known.status >= 500)
       request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
-    if (known.code === 'store_unavailable' || known.code === 'shutting_down') reply.header('retry-after', '1')
+    if (mayPass.has(known.code)) reply.header('retry-after', '1')
     return reply.code(known.status).send(errorBody(known))
   })
 

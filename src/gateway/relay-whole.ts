@@ -36,7 +36,8 @@ export async function relayWhole(
     throw await call.settleFailure(error, { ...http, body, reply: noReply })
   }
   const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
-  reply.headers(headers).header('x-stele-conversation', conversationId)
+  reply.headers(headers)
+  if (conversationId !== undefined) reply.header('x-stele-conversation', conversationId)
   return chat.stream
     ? sendAsStream(reply, chat, read, readChoices(value))
     : reply.type('application/json').send(bytes)

@@ -1,7 +1,8 @@
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import type { Config } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
+import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
@@ -21,6 +22,7 @@ export async function serve(config: Config): Promise<void> {
   const stele = await openStele({
     ...config,
     onError,
+    onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
   })
   try {
@@ -74,4 +76,9 @@ function stopSignal(): Promise<void> {
 
 async function closeQuietly(stele: Stele, onError: (error: unknown) => void): Promise<void> {
   await stele.close().catch(onError)
+}
+
+function logSpooling(logger: Logger, change: SpoolChange): void {
+  if (change.isSpooling) logger.warn({ err: change.reason }, 'the database is away; calls go to the spool')
+  else logger.info({ drained: change.drained, rejected: change.rejected }, 'the spool is drained')
 }

@@ -15,6 +15,8 @@ export interface CallStart {
   readonly request: PreparedRequest
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
+  /** The process that makes the call: when it dies, another finds by this what it left open. */
+  readonly instanceId: string
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }
@@ -25,7 +27,8 @@ export interface BegunCall {
   readonly userId: string
   readonly apiKeyId?: string | undefined
   readonly requestModel: string
-  readonly conversationId: string
+  /** Undefined while the intent waits in the spool: only the database can tell which conversation it continues. */
+  readonly conversationId: string | undefined
   /** The sequence number of the last message the request sent. */
   readonly upToSeq: number
   readonly chainHash: string
@@ -33,6 +36,17 @@ export interface BegunCall {
   /** Whether its reply must be findable by itself, because no other message of its conversation leads to it. */
   readonly anchorsReply: boolean
   readonly createdAt: number
+}
+
+/** A begun call whose place is known. */
+export interface PlacedCall extends BegunCall {
+  readonly conversationId: string
+}
+
+/** A call whose intent waits in the spool. */
+export function unplacedCall(start: CallStart): BegunCall {
+  const undecided = { conversationId: '', isKeptWhole: false, anchorsReply: false }
+  return { ...begunCall(start, undecided), conversationId: undefined }
 }
 
 /** What beginning a call decides. */
@@ -47,7 +61,7 @@ export interface BeginDecision {
  * A call as it stands once it is begun. When its request is kept whole, the stored history need not be spelled as the
  * request was, so the reply must not be hashed as if it followed that spelling.
  */
-export function begunCall(start: CallStart, decision: BeginDecision): BegunCall {
+export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
   const { conversationId, isKeptWhole, anchorsReply } = decision
   const { callId, userId, apiKeyId, requestModel, createdAt, request } = start
   const last = request.messages.at(-1)
@@ -87,8 +101,11 @@ export interface Outcome {
 /** A settled call. */
 export interface SettledCall {
   readonly callId: string
-  /** Where the reply is: differs from the begun conversation when another reply took its place first. */
-  readonly conversationId: string
+  /**
+   * Where the reply is: differs from the begun conversation when another reply took its place first. Undefined while
+   * it waits in the spool for a place.
+   */
+  readonly conversationId: string | undefined
   /** True when the call had been settled before and nothing was written now. */
   readonly isRepeat: boolean
 }

@@ -1,7 +1,8 @@
-import { createCipheriv, createDecipheriv, hash, randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { reasonOf, SteleError } from '../errors.ts'
+import { seal, unseal } from './seal.ts'
 
 /** The key-encryption key: it wraps the keys that are stored in the database and never touches content itself. */
 export interface MasterKey {
@@ -11,8 +12,6 @@ export interface MasterKey {
 }
 
 const keyLength = 32
-const ivLength = 12
-const tagLength = 16
 
 /** A master key from its base64 form. @throws SteleError master_key_invalid */
 export function parseMasterKey(base64: string): MasterKey {
@@ -72,23 +71,15 @@ export function readMasterKeyFile(path: string): MasterKey {
   }
 }
 
-/** Wraps a secret with AES-256-GCM: IV, ciphertext, tag. `purpose` is bound in, so a wrapped key cannot change roles. */
+/** Wraps a secret. `purpose` is bound in, so a wrapped key cannot change roles. */
 export function wrapKey(master: MasterKey, purpose: string, secret: Uint8Array): Uint8Array {
-  const iv = randomBytes(ivLength)
-  const cipher = createCipheriv('aes-256-gcm', master.bytes, iv).setAAD(Buffer.from(purpose))
-  return Buffer.concat([iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()])
+  return seal(master.bytes, purpose, secret)
 }
 
 /** @throws SteleError master_key_mismatch */
 export function unwrapKey(master: MasterKey, purpose: string, wrapped: Uint8Array): Buffer {
-  const value = Buffer.from(wrapped)
   try {
-    const decipher = createDecipheriv('aes-256-gcm', master.bytes, value.subarray(0, ivLength), {
-      authTagLength: tagLength,
-    })
-      .setAAD(Buffer.from(purpose))
-      .setAuthTag(value.subarray(-tagLength))
-    return Buffer.concat([decipher.update(value.subarray(ivLength, -tagLength)), decipher.final()])
+    return unseal(master.bytes, purpose, wrapped)
   } catch (cause) {
     throw new SteleError('master_key_mismatch', {}, { cause })
   }

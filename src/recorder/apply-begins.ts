@@ -1,13 +1,13 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
 import { splitIntoWaves } from './waves.ts'
 
 export interface Begun {
-  readonly call: BegunCall
+  readonly call: PlacedCall
   readonly decision: BeginDecision
   readonly isRepeat: boolean
 }
@@ -19,7 +19,7 @@ export interface Begun {
 export async function applyBegins(
   batch: Batch,
   starts: readonly CallStart[],
-  options: { instanceId: string; careful: boolean },
+  options: { careful: boolean },
 ): Promise<Map<string, Begun>> {
   const begun = new Map<string, Begun>()
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
@@ -34,7 +34,7 @@ export async function applyBegins(
 async function applyWave(
   batch: Batch,
   wave: readonly CallStart[],
-  options: { instanceId: string; careful: boolean },
+  options: { careful: boolean },
   begun: Map<string, Begun>,
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
@@ -44,7 +44,7 @@ async function applyWave(
   const underWay = await callsUnderWay(batch, starts, matches, conversations)
   const plans = starts.map(start => {
     const match = matches.get(start.callId)
-    return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
+    return planBegin(start, ...place(start, match, conversations, underWay))
   })
   await write(batch, plans)
   for (const { call, decision } of plans) begun.set(call.callId, { call, decision, isRepeat: false })

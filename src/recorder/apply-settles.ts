@@ -2,15 +2,18 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { BegunCall } from '../model/call.ts'
+import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import type { OperationResult, Settlement } from './operations.ts'
+import { type Orphaned, supersede } from './supersede.ts'
+import { sumUsage, usageSums } from './usage.ts'
 import { splitIntoWaves } from './waves.ts'
 
 export interface Ending {
-  readonly call: BegunCall
+  readonly call: PlacedCall
   readonly settlement: Settlement
+  readonly isAcknowledged: true | undefined
 }
 
 /** Raised when an assumption of the quick path does not hold; the careful path then decides. */
@@ -33,7 +36,10 @@ export async function applySettles(
 ): Promise<Map<string, OperationResult>> {
   const settled = new Map<string, OperationResult>()
   for (const wave of splitIntoWaves(endings, ({ call }) => `${call.conversationId} ${call.userId}`)) {
-    const fresh = options.careful ? await withoutRepeats(batch, wave, settled) : wave
+    const { fresh, orphaned } = options.careful
+      ? await withoutRepeats(batch, wave, settled)
+      : { fresh: wave, orphaned: [] }
+    await supersede(batch, orphaned)
     if (fresh.length > 0) await applyWave(batch, fresh, options, settled)
   }
   return settled
@@ -151,54 +157,6 @@ function fork({ call, settlement }: Ending): Row<'conversations'> {
   }
 }
 
-const usageSums = [
-  'calls',
-  'errors',
-  'input_tokens',
-  'output_tokens',
-  'cost_nanousd',
-  'unpriced_calls',
-] as const
-
-/** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */
-function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
-  const sums = new Map<string, Row<'usage_daily'>>()
-  for (const { call, settlement: s } of wave) {
-    const day = dayOf(s.createdAt)
-    const model = s.responseModel ?? call.requestModel
-    const key = `${day} ${call.userId.length} ${call.userId} ${model}`
-    const row = sums.get(key) ?? {
-      user_id: call.userId,
-      day,
-      model,
-      calls: 0,
-      errors: 0,
-      input_tokens: 0,
-      output_tokens: 0,
-      cost_nanousd: 0,
-      unpriced_calls: 0,
-    }
-    row.calls += 1
-    row.errors += s.status === 'failed' || s.status === 'orphaned' ? 1 : 0
-    row.input_tokens += s.usage.inputTokens ?? 0
-    row.output_tokens += s.usage.outputTokens ?? 0
-    row.cost_nanousd += s.costNanousd ?? 0
-    row.unpriced_calls += s.costNanousd === undefined ? 1 : 0
-    sums.set(key, row)
-  }
-  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
-}
-
-const millisecondsPerDay = 86_400_000
-let lastDay = { number: 0, text: '1970-01-01' }
-
-/** The UTC day of a time, as YYYY-MM-DD. Calls that end one after another nearly always end on the same day. */
-function dayOf(time: number): string {
-  const number = Math.floor(time / millisecondsPerDay)
-  if (number !== lastDay.number) lastDay = { number, text: new Date(time).toISOString().slice(0, 10) }
-  return lastDay.text
-}
-
 function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
   const isGood = s.status === 'completed' || s.status === 'cached'
   return {
@@ -219,22 +177,29 @@ async function withoutRepeats(
   batch: Batch,
   wave: readonly Ending[],
   settled: Map<string, OperationResult>,
-): Promise<Ending[]> {
+): Promise<{ fresh: Ending[]; orphaned: Orphaned[] }> {
   const keys = wave.map(({ call }) => ({ user_id: call.userId, request_id: call.callId }))
   const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, [
     'request_id',
     'conversation_id',
     'status',
+    'created_at',
   ])
   const known = new Map(rows.map(row => [row.request_id, row]))
-  return wave.filter(({ call, settlement }) => {
+  const orphaned: Orphaned[] = []
+  const fresh = wave.filter(({ call, settlement, isAcknowledged }) => {
     const row = known.get(call.callId)
     if (row === undefined) return true
-    // Another process took this one for dead (it stood still too long). The reply is not on record and must not end well.
-    if (row.status === 'orphaned' && settlement.status !== 'orphaned')
-      throw new SteleError('call_orphaned', { call: call.callId })
+    if (row.status === 'orphaned' && settlement.status !== 'orphaned') {
+      // Another process took this one for dead (it stood still too long). The reply is not on record and must not end
+      // well, unless it has already.
+      if (isAcknowledged !== true) throw new SteleError('call_orphaned', { call: call.callId })
+      orphaned.push({ call, orphanedAt: row.created_at })
+      return true
+    }
     const conversationId = row.conversation_id ?? call.conversationId
     settled.set(call.callId, { conversationId, isRepeat: true })
     return false
   })
+  return { fresh, orphaned }
 }

@@ -1,7 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
-import type { CallStart } from '../model/call.ts'
+import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
@@ -11,7 +11,6 @@ import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationRes
 export interface ApplyContext {
   readonly database: Database
   readonly hashes: ConversationHashes
-  readonly instanceId: string
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -63,22 +62,25 @@ function inTransaction(
   careful: boolean,
 ): Promise<OperationResult[]> {
   return context.database.batch(async batch => {
-    const { instanceId, hashes } = context
+    const { hashes } = context
     const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
     await addUsers(batch, context.knownUsers, starts)
-    const begun = await applyBegins(batch, starts, { instanceId, careful })
+    const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
-      if (operation.kind === 'settle') return [{ call: operation.call, settlement: operation.settlement }]
-      if (operation.kind !== 'record') return []
-      const { call } = required(begun.get(operation.start.callId))
-      return [{ call, settlement: operation.settlement }]
+      if (operation.kind !== 'settle' && operation.kind !== 'record') return []
+      const { settlement, isAcknowledged } = operation
+      const call =
+        operation.kind === 'settle'
+          ? placed(operation.call)
+          : required(begun.get(operation.start.callId)).call
+      return [{ call, settlement, isAcknowledged }]
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
     }
     return operations.map((operation): OperationResult => {
-      if (operation.kind === 'heartbeat') return { conversationId: '', isRepeat: false }
+      if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))
@@ -120,6 +122,14 @@ async function applyHeartbeat(batch: Batch, { instance, usedKeys }: HeartbeatOpe
   )
   const touched = usedKeys.map(key => ({ set: { last_used_at: key.at }, match: { id: key.id } }))
   await batch.update('api_keys', ['last_used_at'], ['id'], touched)
+}
+
+/** A call whose begin waits in a spool can only be settled through that spool. */
+function placed(call: BegunCall): PlacedCall {
+  const { conversationId } = call
+  if (conversationId === undefined)
+    throw new SteleError('record_rejected', { reason: 'the beginning of this call is not on record yet' })
+  return { ...call, conversationId }
 }
 
 function describe(error: unknown): AppliedError {

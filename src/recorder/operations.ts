@@ -36,6 +36,8 @@ export interface SettleOperation {
   readonly kind: 'settle'
   readonly call: BegunCall
   readonly settlement: Settlement
+  /** The caller has been told that it is on record: it comes out of the spool. */
+  readonly isAcknowledged?: true
 }
 
 /** Both at once, for calls that were made elsewhere. */
@@ -43,6 +45,7 @@ export interface RecordOperation {
   readonly kind: 'record'
   readonly start: CallStart
   readonly settlement: Settlement
+  readonly isAcknowledged?: true
 }
 
 /** Tells other processes that this one lives, and since which call it may have some under way. */
@@ -56,7 +59,7 @@ export type Operation = BeginOperation | SettleOperation | RecordOperation | Hea
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {
-  readonly conversationId: string
+  readonly conversationId: string | undefined
   /** True when the operation had been applied before and nothing was written now. */
   readonly isRepeat: boolean
   /** Of a begin: all that it decided. */

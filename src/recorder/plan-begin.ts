@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -14,7 +14,7 @@ export type Placement =
   | { readonly kind: 'append'; readonly conversationId: string }
 
 export interface BeginRows {
-  readonly call: BegunCall
+  readonly call: PlacedCall
   readonly decision: BeginDecision
   readonly conversation: Row<'conversations'> | undefined
   readonly messages: Row<'messages'>[]
@@ -22,12 +22,7 @@ export interface BeginRows {
 }
 
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
-export function planBegin(
-  start: CallStart,
-  match: Match | undefined,
-  placement: Placement,
-  instanceId: string,
-): BeginRows {
+export function planBegin(start: CallStart, match: Match | undefined, placement: Placement): BeginRows {
   const { callId, userId, createdAt, request } = start
   const conversationId = placement.kind === 'append' ? placement.conversationId : newId('conversation')
   const knownUpTo = match?.seq ?? -1
@@ -84,7 +79,7 @@ export function planBegin(
       conversation_id: conversationId,
       up_to_seq: upToSeq,
       api_key_id: start.apiKeyId ?? null,
-      instance_id: instanceId,
+      instance_id: start.instanceId,
       provider: start.provider,
       request_model: start.requestModel,
       operation: start.operation,

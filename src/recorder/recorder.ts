@@ -2,7 +2,14 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, lowestIdAt, newId } from '../ids.ts'
-import { type BegunCall, begunCall, type CallStart, type Outcome, type SettledCall } from '../model/call.ts'
+import {
+  type BegunCall,
+  begunCall,
+  type CallStart,
+  type Outcome,
+  type SettledCall,
+  unplacedCall,
+} from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
@@ -13,6 +20,7 @@ import type { SettleOperation } from './operations.ts'
 import { CommitQueue } from './queue.ts'
 import { recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
+import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
 
 /** A call about to be made. */
@@ -38,6 +46,8 @@ export interface RecorderOptions {
   readonly database: Database
   readonly hashes: ConversationHashes
   readonly writer: Writer
+  /** The same writer, when it has a spool for times when the database is away. */
+  readonly spooling?: SpoolingWriter | undefined
   readonly instanceId: string
   readonly maxQueued?: number | undefined
   /** Milliseconds for which a batch is tried again while the database is unavailable. */
@@ -88,6 +98,11 @@ export class Recorder {
     return this.#queue.length
   }
 
+  /** How the spool stands; undefined when there is none. */
+  get spool(): SpoolState | undefined {
+    return this.#options.spooling?.state
+  }
+
   /**
    * Makes this process known and settles what dead ones left open; the first `begin` does so by itself. Returns how
    * many calls were found orphaned.
@@ -111,8 +126,7 @@ export class Recorder {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
         const { decision } = await this.#queue.submit({ kind: 'begin', start })
-        if (decision === undefined) throw new Error('a begin was answered without its decision')
-        return begunCall(start, decision)
+        return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
       } catch (error) {
         if (!isRepeat) this.#open.delete(start.callId)
         throw error
@@ -178,14 +192,19 @@ export class Recorder {
     return this.#recover()
   }
 
-  #recover(): Promise<number> {
-    return recoverOrphans(this.#options.database, this.#instance, operation => this.#settle(operation))
+  async #recover(): Promise<number> {
+    // First what spools know of calls: they may have ended well.
+    const adopted = await this.#options.spooling?.adopt()
+    const found = await recoverOrphans(this.#options.database, this.#instance, operation =>
+      this.#settle(operation),
+    )
+    return found + (adopted?.orphaned ?? 0)
   }
 
   async #tick(): Promise<void> {
     try {
       await this.#beat()
-      await this.#recover()
+      if (this.spool?.isSpooling !== true) await this.#recover()
     } catch (error) {
       this.#options.onError?.(error)
     }
@@ -205,10 +224,12 @@ export class Recorder {
     // Until it is written the higher bound holds: a call that begins meanwhile and is older must move it again.
     if (openSince > this.#openSince) this.#openSince = openSince
     const usedKeys = [...this.#usedKeys].map(([id, usedAt]) => ({ id, at: usedAt }))
-    this.#usedKeys.clear()
     const instance = { ...this.#instance, heartbeat_at: at, open_since: openSince }
     await this.#queue.submit({ kind: 'heartbeat', instance, usedKeys })
     this.#openSince = openSince
+    // What could not be written, and what was used again meanwhile, goes with the next.
+    for (const { id, at: usedAt } of usedKeys)
+      if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
   }
 
   async #settle(operation: SettleOperation): Promise<SettledCall> {
@@ -251,6 +272,7 @@ export class Recorder {
       operation: input.operation ?? 'chat',
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
+      instanceId: this.#instance.id,
       createdAt: input.createdAt ?? Date.now(),
     }
   }

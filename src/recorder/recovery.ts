@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { instanceStore } from '../store/instances.ts'
 import { isDead } from './instance.ts'
-import type { SettleOperation } from './operations.ts'
+import type { Settlement, SettleOperation } from './operations.ts'
 import { settlementOf } from './settlement.ts'
 
 /**
@@ -26,11 +26,7 @@ export async function recoverOrphans(
     ) {
       await Promise.all(
         calls.map(async call => {
-          const settlement = await settlementOf({
-            status: 'orphaned',
-            errorCode: 'orphaned',
-            errorMessage: 'The process that made this call ended before its reply was recorded.',
-          })
+          const settlement = await orphanSettlement()
           await settle({
             kind: 'settle',
             call: {
@@ -55,4 +51,13 @@ export async function recoverOrphans(
     await instances.forget(instance.id)
   }
   return found
+}
+
+/** How a call ends whose process did not live to see it end. */
+export function orphanSettlement(): Promise<Settlement> {
+  return settlementOf({
+    status: 'orphaned',
+    errorCode: 'orphaned',
+    errorMessage: 'The process that made this call ended before its reply was recorded.',
+  })
 }

@@ -12,12 +12,11 @@ const maxOperations = 256
 
 type WriterRequest = ThreadRequest<readonly Operation[]>
 
-const { databaseUrl, settings, hashKey, instanceId } = workerData as WriterSetup
+const { databaseUrl, settings, hashKey } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings)
 const context = {
   database,
   hashes: new ConversationHashes(hashKey),
-  instanceId,
   knownUsers: new Set<string>(),
 }
 

@@ -15,7 +15,6 @@ export interface WriterSetup {
   readonly databaseUrl: string
   readonly settings: Omit<DatabaseSettings, 'onSql'>
   readonly hashKey: string
-  readonly instanceId: string
 }
 
 /** Writes on the calling thread; for databases whose writes do not block it. */

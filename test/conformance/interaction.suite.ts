@@ -29,7 +29,7 @@ export function interactionSuite(bed: Bed): void {
       costNanousd: 12,
       latencyMs: 80,
     })
-    expect(await historyOf(stele, conversationId)).toEqual([user('Hi'), assistant('Hello "you" 👋')])
+    expect(await historyOf(stele, conversationId ?? '')).toEqual([user('Hi'), assistant('Hello "you" 👋')])
   })
 
   test('turns saved one after another are one conversation', async () => {

@@ -9,6 +9,7 @@ import {
   exchange,
   historyOf,
   reproduced,
+  settle,
   user,
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
@@ -145,10 +146,7 @@ export function namedSuite(bed: Bed): void {
     expect(calls.filter(({ conversationId }) => conversationId === call.conversationId)).toHaveLength(1)
     const settled = await Promise.all(
       calls.map((one, index) =>
-        (steles[index % steles.length] ?? stele).recorder.settle(
-          one,
-          completed(completionBody(`reply ${index}`)),
-        ),
+        settle(steles[index % steles.length] ?? stele, one, completed(completionBody(`reply ${index}`))),
       ),
     )
     for (const [index, { conversationId }] of settled.entries()) {
@@ -173,7 +171,7 @@ export function namedSuite(bed: Bed): void {
       begin(stele, chatBody([user('q')])),
     ])
     const settled = await Promise.all(
-      calls.map((call, index) => stele.recorder.settle(call, completed(completionBody(`reply ${index}`)))),
+      calls.map((call, index) => settle(stele, call, completed(completionBody(`reply ${index}`)))),
     )
     expect(new Set(settled.map(({ conversationId }) => conversationId)).size).toBe(2)
     for (const [index, { conversationId, callId }] of settled.entries()) {

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase, postgresPlace } from '../harness/databases.ts'
+import { linkToPostgres } from '../harness/postgres-link.ts'
 import { rowsOf } from '../harness/rows.ts'
-import { holdWriters, linkToPostgres } from './held-store.ts'
+import { holdWriters } from './held-store.ts'
 import { errorOf, onlyCall, type Running, startGateway } from './running.ts'
 import { eventStream, json, startUpstream, stream } from './upstream.ts'
 import { answerEvents, chunk, done, questionOf } from './wire.ts'
@@ -122,36 +123,39 @@ describeEachDatabase('order', bed => {
   })
 })
 
-const store = { retryFor: 100, poolTimeout: 2 }
+const store = { retryFor: 100, poolTimeout: 2, onStoreFailure: 'refuse' } as const
 
 test.each([
   ['known for a moment', true],
   ['not looked up yet', false],
-])('with the database away a request is refused before dispatch, its key %s', async (_, isKnown) => {
-  const link = await linkToPostgres()
-  const upstream = await startUpstream(json(completion('ok')))
-  const running = await startGateway({
-    upstream,
-    place: await postgresPlace(),
-    store: { ...store, databaseUrl: link.databaseUrl },
-  })
-  if (isKnown) await running.post(questionOf('Hi'))
-  const before = upstream.journal.length
-  link.cut()
-  const reply = await running.post(questionOf('Hi again'))
-  expect(reply.status, reply.text).toBe(503)
-  expect(errorOf(reply)).toMatchObject({ code: 'store_unavailable', type: 'server_error' })
-  expect(reply.headers['retry-after']).toBe('1')
-  expect(upstream.journal).toHaveLength(before)
-  const ready = await running.send('GET', '/readyz')
-  expect(ready.status).toBe(503)
-  expect(errorOf(ready).code).toBe('store_unavailable')
-  expect((await running.send('GET', '/healthz')).status).toBe(200)
-  link.restore()
-  expect((await running.post(questionOf('Hi again'))).status).toBe(200)
-})
+])(
+  'with the database away and no spool a request is refused before dispatch, its key %s',
+  async (_, isKnown) => {
+    const link = await linkToPostgres()
+    const upstream = await startUpstream(json(completion('ok')))
+    const running = await startGateway({
+      upstream,
+      place: await postgresPlace(),
+      store: { ...store, databaseUrl: link.databaseUrl },
+    })
+    if (isKnown) await running.post(questionOf('Hi'))
+    const before = upstream.journal.length
+    link.cut()
+    const reply = await running.post(questionOf('Hi again'))
+    expect(reply.status, reply.text).toBe(503)
+    expect(errorOf(reply)).toMatchObject({ code: 'store_unavailable', type: 'server_error' })
+    expect(reply.headers['retry-after']).toBe('1')
+    expect(upstream.journal).toHaveLength(before)
+    const ready = await running.send('GET', '/readyz')
+    expect(ready.status).toBe(503)
+    expect(errorOf(ready).code).toBe('store_unavailable')
+    expect((await running.send('GET', '/healthz')).status).toBe(200)
+    link.restore()
+    expect((await running.post(questionOf('Hi again'))).status).toBe(200)
+  },
+)
 
-test('a reply that cannot be recorded is not given as a whole one', async () => {
+test('without a spool a reply that cannot be recorded is not given as a whole one', async () => {
   const link = await linkToPostgres()
   const upstream = await startUpstream()
   const running = await startGateway({

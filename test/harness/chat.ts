@@ -1,4 +1,4 @@
-import type { BegunCall, Outcome, SettledCall } from '../../src/model/call.ts'
+import type { BegunCall, Outcome, PlacedCall, SettledCall } from '../../src/model/call.ts'
 import type { BeginInput } from '../../src/recorder/recorder.ts'
 import type { Stele } from '../../src/stele.ts'
 
@@ -56,9 +56,12 @@ export function completed(body: string | Uint8Array, more: Partial<Outcome> = {}
   return { status: 'completed', httpStatus: 200, contentType: 'application/json', body, ...more }
 }
 
+/** A settled call whose place is known, as it is while the database answers. */
+export type PlacedSettledCall = SettledCall & { readonly conversationId: string }
+
 export interface Exchange {
-  readonly call: BegunCall
-  readonly settled: SettledCall
+  readonly call: PlacedCall
+  readonly settled: PlacedSettledCall
   readonly request: string
   readonly response: string
 }
@@ -73,16 +76,29 @@ export async function exchange(
   const request = typeof messages === 'string' ? messages : chatBody(messages)
   const response = completionBody(reply)
   const call = await begin(stele, request, input)
-  const settled = await stele.recorder.settle(call, completed(response))
+  const settled = await settle(stele, call, completed(response))
   return { call, settled, request, response }
 }
 
-export function begin(
+export async function begin(
   stele: Stele,
   body: BeginInput['body'],
   input: Partial<BeginInput> = {},
-): Promise<BegunCall> {
-  return stele.recorder.begin({ userId: 'ada', provider: 'test', body, ...input })
+): Promise<PlacedCall> {
+  return placed(await stele.recorder.begin({ userId: 'ada', provider: 'test', body, ...input }))
+}
+
+export async function settle(stele: Stele, call: BegunCall, outcome: Outcome): Promise<PlacedSettledCall> {
+  return placed(await stele.recorder.settle(call, outcome))
+}
+
+/** A call that the database itself has taken, not a spool. */
+export function placed<T extends { conversationId: string | undefined }>(
+  call: T,
+): T & { conversationId: string } {
+  const { conversationId } = call
+  if (conversationId === undefined) throw new Error('the call has no place yet')
+  return { ...call, conversationId }
 }
 
 /** What is stored as the exact request and reply of a call, as text. */

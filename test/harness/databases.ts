@@ -12,6 +12,8 @@ import type {} from './global-setup.ts'
 export interface Place {
   readonly databaseUrl: string
   readonly masterKey: string
+  /** Where spools of this place go. */
+  readonly spoolFolder: string
   /** The schema (namespace) of this place, where the database has such. */
   readonly schema: string | undefined
   /** A store in this place, migrated unless the options say otherwise. */
@@ -79,18 +81,21 @@ export async function onServer(statement: string): Promise<void> {
 
 function placeAt(databaseUrl: string, schema: string | undefined, remove: () => Promise<void>): Place {
   const masterKey = randomBytes(32).toString('base64')
+  const spoolFolder = join(tmpdir(), `stele-test-spool-${randomBytes(8).toString('hex')}`)
   const open: { close(): Promise<void> }[] = []
   onTestFinished(async () => {
     // Closing twice is allowed, so a test may close what it opened here.
     for (const { close } of open.reverse()) await close().catch(() => undefined)
+    await rm(spoolFolder, { recursive: true, force: true })
     await remove()
   })
   return {
     databaseUrl,
     masterKey,
+    spoolFolder,
     schema,
     async stele(options) {
-      const stele = await openStele({ databaseUrl, masterKey, schema, poolSize: 1, ...options })
+      const stele = await openStele({ databaseUrl, masterKey, schema, poolSize: 1, spoolFolder, ...options })
       open.push(stele)
       return stele
     },

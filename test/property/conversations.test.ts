@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { newId } from '../../src/ids.ts'
 import type { BegunCall } from '../../src/model/call.ts'
 import { openStele, type Stele } from '../../src/stele.ts'
-import { begin, completed, completionBody, historyOf } from '../harness/chat.ts'
+import { begin, completed, completionBody, historyOf, settle } from '../harness/chat.ts'
 import { countOf } from '../harness/rows.ts'
 import { spellings, unevenSpelling } from '../harness/spellings.ts'
 
@@ -118,7 +118,7 @@ async function play(stele: Stele, steps: readonly Step[]): Promise<Played[]> {
         expect(await begin(stele, request, { userId, callId })).toMatchObject({
           conversationId: call.conversationId,
         })
-      const { conversationId } = await stele.recorder.settle(call, outcome)
+      const { conversationId } = await settle(stele, call, outcome)
       if (ending === 'repeated')
         expect(await stele.recorder.settle(call, outcome)).toMatchObject({ conversationId, isRepeat: true })
       const said = ending === 'failed' ? history : [...history, { role: 'assistant', content: reply }]

@@ -65,7 +65,6 @@ test('a closed writer refuses instead of starting another thread', async () => {
     databaseUrl: place.databaseUrl,
     settings: {},
     hashKey: 'key',
-    instanceId: 'inst_1',
   })
   await writer.apply([])
   await writer.close()

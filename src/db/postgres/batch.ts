@@ -70,6 +70,16 @@ export function postgresBatch(run: RunStatement): Batch {
       )
       return rowCount ?? 0
     },
+    async remove(table, by, keys) {
+      if (keys.length === 0) return 0
+      const source = by.map(name => ({ name, table, column: name }))
+      const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
+      const { rowCount } = await run(
+        `DELETE FROM ${table} t USING ${unnest(source)} k WHERE ${matches}`,
+        arrays(source, keys as readonly Fields[]),
+      )
+      return rowCount ?? 0
+    },
   }
 }
 

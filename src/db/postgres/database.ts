@@ -8,9 +8,13 @@ import { postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
 import { ensurePartitions } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
+import { withinTime } from './within-time.ts'
 
 /** Two batches under way keep the server busy with one while the other waits for its commit to reach the disk. */
 const concurrentBatches = 2
+
+/** Seconds. A server that is there answers a batch in milliseconds; one that is stopped or cut off never does. */
+const defaultCommitTimeout = 5
 
 /** Transaction-level advisory lock of everything that changes the schema. The number is arbitrary, but Stele's own. */
 const schemaLock = 7_353_853_001
@@ -50,7 +54,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     })
   return {
     location,
-    capabilities: { blockingWrites: false, concurrentBatches },
+    capabilities: { blockingWrites: false, concurrentBatches, mayBeAway: true },
     schemaTypes,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,
@@ -58,7 +62,9 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
       writers ??= openWriterPool(location, settings, concurrentBatches)
-      return inTransaction(await writers.connect(), settings.onSql, run => work(postgresBatch(run)))
+      return withinTime(writers, (settings.commitTimeout ?? defaultCommitTimeout) * 1000, client =>
+        inTransaction(client, settings.onSql, run => work(postgresBatch(run))),
+      )
     },
     exclusively,
     async hasTable(db, name) {

@@ -51,6 +51,9 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
       }
       return changes
     },
+    async remove(table, by, keys) {
+      return each(`DELETE FROM ${table} WHERE ${equals(by, ' AND ')}`, by, keys)
+    },
   }
 }
 

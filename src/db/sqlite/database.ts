@@ -29,7 +29,7 @@ export function openSqlite(
   return {
     location,
     // A memory database lives in the thread that opened it.
-    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1 },
+    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1, mayBeAway: false },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
     kysely,

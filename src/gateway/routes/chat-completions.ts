@@ -48,7 +48,7 @@ export async function chatCompletionsRoute(
       body: chat,
       conversationId,
     })
-    reply.header('x-stele-conversation', begun.conversationId)
+    if (begun.conversationId !== undefined) reply.header('x-stele-conversation', begun.conversationId)
 
     const call = new LiveCall(stele.recorder, begun, provider.name, request.log)
     const stopWatching = abortWhenClientLeaves(reply, call)

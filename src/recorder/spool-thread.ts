@@ -1,0 +1,81 @@
+import { deserialize, serialize } from 'node:v8'
+import { parentPort, workerData } from 'node:worker_threads'
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
+import { reasonOf } from '../errors.ts'
+import { seal, unseal } from '../privacy/seal.ts'
+import type { Operation } from './operations.ts'
+import type { SpoolAnswer, SpooledOperation, SpoolRequest, SpoolSetup } from './spool.ts'
+import type { ThreadReply, ThreadRequest } from './thread.ts'
+
+/** How much is drained at a time: enough for a commit to be cheap, and never more than fits in memory. */
+const maxEntries = 256
+const maxBytes = 16 * 1024 * 1024
+
+const { path, key } = workerData as SpoolSetup
+let file: SpoolFile | undefined
+
+parentPort?.on('message', ({ id, request }: ThreadRequest<SpoolRequest>) => {
+  let reply: ThreadReply<SpoolAnswer>
+  try {
+    reply = { id, value: answer(request) }
+  } catch (error) {
+    reply = { id, failure: reasonOf(error) }
+  }
+  parentPort?.postMessage([reply])
+})
+
+function answer(request: SpoolRequest): SpoolAnswer {
+  if (request.kind === 'release') {
+    file?.release()
+    file = undefined
+    return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
+  }
+  file ??= openSpoolFile(path)
+  if (!file.claim()) {
+    file = undefined
+    return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
+  }
+  const operations = perform(file, request)
+  const { depth, bytes, oldestAt } = file.status()
+  return { isClaimed: true, depth, bytes, oldestAt, operations }
+}
+
+function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | undefined {
+  switch (request.kind) {
+    case 'append':
+      spool.append(request.operations.map(entryOf))
+      return undefined
+    case 'read':
+      return spool.read(maxEntries, maxBytes).map(({ seq, ...entry }) => ({ seq, operation: open(entry) }))
+    case 'remove':
+      spool.remove(request.seqs)
+      return undefined
+    case 'reject':
+      spool.reject(request.seq, request.reason)
+      return undefined
+    default:
+      throw new Error(`no such request: ${request.kind}`)
+  }
+}
+
+function entryOf(operation: Operation): Omit<SpoolEntry, 'seq'> {
+  const { kind } = operation
+  const callId =
+    'start' in operation ? operation.start.callId : 'call' in operation ? operation.call.callId : ''
+  const sealed = seal(key, purpose(callId, kind), zstdCompressSync(serialize(operation)))
+  return { callId, kind, createdAt: Date.now(), sealed }
+}
+
+/** Undefined when the entry does not open: it was changed, or belongs to another database. */
+function open({ callId, kind, sealed }: Omit<SpoolEntry, 'seq'>): Operation | undefined {
+  try {
+    return deserialize(zstdDecompressSync(unseal(key, purpose(callId, kind), sealed))) as Operation
+  } catch {
+    return undefined
+  }
+}
+
+function purpose(callId: string, kind: string): string {
+  return `spool:${kind}:${callId}`
+}

@@ -1,0 +1,94 @@
+import type { Operation } from './operations.ts'
+import { Thread } from './thread.ts'
+
+export interface SpoolSetup {
+  readonly path: string
+  /** Seals what is spooled; 32 bytes. */
+  readonly key: Uint8Array
+}
+
+/** An operation that waits in the spool; undefined when it cannot be read. */
+export interface SpooledOperation {
+  readonly seq: number
+  readonly operation: Operation | undefined
+}
+
+export type SpoolRequest =
+  | { readonly kind: 'append'; readonly operations: readonly Operation[] }
+  | { readonly kind: 'read' }
+  | { readonly kind: 'remove'; readonly seqs: readonly number[] }
+  | { readonly kind: 'reject'; readonly seq: number; readonly reason: string }
+  | { readonly kind: 'release' }
+
+export interface SpoolAnswer {
+  /** False when another process has the file; then nothing was done. */
+  readonly isClaimed: boolean
+  readonly depth: number
+  readonly bytes: number
+  readonly oldestAt: number | undefined
+  readonly operations?: SpooledOperation[] | undefined
+}
+
+/** What waits in a spool. */
+export interface SpoolStatus {
+  readonly depth: number
+  /** Bytes of what waits, as it is stored. */
+  readonly bytes: number
+  /** Milliseconds since 1970: since when the oldest entry waits. */
+  readonly oldestAt: number | undefined
+}
+
+/** Raised when another process has the spool. */
+export class SpoolInUse extends Error {}
+
+/**
+ * A durable queue of operations beside the database, in a file of its own that a thread of its own writes. Everything
+ * resolves when it is on disk.
+ */
+export class Spool {
+  readonly #thread: Thread<SpoolRequest, SpoolAnswer>
+  #status: SpoolStatus = { depth: 0, bytes: 0, oldestAt: undefined }
+
+  constructor(setup: SpoolSetup) {
+    this.#thread = new Thread('spool-thread', setup)
+  }
+
+  get status(): SpoolStatus {
+    return this.#status
+  }
+
+  async append(operations: readonly Operation[]): Promise<void> {
+    await this.#ask({ kind: 'append', operations })
+  }
+
+  /** The oldest operations, in order; none when the spool is empty. */
+  async read(): Promise<SpooledOperation[]> {
+    return (await this.#ask({ kind: 'read' })).operations ?? []
+  }
+
+  async remove(seqs: readonly number[]): Promise<void> {
+    await this.#ask({ kind: 'remove', seqs })
+  }
+
+  /** Sets an operation aside that the database will never take. */
+  async reject(seq: number, reason: string): Promise<void> {
+    await this.#ask({ kind: 'reject', seq, reason })
+  }
+
+  /** Lets go of the file until it is needed again; an empty one is removed. */
+  async release(): Promise<void> {
+    await this.#thread.ask({ kind: 'release' })
+  }
+
+  async close(): Promise<void> {
+    await this.#thread.close({ kind: 'release' })
+  }
+
+  async #ask(request: SpoolRequest): Promise<SpoolAnswer> {
+    const answer = await this.#thread.ask(request)
+    if (!answer.isClaimed) throw new SpoolInUse('another process has the spool')
+    const { depth, bytes, oldestAt } = answer
+    this.#status = { depth, bytes, oldestAt }
+    return answer
+  }
+}

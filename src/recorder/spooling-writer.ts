@@ -1,0 +1,224 @@
+import type { ErrorCode } from '../errors.ts'
+import { type BeginDecision, begunCall, type CallStart } from '../model/call.ts'
+import { type Adopted, adoptSpools } from './adopt-spools.ts'
+import { drainable, drainOnce } from './drain.ts'
+import type { Applied, Operation, SettleOperation } from './operations.ts'
+import { Spool, type SpoolStatus } from './spool.ts'
+import { spoolPath, spoolsIn } from './spool-paths.ts'
+import type { Writer } from './writer.ts'
+
+export interface SpoolingOptions {
+  readonly writer: Writer
+  /** Where the spool of this process belongs, and those that others have left. */
+  readonly folder: string
+  readonly instanceId: string
+  /** Seals what is spooled; 32 bytes. */
+  readonly key: Uint8Array
+  /** Bytes in the spool from which on no call is begun. */
+  readonly limit: number
+  /** Told when spooling starts, with its reason, and when everything is drained. */
+  readonly onChange?: ((change: SpoolChange) => void) | undefined
+}
+
+export type SpoolChange =
+  | { readonly isSpooling: true; readonly reason: unknown }
+  | { readonly isSpooling: false; readonly drained: number; readonly rejected: number }
+
+export interface SpoolState extends SpoolStatus {
+  /** Whether what is written goes through the spool now. */
+  readonly isSpooling: boolean
+  /** Whether it holds so much that no call is begun. */
+  readonly isFull: boolean
+  /** From how many bytes on it is full. */
+  readonly limit: number
+}
+
+/** What is known of a call whose begin went into the spool: its decision is made when it is drained. */
+interface SpooledCall {
+  readonly start: CallStart
+  decision?: BeginDecision
+}
+
+/** A batch is tried again for this long before it is spooled, in milliseconds: a connection that broke is soon replaced. */
+const patience = 250
+
+const firstPause = 50
+const longestPause = 1_000
+
+/** Begins are refused at the limit; what settles a call that was let through may still go this much beyond it. */
+const settleAllowance = 2
+
+/**
+ * Writes to the database, and while that is away to the spool: what it answers is durable either way. From the first
+ * failure on everything goes through the spool, in order, until the spool is drained: a later operation must not
+ * overtake an earlier one that it builds on.
+ */
+export class SpoolingWriter implements Writer {
+  readonly #options: SpoolingOptions
+  readonly #spool: Spool
+  readonly #calls = new Map<string, SpooledCall>()
+  #isSpooling = false
+  #appending = 0
+  #isClosing = false
+  #draining: Promise<void> = Promise.resolve()
+  #wake: () => void = () => undefined
+
+  constructor(options: SpoolingOptions) {
+    const { folder, key, instanceId } = options
+    this.#options = options
+    this.#spool = new Spool({ path: spoolPath(folder, key, instanceId), key })
+  }
+
+  get concurrentBatches(): number {
+    return this.#options.writer.concurrentBatches
+  }
+
+  get state(): SpoolState {
+    const { status } = this.#spool
+    const { limit } = this.#options
+    return { ...status, limit, isSpooling: this.#isSpooling, isFull: status.bytes >= limit }
+  }
+
+  /**
+   * Brings into the database what other processes have left in the same folder.
+   * @throws whatever keeps the database from working
+   */
+  async adopt(): Promise<Adopted> {
+    const { folder, key, writer } = this.#options
+    const own = spoolPath(folder, key, this.#options.instanceId)
+    const others = (await spoolsIn(folder, key)).filter(path => path !== own)
+    return adoptSpools(others, key, writer)
+  }
+
+  async apply(operations: readonly Operation[]): Promise<Applied[]> {
+    const placed = operations.map(operation => this.#place(operation))
+    if (!this.#isSpooling) {
+      try {
+        return this.#forgetSettled(placed, await this.#tryDatabase(placed))
+      } catch (reason) {
+        this.#startSpooling(reason)
+      }
+    }
+    return this.#forgetSettled(placed, await this.#append(placed))
+  }
+
+  async close(): Promise<void> {
+    this.#isClosing = true
+    this.#wake()
+    await this.#draining
+    await this.#spool.close()
+    await this.#options.writer.close()
+  }
+
+  async #tryDatabase(operations: readonly Operation[]): Promise<Applied[]> {
+    const { writer } = this.#options
+    const deadline = performance.now() + patience
+    for (let pause = firstPause; ; pause *= 2) {
+      try {
+        return await writer.apply(operations)
+      } catch (error) {
+        if (this.#isSpooling || performance.now() + pause > deadline) throw error
+        await new Promise(resolve => setTimeout(resolve, pause))
+      }
+    }
+  }
+
+  /** A call that was begun in the spool is settled by what its begin has come to, or together with it. */
+  #place(operation: Operation): Operation {
+    if (operation.kind !== 'settle' || operation.call.conversationId !== undefined) return operation
+    const known = this.#calls.get(operation.call.callId)
+    if (known === undefined) return operation
+    return settleSpooled(operation, known)
+  }
+
+  #forgetSettled(operations: readonly Operation[], applied: Applied[]): Applied[] {
+    if (this.#calls.size === 0) return applied
+    for (const [index, operation] of operations.entries()) {
+      if (applied[index]?.ok !== true) continue
+      if (operation.kind === 'settle') this.#calls.delete(operation.call.callId)
+      else if (operation.kind === 'record') this.#calls.delete(operation.start.callId)
+    }
+    return applied
+  }
+
+  async #append(operations: readonly Operation[]): Promise<Applied[]> {
+    const answers = operations.map(operation => this.#refusal(operation))
+    const accepted = operations.filter((_, index) => answers[index] === undefined)
+    this.#appending++
+    try {
+      if (accepted.length > 0) await this.#spool.append(accepted.map(drainable))
+    } finally {
+      this.#appending--
+    }
+    for (const operation of accepted)
+      if (operation.kind === 'begin') this.#calls.set(operation.start.callId, { start: operation.start })
+    return answers.map(
+      answer => answer ?? { ok: true, result: { conversationId: undefined, isRepeat: false } },
+    )
+  }
+
+  #refusal(operation: Operation): Applied | undefined {
+    const { limit } = this.#options
+    const { bytes } = this.#spool.status
+    if (operation.kind === 'heartbeat') return refused('store_unavailable', { reason: 'it does not answer' })
+    const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
+    return bytes >= (isNew ? limit : limit * settleAllowance) ? refused('spool_full', { limit }) : undefined
+  }
+
+  #startSpooling(reason: unknown): void {
+    if (this.#isSpooling) return
+    this.#isSpooling = true
+    this.#options.onChange?.({ isSpooling: true, reason })
+    this.#draining = this.#drain()
+  }
+
+  async #drain(): Promise<void> {
+    const { writer, onChange } = this.#options
+    let drained = 0
+    let rejected = 0
+    for (let pause = firstPause; ; ) {
+      try {
+        const step = await drainOnce(this.#spool, writer, (operation, { decision }) => {
+          const call = operation.kind === 'begin' ? this.#calls.get(operation.start.callId) : undefined
+          if (call !== undefined && decision !== undefined) call.decision = decision
+        })
+        drained += step.drained
+        rejected += step.rejected
+        // Nothing is being added either: from here on, in this very turn, operations go to the database again.
+        if (step.isEmpty && this.#appending === 0 && this.#spool.status.depth === 0) break
+        pause = firstPause
+        if (step.isEmpty) await this.#sleep(1)
+      } catch {
+        if (this.#isClosing) return
+        await this.#sleep(pause)
+        pause = Math.min(pause * 2, longestPause)
+      }
+    }
+    this.#isSpooling = false
+    await this.#spool.release().catch(() => undefined)
+    onChange?.({ isSpooling: false, drained, rejected })
+  }
+
+  /** Until the time is up or the writer is closed. */
+  #sleep(milliseconds: number): Promise<void> {
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, milliseconds).unref()
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      if (this.#isClosing) this.#wake()
+    })
+  }
+}
+
+function settleSpooled(operation: SettleOperation, { start, decision }: SpooledCall): Operation {
+  const { settlement } = operation
+  return decision === undefined
+    ? { kind: 'record', start, settlement, isAcknowledged: true }
+    : { kind: 'settle', call: begunCall(start, decision), settlement }
+}
+
+function refused(code: ErrorCode, details: Record<string, string | number>): Applied {
+  return { ok: false, error: { code, details } }
+}

@@ -1,0 +1,38 @@
+import type { Batch } from '../db/batch.ts'
+import { SteleError } from '../errors.ts'
+import type { PlacedCall } from '../model/call.ts'
+import { dayOf, usageSums } from './usage.ts'
+
+/** A call that another process gave up for lost, and that the spool knows the end of. */
+export interface Orphaned {
+  readonly call: PlacedCall
+  readonly orphanedAt: number
+}
+
+/** Takes back what was written of calls when they were given up, so that their real ends can be written. */
+export async function supersede(batch: Batch, orphaned: readonly Orphaned[]): Promise<void> {
+  if (orphaned.length === 0) return
+  const removed = await batch.remove(
+    'llm_responses',
+    ['user_id', 'request_id', 'status'],
+    orphaned.map(({ call }) => ({ user_id: call.userId, request_id: call.callId, status: 'orphaned' })),
+  )
+  if (removed !== orphaned.length)
+    throw new SteleError('record_rejected', { reason: 'the call was settled at the same moment' })
+  await batch.insertOrAdd(
+    'usage_daily',
+    ['user_id', 'day', 'model'],
+    usageSums,
+    orphaned.map(({ call, orphanedAt }) => ({
+      user_id: call.userId,
+      day: dayOf(orphanedAt),
+      model: call.requestModel,
+      calls: -1,
+      errors: -1,
+      input_tokens: 0,
+      output_tokens: 0,
+      cost_nanousd: 0,
+      unpriced_calls: -1,
+    })),
+  )
+}
