@@ -22,7 +22,14 @@ export async function withStele<R>(options: GlobalOptions, work: (stele: Stele) 
   const probe = openDatabase(url)
   requireExisting(probe)
   const stele = await asUnavailable(probe, { evenUnknown: true }, () =>
-    openStele({ ...settingsOf(config), databaseUrl: url, masterKey: config.masterKey, migrate: false }),
+    openStele({
+      ...settingsOf(config),
+      databaseUrl: url,
+      masterKey: config.masterKey,
+      onStoreFailure: config.onStoreFailure,
+      spoolFolder: config.spoolFolder,
+      migrate: false,
+    }),
   )
   try {
     return await asUnavailable(stele.database, { evenUnknown: false }, () => work(stele))
@@ -55,10 +62,11 @@ export function settingsOf({
   poolSize,
   maxOverflow,
   poolTimeout,
+  commitTimeout,
   schema,
   sqlEcho,
 }: Config): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, schema, onSql: sqlEcho ? say : undefined }
+  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, onSql: sqlEcho ? say : undefined }
 }
 
 /**

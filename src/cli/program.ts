@@ -2,6 +2,8 @@ import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
+import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
+import type { SpoolStatusOptions } from './commands/spool-status.ts'
 import { migrateCommand } from './migrate-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort } from './parse-arguments.ts'
@@ -26,6 +28,7 @@ export function createProgram(): Command {
   migrateCommand(program)
   accessCommands(program)
   recordCommands(program)
+  spoolCommand(program)
   doctorCommand(program)
   return program
 }
@@ -46,6 +49,32 @@ function serveCommand(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const { serveGateway } = await import('./commands/serve.ts')
       await serveGateway(command.optsWithGlobals<ServeOptions>())
+    })
+}
+
+function spoolCommand(program: Command): void {
+  const spool = program
+    .command('spool')
+    .description('what was recorded while PostgreSQL was away, and is not in it yet')
+  spool
+    .command('status')
+    .description(
+      'list the spools of this machine: how much waits, since when, and what the database would not take',
+    )
+    .option('--json', 'print JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { spoolStatus } = await import('./commands/spool-status.ts')
+      await spoolStatus(command.optsWithGlobals<SpoolStatusOptions>())
+    })
+  spool
+    .command('drain')
+    .description(
+      'write what waits to the database now; spools of running gateways are left to them, and serving drains too',
+    )
+    .option('--rejected', 'try what the database would not take once more')
+    .action(async (_options: unknown, command: Command) => {
+      const { drainSpools } = await import('./commands/spool-drain.ts')
+      await drainSpools(command.optsWithGlobals<DrainSpoolsOptions>())
     })
 }
 

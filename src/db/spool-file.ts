@@ -42,6 +42,8 @@ export interface SpoolFile {
   remove(seqs: readonly number[]): void
   /** Sets an entry aside, to be kept until somebody has looked at it. */
   reject(seq: number, reason: string): void
+  /** Puts what was set aside back in its place, to be tried once more. */
+  retryRejected(): void
   status(): SpoolFileStatus
   rejected(): RejectedEntry[]
   /** Lets go of the file; one that holds nothing any more is removed. */

@@ -15,18 +15,20 @@ export interface Adopted {
 
 /**
  * Drains spools that processes have left which died, or ended while the database was away. One that a living process
- * has is left to it.
+ * has is left to it. With `retryRejected` what the database would not take before is tried again.
  * @throws whatever keeps the database from working; what was not drained is still there
  */
 export async function adoptSpools(
   paths: readonly string[],
   key: Uint8Array,
   writer: Writer,
+  { retryRejected = false } = {},
 ): Promise<Adopted> {
   const sum = { drained: 0, rejected: 0, orphaned: 0 }
   for (const path of paths) {
     const spool = new Spool({ path, key })
     try {
+      if (retryRejected) await spool.retryRejected()
       const { drained, rejected, orphaned } = await adopt(spool, writer)
       sum.drained += drained
       sum.rejected += rejected

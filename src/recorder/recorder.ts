@@ -15,6 +15,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
 import { instanceStore } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
+import type { Adopted } from './adopt-spools.ts'
 import { heartbeatInterval, hostIdentity } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
 import { CommitQueue } from './queue.ts'
@@ -154,6 +155,14 @@ export class Recorder {
       const result = await this.#queue.submit({ kind: 'record', start, settlement })
       return { callId: start.callId, ...result }
     })
+  }
+
+  /**
+   * Brings into the database what processes that are gone have left in their spools; starting does so too.
+   * Undefined when there is no spool.
+   */
+  async drainSpools(options: { retryRejected?: boolean } = {}): Promise<Adopted | undefined> {
+    return this.#options.spooling?.adopt(options)
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */

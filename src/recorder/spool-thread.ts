@@ -54,6 +54,9 @@ function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | 
     case 'reject':
       spool.reject(request.seq, request.reason)
       return undefined
+    case 'retryRejected':
+      spool.retryRejected()
+      return undefined
     default:
       throw new Error(`no such request: ${request.kind}`)
   }

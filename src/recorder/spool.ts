@@ -18,6 +18,7 @@ export type SpoolRequest =
   | { readonly kind: 'read' }
   | { readonly kind: 'remove'; readonly seqs: readonly number[] }
   | { readonly kind: 'reject'; readonly seq: number; readonly reason: string }
+  | { readonly kind: 'retryRejected' }
   | { readonly kind: 'release' }
 
 export interface SpoolAnswer {
@@ -73,6 +74,11 @@ export class Spool {
   /** Sets an operation aside that the database will never take. */
   async reject(seq: number, reason: string): Promise<void> {
     await this.#ask({ kind: 'reject', seq, reason })
+  }
+
+  /** Puts back what was set aside. */
+  async retryRejected(): Promise<void> {
+    await this.#ask({ kind: 'retryRejected' })
   }
 
   /** Lets go of the file until it is needed again; an empty one is removed. */

@@ -83,11 +83,11 @@ export class SpoolingWriter implements Writer {
    * Brings into the database what other processes have left in the same folder.
    * @throws whatever keeps the database from working
    */
-  async adopt(): Promise<Adopted> {
+  async adopt(options: { retryRejected?: boolean } = {}): Promise<Adopted> {
     const { folder, key, writer } = this.#options
     const own = spoolPath(folder, key, this.#options.instanceId)
     const others = (await spoolsIn(folder, key)).filter(path => path !== own)
-    return adoptSpools(others, key, writer)
+    return adoptSpools(others, key, writer, options)
   }
 
   async apply(operations: readonly Operation[]): Promise<Applied[]> {

@@ -18,10 +18,12 @@ const commands = [
   'calls tail',
   'conversations list',
   'conversations show',
+  'spool status',
+  'spool drain',
   'doctor',
 ]
 
-test.each(['', 'migrate', 'keys', 'users', 'calls', 'conversations', ...commands])(
+test.each(['', 'migrate', 'keys', 'users', 'calls', 'conversations', 'spool', ...commands])(
   "'stele %s --help' tells usage and exit codes on stdout",
   async command => {
     const { code, stdout, stderr } = await runStele([...command.split(' ').filter(Boolean), '--help'])

@@ -125,6 +125,13 @@ export function sqliteSpoolFile(path: string): SpoolFile {
         ),
       )
     },
+    retryRejected() {
+      inTransaction(() => {
+        run('INSERT INTO entries SELECT seq, call_id, kind, created_at, sealed FROM rejected')
+        run('DELETE FROM rejected')
+      })
+      counted = undefined
+    },
     status() {
       const oldest = connection.prepare('SELECT created_at FROM entries ORDER BY seq LIMIT 1').get()
       return { ...waiting(), oldestAt: oldest?.['created_at'] as number | undefined }
