@@ -6,7 +6,7 @@ import pg from 'pg'
 import { benchDirectory, rootDirectory } from './peers.ts'
 import { freePort, type RunningProcess, startProcess } from './processes.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
-import { startPostgres } from './temporary-postgres.ts'
+import { startPostgres, type TemporaryPostgres } from './temporary-postgres.ts'
 
 /** A server that answers chat completions, running. */
 export interface Target {
@@ -23,6 +23,10 @@ export interface EventLoopDelay {
 }
 
 export interface SteleTarget extends Target {
+  /** The gateway's process. */
+  readonly pid: number
+  /** Its database server, when it has one. */
+  readonly postgres: TemporaryPostgres | undefined
   /** How late the event loop ran since the previous call. */
   eventLoopDelay(): Promise<EventLoopDelay>
   /** Ends the server and counts the calls it recorded as completed, then removes its data. */
@@ -89,6 +93,7 @@ export async function startStele(upstream: Target, database: 'sqlite' | 'postgre
         OPENAI_API_KEY: 'x',
         STELE_API_KEY: key,
         STELE_MASTER_KEY: randomBytes(32).toString('base64'),
+        STELE_SPOOL_FOLDER: join(directory.path, 'spool'),
         LOG_LEVEL: 'warn',
         BENCH_EVENT_LOOP_FILE: delayFile,
       },
@@ -100,6 +105,8 @@ export async function startStele(upstream: Target, database: 'sqlite' | 'postgre
   }
   return {
     name: `stele (${database})`,
+    pid: stele.pid,
+    postgres: server,
     port,
     headers: { authorization: `Bearer ${key}` },
     async eventLoopDelay() {

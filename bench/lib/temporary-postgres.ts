@@ -7,6 +7,8 @@ export interface TemporaryPostgres {
   readonly url: string
   /** Makes another database on the same server and returns its connection string. */
   createDatabase(name: string): Promise<string>
+  /** Stops the server for so many milliseconds, as a restart or a failover does. */
+  outage(milliseconds: number): Promise<void>
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -30,7 +32,7 @@ export async function startPostgres(): Promise<TemporaryPostgres> {
     port,
     user: 'bench',
     password: 'bench',
-    persistent: false,
+    persistent: true,
     createPostgresUser: process.getuid?.() === 0,
     postgresFlags: [
       '-c',
@@ -58,6 +60,11 @@ export async function startPostgres(): Promise<TemporaryPostgres> {
     async createDatabase(name) {
       await server.createDatabase(name)
       return urlOf(name)
+    },
+    async outage(milliseconds) {
+      await server.stop()
+      await new Promise(resolve => setTimeout(resolve, milliseconds))
+      await server.start()
     },
     async stop() {
       await server.stop()

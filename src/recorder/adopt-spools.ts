@@ -1,5 +1,4 @@
-import { begunCall, type PlacedCall } from '../model/call.ts'
-import { drainOnce } from './drain.ts'
+import { drainOnce, type SpooledCalls } from './drain.ts'
 import { orphanSettlement } from './recovery.ts'
 import { Spool, SpoolInUse } from './spool.ts'
 import type { Writer } from './writer.ts'
@@ -43,23 +42,17 @@ export async function adoptSpools(
 }
 
 async function adopt(spool: Spool, writer: Writer): Promise<Adopted> {
-  const open = new Map<string, PlacedCall>()
+  const calls: SpooledCalls = new Map()
   let drained = 0
   let rejected = 0
   for (;;) {
-    const step = await drainOnce(spool, writer, (operation, { decision }) => {
-      if (operation.kind === 'begin' && decision !== undefined)
-        open.set(operation.start.callId, begunCall(operation.start, decision))
-      else if (operation.kind === 'settle') open.delete(operation.call.callId)
-      else if (operation.kind === 'record') open.delete(operation.start.callId)
-    })
+    const step = await drainOnce(spool, writer, calls)
     if (step.isEmpty) break
     drained += step.drained
     rejected += step.rejected
   }
+  const open = [...calls.values()].flatMap(known => ('call' in known ? [known.call] : []))
   const settlement = await orphanSettlement()
-  if (open.size > 0) {
-    await writer.apply([...open.values()].map(call => ({ kind: 'settle', call, settlement })))
-  }
-  return { drained, rejected, orphaned: open.size }
+  if (open.length > 0) await writer.apply(open.map(call => ({ kind: 'settle', call, settlement })))
+  return { drained, rejected, orphaned: open.length }
 }

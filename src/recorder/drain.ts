@@ -1,5 +1,5 @@
 import { SteleError } from '../errors.ts'
-import type { CallStart } from '../model/call.ts'
+import { begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import type { Applied, Operation, OperationResult } from './operations.ts'
 import type { Spool, SpooledOperation } from './spool.ts'
 import type { Writer } from './writer.ts'
@@ -11,8 +11,11 @@ export interface DrainStep {
   readonly isEmpty: boolean
 }
 
-/** Told of every operation that the database has taken. */
-export type Observe = (operation: Operation, result: OperationResult) => void
+/**
+ * Calls that were begun in a spool and whose end has not been drained: with all of their request as long as the database
+ * has not decided where they belong, then only with what ending them takes.
+ */
+export type SpooledCalls = Map<string, { readonly start: CallStart } | { readonly call: PlacedCall }>
 
 interface Work {
   readonly operation: Operation
@@ -32,20 +35,20 @@ export function drainable(operation: Operation): Operation {
  * harmless: operations are idempotent, and what is still in the spool is applied again.
  * @throws whatever keeps the database or the spool from working; then everything not applied is still in the spool
  */
-export async function drainOnce(spool: Spool, writer: Writer, observe: Observe): Promise<DrainStep> {
+export async function drainOnce(spool: Spool, writer: Writer, calls: SpooledCalls): Promise<DrainStep> {
   const entries = await spool.read()
   if (entries.length === 0) return { drained: 0, rejected: 0, isEmpty: true }
   const unreadable = entries.filter(({ operation }) => operation === undefined)
   for (const { seq } of unreadable) await spool.reject(seq, 'it cannot be read')
 
-  const work = together(entries)
+  const work = together(entries, calls)
   const applied = await writer.apply(work.map(({ operation }) => operation))
   const done: number[] = []
   let rejected = unreadable.length
   for (const [index, { operation, seqs }] of work.entries()) {
     const outcome = await settleDoubt(writer, operation, applied[index])
     if (outcome?.ok === true) {
-      observe(operation, outcome.result)
+      note(operation, outcome.result, calls)
       done.push(...seqs)
     } else {
       for (const seq of seqs) await spool.reject(seq, reasonFor(outcome))
@@ -57,7 +60,7 @@ export async function drainOnce(spool: Spool, writer: Writer, observe: Observe):
 }
 
 /** A begin whose end waits too needs no writing of its own. */
-function together(entries: readonly SpooledOperation[]): Work[] {
+function together(entries: readonly SpooledOperation[], calls: SpooledCalls): Work[] {
   const beginnings = new Map<string, number>()
   const ended = new Set<string>()
   for (const { operation } of entries) if (operation?.kind === 'record') ended.add(operation.start.callId)
@@ -68,8 +71,25 @@ function together(entries: readonly SpooledOperation[]): Work[] {
       return []
     }
     const begun = operation.kind === 'record' ? beginnings.get(operation.start.callId) : undefined
-    return [{ operation, seqs: begun === undefined ? [seq] : [begun, seq] }]
+    if (begun !== undefined) return [{ operation, seqs: [begun, seq] }]
+    return [{ operation: withoutBegin(operation, calls), seqs: [seq] }]
   })
+}
+
+/** The end of a call alone, when its begin has been drained already. */
+function withoutBegin(operation: Operation, calls: SpooledCalls): Operation {
+  if (operation.kind !== 'record') return operation
+  const { start, settlement } = operation
+  const known = calls.get(start.callId)
+  if (known === undefined || !('call' in known)) return operation
+  return { kind: 'settle', call: known.call, settlement, isAcknowledged: true }
+}
+
+function note(operation: Operation, { decision }: OperationResult, calls: SpooledCalls): void {
+  if (operation.kind === 'begin' && decision !== undefined)
+    calls.set(operation.start.callId, { call: begunCall(operation.start, decision) })
+  else if (operation.kind === 'settle') calls.delete(operation.call.callId)
+  else if (operation.kind === 'record') calls.delete(operation.start.callId)
 }
 
 /** A call that named a conversation which is not there (any more) is recorded in one of its own: it must not be lost. */

@@ -1,8 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
-import { type BeginDecision, begunCall, type CallStart } from '../model/call.ts'
 import { type Adopted, adoptSpools } from './adopt-spools.ts'
-import { drainable, drainOnce } from './drain.ts'
-import type { Applied, Operation, SettleOperation } from './operations.ts'
+import { drainable, drainOnce, type SpooledCalls } from './drain.ts'
+import type { Applied, Operation } from './operations.ts'
 import { Spool, type SpoolStatus } from './spool.ts'
 import { spoolPath, spoolsIn } from './spool-paths.ts'
 import type { Writer } from './writer.ts'
@@ -33,12 +32,6 @@ export interface SpoolState extends SpoolStatus {
   readonly limit: number
 }
 
-/** What is known of a call whose begin went into the spool: its decision is made when it is drained. */
-interface SpooledCall {
-  readonly start: CallStart
-  decision?: BeginDecision
-}
-
 /** A batch is tried again for this long before it is spooled, in milliseconds: a connection that broke is soon replaced. */
 const patience = 250
 
@@ -56,7 +49,7 @@ const settleAllowance = 2
 export class SpoolingWriter implements Writer {
   readonly #options: SpoolingOptions
   readonly #spool: Spool
-  readonly #calls = new Map<string, SpooledCall>()
+  readonly #calls: SpooledCalls = new Map()
   #isSpooling = false
   #appending = 0
   #isClosing = false
@@ -94,12 +87,12 @@ export class SpoolingWriter implements Writer {
     const placed = operations.map(operation => this.#place(operation))
     if (!this.#isSpooling) {
       try {
-        return this.#forgetSettled(placed, await this.#tryDatabase(placed))
+        return this.#forgetEnded(placed, await this.#tryDatabase(placed))
       } catch (reason) {
         this.#startSpooling(reason)
       }
     }
-    return this.#forgetSettled(placed, await this.#append(placed))
+    return this.#forgetEnded(placed, await this.#append(placed))
   }
 
   async close(): Promise<void> {
@@ -128,10 +121,14 @@ export class SpoolingWriter implements Writer {
     if (operation.kind !== 'settle' || operation.call.conversationId !== undefined) return operation
     const known = this.#calls.get(operation.call.callId)
     if (known === undefined) return operation
-    return settleSpooled(operation, known)
+    const { settlement } = operation
+    return 'call' in known
+      ? { kind: 'settle', call: known.call, settlement }
+      : { kind: 'record', start: known.start, settlement, isAcknowledged: true }
   }
 
-  #forgetSettled(operations: readonly Operation[], applied: Applied[]): Applied[] {
+  /** Of a call that has ended there is nothing more to know: the end itself holds what draining it takes. */
+  #forgetEnded(operations: readonly Operation[], applied: Applied[]): Applied[] {
     if (this.#calls.size === 0) return applied
     for (const [index, operation] of operations.entries()) {
       if (applied[index]?.ok !== true) continue
@@ -178,10 +175,7 @@ export class SpoolingWriter implements Writer {
     let rejected = 0
     for (let pause = firstPause; ; ) {
       try {
-        const step = await drainOnce(this.#spool, writer, (operation, { decision }) => {
-          const call = operation.kind === 'begin' ? this.#calls.get(operation.start.callId) : undefined
-          if (call !== undefined && decision !== undefined) call.decision = decision
-        })
+        const step = await drainOnce(this.#spool, writer, this.#calls)
         drained += step.drained
         rejected += step.rejected
         // Nothing is being added either: from here on, in this very turn, operations go to the database again.
@@ -210,13 +204,6 @@ export class SpoolingWriter implements Writer {
       if (this.#isClosing) this.#wake()
     })
   }
-}
-
-function settleSpooled(operation: SettleOperation, { start, decision }: SpooledCall): Operation {
-  const { settlement } = operation
-  return decision === undefined
-    ? { kind: 'record', start, settlement, isAcknowledged: true }
-    : { kind: 'settle', call: begunCall(start, decision), settlement }
 }
 
 function refused(code: ErrorCode, details: Record<string, string | number>): Applied {
