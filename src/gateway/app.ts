@@ -15,6 +15,7 @@ import type { ApiKey } from '../store/api-keys.ts'
 import { createAccess } from './access.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
+import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 
 /** Conditions of Stele's own that pass by themselves. */
@@ -130,6 +131,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
 
   app.register(healthRoutes, { stele })
+  app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state })
   return { app, state }

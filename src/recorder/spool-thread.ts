@@ -9,7 +9,7 @@ import type { SpoolAnswer, SpooledOperation, SpoolRequest, SpoolSetup } from './
 import type { ThreadReply, ThreadRequest } from './thread.ts'
 
 /** How much is drained at a time: enough for a commit to be cheap, and never more than fits in memory. */
-const maxEntries = 256
+const maxEntries = 512
 const maxBytes = 16 * 1024 * 1024
 
 const { path, key } = workerData as SpoolSetup

@@ -52,6 +52,12 @@ export class SpoolingWriter implements Writer {
   readonly #calls: SpooledCalls = new Map()
   #isSpooling = false
   #appending = 0
+  /**
+   * The database is back and the spool is being drained. Then only one batch is let in for each that is taken out, and
+   * more is taken out at a time than one batch holds: whatever the load, the spool becomes empty.
+   */
+  #isCatchingUp = false
+  readonly #waiting: (() => void)[] = []
   #isClosing = false
   #draining: Promise<void> = Promise.resolve()
   #wake: () => void = () => undefined
@@ -84,6 +90,7 @@ export class SpoolingWriter implements Writer {
   }
 
   async apply(operations: readonly Operation[]): Promise<Applied[]> {
+    if (this.#isCatchingUp) await new Promise<void>(resolve => this.#waiting.push(resolve))
     const placed = operations.map(operation => this.#place(operation))
     if (!this.#isSpooling) {
       try {
@@ -180,17 +187,27 @@ export class SpoolingWriter implements Writer {
         rejected += step.rejected
         // Nothing is being added either: from here on, in this very turn, operations go to the database again.
         if (step.isEmpty && this.#appending === 0 && this.#spool.status.depth === 0) break
+        this.#isCatchingUp = !step.isEmpty && !this.#isClosing
+        this.#letIn(this.#isCatchingUp ? 1 : Number.POSITIVE_INFINITY)
         pause = firstPause
         if (step.isEmpty) await this.#sleep(1)
       } catch {
+        this.#isCatchingUp = false
+        this.#letIn(Number.POSITIVE_INFINITY)
         if (this.#isClosing) return
         await this.#sleep(pause)
         pause = Math.min(pause * 2, longestPause)
       }
     }
     this.#isSpooling = false
+    this.#isCatchingUp = false
+    this.#letIn(Number.POSITIVE_INFINITY)
     await this.#spool.release().catch(() => undefined)
     onChange?.({ isSpooling: false, drained, rejected })
+  }
+
+  #letIn(count: number): void {
+    for (const resolve of this.#waiting.splice(0, count)) resolve()
   }
 
   /** Until the time is up or the writer is closed. */
