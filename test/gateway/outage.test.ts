@@ -52,6 +52,11 @@ test.each(['cut', 'hang'] as const)(
     expect([status, spool.depth]).toEqual(['spooling', 22])
     expect(spool.bytes).toBeGreaterThan(1_000)
     expect(spool.age).toBeGreaterThanOrEqual(0)
+    const metrics = await running.send('GET', '/metrics')
+    expect(metrics.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(metrics.text).toMatch(/^# TYPE stele_spool_depth gauge\nstele_spool_depth 22$/m)
+    expect(metrics.text).toMatch(/^stele_spooling 1$/m)
+    expect(metrics.text).toMatch(/^stele_spool_age_seconds [0-9.]+$/m)
 
     link.restore()
     await expect
