@@ -193,12 +193,13 @@ export class Recorder {
     try {
       // Makes this process known, shows that writing works, and has the writer ready before the first call waits for it.
       await this.#beat()
+      const found = await this.#recover()
+      this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), heartbeatInterval).unref()
+      return found
     } catch (error) {
       this.#started = undefined
       throw error
     }
-    this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), heartbeatInterval).unref()
-    return this.#recover()
   }
 
   async #recover(): Promise<number> {
@@ -258,7 +259,12 @@ export class Recorder {
 
   async #ready({ evenWhenClosing = false } = {}): Promise<void> {
     if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
-    await this.start()
+    try {
+      await this.start()
+    } catch (error) {
+      // What goes into the spool needs no database yet; whoever comes next tries to start again.
+      if (this.spool?.isSpooling !== true) throw error
+    }
   }
 
   #callStart(input: BeginInput): CallStart {
