@@ -104,6 +104,22 @@ test('a conversation goes on through an outage as one, whichever turns fell into
   expect(await witness.conversations.list()).toHaveLength(1)
 })
 
+test('what comes when the database is back does not overtake what still waits', async () => {
+  const { link, stele, witness } = await start()
+  const turns = [user('one'), assistant('1'), user('two'), assistant('2'), user('three')]
+  await exchange(stele, turns.slice(0, 1), '1')
+  link.cut()
+  await Promise.all(Array.from({ length: 300 }, (_, index) => call(stele, [user(`other ${index}`)], 'a')))
+  await call(stele, turns.slice(0, 3), '2')
+  link.restore()
+  await witness.ping()
+  await call(stele, turns, '3')
+  await drained(stele)
+  const all = await witness.conversations.list({ limit: 1_000 })
+  expect(all).toHaveLength(301)
+  expect(await historyOf(witness, all.at(-1)?.id ?? '')).toHaveLength(6)
+})
+
 test('a call that was begun before the outage is settled in it, one begun in it after it', async () => {
   const { link, stele, witness } = await start()
   const early = await begin(stele, chatBody([user('early')]))
