@@ -1,6 +1,9 @@
 import type { PreparedRequest } from './prepared-request.ts'
 import type { Reply } from './reply.ts'
 
+/** What made a call a further one of its group: its target was asked again, or another one instead. */
+export type RouteMode = 'retry' | 'fallback'
+
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
 /** A call as it stands before its provider is asked. */
@@ -15,6 +18,9 @@ export interface CallStart {
   readonly request: PreparedRequest
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
+  /** The first of the calls that are made for one request. */
+  readonly groupId?: string | undefined
+  readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
+import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
 import { splitIntoWaves } from './waves.ts'
@@ -39,12 +40,15 @@ async function applyWave(
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
   if (starts.length === 0) return
-  const matches = await findMatches(batch, starts)
-  const conversations = await lockConversations(batch, starts, matches)
-  const underWay = await callsUnderWay(batch, starts, matches, conversations)
+  const repetitions = await findAttempts(batch, starts)
+  const firsts = starts.filter(({ callId }) => !repetitions.has(callId))
+  const matches = await findMatches(batch, firsts)
+  const conversations = await lockConversations(batch, firsts, matches)
+  const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
-    const match = matches.get(start.callId)
-    return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
+    const placed =
+      repetitions.get(start.callId) ?? place(start, matches.get(start.callId), conversations, underWay)
+    return planBegin(start, ...placed, options.instanceId)
   })
   await write(batch, plans)
   for (const { call, decision } of plans) begun.set(call.callId, { call, decision, isRepeat: false })

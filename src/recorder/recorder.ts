@@ -2,7 +2,14 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, lowestIdAt, newId } from '../ids.ts'
-import { type BegunCall, begunCall, type CallStart, type Outcome, type SettledCall } from '../model/call.ts'
+import {
+  type BegunCall,
+  begunCall,
+  type CallStart,
+  type Outcome,
+  type RouteMode,
+  type SettledCall,
+} from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
@@ -30,6 +37,10 @@ export interface BeginInput {
   readonly conversationId?: string | undefined
   /** As OpenTelemetry names it; 'chat' when left out. */
   readonly operation?: string | undefined
+  /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
+  readonly groupId?: string | undefined
+  /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
+  readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970; now when left out. */
   readonly createdAt?: number | undefined
 }
@@ -251,6 +262,8 @@ export class Recorder {
       operation: input.operation ?? 'chat',
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
+      groupId: input.groupId,
+      routeMode: input.routeMode,
       createdAt: input.createdAt ?? Date.now(),
     }
   }
