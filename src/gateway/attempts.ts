@@ -182,7 +182,7 @@ class Attempts {
   async #waitToRetry({ policy }: Target, { answer }: AttemptFailure, retries: number): Promise<boolean> {
     const { timing, retryBudget } = this.#parts.providers
     const asked = answer && retryAfter(answer.headers)
-    if (!this.#mayGoOn || policy.breaker.opensIn > 0) return false
+    if (!this.#mayGoOn || policy.breaker.blockedFor > 0) return false
     if (asked !== undefined && asked > policy.maxRetryAfter) return false
     const delay = backoff(retries, asked, timing.random())
     if (timing.now() - this.#startedAt + delay > retryBudget) return false
@@ -205,9 +205,9 @@ class Attempts {
   /** Of a model none of whose providers may be asked: when the first of them may. */
   #unavailable(): SteleError {
     const [soonest] = this.#question.targets.toSorted(
-      (a, b) => a.policy.breaker.opensIn - b.policy.breaker.opensIn,
+      (a, b) => a.policy.breaker.blockedFor - b.policy.breaker.blockedFor,
     )
-    const seconds = Math.ceil((soonest?.policy.breaker.opensIn ?? 0) / 1000)
+    const seconds = Math.ceil((soonest?.policy.breaker.blockedFor ?? 0) / 1000)
     this.#client.reply.header('retry-after', String(Math.max(1, seconds)))
     return new SteleError('provider_unavailable', { provider: soonest?.provider.name ?? '' })
   }

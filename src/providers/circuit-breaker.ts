@@ -1,3 +1,5 @@
+import type { Timing } from './timing.ts'
+
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
 export interface BreakerOptions {
@@ -5,8 +7,7 @@ export interface BreakerOptions {
   readonly failures: number
   /** Milliseconds for which it stays open. */
   readonly coolDown: number
-  /** Milliseconds that only ever go forward. */
-  readonly now: () => number
+  readonly timing: Pick<Timing, 'now'>
 }
 
 /** The leave to ask a provider once. Say how it went, in whichever way it did. */
@@ -39,19 +40,19 @@ export class CircuitBreaker {
 
   get state(): BreakerState {
     if (this.#openedAt === undefined) return 'closed'
-    return this.opensIn > 0 ? 'open' : 'half-open'
+    return this.blockedFor > 0 ? 'open' : 'half-open'
   }
 
   /** Milliseconds until a request may go through; 0 when one may now. */
-  get opensIn(): number {
+  get blockedFor(): number {
     if (this.#openedAt === undefined) return 0
-    return Math.max(0, this.#openedAt + this.#options.coolDown - this.#options.now())
+    return Math.max(0, this.#openedAt + this.#options.coolDown - this.#options.timing.now())
   }
 
   /** Leave to ask the provider; undefined while there is none. */
   enter(): Passage | undefined {
     const isProbe = this.#openedAt !== undefined
-    if (isProbe && (this.opensIn > 0 || this.#probe !== undefined)) return undefined
+    if (isProbe && (this.blockedFor > 0 || this.#probe !== undefined)) return undefined
     const passage: Passage = {
       answering: () => this.#probe === passage && this.#close(),
       answered: () => {
@@ -75,7 +76,7 @@ export class CircuitBreaker {
   }
 
   #open(): true {
-    this.#openedAt = this.#options.now()
+    this.#openedAt = this.#options.timing.now()
     this.#probe = undefined
     return true
   }

@@ -121,18 +121,18 @@ export function createProviders(
   }
 }
 
-function failurePolicy(config: ProviderConfig, { now }: Timing): FailurePolicy {
+function failurePolicy(config: ProviderConfig, timing: Timing): FailurePolicy {
   const { retries, maxRetryAfter, breakerFailures: failures, breakerCoolDown } = config
   return {
     retries,
     maxRetryAfter: maxRetryAfter * 1000,
-    breaker: new CircuitBreaker({ failures, coolDown: breakerCoolDown * 1000, now }),
+    breaker: new CircuitBreaker({ failures, coolDown: breakerCoolDown * 1000, timing }),
   }
 }
 
 /** What answers within this process cannot be down, and says the same when it is asked again. */
-function neverFails({ now }: Timing): FailurePolicy {
-  return { retries: 0, maxRetryAfter: 0, breaker: new CircuitBreaker({ failures: 0, coolDown: 0, now }) }
+function neverFails(timing: Timing): FailurePolicy {
+  return { retries: 0, maxRetryAfter: 0, breaker: new CircuitBreaker({ failures: 0, coolDown: 0, timing }) }
 }
 
 /**
