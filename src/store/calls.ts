@@ -69,13 +69,12 @@ export function callStore(database: Database) {
       .where('group_id', 'in', groupIds)
       .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
       .where('route_mode', 'is not', null)
-      .orderBy('id')
       .execute()
     const groups = Map.groupBy(further, row => `${row.group_id} ${row.user_id}`)
     return new Map(
       [...groups].map(([key, members]) => {
         const ids = new Set([members[0]?.group_id ?? '', ...members.map(row => row.id)])
-        return [key, [...ids]]
+        return [key, [...ids].sort()]
       }),
     )
   }

@@ -195,6 +195,19 @@ export function attemptsSuite(bed: Bed): void {
     expect(await historyOf(stele, settled.conversationId)).toEqual([user('q'), assistant('later')])
   })
 
+  test('the same request while a retry awaits its reply forks, as while a first call does', async () => {
+    const stele = await (await bed.place()).stele()
+    const body = chatBody([user('q')])
+    const groupId = newId('call')
+    await stele.recorder.settle(await attempt(stele, body, groupId), failed)
+    const retry = await attempt(stele, body, groupId, 'retry')
+    const other = await begin(stele, body)
+    expect(other.conversationId).not.toBe(retry.conversationId)
+    await stele.recorder.settle(retry, failed)
+    const later = await begin(stele, body)
+    expect(later.conversationId).toBe(retry.conversationId)
+  })
+
   test('beginning an attempt twice changes nothing', async () => {
     const stele = await (await bed.place()).stele()
     const body = chatBody([user('q')])

@@ -101,6 +101,10 @@ describe.each([
     'an error under a status of success': json(openAiError('sekret-words')),
     'a page': whole('<html>sekret-words</html>', { 'content-type': 'text/html' }),
     nothing: whole(''),
+    'an event stream under another type': whole(answerEvents(['x']).join(''), {
+      'content-type': 'text/plain',
+    }),
+    'an unknown compression': whole(Buffer.from([0x1f, 0x8b, 8, 0]), { 'content-encoding': 'gzip' }),
     'JSON that stops coming': headThenSilence({ 'content-type': 'application/json' }),
     'JSON that is cut off': async reply => {
       reply.head(200, { 'content-type': 'application/json' })
@@ -237,6 +241,18 @@ test.each(Object.entries(stillborn))('a stream %s is asked for again', async (_,
   })
   expect(upstream.journal).toHaveLength(2)
   expect((await attempts(running)).map(({ status }) => status)).toEqual(['failed', 'completed'])
+})
+
+test('a stream given up for its first event is not left open', async () => {
+  const { running, upstream } = await start([
+    async reply => {
+      reply.head(200, eventStream)
+      await reply.write(event(openAiError('x')))
+    },
+    stream(goodEvents),
+  ])
+  expect((await running.post(streamed)).text).toBe(goodEvents.join(''))
+  expect(await upstream.journal[0]?.over).toBe(true)
 })
 
 test('a stream of which a part reached the client is not asked for again', async () => {
