@@ -254,7 +254,7 @@ export class Recorder {
     }
     const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
     return {
-      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId),
+      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
       userId: checkUserId(input.userId),
       apiKeyId: input.apiKeyId,
       provider: input.provider,
@@ -262,7 +262,7 @@ export class Recorder {
       operation: input.operation ?? 'chat',
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
-      groupId: input.groupId,
+      groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
       routeMode: input.routeMode,
       createdAt: input.createdAt ?? Date.now(),
     }
@@ -270,10 +270,10 @@ export class Recorder {
 }
 
 /** Ids say when a call was made; partitions and recovery rely on it. */
-function checkCallId(id: string): string {
+function checkCallId(id: string, name: string): string {
   if (!isId('call', id))
     throw new SteleError('invalid_value', {
-      name: 'callId',
+      name,
       reason: 'it must be a TypeID with the prefix call',
     })
   return id

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { knownMigrations, migrateDown, migrateUp } from '../../src/db/migrate.ts'
 import { newId } from '../../src/ids.ts'
 import type { BegunCall, RouteMode } from '../../src/model/call.ts'
 import type { Stele } from '../../src/stele.ts'
@@ -14,6 +15,7 @@ import {
   user,
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
 const failed = { status: 'failed', httpStatus: 503, errorCode: 'provider_error' } as const
@@ -260,6 +262,25 @@ export function attemptsSuite(bed: Bed): void {
     expect(await stele.calls.get('ada', ids[2] ?? '')).toMatchObject({ attempt: 3 })
     expect((await stele.calls.list()).map(({ attempt }) => attempt)).toEqual([1, 3, 2, 1])
     expect(await stele.calls.group('ada', newId('call'))).toEqual([])
+  })
+
+  test('a group that could not be a call is refused', async () => {
+    const stele = await (await bed.place()).stele()
+    const error = await failure('invalid_value', begin(stele, chatBody([user('q')]), { groupId: 'call_1' }))
+    expect(error.message).toContain('groupId')
+  })
+
+  test('calls from before there were groups are groups of one', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const body = chatBody([user('q')])
+    const { call } = await exchange(stele, body, 'a')
+    await migrateDown(stele.database, (await knownMigrations()).length - 1)
+    await migrateUp(stele.database)
+    expect(await stele.calls.group('ada', call.callId)).toMatchObject([
+      { id: call.callId, groupId: call.callId, attempt: 1, routeMode: undefined, status: 'completed' },
+    ])
+    expect((await reproduced(stele, call.callId)).request).toBe(body)
   })
 
   test('a first call that was a fallback already is the first of its group', async () => {

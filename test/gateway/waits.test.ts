@@ -54,6 +54,15 @@ test.each([
   expect(timing.waits).toEqual([expected + 250])
 })
 
+test('a wait takes the time it should', async () => {
+  const upstream = await startUpstream(refusal({ 'retry-after-ms': '120' }), good)
+  const running = await startGateway({ upstream, provider: { retries: 1 } })
+  const start = performance.now()
+  expect((await running.post(questionOf('Hi'))).status).toBe(200)
+  // A timer may end within the millisecond before its time.
+  expect(performance.now() - start).toBeGreaterThanOrEqual(119)
+})
+
 test('a date to come is waited for', async () => {
   const timing = new FakeTiming()
   timing.chance = 0
