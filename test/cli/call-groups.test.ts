@@ -31,12 +31,12 @@ describeEachDatabase('stele calls with several attempts', bed => {
       const { code, stdout: table } = await runStele(['calls', 'show', id, '--group'], { place })
       expect(code).toBe(0)
       const [head, ...rows] = table.trimEnd().split('\n')
-      expect(head).toMatch(/ATTEMPT +GROUP$/)
+      expect(head).toMatch(/^ID +TIME +ATTEMPT +PROVIDER +MODEL +STATUS +HTTP +MS +ERROR$/)
       expect(rows.map(row => row.split(' ')[0])).toEqual(ids)
-      expect(rows.map(row => / (\d(?: \w+)?) +call_\w+$/.exec(row)?.[1])).toEqual([
-        '1',
-        '2 retry',
-        '3 fallback',
+      expect(rows.map(row => row.split(/ {2,}/).slice(2).join(' '))).toEqual([
+        '1 one test-model failed 503 - provider_error',
+        '2 retry one test-model failed 503 - provider_error',
+        '3 fallback two test-model completed 200 - -',
       ])
     }
     expect(await runJson(['calls', 'show', ids[1], '--group', '--json'], { place })).toMatchObject([

@@ -30,18 +30,13 @@ const groupColumns: readonly Column<Call>[] = [
   { title: 'GROUP', text: ({ groupId }) => groupId },
 ]
 
-/** Writes a table of calls. */
-export function callTable(calls: readonly Call[]): Promise<void> {
-  const isGrouped = calls.some(({ attempt }) => attempt > 1)
-  return write(formatTable([...columns, ...(isGrouped ? groupColumns : [])], calls, outputWidth()))
-}
-
 /** Lists calls, newest first. */
 export async function listCalls(options: ListCallsOptions): Promise<void> {
   const { user: userId, limit, before, json } = options
   const calls = await withStele(options, stele => stele.calls.list({ userId, limit, before }))
   if (json === true) return writeJson(calls.map(toRecord))
   if (calls.length === 0) return say('No calls.')
-  await callTable(calls)
+  const isGrouped = calls.some(({ attempt }) => attempt > 1)
+  await write(formatTable([...columns, ...(isGrouped ? groupColumns : [])], calls, outputWidth()))
   if (calls.length === limit) say(`There may be more: --before ${calls.at(-1)?.id}`)
 }

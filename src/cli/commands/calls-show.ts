@@ -1,16 +1,16 @@
 import { isFields } from '../../model/reply.ts'
 import type { Stele } from '../../stele.ts'
 import type { Call } from '../../store/calls.ts'
+import { attemptTable } from '../attempt-table.ts'
 import { Failure } from '../failure.ts'
 import { messageText, speakerOf } from '../message-text.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
-import { write, writeJson } from '../output.ts'
+import { outputWidth, write, writeJson } from '../output.ts'
 import { printableText } from '../printable.ts'
 import { toRecord } from '../record.ts'
 import { replyMessages } from '../reply-messages.ts'
 import { formatFacts } from '../table.ts'
 import { attemptText, costText, countText, none, timeText } from '../values.ts'
-import { callTable } from './calls-list.ts'
 
 export interface ShowCallOptions extends GlobalOptions {
   readonly user?: string
@@ -36,7 +36,7 @@ export async function showCall(id: string, options: ShowCallOptions): Promise<vo
     if (response === true) return write(await exactResponse(calls, call))
     if (group === true) {
       const members = await calls.group(call.userId, id)
-      return json === true ? writeJson(members.map(toRecord)) : callTable(members)
+      return json === true ? writeJson(members.map(toRecord)) : write(attemptTable(members, outputWidth()))
     }
     const said = await whatWasSaid(calls, call)
     return json === true ? writeJson({ ...toRecord(call), ...said }) : write(textOf(call, said))
