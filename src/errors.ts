@@ -37,6 +37,11 @@ export const errorTable = {
   provider_invalid_response: row(502, "The provider '{provider}' sent an unusable reply: {reason}", true),
   provider_stream_truncated: row(502, "The provider '{provider}' ended its stream early: {reason}", true),
   provider_timeout: row(504, "The provider '{provider}' did not answer in time: {reason}", true),
+  provider_unavailable: row(
+    503,
+    "The provider '{provider}' failed repeatedly and is not asked for now.",
+    true,
+  ),
   store_unavailable: row(503, 'The database is unavailable: {reason}', true),
   spool_full: row(
     503,

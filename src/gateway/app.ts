@@ -37,8 +37,10 @@ export interface GatewayParts {
 
 /** Where the gateway stands, shared by its routes. */
 export interface GatewayState {
-  /** True from the moment it was told to stop. */
-  isStopping: boolean
+  /** Aborted when it is told to stop. */
+  readonly stopping: AbortController
+  /** True from that moment. */
+  readonly isStopping: boolean
   /** Calls under way, so that they can be ended when their time is up. */
   readonly underWay: Set<AbortController>
   /** Requests that came and whose replies have not left yet. */
@@ -55,8 +57,12 @@ export interface Gateway {
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
 export function createGateway(parts: GatewayParts): Gateway {
   const { stele, providers, logger, bodyLimit } = parts
+  const stopping = new AbortController()
   const state: GatewayState = {
-    isStopping: false,
+    stopping,
+    get isStopping() {
+      return stopping.signal.aborted
+    },
     underWay: new Set(),
     unanswered: new Set(),
     events: new EventEmitter(),
@@ -109,7 +115,10 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
     if (known.status >= 500)
-      request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
+      request.log.error(
+        { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
+        'request failed',
+      )
     if (mayPass.has(known.code)) reply.header('retry-after', '1')
     return reply.code(known.status).send(errorBody(known))
   })
@@ -130,7 +139,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     throw new SteleError('method_not_allowed', { method: request.method, allowed: methods })
   })
 
-  app.register(healthRoutes, { stele })
+  app.register(healthRoutes, { stele, providers })
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state })

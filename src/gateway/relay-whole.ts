@@ -3,74 +3,69 @@ import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
-import { type Choice, isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
+import { isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
+import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
+import type { Client } from './client.ts'
 import type { LiveCall } from './live-call.ts'
 
-/** Relays a reply that comes in one piece: read to its end, settled, then sent. */
+/** Relays a reply that comes in one piece: read to its end, settled, then sent. Sends nothing of a failure. */
 export async function relayWhole(
   call: LiveCall,
   response: ProviderResponse,
-  reply: FastifyReply,
+  client: Client,
   chat: ChatRequest,
-): Promise<FastifyReply> {
+): Promise<AttemptFailure | undefined> {
   const { status, contentType, headers } = response
   const http = { httpStatus: status, contentType }
-  const bytes = await response.body
-    .bytes()
-    .catch(async error => Promise.reject(await call.settleFailure(error, http)))
+  let bytes: Uint8Array
+  try {
+    bytes = await response.body.bytes()
+  } catch (error) {
+    return call.fail(error, http)
+  }
   const text = isUtf8(bytes)
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
   const value = parse(text)
   const body = text ?? bytes
 
-  if (status >= 400) return relayError(call, response, reply, body, value)
   const read = status < 300 ? readCompletion(value) : undefined
   if (read === undefined) {
-    const reason =
-      isFields(value) && isFields(value['error'])
-        ? 'an error with a status of success'
-        : 'it is not a chat completion'
-    const error = new SteleError('provider_invalid_response', { provider: call.provider, reason })
-    throw await call.settleFailure(error, { ...http, body, reply: noReply })
+    // The provider's own words may quote the prompt: they are kept as content, not as an error message.
+    const answer = { status, headers, body, value }
+    return call.fail(errorOf(call.provider, answer), { ...http, body, reply: noReply }, { answer })
   }
-  const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
-  reply.headers(headers)
+  const { conversationId } = await call.complete({ ...http, body, reply: read })
+  const { reply } = client
   if (conversationId !== undefined) reply.header('x-stele-conversation', conversationId)
-  return chat.stream
-    ? sendAsStream(reply, chat, read, readChoices(value))
-    : reply.type('application/json').send(bytes)
+  if (!chat.stream) {
+    reply.headers(headers).type('application/json').send(bytes)
+    return undefined
+  }
+  // For a client that asked for a stream and a provider that does not stream.
+  const written = writtenReply(read, readChoices(value), chat.model, Math.floor(Date.now() / 1000))
+  client.startStream(headers)
+  client.endStream(completionEvents(written, chat.includeUsage).join(''))
+  return undefined
 }
 
-/** A provider's refusal, passed on as it is when it is in OpenAI's shape. */
-async function relayError(
-  call: LiveCall,
-  { status, contentType, headers }: ProviderResponse,
-  reply: FastifyReply,
-  body: string | Uint8Array,
-  value: unknown,
-): Promise<FastifyReply> {
-  const { provider } = call
-  const isAuth = status === 401 || status === 403
-  const error = isAuth
-    ? new SteleError('provider_auth_failed', { provider, status })
-    : new SteleError('provider_error', { provider, status })
-  // The provider's own words may quote the prompt: they are kept as content, not as an error message.
-  await call.settle({
-    status: 'failed',
-    httpStatus: status,
-    contentType,
-    body,
-    reply: noReply,
-    errorCode: error.code,
-    errorMessage: error.message,
-  })
-  if (isAuth) {
-    // It is Stele's key that was refused; a 401 would make the client doubt its own.
-    reply.header('x-should-retry', 'false')
-    throw error
-  }
+function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {
+  if (status === 401 || status === 403) return new SteleError('provider_auth_failed', { provider, status })
+  if (status >= 400) return new SteleError('provider_error', { provider, status })
+  const reason =
+    isFields(value) && isFields(value['error'])
+      ? 'an error with a status of success'
+      : 'it is not a chat completion'
+  return new SteleError('provider_invalid_response', { provider, reason })
+}
+
+/** Tells a failure, in the provider's own words when it refused in OpenAI's shape. @throws SteleError the failure's own */
+export function sendFailure(reply: FastifyReply, { error, answer }: AttemptFailure): FastifyReply {
+  // It is Stele's key that was refused; a 401 would make the client doubt its own, and trying again is no use.
+  if (error.code === 'provider_auth_failed') reply.header('x-should-retry', 'false')
+  if (error.code !== 'provider_error' || answer === undefined) throw error
+  const { status, headers, body, value } = answer
   reply.headers(headers)
   // Not every number that a provider sends is a status that HTTP knows.
   reply.code(status < 600 ? status : error.status)
@@ -83,19 +78,6 @@ async function relayError(
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }
-
-/** For a client that asked for a stream and a provider that does not stream. */
-function sendAsStream(
-  reply: FastifyReply,
-  chat: ChatRequest,
-  read: Reply,
-  choices: readonly Choice[],
-): FastifyReply {
-  const written = writtenReply(read, choices, chat.model, Math.floor(Date.now() / 1000))
-  return reply
-    .type('text/event-stream; charset=utf-8')
-    .send(completionEvents(written, chat.includeUsage).join(''))
-}
 
 function parse(text: string | undefined): unknown {
   if (text === undefined) return undefined

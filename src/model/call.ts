@@ -1,6 +1,9 @@
 import type { PreparedRequest } from './prepared-request.ts'
 import type { Reply } from './reply.ts'
 
+/** What made a call a further one of its group: its target was asked again, or another one instead. */
+export type RouteMode = 'retry' | 'fallback'
+
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
 /** A call as it stands before its provider is asked. */
@@ -17,6 +20,9 @@ export interface CallStart {
   readonly conversationId?: string | undefined
   /** The process that makes the call: when it dies, another finds by this what it left open. */
   readonly instanceId: string
+  /** The first of the calls that are made for one request. */
+  readonly groupId?: string | undefined
+  readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }

@@ -8,12 +8,17 @@ test('no statement of the recorder or the store reads a whole table of messages 
   const statements = new Set<string>()
   const stele = await (await memoryPlace()).stele({ onSql: statement => statements.add(statement) })
   const callId = newId('call')
+  const groupId = newId('call')
   const { call } = await exchange(stele, [user('q')], 'a', { callId })
   await begin(stele, chatBody([user('q')]), { callId })
   await stele.recorder.settle(call, completed(completionBody('a')))
   await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', {
     conversationId: call.conversationId,
   })
+  await begin(stele, chatBody([user('w')]), { callId: groupId, groupId })
+  const retry = await begin(stele, chatBody([user('w')]), { groupId, routeMode: 'retry' })
+  await begin(stele, chatBody([user('w')]))
+  await stele.calls.group('ada', retry.callId)
   await stele.calls.list()
   await stele.calls.list({ userId: 'ada', before: callId })
   await stele.calls.exactRequest('ada', callId)

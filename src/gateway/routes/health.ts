@@ -1,9 +1,19 @@
 import type { FastifyInstance } from 'fastify'
 import { SteleError } from '../../errors.ts'
+import type { ProviderRegistry } from '../../providers/registry.ts'
+import type { SpoolState } from '../../recorder/spooling-writer.ts'
 import type { Stele } from '../../stele.ts'
 
-/** `/healthz`: the process answers. `/readyz`: it can record, be it in the spool. */
-export async function healthRoutes(app: FastifyInstance, { stele }: { stele: Stele }): Promise<void> {
+interface Parts {
+  readonly stele: Stele
+  readonly providers: Pick<ProviderRegistry, 'breakers'>
+}
+
+/**
+ * `/healthz`: the process answers. `/readyz`: it can record, be it in the spool. How the providers stand is told there
+ * too, but does not count: a gateway whose providers are down is ready to say so.
+ */
+export async function healthRoutes(app: FastifyInstance, { stele, providers }: Parts): Promise<void> {
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async () => {
     const { spool, queueLength } = stele.recorder
@@ -11,12 +21,18 @@ export async function healthRoutes(app: FastifyInstance, { stele }: { stele: Ste
     const isSpooling = spool !== undefined && (spool.isSpooling || !(await answers(stele)))
     if (spool === undefined && !(await answers(stele)))
       throw new SteleError('store_unavailable', { reason: 'it does not answer' })
-    const waiting = { waiting: queueLength }
-    if (spool === undefined) return { status: 'ready', ...waiting }
-    const { depth, bytes, oldestAt } = spool
-    const age = oldestAt === undefined ? 0 : Math.max(0, (Date.now() - oldestAt) / 1000)
-    return { status: isSpooling ? 'spooling' : 'ready', ...waiting, spool: { depth, bytes, age } }
+    const breakers = [...providers.breakers].map(([name, { state }]) => [name, state])
+    return {
+      status: isSpooling ? 'spooling' : 'ready',
+      waiting: queueLength,
+      ...(spool === undefined ? {} : { spool: figures(spool) }),
+      providers: Object.fromEntries(breakers),
+    }
   })
+}
+
+function figures({ depth, bytes, oldestAt }: SpoolState): object {
+  return { depth, bytes, age: oldestAt === undefined ? 0 : Math.max(0, (Date.now() - oldestAt) / 1000) }
 }
 
 async function answers(stele: Stele): Promise<boolean> {
