@@ -65,10 +65,10 @@ test('a file that is no database is an error, and is left as it is', async () =>
   writeFileSync(path, text)
   const masterKey = randomBytes(32).toString('base64')
   const error = await failure(
-    'database_not_writable',
+    'database_damaged',
     openStele({ databaseUrl: `sqlite:${path}`, masterKey }),
   )
-  expect(error.message).toContain('not a database')
+  expect(error.message).toContain('not a SQLite database')
   expect(statSync(path).size).toBe(text.length)
 })
 
@@ -81,8 +81,10 @@ test('two memory databases have nothing in common', async () => {
   await second.close()
 })
 
-test('a new file that another process is just writing to is waited for, not given up', async () => {
+test('a file that another process is just writing to is waited for, not given up', async () => {
   const place = await sqlitePlace()
+  const database = place.database()
+  await database.hasTable(database.kysely, 'users')
   const stranger = new DatabaseSync(place.databaseUrl.replace('sqlite:', ''))
   stranger.exec('BEGIN IMMEDIATE')
   const child = startChild('migrate.ts', place)

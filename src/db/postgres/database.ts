@@ -50,7 +50,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     })
   return {
     location,
-    capabilities: { blockingWrites: false, concurrentBatches },
+    capabilities: { blockingWrites: false, concurrentBatches, isShared: true },
     schemaTypes,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,
@@ -66,6 +66,9 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       return rows.length > 0
     },
     ensureStorage: time => exclusively(tx => ensurePartitions(tx, time)),
+    // The server sees to its own storage.
+    verify: async () => undefined,
+    examineStorage: () => [],
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),
