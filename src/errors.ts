@@ -59,6 +59,7 @@ export const errorTable = {
   master_key_invalid: row(500, 'The master key is not usable: {reason}'),
   master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
+  worker_failed: row(500, 'A worker process {reason}.'),
   usage: row(500, '{reason}'),
 } as const
 

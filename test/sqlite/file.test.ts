@@ -64,10 +64,7 @@ test('a file that is no database is an error, and is left as it is', async () =>
   const text = 'these are my notes, not a database. '.repeat(100)
   writeFileSync(path, text)
   const masterKey = randomBytes(32).toString('base64')
-  const error = await failure(
-    'database_damaged',
-    openStele({ databaseUrl: `sqlite:${path}`, masterKey }),
-  )
+  const error = await failure('database_damaged', openStele({ databaseUrl: `sqlite:${path}`, masterKey }))
   expect(error.message).toContain('not a SQLite database')
   expect(statSync(path).size).toBe(text.length)
 })
