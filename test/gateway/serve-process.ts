@@ -10,10 +10,14 @@ export interface ServeOptions {
   readonly place?: Place
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  readonly args?: readonly string[]
+  /** No file may grow beyond so many bytes: writes then fail as on a full disk. */
+  readonly fileLimit?: number
 }
 
 /** A gateway in a process of its own, as `npm start` runs it. */
 export interface ServeProcess {
+  readonly pid: number
   /** Resolves with the address it prints; rejects with what it said when it ends instead. */
   readonly address: Promise<string>
   readonly stdout: () => string
@@ -23,8 +27,11 @@ export interface ServeProcess {
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
 }
 
-export async function serveProcess({ place, cwd, env }: ServeOptions = {}): Promise<ServeProcess> {
-  const child = spawn(process.execPath, [main, 'serve'], {
+export async function serveProcess(options: ServeOptions = {}): Promise<ServeProcess> {
+  const { place, cwd, env, args = [], fileLimit } = options
+  const command = [process.execPath, main, 'serve', ...args]
+  const [file = '', ...more] = fileLimit === undefined ? command : limited(fileLimit, command)
+  const child = spawn(file, more, {
     cwd: cwd ?? (await temporaryFolder()),
     env: {
       PATH: process.env['PATH'] ?? '',
@@ -38,6 +45,11 @@ export async function serveProcess({ place, cwd, env }: ServeOptions = {}): Prom
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   return processOf(child)
+}
+
+/** A shell's limit is counted in blocks of 512 bytes; a soft one can be lifted while the process runs. */
+function limited(bytes: number, command: readonly string[]): string[] {
+  return ['sh', '-c', `ulimit -S -f ${Math.floor(bytes / 512)} && exec "$@"`, 'sh', ...command]
 }
 
 function processOf(child: ChildProcess): ServeProcess {
@@ -60,6 +72,7 @@ function processOf(child: ChildProcess): ServeProcess {
   // Whoever starts a gateway that must not start does not ask where it is.
   address.catch(() => undefined)
   return {
+    pid: child.pid ?? 0,
     address,
     ended,
     stdout: () => said.stdout,
