@@ -16,7 +16,7 @@ const longestPause = 30_000
 const lasting = 60_000
 
 /** What workers may take beyond the time that running replies are given, to settle and to close. */
-const closingTime = 15_000
+const closingTime = 12_000
 
 /** A process that serves, from its start to its end. */
 interface Launched {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
@@ -13,6 +14,8 @@ export interface ServeOptions {
   readonly args?: readonly string[]
   /** No file may grow beyond so many bytes: writes then fail as on a full disk. */
   readonly fileLimit?: number
+  /** A file that takes what it says on stderr. */
+  readonly log?: string
 }
 
 /** A gateway in a process of its own, as `npm start` runs it. */
@@ -28,7 +31,7 @@ export interface ServeProcess {
 }
 
 export async function serveProcess(options: ServeOptions = {}): Promise<ServeProcess> {
-  const { place, cwd, env, args = [], fileLimit } = options
+  const { place, cwd, env, args = [], fileLimit, log } = options
   const command = [process.execPath, main, 'serve', ...args]
   const [file = '', ...more] = fileLimit === undefined ? command : limited(fileLimit, command)
   const child = spawn(file, more, {
@@ -41,7 +44,7 @@ export async function serveProcess(options: ServeOptions = {}): Promise<ServePro
       ...(place?.schema === undefined ? {} : { DB_SCHEMA: place.schema }),
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', log === undefined ? 'pipe' : openSync(log, 'a')],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   return processOf(child)

@@ -19,17 +19,20 @@ const magic = 'SQLite format 3\0'
 /** The table that every database of Stele has from its first migration on. */
 const ownTable = 'stele_migrations'
 
-/** How long a file stays in a state that only a process at work on it explains, in milliseconds. */
-const patience = 5_000
+/** How long another process may take to fill a file that it has made, and to write what is read meanwhile; in milliseconds. */
+const fillingTime = 2_000
+const writingTime = 500
 
 /** A file that is not as it must be and may be so in a moment, when another process has done its part. */
 export class NotYet extends Error {
-  readonly patience = patience
   readonly failure: SteleError
+  /** Milliseconds after which it is taken for what it looks like. */
+  readonly patience: number
 
-  constructor(failure: SteleError) {
+  constructor(failure: SteleError, patience: number) {
     super(failure.message)
     this.failure = failure
+    this.patience = patience
   }
 }
 
@@ -69,13 +72,27 @@ function requireOwn(location: SqliteLocation): void {
   const { path, display } = location
   const header = readHeader(path)
   // Whoever makes the file fills it at once, but not in the same step.
-  if (header.byteLength === 0) throw new NotYet(damaged(display, 'it is empty'))
+  if (header.byteLength === 0) throw new NotYet(damaged(display, 'it is empty'), fillingTime)
   if (header.byteLength < headerBytes || header.toString('latin1', 0, magic.length) !== magic)
     throw damaged(display, 'it is not a SQLite database')
-  const damage = logDamage(logOf(path))
-  // Read while another process wrote it, a log may look like this for a moment.
-  if (damage !== undefined) throw new NotYet(damaged(display, damage))
+  const damage = missingPages(path, header) ?? logDamage(logOf(path))
+  // Read while another process wrote it, it may look like this for a moment.
+  if (damage !== undefined) throw new NotYet(damaged(display, damage), writingTime)
   if (header.readUInt32BE(68) !== applicationId) refuseForeign(location)
+}
+
+/** Whether the file ends before its last page does. While there is a log, the rest may still stand in that. */
+function missingPages(path: string, header: Buffer): string | undefined {
+  // The number of pages holds when it was written with the newest change.
+  if (header.readUInt32BE(24) !== header.readUInt32BE(92)) return undefined
+  const bytes = header.readUInt32BE(28) * pageBytesOf(header)
+  if (sizeOf(logOf(path)) > 0 || sizeOf(path) >= bytes) return undefined
+  return `of its ${bytes} bytes ${bytes - sizeOf(path)} are missing`
+}
+
+function pageBytesOf(header: Buffer): number {
+  const bytes = header.readUInt16BE(16)
+  return bytes === 1 ? 65_536 : bytes
 }
 
 /** A copy made through SQL text lacks the mark but has the tables; a database without any tables is nobody's yet. */
@@ -106,19 +123,17 @@ export function examineFile({ path }: SqliteLocation): Finding[] {
     const header = readHeader(path)
     const isDatabase = header.toString('latin1', 0, magic.length) === magic
     if (!isDatabase) return [file, { name: 'file header', value: 'not that of a SQLite database', ok: false }]
-    const pages = header.readUInt32BE(28)
-    const pageBytes = header.readUInt16BE(16) === 1 ? 65_536 : header.readUInt16BE(16)
-    const logBytes = statSync(logOf(path), { throwIfNoEntry: false })?.size ?? 0
+    const missing = missingPages(path, header)
+    const pages = `${header.readUInt32BE(28)} pages of ${pageBytesOf(header)} bytes`
     const damage = logDamage(logOf(path))
     return [
       file,
+      { name: 'file header', value: missing ?? pages, ok: missing === undefined },
       {
-        name: 'file header',
-        value: `${pages} pages of ${pageBytes} bytes`,
-        // While there is a log, the rest of the pages may stand in it.
-        ok: logBytes > 0 || size >= pages * pageBytes,
+        name: 'write-ahead log',
+        value: damage ?? `${sizeOf(logOf(path))} bytes`,
+        ok: damage === undefined,
       },
-      { name: 'write-ahead log', value: damage ?? `${logBytes} bytes`, ok: damage === undefined },
     ]
   } catch (error) {
     return [file, { name: 'file header', value: reasonOf(error), ok: false }]
@@ -137,6 +152,10 @@ function readHeader(path: string): Buffer {
 
 function logOf(path: string): string {
   return `${path}-wal`
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function exists(path: string): boolean {
