@@ -23,6 +23,8 @@ export interface Capabilities {
   readonly concurrentBatches: number
   /** Whether several processes can work on the same data. */
   readonly isShared: boolean
+  /** Whether these processes write in turn: more of them then only wait for each other. */
+  readonly hasOneWriter: boolean
 }
 
 export interface DatabaseSettings {

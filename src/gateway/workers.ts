@@ -31,10 +31,15 @@ interface Launched {
  * Serves with several processes on one address until SIGTERM or SIGINT. Connections are dealt out in turn; a worker that
  * ends is replaced. The first worker makes the database and the first key and takes the address, so what is wrong with any
  * of them is told once.
- * @throws SteleError when the first worker cannot start, worker_failed
+ * @throws SteleError config_invalid, worker_failed, and what keeps the first worker from starting
  */
 export async function serveWithWorkers(config: Config): Promise<void> {
-  requireShared(config)
+  const { isShared, hasOneWriter } = openDatabase(config.databaseUrl).capabilities
+  if (!isShared) {
+    throw new SteleError('config_invalid', {
+      problems: '  workers: only one can work on a database in memory',
+    })
+  }
   const logger = createLogger(config.logLevel)
   cluster.schedulingPolicy = cluster.SCHED_RR
   const port = config.port === 0 ? await freePort(config.host) : config.port
@@ -44,6 +49,8 @@ export async function serveWithWorkers(config: Config): Promise<void> {
   const stopping = new AbortController()
   const stop = stopSignal(() => killAll())
   process.stdout.write(banner)
+  if (hasOneWriter)
+    logger.warn({ workers: config.workers }, 'this database takes one writer at a time: one worker is faster')
   const slots = Array.from({ length: config.workers }, (_, index) =>
     keepRunning(logger, stopping.signal, index === 0 ? first : launch()),
   )
@@ -55,13 +62,6 @@ export async function serveWithWorkers(config: Config): Promise<void> {
   } finally {
     logger.flush()
   }
-}
-
-function requireShared({ databaseUrl }: Config): void {
-  if (openDatabase(databaseUrl).capabilities.isShared) return
-  throw new SteleError('config_invalid', {
-    problems: '  workers: only one can work on a database in memory',
-  })
 }
 
 /** All workers must get the same port, those that replace others too. */

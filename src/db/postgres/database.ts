@@ -50,7 +50,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     })
   return {
     location,
-    capabilities: { blockingWrites: false, concurrentBatches, isShared: true },
+    capabilities: { blockingWrites: false, concurrentBatches, isShared: true, hasOneWriter: false },
     schemaTypes,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,

@@ -30,7 +30,12 @@ export function openSqlite(location: SqliteLocation, settings: DatabaseSettings)
   return {
     location,
     // A memory database lives in the thread that opened it.
-    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1, isShared: !location.inMemory },
+    capabilities: {
+      blockingWrites: !location.inMemory,
+      concurrentBatches: 1,
+      isShared: !location.inMemory,
+      hasOneWriter: true,
+    },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
     kysely,
