@@ -1,4 +1,4 @@
-import { type SQLInputValue, StatementSync } from 'node:sqlite'
+import { StatementSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
@@ -26,12 +26,12 @@ function failCommits(times: number, isWritten: boolean): Set<StatementSync> {
   })
   const prepared = new Set<StatementSync>()
   let left = times
-  StatementSync.prototype.run = function (this: StatementSync, ...values: SQLInputValue[]) {
+  StatementSync.prototype.run = function (this: StatementSync, ...values: unknown[]) {
     const isCommit = this.sourceSQL === 'COMMIT'
     if (isCommit) prepared.add(this)
-    if (!isCommit || left === 0) return run.apply(this, values)
+    if (!isCommit || left === 0) return Reflect.apply(run, this, values)
     left--
-    if (isWritten) run.apply(this, values)
+    if (isWritten) Reflect.apply(run, this, values)
     throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: fsyncFailed })
   }
   return prepared
