@@ -28,9 +28,10 @@ interface Launched {
 }
 
 /**
- * Serves with several processes on one address until SIGTERM or SIGINT. Connections are dealt out in turn; a worker that
- * ends is replaced. The first worker makes the database and the first key and takes the address, so what is wrong with any
- * of them is told once.
+ * Serves with several processes on one address until SIGTERM or SIGINT. Connections are dealt out in turn, which
+ * `node:cluster` does on every system: with a shared socket or SO_REUSEPORT the system deals them out as it likes, and
+ * clients keep theirs for long. A worker that ends is replaced. The first worker makes the database and the first key
+ * and takes the address, so what is wrong with any of them is told once.
  * @throws SteleError config_invalid, worker_failed, and what keeps the first worker from starting
  */
 export async function serveWithWorkers(config: Config): Promise<void> {

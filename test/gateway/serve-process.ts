@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { openSync } from 'node:fs'
+import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
@@ -34,6 +34,7 @@ export async function serveProcess(options: ServeOptions = {}): Promise<ServePro
   const { place, cwd, env, args = [], fileLimit, log } = options
   const command = [process.execPath, main, 'serve', ...args]
   const [file = '', ...more] = fileLimit === undefined ? command : limited(fileLimit, command)
+  const stderr = log === undefined ? 'pipe' : openSync(log, 'a')
   const child = spawn(file, more, {
     cwd: cwd ?? (await temporaryFolder()),
     env: {
@@ -44,8 +45,9 @@ export async function serveProcess(options: ServeOptions = {}): Promise<ServePro
       ...(place?.schema === undefined ? {} : { DB_SCHEMA: place.schema }),
       ...env,
     },
-    stdio: ['ignore', 'pipe', log === undefined ? 'pipe' : openSync(log, 'a')],
+    stdio: ['ignore', 'pipe', stderr],
   })
+  if (typeof stderr === 'number') closeSync(stderr)
   onTestFinished(() => void child.kill('SIGKILL'))
   return processOf(child)
 }
