@@ -51,6 +51,8 @@ const settings = z.strictObject({
   databaseUrl: z.string().min(1).default(defaultDatabaseUrl),
   host: z.string().min(1).default('127.0.0.1'),
   port: z.coerce.number().int().min(0).max(65_535).default(4100),
+  /** Processes that serve the address together. */
+  workers: z.coerce.number().int().min(1).max(64).default(1),
   poolSize: z.coerce.number().int().min(1).max(1_000).default(5),
   maxOverflow: z.coerce.number().int().min(0).max(1_000).default(10),
   poolTimeout: z.coerce.number().positive().max(3_600).default(30),
@@ -100,6 +102,7 @@ export const environmentVariables = {
   DATABASE_URL: 'databaseUrl',
   HOST: 'host',
   PORT: 'port',
+  STELE_WORKERS: 'workers',
   DB_POOL_SIZE: 'poolSize',
   DB_MAX_OVERFLOW: 'maxOverflow',
   DB_POOL_TIMEOUT: 'poolTimeout',

@@ -52,6 +52,14 @@ export const errorTable = {
   config_invalid: row(500, 'The configuration is not valid:\n{problems}'),
   database_url_invalid: row(500, 'The database URL is not usable: {reason}'),
   database_not_writable: row(500, 'The database {database} cannot be opened for writing: {reason}'),
+  database_damaged: row(
+    500,
+    'The database {database} is damaged: {reason}. Nothing was changed. Restore a backup; stele doctor tells more.',
+  ),
+  database_foreign: row(
+    500,
+    'The database {database} belongs to another program: it has the tables {tables}. Nothing was changed. Name another file.',
+  ),
   schema_missing: row(500, 'The database has no Stele schema or an older one. Run: stele migrate up'),
   schema_newer: row(
     500,
@@ -61,6 +69,7 @@ export const errorTable = {
   master_key_invalid: row(500, 'The master key is not usable: {reason}'),
   master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
+  worker_failed: row(500, 'A worker process {reason}.'),
   usage: row(500, '{reason}'),
 } as const
 

@@ -75,8 +75,8 @@ export interface Stele {
 
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
- * @throws SteleError database_url_invalid, database_not_writable, schema_newer, schema_missing, master_key_invalid,
- * master_key_mismatch, store_unavailable
+ * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign, schema_newer,
+ * schema_missing, master_key_invalid, master_key_mismatch, store_unavailable
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
  * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })

@@ -14,6 +14,10 @@ export function parsePort(text: string): number {
   return integer(text, 0, 65_535)
 }
 
+export function parseWorkers(text: string): number {
+  return integer(text, 1, 64)
+}
+
 export function parseHttpUrl(text: string): string {
   const url = URL.parse(text)
   if (url === null || !/^https?:$/.test(url.protocol))

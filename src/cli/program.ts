@@ -6,7 +6,7 @@ import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
 import { migrateCommand } from './migrate-commands.ts'
 import { packageVersion } from './package-root.ts'
-import { parseHttpUrl, parsePort } from './parse-arguments.ts'
+import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
 
 const closing = `
@@ -46,6 +46,7 @@ function serveCommand(program: Command): void {
       'OpenAI-compatible API to send calls to, instead of OPENAI_BASE_URL',
       parseHttpUrl,
     )
+    .option('--workers <number>', 'processes that serve, instead of STELE_WORKERS (1)', parseWorkers)
     .action(async (_options: unknown, command: Command) => {
       const { serveGateway } = await import('./commands/serve.ts')
       await serveGateway(command.optsWithGlobals<ServeOptions>())

@@ -23,6 +23,10 @@ export interface Capabilities {
   readonly concurrentBatches: number
   /** It runs elsewhere and may be away while this process goes on; then a spool can stand in for it. */
   readonly mayBeAway: boolean
+  /** Whether several processes can work on the same data. */
+  readonly isShared: boolean
+  /** Whether these processes write in turn: more of them then only wait for each other. */
+  readonly hasOneWriter: boolean
 }
 
 export interface DatabaseSettings {
@@ -62,9 +66,16 @@ export interface Database {
   hasTable(db: Kysely<Tables>, name: string): Promise<boolean>
   /** Prepares storage for rows made from `time` on, as far as the database needs that. Returns what was made. */
   ensureStorage(time: number): Promise<string[]>
+  /**
+   * Looks for damage before anything is changed, as far as that takes no noticeable time.
+   * @throws SteleError database_damaged, database_foreign, database_not_writable
+   */
+  verify(): Promise<void>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>
+  /** What there is to tell of the storage even when it cannot be opened. */
+  examineStorage(): Finding[]
   /** Version and settings that matter for durability. */
   examine(): Promise<Finding[]>
   close(): Promise<void>

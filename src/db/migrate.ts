@@ -50,10 +50,11 @@ export async function migrationHistory(database: Database): Promise<MigrationSta
 /**
  * Applies what is missing, up to and including `target` (all, when left out), in one transaction that excludes other
  * migrators; then prepares storage for the current time. Returns the names applied.
- * @throws SteleError schema_newer, migration_failed
+ * @throws SteleError schema_newer, migration_failed, and what `verify` raises
  */
 export async function migrateUp(database: Database, target = Number.POSITIVE_INFINITY): Promise<string[]> {
   const known = await knownMigrations()
+  await database.verify()
   const names = await database.exclusively(async tx => {
     await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
     const applied = await readLedger(database, tx)

@@ -6,10 +6,12 @@ interface Facts {
   readonly providers: ProviderRegistry
   /** The key made just now, if any. */
   readonly key: string | undefined
+  /** Processes that serve. */
+  readonly workers: number
 }
 
 /** What a newcomer sees: where Stele is, where the data is, and a request to try. */
-export function banner({ address, data, providers, key }: Facts): string {
+export function banner({ address, data, providers, key, workers }: Facts): string {
   const { isEchoOnly, defaultProvider, providers: all } = providers
   const names = [...all.keys()].filter(name => name !== 'echo' && name !== 'replay')
   const upstream = isEchoOnly
@@ -22,6 +24,7 @@ export function banner({ address, data, providers, key }: Facts): string {
     `  address   ${address}/v1`,
     `  data      ${data}`,
     `  upstream  ${upstream}`,
+    ...(workers === 1 ? [] : [`  workers   ${workers}`]),
     key === undefined
       ? '  key       made earlier; npx stele keys create --user NAME makes another'
       : `  key       ${key}  (shown this once)`,

@@ -12,15 +12,10 @@ export async function firstKey(
   { apiKeys, users }: Stele,
   { apiKey }: Pick<Config, 'apiKey'>,
 ): Promise<string | undefined> {
-  const key = { userId: adminUser, name: 'first key', scopes: ['admin'] as const }
-  if (apiKey !== undefined) {
-    if ((await apiKeys.findBySecret(apiKey)) === undefined) {
-      await users.ensure(adminUser, { role: 'admin' })
-      await apiKeys.create({ ...key, name: 'STELE_API_KEY', secret: apiKey })
-    }
-    return undefined
-  }
-  if (await apiKeys.any()) return undefined
+  const isThere = apiKey === undefined ? await apiKeys.any() : await apiKeys.findBySecret(apiKey)
+  if (isThere) return undefined
   await users.ensure(adminUser, { role: 'admin' })
-  return (await apiKeys.create(key)).secret
+  const name = apiKey === undefined ? 'first key' : 'STELE_API_KEY'
+  const made = await apiKeys.createFirst({ userId: adminUser, name, scopes: ['admin'], secret: apiKey })
+  return apiKey === undefined ? made?.secret : undefined
 }

@@ -1,4 +1,4 @@
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
@@ -7,17 +7,28 @@ import { openStele, type Stele } from '../stele.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
 import { firstKey } from './first-key.ts'
+import { createLogger } from './logger.ts'
 import { shutDown } from './shutdown.ts'
 
 /** How often storage for the coming months is made ready, in milliseconds. */
 const storageInterval = 3_600_000
 
+/** What stands around a gateway: a terminal, or the process that started it. */
+export interface Surroundings {
+  /** Told once, when the gateway listens, what a newcomer should see. */
+  announce(banner: string): void
+  /** Asked once it listens; resolves when it is to stop. */
+  stop(): Promise<void>
+  /** Its number when it is one of several. */
+  readonly worker?: number
+}
+
 /**
- * Runs the gateway until SIGTERM or SIGINT, then lets running replies end, commits everything and returns.
+ * Runs the gateway until it is to stop, then lets running replies end, commits everything and returns.
  * @throws SteleError when it cannot start
  */
-export async function serve(config: Config): Promise<void> {
-  const logger = pino({ level: config.logLevel, base: null }, pino.destination({ fd: 2, sync: false }))
+export async function serve(config: Config, { announce, stop, worker }: Surroundings): Promise<void> {
+  const logger = createLogger(config.logLevel, worker)
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed')
   const stele = await openStele({
     ...config,
@@ -37,9 +48,10 @@ export async function serve(config: Config): Promise<void> {
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)
-      const stop = stopSignal()
-      process.stdout.write(banner({ address, data: stele.database.location.display, providers, key }))
-      await stop
+      const data = stele.database.location.display
+      const stopped = stop()
+      announce(banner({ address, data, providers, key, workers: config.workers }))
+      await stopped
       await shutDown(gateway, config.shutdownTimeout * 1000)
     } finally {
       clearInterval(storage)
@@ -60,18 +72,6 @@ async function listen({ app }: Gateway, { host, port }: Config): Promise<string>
       code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
     throw new SteleError('address_unavailable', { host, port, reason }, { cause })
   }
-}
-
-/** Resolves at the first signal to stop; a second one ends the process at once. */
-function stopSignal(): Promise<void> {
-  return new Promise(resolve => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(130))
-        resolve()
-      })
-    }
-  })
 }
 
 async function closeQuietly(stele: Stele, onError: (error: unknown) => void): Promise<void> {

@@ -1,6 +1,7 @@
 import { hash, randomBytes } from 'node:crypto'
+import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
-import type { Row } from '../db/tables.ts'
+import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { checkUserId, newUserRow } from './users.ts'
@@ -34,44 +35,35 @@ function hashKey(secret: string): string {
   return hash('sha256', secret, 'base64url')
 }
 
-export function apiKeyStore({ kysely }: Database) {
+interface NewApiKey {
+  readonly userId: string
+  readonly name?: string
+  readonly scopes?: readonly Scope[]
+  readonly expiresAt?: number | undefined
+  readonly secret?: string | undefined
+}
+
+export function apiKeyStore({ kysely, exclusively }: Database) {
   return {
     /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
-    async create(options: {
-      userId: string
-      name?: string
-      scopes?: readonly Scope[]
-      expiresAt?: number | undefined
-      secret?: string
-    }): Promise<ApiKey & { secret: string }> {
-      const userId = checkUserId(options.userId)
-      const secret = options.secret ?? newApiKeySecret()
-      const now = Date.now()
-      const row: Row<'api_keys'> = {
-        id: newId('apiKey'),
-        user_id: userId,
-        name: options.name ?? '',
-        prefix: secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2))),
-        key_hash: hashKey(secret),
-        scopes: (options.scopes ?? ['member']).join(' '),
-        created_at: now,
-        expires_at: options.expiresAt ?? null,
-        revoked_at: null,
-        last_used_at: null,
-      }
-      await kysely.transaction().execute(async tx => {
-        await tx
-          .insertInto('users')
-          .values(newUserRow(userId, now))
-          .onConflict(conflict => conflict.column('id').doNothing())
-          .execute()
-        await tx.insertInto('api_keys').values(row).execute()
-        await tx
-          .insertInto('audit_events')
-          .values(keyEvent(row, 'api_key.created', now))
-          .execute()
+    create(options: NewApiKey): Promise<ApiKey & { secret: string }> {
+      return kysely.transaction().execute(tx => insertKey(tx, options))
+    },
+    /**
+     * Makes a key unless there is one already: of this secret when it is given, else any at all. Of gateways that start
+     * together on an empty database one makes it.
+     */
+    createFirst(options: NewApiKey): Promise<(ApiKey & { secret: string }) | undefined> {
+      const { secret } = options
+      return exclusively(async tx => {
+        const known = await tx
+          .selectFrom('api_keys')
+          .select('id')
+          .$if(secret !== undefined, query => query.where('key_hash', '=', hashKey(secret ?? '')))
+          .limit(1)
+          .executeTakeFirst()
+        return known === undefined ? insertKey(tx, options) : undefined
       })
-      return { ...fromRow(row), secret }
     },
     /** The key of this secret, whatever its state. */
     async findBySecret(secret: string): Promise<ApiKey | undefined> {
@@ -111,6 +103,35 @@ export function apiKeyStore({ kysely }: Database) {
       })
     },
   }
+}
+
+async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey & { secret: string }> {
+  const userId = checkUserId(options.userId)
+  const secret = options.secret ?? newApiKeySecret()
+  const now = Date.now()
+  const row: Row<'api_keys'> = {
+    id: newId('apiKey'),
+    user_id: userId,
+    name: options.name ?? '',
+    prefix: secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2))),
+    key_hash: hashKey(secret),
+    scopes: (options.scopes ?? ['member']).join(' '),
+    created_at: now,
+    expires_at: options.expiresAt ?? null,
+    revoked_at: null,
+    last_used_at: null,
+  }
+  await tx
+    .insertInto('users')
+    .values(newUserRow(userId, now))
+    .onConflict(conflict => conflict.column('id').doNothing())
+    .execute()
+  await tx.insertInto('api_keys').values(row).execute()
+  await tx
+    .insertInto('audit_events')
+    .values(keyEvent(row, 'api_key.created', now))
+    .execute()
+  return { ...fromRow(row), secret }
 }
 
 function fromRow(row: Row<'api_keys'>): ApiKey {

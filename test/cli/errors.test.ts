@@ -31,7 +31,7 @@ test.each(readers)('%s %s: a file that is no database is told', async (...args) 
   const folder = await temporaryFolder()
   await writeFile(join(folder, 'notes.txt'), 'nothing but words, and enough of them to be read as a header')
   expect(await unusable(args, 'sqlite:notes.txt', folder)).toContain(
-    './notes.txt cannot be opened for writing: file is not a database',
+    'The database ./notes.txt is damaged: it is not a SQLite database. Nothing was changed.',
   )
 })
 
@@ -70,10 +70,10 @@ test('a place where no file can be made is told', async () => {
   await mkdir(join(folder, 'taken'))
   await writeFile(join(folder, 'file'), '')
   expect(await unusable(['migrate', 'up'], 'sqlite:taken', folder)).toContain(
-    './taken cannot be opened for writing: EISDIR',
+    './taken cannot be opened for writing: it is a folder',
   )
   expect(await unusable(['migrate', 'up'], 'sqlite:file/stele.db', folder)).toContain(
-    './file/stele.db cannot be opened for writing',
+    './file/stele.db cannot be opened for writing: a file stands in the way to',
   )
 })
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+export const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const compileCache = fileURLToPath(new URL('../../node_modules/.cache/stele-test', import.meta.url))
 
 export interface RunOptions {
@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly stdout?: number
   /** Another copy of the program. */
   readonly main?: string
+  /** Who runs it; whoever runs the tests when left out. */
+  readonly uid?: number | undefined
 }
 
 export interface Ended {
@@ -73,7 +75,7 @@ export async function startStele(args: readonly string[], options: RunOptions = 
 
 async function start(args: readonly string[], options: RunOptions): Promise<ChildProcess> {
   const cwd = options.cwd ?? (await temporaryFolder())
-  const child = spawn(process.execPath, [options.main ?? main, ...args], {
+  const child = spawn(process.execPath, [options.main ?? mainFile, ...args], {
     cwd,
     env: {
       PATH: process.env['PATH'] ?? '',
@@ -83,6 +85,7 @@ async function start(args: readonly string[], options: RunOptions): Promise<Chil
       ...options.env,
     },
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   return child

@@ -59,6 +59,19 @@ export function loadSuite(bed: Bed): void {
     expect(stele && (await countOf(stele, 'messages'))).toBe(240)
   })
 
+  test('of stores that make the first key at once one makes it, whether its secret is given or not', async () => {
+    const place = await bed.place()
+    const first = await place.stele()
+    const stores =
+      bed.name === 'SQLite memory' ? [first, first] : [first, await place.stele(), await place.stele()]
+    const secret = 'sk-a-secret-of-its-own'
+    for (const options of [{ userId: 'admin' }, { userId: 'admin', secret }]) {
+      const made = await Promise.all(stores.map(({ apiKeys }) => apiKeys.createFirst(options)))
+      expect(made.filter(key => key !== undefined)).toHaveLength(1)
+    }
+    expect(await stores[0]?.apiKeys.list()).toHaveLength(2)
+  })
+
   test('a repeat among many at once costs its neighbours nothing', async () => {
     const stele = await (await bed.place()).stele()
     const callId = newId('call')

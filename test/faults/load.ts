@@ -36,15 +36,33 @@ export interface Load {
   readonly asked: Asked[]
   /** Resolves when so many replies have ended. */
   ended(count: number): Promise<void>
-  /** Resolves when every client has stopped, because the gateway is gone. */
+  /** Lets every client finish the call it is at and stop. */
+  stop(): Promise<void>
+  /** Resolves when every client has stopped: because it was told to, or because a call failed and it goes on after none. */
   readonly stopped: Promise<void>
 }
 
-/** So many clients at once, each in conversations of two turns, streamed and whole by turns, until the gateway is gone. */
-export function startLoad(address: string, apiKey: string, round: number, clients: number): Load {
+export interface LoadOptions {
+  /** Gateways, each call going to the next one; read anew at every call. */
+  readonly addresses: readonly string[]
+  readonly apiKey: string
+  /** Keeps the marks of several loads apart. */
+  readonly round?: number
+  readonly clients: number
+  /** Calls in each conversation. */
+  readonly turns?: number
+  /** Whether a client goes on with its next conversation after a call that failed. */
+  readonly isSteadfast?: boolean
+}
+
+/** So many clients at once, each in one conversation after the other, streamed and whole by turns. */
+export function startLoad(options: LoadOptions): Load {
+  const { addresses, apiKey, round = 0, clients, turns = 2, isSteadfast = false } = options
   const asked: Asked[] = []
   const waiting: { count: number; resolve: () => void }[] = []
-  const client = new OpenAI({ apiKey, baseURL: `${address}/v1`, maxRetries: 0, timeout: 20_000 })
+  const client = new OpenAI({ apiKey, maxRetries: 0, timeout: 30_000 })
+  let calls = 0
+  let isStopping = false
 
   const ask = async (mark: string, user: string, messages: Message[], stream: boolean): Promise<string> => {
     const parameters = {
@@ -56,7 +74,8 @@ export function startLoad(address: string, apiKey: string, round: number, client
     let callId: string | undefined
     let reply: string | undefined
     try {
-      const response = await client.chat.completions.create(parameters).asResponse()
+      const gateway = client.withOptions({ baseURL: `${addresses[calls++ % addresses.length]}/v1` })
+      const response = await gateway.chat.completions.create(parameters).asResponse()
       callId = response.headers.get('x-stele-call-id') ?? undefined
       const text = await response.text()
       if (!stream || text.endsWith('data: [DONE]\n\n')) reply = text
@@ -65,29 +84,41 @@ export function startLoad(address: string, apiKey: string, round: number, client
       const ended = asked.filter(({ reply }) => reply !== undefined).length
       for (const { count, resolve } of waiting) if (ended >= count) resolve()
     }
-    return reply ?? ''
+    if (reply === undefined) throw new Error('the stream broke off')
+    return reply
   }
 
-  const converse = async (worker: number): Promise<void> => {
+  const converse = async (worker: number, conversation: number): Promise<void> => {
     const user = `user-${worker % 5}`
-    for (let turn = 0; ; turn++) {
-      const [first, second] = [`mark-${round}-${worker}-${turn}-1`, `mark-${round}-${worker}-${turn}-2`]
-      const messages: Message[] = [{ role: 'user', content: first }]
-      await ask(first, user, messages, worker % 2 === 0)
-      messages.push(
-        { role: 'assistant', content: `answer to ${first} and some more` },
-        { role: 'user', content: second },
-      )
-      await ask(second, user, messages, turn % 2 === 0)
+    const messages: Message[] = []
+    for (let turn = 1; turn <= turns && !isStopping; turn++) {
+      const mark = `mark-${round}-${worker}-${conversation}-${turn}`
+      messages.push({ role: 'user', content: mark })
+      await ask(mark, user, messages, (worker + conversation + turn) % 2 === 0)
+      messages.push({ role: 'assistant', content: `answer to ${mark} and some more` })
     }
   }
 
-  const stopped = Promise.allSettled(Array.from({ length: clients }, (_, worker) => converse(worker))).then(
+  const goOn = async (worker: number): Promise<void> => {
+    for (let conversation = 0; !isStopping; conversation++) {
+      try {
+        await converse(worker, conversation)
+      } catch (error) {
+        if (!isSteadfast) throw error
+      }
+    }
+  }
+
+  const stopped = Promise.allSettled(Array.from({ length: clients }, (_, worker) => goOn(worker))).then(
     () => undefined,
   )
   return {
     asked,
     stopped,
+    stop() {
+      isStopping = true
+      return stopped
+    },
     ended: count =>
       new Promise((resolve, reject) => {
         waiting.push({ count, resolve })

@@ -64,11 +64,8 @@ test('a file that is no database is an error, and is left as it is', async () =>
   const text = 'these are my notes, not a database. '.repeat(100)
   writeFileSync(path, text)
   const masterKey = randomBytes(32).toString('base64')
-  const error = await failure(
-    'database_not_writable',
-    openStele({ databaseUrl: `sqlite:${path}`, masterKey }),
-  )
-  expect(error.message).toContain('not a database')
+  const error = await failure('database_damaged', openStele({ databaseUrl: `sqlite:${path}`, masterKey }))
+  expect(error.message).toContain('not a SQLite database')
   expect(statSync(path).size).toBe(text.length)
 })
 
@@ -81,8 +78,10 @@ test('two memory databases have nothing in common', async () => {
   await second.close()
 })
 
-test('a new file that another process is just writing to is waited for, not given up', async () => {
+test('a file that another process is just writing to is waited for, not given up', async () => {
   const place = await sqlitePlace()
+  const database = place.database()
+  await database.hasTable(database.kysely, 'users')
   const stranger = new DatabaseSync(place.databaseUrl.replace('sqlite:', ''))
   stranger.exec('BEGIN IMMEDIATE')
   const child = startChild('migrate.ts', place)

@@ -55,8 +55,11 @@ async function diagnose(config: Config): Promise<Diagnosis> {
   try {
     const connection = await examineConnection(database)
     if (!connection.ok)
-      return { findings: [connection, await examineMasterKey(config, undefined)], drift: [] }
-    const findings = [connection, ...(await database.examine())]
+      return {
+        findings: [connection, ...database.examineStorage(), await examineMasterKey(config, undefined)],
+        drift: [],
+      }
+    const findings = [connection, ...database.examineStorage(), ...(await database.examine())]
     const migrations = await examineMigrations(database)
     findings.push(migrations)
     const drift = migrations.ok ? await schemaDrift(database) : undefined

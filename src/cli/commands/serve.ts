@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { loadConfig } from '../../config.ts'
 import type { GlobalOptions } from '../open-store.ts'
 
@@ -5,11 +6,22 @@ export interface ServeOptions extends GlobalOptions {
   readonly host?: string
   readonly port?: number
   readonly upstream?: string
+  readonly workers?: number
 }
 
 /** Serves until the process is told to stop. */
-export async function serveGateway({ database, host, port, upstream }: ServeOptions): Promise<void> {
-  const config = loadConfig({ databaseUrl: database, host, port, openaiBaseUrl: upstream })
+export async function serveGateway(options: ServeOptions): Promise<void> {
+  const { database, host, port, upstream, workers } = options
+  const config = loadConfig({ databaseUrl: database, host, port, openaiBaseUrl: upstream, workers })
+  if (cluster.worker !== undefined) {
+    const { serveAsWorker } = await import('../../gateway/worker.ts')
+    return serveAsWorker(config, cluster.worker)
+  }
+  if (config.workers > 1) {
+    const { serveWithWorkers } = await import('../../gateway/workers.ts')
+    return serveWithWorkers(config)
+  }
   const { serve } = await import('../../gateway/serve.ts')
-  await serve(config)
+  const { stopSignal } = await import('../../gateway/signals.ts')
+  await serve(config, { announce: banner => process.stdout.write(banner), stop: () => stopSignal() })
 }

@@ -54,7 +54,13 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     })
   return {
     location,
-    capabilities: { blockingWrites: false, concurrentBatches, mayBeAway: true },
+    capabilities: {
+      blockingWrites: false,
+      concurrentBatches,
+      mayBeAway: true,
+      isShared: true,
+      hasOneWriter: false,
+    },
     schemaTypes,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,
@@ -72,6 +78,9 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       return rows.length > 0
     },
     ensureStorage: time => exclusively(tx => ensurePartitions(tx, time)),
+    // The server sees to its own storage.
+    verify: async () => undefined,
+    examineStorage: () => [],
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),

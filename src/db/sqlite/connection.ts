@@ -1,15 +1,19 @@
-import { closeSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import { reasonOf, SteleError } from '../../errors.ts'
+import { setTimeout as pauseFor } from 'node:timers/promises'
+import { SteleError } from '../../errors.ts'
 import type { DatabaseLocation } from '../database-url.ts'
+import { isBroken, isBusy } from './failures.ts'
+import { applicationId, NotYet, prepareFile, unmakeFile, whyNotOpened } from './file.ts'
 
 /** How long a statement waits for another process's lock, in milliseconds. */
 const busyTimeout = 10_000
 
-/** SQLITE_BUSY, https://sqlite.org/rescode.html, and the pause before another try where SQLite itself does not wait. */
-const busyCode = 5
-const busyPause = 5
+/**
+ * Pauses between two tries, in milliseconds. SQLite's own waiting would block the thread, and with it every request that
+ * needs no lock; these are about as long as SQLite's.
+ */
+const firstPause = 1
+const longestPause = 25
 
 /**
  * Page cache: 16 MiB holds the inner pages of every index up to some ten million messages. More is no better: SQLite
@@ -33,6 +37,8 @@ export class SqliteConnection {
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
   #isClosed = false
+  #isBroken = false
+  #waitingSince: number | undefined
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(location: Extract<DatabaseLocation, { kind: 'sqlite' }>, onSql?: (sql: string) => void) {
@@ -54,65 +60,116 @@ export class SqliteConnection {
     return statement
   }
 
+  /**
+   * Runs `work`, and again for as long as another process's lock is in its way, without blocking the thread. A lock
+   * that has been in the way for longer than `busyTimeout` is not waited for any more: everything fails at its first try
+   * until one succeeds, else each of a queue of callers would wait the whole time in turn.
+   * @throws SteleError store_unavailable
+   */
+  async attempt<R>(work: () => R): Promise<R> {
+    for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
+      try {
+        // What follows a failure in the same transaction would run on its own, outside of it.
+        if (this.#isBroken) throw new SteleError('store_unavailable', { reason: 'its file failed just now' })
+        const result = work()
+        this.#waitingSince = undefined
+        return result
+      } catch (error) {
+        this.noteFailure(error)
+        this.#giveUp(error)
+        await pauseFor(pause)
+      }
+    }
+  }
+
+  /** After a failure that leaves the connection in doubt it is opened anew, once its holder has let go. */
+  noteFailure(error: unknown): void {
+    if (isBroken(error) && !this.#location.inMemory) this.#isBroken = true
+  }
+
   /** Runs `work` when every earlier holder has let go: a transaction must not meet another's statements. */
   async hold<R>(work: () => Promise<R>): Promise<R> {
-    const turn = this.#tail.then(work)
+    const turn = this.#tail.then(work).finally(() => this.#isBroken && this.#reset())
     this.#tail = turn.catch(() => undefined)
     return turn
   }
 
+  /** Undoes the transaction under way, if there still is one. */
+  rollBack(): void {
+    // After a full disk or an I/O error SQLite may have done so by itself.
+    if (this.#database?.isTransaction !== true) return
+    try {
+      this.prepare('ROLLBACK').run()
+    } catch (error) {
+      // The error that led here is the one to report.
+      this.noteFailure(error)
+    }
+  }
+
   close(): void {
     this.#isClosed = true
+    this.#reset()
+  }
+
+  #reset(): void {
     this.#statements.clear()
-    this.#database?.close()
+    const database = this.#database
     this.#database = undefined
+    this.#isBroken = false
+    try {
+      database?.close()
+    } catch (error) {
+      if (!isBroken(error)) throw error
+    }
+  }
+
+  /** Returns when `error` may pass by waiting, else raises what is to be told. */
+  #giveUp(error: unknown): void {
+    if (!isBusy(error) && !(error instanceof NotYet)) {
+      this.#waitingSince = undefined
+      throw error
+    }
+    const now = performance.now()
+    this.#waitingSince ??= now
+    const waited = now - this.#waitingSince
+    if (error instanceof NotYet) {
+      if (waited > error.patience) throw error.failure
+    } else if (waited > busyTimeout) {
+      const reason = `another process has locked ${this.#location.display}`
+      throw new SteleError('store_unavailable', { reason }, { cause: error })
+    }
   }
 
   #open(): DatabaseSync {
     if (this.#database !== undefined) return this.#database
     if (this.#isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
-    const { path, inMemory, display } = this.#location
+    const location = this.#location
+    let isMade = false
+    let database: DatabaseSync | undefined
     try {
-      if (!inMemory) createPrivately(path)
-      const database = new DatabaseSync(path, { timeout: busyTimeout })
-      enterWriteAheadLog(database)
-      // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
-      database.exec(`
-        PRAGMA synchronous = FULL;
-        PRAGMA cache_size = -${cacheKibibytes};
-        PRAGMA temp_store = MEMORY;
-        PRAGMA wal_autocheckpoint = ${checkpointPages};
-        PRAGMA journal_size_limit = ${keptLogBytes};`)
+      isMade = !location.inMemory && prepareFile(location)
+      database = new DatabaseSync(location.path, { timeout: 0 })
+      configure(database)
       this.#database = database
       return database
     } catch (error) {
-      throw new SteleError(
-        'database_not_writable',
-        { database: display, reason: reasonOf(error) },
-        { cause: error },
-      )
+      database?.close()
+      if (isMade) unmakeFile(location)
+      throw isBusy(error) || error instanceof NotYet ? error : whyNotOpened(location, error)
     }
   }
 }
 
-/** Makes the file readable by its owner alone; SQLite gives its WAL the same mode. */
-function createPrivately(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  closeSync(openSync(path, 'a', 0o600))
-}
-
-/**
- * Turns the write-ahead log on. Processes that open a new file together race for it, and unlike other statements this
- * one does not wait for a lock: it fails at once.
- */
-function enterWriteAheadLog(database: DatabaseSync): void {
-  for (const deadline = performance.now() + busyTimeout; ; ) {
-    try {
-      database.exec('PRAGMA journal_mode = WAL')
-      return
-    } catch (error) {
-      if ((error as { errcode?: number }).errcode !== busyCode || performance.now() > deadline) throw error
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, busyPause)
-    }
-  }
+function configure(database: DatabaseSync): void {
+  const { application_id: mark } = database.prepare('PRAGMA application_id').get() ?? {}
+  // Before the log is turned on, so that the first page to reach the file of a new database carries it.
+  if (mark !== applicationId) database.exec(`PRAGMA application_id = ${applicationId}`)
+  // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
+  database.exec(`
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA cache_size = -${cacheKibibytes};
+    PRAGMA temp_store = MEMORY;
+    PRAGMA wal_autocheckpoint = ${checkpointPages};
+    PRAGMA journal_size_limit = ${keptLogBytes};`)
 }

@@ -1,13 +1,17 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { Kysely, sql } from 'kysely'
-import { reasonOf, SteleError } from '../../errors.ts'
-import type { Database, DatabaseSettings, FailureKind, Finding } from '../database.ts'
+import { reasonOf } from '../../errors.ts'
+import type { Database, DatabaseSettings, Finding } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { sqliteBatch } from './batch.ts'
 import { SqliteConnection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
+import { classify, isDamage } from './failures.ts'
+import { damaged, examineFile } from './file.ts'
+
+type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
 const schemaTypes: SchemaTypes = {
   name: 'sqlite',
@@ -19,29 +23,33 @@ const schemaTypes: SchemaTypes = {
   afterPartitioned: () => [],
 }
 
-export function openSqlite(
-  location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
-  settings: DatabaseSettings,
-): Database {
+export function openSqlite(location: SqliteLocation, settings: DatabaseSettings): Database {
   const connection = new SqliteConnection(location, settings.onSql)
   const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection) })
   const batch = sqliteBatch(connection)
   return {
     location,
     // A memory database lives in the thread that opened it.
-    capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1, mayBeAway: false },
+    capabilities: {
+      blockingWrites: !location.inMemory,
+      concurrentBatches: 1,
+      mayBeAway: false,
+      isShared: !location.inMemory,
+      hasOneWriter: true,
+    },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
     kysely,
     batch: work =>
       connection.hold(async () => {
-        connection.prepare('BEGIN IMMEDIATE').run()
+        await connection.attempt(() => connection.prepare('BEGIN IMMEDIATE').run())
         try {
           const result = await work(batch)
-          connection.prepare('COMMIT').run()
+          await connection.attempt(() => connection.prepare('COMMIT').run())
           return result
         } catch (error) {
-          rollBack(connection)
+          connection.noteFailure(error)
+          connection.rollBack()
           throw error
         }
       }),
@@ -53,34 +61,35 @@ export function openSqlite(
       return rows.length > 0
     },
     ensureStorage: async () => [],
+    verify: async () => {
+      if (!location.inMemory) await verify(kysely, location)
+    },
     classify,
     describeSchema: () => describeSchema(kysely),
+    examineStorage: () => (location.inMemory ? [] : examineFile(location)),
     examine: () => examine(kysely),
     close: () => kysely.destroy().finally(() => connection.close()),
   }
 }
 
-function rollBack(connection: SqliteConnection): void {
+/**
+ * SQLite reads some 1.5 GB a second through this check. Beyond this size it would hold up a start, and nothing speaks for
+ * it then: a process or a machine that died cannot damage the file (commits are fsynced in order), and what can, a
+ * failing disk or another program, may do so at any time. `examine` checks a file of any size.
+ */
+const checkedBytes = 256 * 1024 * 1024
+
+async function verify(db: Kysely<Tables>, { path, display }: SqliteLocation): Promise<void> {
   try {
-    connection.prepare('ROLLBACK').run()
-  } catch {
-    // SQLite has rolled back by itself already (disk full, I/O error): the first error is the one to report.
+    // The first statement makes a file that is not there.
+    await sql`SELECT count(*) FROM sqlite_schema`.execute(db)
+    if (statSync(path).size > checkedBytes) return
+    const { rows } = await sql<{ quick_check: string }>`PRAGMA quick_check(1)`.execute(db)
+    const found = rows[0]?.quick_check
+    if (found !== 'ok') throw damaged(display, `its pages are not in order (${found?.split('\n').at(-1)})`)
+  } catch (error) {
+    throw isDamage(error) ? damaged(display, reasonOf(error), error) : error
   }
-}
-
-/** Primary result codes, https://sqlite.org/rescode.html */
-const rejectedCodes = new Set([1, 18, 19, 20, 25])
-
-function classify(error: unknown): FailureKind {
-  const code = (error as { errcode?: number } | null)?.errcode
-  if (error instanceof SteleError) {
-    return error.code === 'database_not_writable' || error.code === 'store_unavailable'
-      ? 'unavailable'
-      : 'rejected'
-  }
-  if (code === undefined) return 'rejected'
-  // A lock that outlasted the busy timeout counts as unavailable: within Stele there is one writer, so it is a stranger's.
-  return rejectedCodes.has(code & 0xff) ? 'rejected' : 'unavailable'
 }
 
 async function describeSchema(db: Kysely<Tables>): Promise<string[]> {

@@ -23,7 +23,7 @@ export function sqliteDialect(connection: SqliteConnection): Dialect {
 
 function sqliteDriver(connection: SqliteConnection): Driver {
   const releases = new WeakMap<DatabaseConnection, () => void>()
-  const run = async (sql: string) => void connection.prepare(sql).run()
+  const run = async (sql: string) => void (await connection.attempt(() => connection.prepare(sql).run()))
   return {
     init: async () => undefined,
     acquireConnection: () =>
@@ -40,7 +40,7 @@ function sqliteDriver(connection: SqliteConnection): Driver {
     // IMMEDIATE takes the write lock at once: a deferred transaction that has read cannot wait for it later.
     beginTransaction: () => run('BEGIN IMMEDIATE'),
     commitTransaction: () => run('COMMIT'),
-    rollbackTransaction: () => run('ROLLBACK'),
+    rollbackTransaction: async () => connection.rollBack(),
     releaseConnection: async holder => releases.get(holder)?.(),
     destroy: async () => connection.close(),
   }
@@ -48,12 +48,14 @@ function sqliteDriver(connection: SqliteConnection): Driver {
 
 function databaseConnection(connection: SqliteConnection): DatabaseConnection {
   return {
-    async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-      const statement = connection.prepare(sql)
+    executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
       const values = parameters as (string | number | null | Uint8Array)[]
-      if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
-      const { changes, lastInsertRowid } = statement.run(...values)
-      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+      return connection.attempt((): QueryResult<R> => {
+        const statement = connection.prepare(sql)
+        if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
+        const { changes, lastInsertRowid } = statement.run(...values)
+        return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
+      })
     },
     async *streamQuery<R>({ sql, parameters }: CompiledQuery): AsyncGenerator<QueryResult<R>> {
       const values = parameters as (string | number | null | Uint8Array)[]

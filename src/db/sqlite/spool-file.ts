@@ -1,11 +1,8 @@
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { RejectedEntry, SpoolEntry, SpoolFile } from '../spool-file.ts'
-import { SqliteConnection } from './connection.ts'
-
-/** SQLITE_BUSY, https://sqlite.org/rescode.html */
-const busyCode = 5
+import { isBusy } from './failures.ts'
 
 const schema = [
   `CREATE TABLE IF NOT EXISTS entries (
@@ -27,27 +24,19 @@ const schema = [
 
 /** A spool in a SQLite file, as durable as the store in one. Nothing is made before `claim`. */
 export function sqliteSpoolFile(path: string): SpoolFile {
-  const connection = new SqliteConnection({
-    kind: 'sqlite',
-    path,
-    inMemory: false,
-    display: path,
-    keyFolder: undefined,
-  })
+  const connection = new SpoolConnection(path)
   const run = (sql: string, ...values: (string | number | Uint8Array)[]): number =>
     Number(connection.prepare(sql).run(...values).changes)
   const inTransaction = <R>(work: () => R): R => {
-    run('BEGIN IMMEDIATE')
     try {
+      run('BEGIN IMMEDIATE')
       const result = work()
       run('COMMIT')
       return result
     } catch (error) {
-      try {
-        run('ROLLBACK')
-      } catch {
-        // Rolled back by SQLite itself: the first error is the one to report.
-      }
+      // Undone with its connection: after a failed write or fsync that is not to be used again.
+      connection.close()
+      counted = undefined
       throw error
     }
   }
@@ -165,8 +154,50 @@ function exclusively(path: string): DatabaseSync | undefined {
     return connection
   } catch (error) {
     connection.close()
-    if ((error as { errcode?: number }).errcode === busyCode) return undefined
+    if (isBusy(error)) return undefined
     throw error
+  }
+}
+
+/** How long a statement waits for somebody who looks at the file, in milliseconds. */
+const busyTimeout = 10_000
+
+/** The open file, opened anew after it was closed, and its prepared statements. It blocks, in a thread made for that. */
+class SpoolConnection {
+  readonly #path: string
+  readonly #statements = new Map<string, StatementSync>()
+  #database: DatabaseSync | undefined
+
+  constructor(path: string) {
+    this.#path = path
+  }
+
+  prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql)
+    if (known !== undefined) return known
+    this.#database ??= this.#open()
+    const statement = this.#database.prepare(sql)
+    this.#statements.set(sql, statement)
+    return statement
+  }
+
+  close(): void {
+    this.#statements.clear()
+    const database = this.#database
+    this.#database = undefined
+    try {
+      database?.close()
+    } catch {
+      // What has failed before may fail to be closed; there is nothing in it that is not in the file.
+    }
+  }
+
+  #open(): DatabaseSync {
+    // Readable by its owner alone; SQLite gives its log the same mode.
+    closeSync(openSync(this.#path, 'a', 0o600))
+    const database = new DatabaseSync(this.#path, { timeout: busyTimeout })
+    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY')
+    return database
   }
 }
 

@@ -1,0 +1,91 @@
+import { StatementSync } from 'node:sqlite'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Database } from '../../src/db/database.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
+import { newId } from '../../src/ids.ts'
+import { ConversationHashes } from '../../src/model/hashes.ts'
+import { Recorder } from '../../src/recorder/recorder.ts'
+import { directWriter } from '../../src/recorder/writer.ts'
+import { chatBody, user } from '../harness/chat.ts'
+import { sqlitePlace } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
+import { countOf } from '../harness/rows.ts'
+
+/** SQLITE_IOERR_FSYNC, which no file of a test can be made to raise: https://sqlite.org/rescode.html */
+const fsyncFailed = 1034
+
+/**
+ * Makes the next `times` COMMITs of this thread fail as a failed fsync makes them: `isWritten` says whether the commit is
+ * in the file all the same, which after such a failure nobody knows. Returns the statements that were used: each
+ * connection has one.
+ */
+function failCommits(times: number, isWritten: boolean): Set<StatementSync> {
+  const { run } = StatementSync.prototype
+  onTestFinished(() => {
+    StatementSync.prototype.run = run
+  })
+  const prepared = new Set<StatementSync>()
+  let left = times
+  StatementSync.prototype.run = function (this: StatementSync, ...values: unknown[]) {
+    const isCommit = this.sourceSQL === 'COMMIT'
+    if (isCommit) prepared.add(this)
+    if (!isCommit || left === 0) return Reflect.apply(run, this, values)
+    left--
+    if (isWritten) Reflect.apply(run, this, values)
+    throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: fsyncFailed })
+  }
+  return prepared
+}
+
+/** A recorder that writes on this thread, where its commits can be made to fail. */
+async function startRecorder(retryFor: number): Promise<{ database: Database; recorder: Recorder }> {
+  const database = (await sqlitePlace()).database()
+  await migrateUp(database)
+  const hashes = new ConversationHashes('key')
+  const instanceId = newId('instance')
+  const writer = directWriter({ database, hashes, knownUsers: new Set() })
+  const recorder = new Recorder({ database, hashes, writer, instanceId, retryFor })
+  await recorder.start()
+  onTestFinished(() => recorder.close())
+  return { database, recorder }
+}
+
+const question = () => ({ userId: 'ada', provider: 'test', body: chatBody([user('q')]) })
+
+test.each([
+  ['that was not written', false],
+  ['that was written all the same', true],
+])(
+  'a commit that fails is tried again on a new connection; one %s is on record once',
+  async (_, isWritten) => {
+    const { database, recorder } = await startRecorder(10_000)
+    const used = failCommits(3, isWritten)
+    const call = await recorder.begin(question())
+    // One that failed for each failed commit, and the one that made it; the first was open before.
+    expect(used.size).toBe(4)
+    await recorder.settle(call, { status: 'completed', body: '{"choices":[]}' })
+    expect(used.size).toBe(4)
+    for (const table of ['llm_requests', 'llm_responses', 'audit_events'] as const)
+      expect(await countOf({ database }, table), table).toBe(1)
+  },
+)
+
+test('a commit that keeps failing is never acknowledged', async () => {
+  const { database, recorder } = await startRecorder(0)
+  failCommits(1, false)
+  const error = await failure('store_unavailable', recorder.begin(question()))
+  expect(error.message).toContain('disk I/O error')
+  expect(await countOf({ database }, 'llm_requests')).toBe(0)
+  await recorder.begin(question())
+  expect(await countOf({ database }, 'llm_requests')).toBe(1)
+})
+
+test('a settle whose commit keeps failing leaves the call to be settled again, or to be found', async () => {
+  const { database, recorder } = await startRecorder(0)
+  const call = await recorder.begin(question())
+  failCommits(1, false)
+  await failure('store_unavailable', recorder.settle(call, { status: 'completed', body: '{"choices":[]}' }))
+  expect(await countOf({ database }, 'llm_responses')).toBe(0)
+  await recorder.settle(call, { status: 'completed', body: '{"choices":[]}' })
+  expect(await countOf({ database }, 'llm_responses')).toBe(1)
+})
