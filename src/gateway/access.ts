@@ -2,6 +2,7 @@ import { SteleError } from '../errors.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
+import { storeFailure } from './store-failure.ts'
 
 /** Seconds for which a key that was found good is not looked up again; a revoked key works at most this much longer. */
 const trustedFor = 1
@@ -23,10 +24,9 @@ export function createAccess({ apiKeys, database }: Pick<Stele, 'apiKeys' | 'dat
       const known = trusted.get(secret)
       if (known !== undefined && now < known.until && !isExpired(known.key, now)) return known.key
       trusted.delete(secret)
-      const key = await apiKeys.findBySecret(secret).catch(cause => {
-        if (database.classify(cause) === 'rejected') throw cause
-        throw new SteleError('store_unavailable', { reason: 'it does not answer' }, { cause })
-      })
+      const key = await apiKeys
+        .findBySecret(secret)
+        .catch(cause => Promise.reject(storeFailure(database, cause)))
       if (key === undefined || key.revokedAt !== undefined || isExpired(key, now))
         throw new SteleError('invalid_api_key')
       if (trusted.size >= maxTrusted) trusted.clear()

@@ -13,7 +13,6 @@ export class LiveCall {
   readonly #log: FastifyBaseLogger
   readonly #startedAt = performance.now()
   #firstChunkAt: number | undefined
-  #isClientGone = false
 
   constructor(recorder: Recorder, begun: BegunCall, provider: string, log: FastifyBaseLogger) {
     this.#recorder = recorder
@@ -22,14 +21,9 @@ export class LiveCall {
     this.#log = log
   }
 
-  /** True once the client has closed its connection. */
-  get isClientGone(): boolean {
-    return this.#isClientGone
-  }
-
-  clientLeft(): void {
-    this.#isClientGone = true
-    this.abort.abort()
+  /** @param why what to record when the client did not just leave */
+  clientLeft(why = new SteleError('client_closed_request')): void {
+    this.abort.abort(why)
   }
 
   /** Asks the provider. A failure to answer is settled before it is raised. */
@@ -74,10 +68,10 @@ export class LiveCall {
    * Returns the error that tells the client.
    */
   async settleFailure(error: unknown, partial: Outcome | Omit<Outcome, 'status'>): Promise<SteleError> {
-    const isAborted = this.abort.signal.aborted
-    const known = isAborted
-      ? new SteleError(this.#isClientGone ? 'client_closed_request' : 'shutting_down')
-      : asKnown(error)
+    const { aborted: isAborted, reason } = this.abort.signal
+    // Only the shutdown gives no reason of its own.
+    const endedHere = reason instanceof SteleError ? reason : new SteleError('shutting_down')
+    const known = isAborted ? endedHere : asKnown(error)
     await this.settle({
       ...partial,
       status: isAborted ? 'aborted' : 'failed',

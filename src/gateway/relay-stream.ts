@@ -5,9 +5,9 @@ import { isFields } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
+import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
-
-const done = Buffer.from('data: [DONE]\n\n')
+import { done, isUsageOnly, streamHeaders, withBlankLine } from './stream-events.ts'
 
 /** How long a provider may take to end a stream after its last event, in milliseconds; its connection is then kept. */
 const lingerFor = 1_000
@@ -20,7 +20,7 @@ export async function relayStream(
   call: LiveCall,
   response: ProviderResponse,
   reply: FastifyReply,
-  { hidesUsage }: { hidesUsage: boolean },
+  { hidesUsage, replyLimit }: { hidesUsage: boolean; replyLimit: number },
 ): Promise<FastifyReply> {
   const { raw } = startStream(reply, response)
   const transcript: Uint8Array[] = []
@@ -32,7 +32,8 @@ export async function relayStream(
     reply: streamed.reply(),
   })
   try {
-    const ending = await forward(call, response, raw, transcript, streamed, hidesUsage)
+    const body = limited(call, response.body, replyLimit)
+    const ending = await forward(call, body, raw, transcript, streamed, hidesUsage)
     await call.settle({ status: 'completed', ...received() })
     raw.end(ending)
   } catch (error) {
@@ -50,10 +51,7 @@ function startStream(reply: FastifyReply, response: ProviderResponse): FastifyRe
   const headers = {
     ...reply.getHeaders(),
     ...response.headers,
-    'content-type': 'text/event-stream; charset=utf-8',
-    'cache-control': 'no-cache',
-    // Asks reverse proxies not to collect the stream before passing it on.
-    'x-accel-buffering': 'no',
+    ...streamHeaders,
   }
   reply.raw.writeHead(200, headers as Record<string, string>)
   // With the first event when that is there already, else without waiting for it.
@@ -64,7 +62,7 @@ function startStream(reply: FastifyReply, response: ProviderResponse): FastifyRe
 /** Passes events on until the stream ends; returns the last event, not passed on. */
 async function forward(
   call: LiveCall,
-  response: ProviderResponse,
+  body: AsyncIterable<Uint8Array>,
   raw: ServerResponse,
   transcript: Uint8Array[],
   streamed: StreamedReply,
@@ -93,7 +91,7 @@ async function forward(
     }
   }
   try {
-    for await (const chunk of untilSilent(response.body, () => ending !== undefined)) {
+    for await (const chunk of untilSilent(body, () => ending !== undefined)) {
       call.firstChunkArrived()
       transcript.push(chunk)
       await pass(splitter.push(chunk))
@@ -103,9 +101,11 @@ async function forward(
     // Whatever happens to the connection after the last event, the reply was whole.
     if (ending === undefined) throw error
   }
+  // A reply that came whole is whole, whoever has left meanwhile.
+  if (ending !== undefined) return ending
   signal.throwIfAborted()
-  if (ending === undefined && !streamed.isFinished) throw truncated(call, 'it ended without a finish reason')
-  return ending ?? done
+  if (!streamed.isFinished) throw truncated(call, 'it ended without a finish reason')
+  return done
 }
 
 /** The chunks of a body; once its last event is there, only those that follow at once. */
@@ -132,11 +132,6 @@ async function* untilSilent(
   }
 }
 
-/** An event that its provider did not end: whatever follows must not become a part of it. */
-function withBlankLine(event: Buffer): Buffer {
-  return Buffer.concat([event, Buffer.from(event.at(-1) === 0x0a ? '\n' : '\n\n')])
-}
-
 /** Notes what a chunk says. False when the client must not see it. */
 function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesUsage: boolean): boolean {
   let chunk: unknown
@@ -148,9 +143,7 @@ function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesU
   if (!isFields(chunk)) throw truncated(call, 'an event is not an object')
   if (chunk['error'] !== undefined && chunk['error'] !== null) throw truncated(call, 'it reported an error')
   streamed.add(chunk)
-  const isUsageOnly =
-    isFields(chunk['usage']) && Array.isArray(chunk['choices']) && chunk['choices'].length === 0
-  return !(hidesUsage && isUsageOnly)
+  return !(hidesUsage && isUsageOnly(chunk))
 }
 
 /** Writes, and waits while the client reads slower than the provider sends. */

@@ -3,22 +3,34 @@ import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
-import { type Choice, isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
+import { isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
+import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
+import { streamHeaders } from './stream-events.ts'
 
-/** Relays a reply that comes in one piece: read to its end, settled, then sent. */
+/**
+ * Relays a reply that comes in one piece: read to its end, settled, then sent.
+ * @param replyLimit bytes of the provider's reply
+ */
 export async function relayWhole(
   call: LiveCall,
   response: ProviderResponse,
   reply: FastifyReply,
   chat: ChatRequest,
+  { replyLimit }: { replyLimit: number },
 ): Promise<FastifyReply> {
   const { status, contentType, headers } = response
   const http = { httpStatus: status, contentType }
-  const bytes = await response.body
-    .bytes()
-    .catch(async error => Promise.reject(await call.settleFailure(error, http)))
+  const chunks: Uint8Array[] = []
+  try {
+    for await (const chunk of limited(call, response.body, replyLimit)) chunks.push(chunk)
+  } catch (error) {
+    const partial = chunks.length === 0 ? undefined : Buffer.concat(chunks)
+    throw await call.settleFailure(error, { ...http, body: partial, reply: noReply })
+  }
+  const [only] = chunks
+  const bytes = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
   const text = isUtf8(bytes)
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
@@ -38,7 +50,7 @@ export async function relayWhole(
   const { conversationId } = await call.settle({ status: 'completed', ...http, body, reply: read })
   reply.headers(headers).header('x-stele-conversation', conversationId)
   return chat.stream
-    ? sendAsStream(reply, chat, read, readChoices(value))
+    ? reply.headers(streamHeaders).send(wholeAsEvents(value, chat, call.begun))
     : reply.type('application/json').send(bytes)
 }
 
@@ -83,17 +95,14 @@ async function relayError(
 
 const noReply: Reply = { finishReasons: [], usage: {} }
 
-/** For a client that asked for a stream and a provider that does not stream. */
-function sendAsStream(
-  reply: FastifyReply,
+/** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
+export function wholeAsEvents(
+  value: unknown,
   chat: ChatRequest,
-  read: Reply,
-  choices: readonly Choice[],
-): FastifyReply {
-  const written = writtenReply(read, choices, chat.model, Math.floor(Date.now() / 1000))
-  return reply
-    .type('text/event-stream; charset=utf-8')
-    .send(completionEvents(written, chat.includeUsage).join(''))
+  call: { readonly callId: string; readonly createdAt: number },
+): Buffer {
+  const written = writtenReply(readCompletion(value) ?? noReply, readChoices(value), chat.model, call)
+  return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
 }
 
 function parse(text: string | undefined): unknown {

@@ -3,6 +3,15 @@ import type { Reply } from './reply.ts'
 
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
+/** What a client's `Idempotency-Key` asks for: that no other call is made under it until it expires. */
+export interface IdempotencyClaim {
+  readonly keyHash: string
+  /** Of the request that the key stands for. */
+  readonly requestHash: string
+  /** Milliseconds since 1970, UTC. */
+  readonly expiresAt: number
+}
+
 /** A call as it stands before its provider is asked. */
 export interface CallStart {
   readonly callId: string
@@ -15,6 +24,8 @@ export interface CallStart {
   readonly request: PreparedRequest
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
+  /** Taken in the transaction that begins the call; refused, the call is not begun. */
+  readonly claim?: IdempotencyClaim | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }

@@ -2,7 +2,14 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, lowestIdAt, newId } from '../ids.ts'
-import { type BegunCall, begunCall, type CallStart, type Outcome, type SettledCall } from '../model/call.ts'
+import {
+  type BegunCall,
+  begunCall,
+  type CallStart,
+  type IdempotencyClaim,
+  type Outcome,
+  type SettledCall,
+} from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
@@ -28,6 +35,8 @@ export interface BeginInput {
   readonly callId?: string | undefined
   readonly apiKeyId?: string | undefined
   readonly conversationId?: string | undefined
+  /** A key under which no other call may be made; see `begin`. */
+  readonly claim?: IdempotencyClaim | undefined
   /** As OpenTelemetry names it; 'chat' when left out. */
   readonly operation?: string | undefined
   /** Milliseconds since 1970; now when left out. */
@@ -98,8 +107,9 @@ export class Recorder {
   }
 
   /**
-   * Commits the intent to make a call.
-   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down
+   * Commits the intent to make a call, and with it the claim to its idempotency key, if it has one.
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down;
+   * idempotency_key_reused, idempotency_key_in_use when another call holds the key
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
@@ -251,6 +261,7 @@ export class Recorder {
       operation: input.operation ?? 'chat',
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
+      claim: input.claim,
       createdAt: input.createdAt ?? Date.now(),
     }
   }

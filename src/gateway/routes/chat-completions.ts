@@ -7,8 +7,10 @@ import { isEventStream } from '../../providers/provider.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import { actingUser } from '../access.ts'
-import type { GatewayState } from '../app.ts'
+import type { ClientSettings, GatewayState } from '../app.ts'
+import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { LiveCall } from '../live-call.ts'
+import { sendRecorded } from '../recorded-reply.ts'
 import { relayStream } from '../relay-stream.ts'
 import { relayWhole } from '../relay-whole.ts'
 
@@ -16,13 +18,16 @@ interface Parts {
   readonly stele: Stele
   readonly providers: ProviderRegistry
   readonly state: GatewayState
+  readonly settings: ClientSettings
 }
 
 /** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
 export async function chatCompletionsRoute(
   app: FastifyInstance,
-  { stele, providers, state }: Parts,
+  { stele, providers, state, settings }: Parts,
 ): Promise<void> {
+  const { replyLimit } = settings
+  const idempotency = createIdempotency(stele, state, settings)
   app.post('/v1/chat/completions', async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
     const { apiKey } = request
     if (apiKey === undefined) throw new SteleError('missing_api_key')
@@ -39,7 +44,7 @@ export async function chatCompletionsRoute(
     }
 
     stele.recorder.touchKey(apiKey.id)
-    const begun = await stele.recorder.begin({
+    const start = {
       callId: request.id,
       userId,
       apiKeyId: apiKey.id,
@@ -47,7 +52,10 @@ export async function chatCompletionsRoute(
       requestModel: model,
       body: chat,
       conversationId,
-    })
+    }
+    const first = await idempotency.begin(idempotencyKeyOf(request.raw), start, reply.raw)
+    if ('recorded' in first) return sendRecorded(stele, first.recorded, userId, chat, reply)
+    const begun = first.call
     reply.header('x-stele-conversation', begun.conversationId)
 
     const call = new LiveCall(stele.recorder, begun, provider.name, request.log)
@@ -59,8 +67,8 @@ export async function chatCompletionsRoute(
       )
       const isStream = response.status < 400 && isEventStream(response.contentType)
       return isStream && chat.stream
-        ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage })
-        : await relayWhole(call, response, reply, chat)
+        ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage, replyLimit })
+        : await relayWhole(call, response, reply, chat, { replyLimit })
     } finally {
       state.underWay.delete(call.abort)
       state.events.emit('ended')
@@ -82,7 +90,8 @@ function asText(value: string | undefined): string | undefined {
 
 function abortWhenClientLeaves(reply: FastifyReply, call: LiveCall): () => void {
   const onClose = (): void => {
-    if (!reply.raw.writableFinished) call.clientLeft()
+    const { writableFinished, errored } = reply.raw
+    if (!writableFinished) call.clientLeft(errored instanceof SteleError ? errored : undefined)
   }
   // It may have left while the call was being begun.
   if (reply.raw.destroyed) onClose()
