@@ -14,7 +14,7 @@ import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { createAccess } from './access.ts'
-import { acceptLegalRequests, connectionOptions, endStalled, hearOfClose } from './connections.ts'
+import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -104,7 +104,6 @@ export function createGateway(parts: GatewayParts): Gateway {
       state.events.emit('ended')
     })
     endStalled(reply.raw, settings)
-    hearOfClose(reply.raw)
     if (state.isStopping) {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')

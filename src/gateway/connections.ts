@@ -37,19 +37,3 @@ export function endStalled(reply: ServerResponse, { clientTimeout }: Pick<Config
     if (reply.writableLength > 0) reply.destroy(new SteleError('client_stalled', { seconds: clientTimeout }))
   })
 }
-
-/**
- * Lets the reply to a request that waits for its turn on the connection (pipelining) hear when that is closed: Node
- * tells only the reply whose turn it is.
- */
-export function hearOfClose(reply: ServerResponse): void {
-  if (reply.socket !== null) return
-  const { socket } = reply.req
-  const onClose = (): void => {
-    if (reply.socket !== null) return
-    reply.destroyed = true
-    reply.emit('close')
-  }
-  socket.once('close', onClose)
-  reply.once('close', () => socket.off('close', onClose))
-}

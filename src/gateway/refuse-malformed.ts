@@ -35,9 +35,9 @@ export function malformedRefuser(unanswered: ReadonlySet<ServerResponse>, reques
     refused.add(socket)
     // Requests that came whole on this connection before it went wrong get their replies first, and in their place.
     const earlier = [...unanswered].filter(({ req }) => req.socket === socket && req.complete)
-    if (earlier.length === 0) return refuse(error.code, socket)
     const ends = earlier.map(reply => new Promise(resolve => reply.once('close', resolve)))
-    void Promise.all(ends).then(() => refuse(error.code, socket))
+    if (ends.length === 0) refuse(error.code, socket)
+    else void Promise.all(ends).then(() => refuse(error.code, socket))
   }
 }
 

@@ -14,8 +14,8 @@ interface Claim {
 /**
  * Takes the idempotency keys of the calls about to be begun, in the transaction that begins them: there is no moment at
  * which a key is taken and its call unknown. A key is free when nobody has it, when it has expired, and when its call
- * ended without an answer. Two that insert the same key meet in the primary key; the loser is applied again on its own
- * and then finds the winner. Costs nothing when no call has a key.
+ * ended without an answer. Two that insert the same key meet in the primary key: the later one waits for the earlier to
+ * commit and then finds its own row missing. Costs nothing when no call has a key.
  * @throws SteleError idempotency_key_reused, idempotency_key_in_use
  */
 export async function claimKeys(batch: Batch, starts: readonly CallStart[]): Promise<void> {
@@ -42,7 +42,7 @@ export async function claimKeys(batch: Batch, starts: readonly CallStart[]): Pro
       passedOn.push({ set: row, match: holder })
     else throw inUse()
   }
-  await batch.insert('idempotency_keys', fresh)
+  await insert(batch, fresh)
   const updated = await batch.update(
     'idempotency_keys',
     ['request_hash', 'call_id', 'expires_at'],
@@ -51,6 +51,13 @@ export async function claimKeys(batch: Batch, starts: readonly CallStart[]): Pro
   )
   // Two of one batch wanted the same key.
   if (updated !== passedOn.length) throw inUse()
+}
+
+async function insert(batch: Batch, fresh: readonly Key[]): Promise<void> {
+  if (fresh.length === 0) return
+  await batch.insertAbsent('idempotency_keys', fresh)
+  const own = await batch.find('idempotency_keys', ['user_id', 'key_hash', 'call_id'], fresh, ['call_id'])
+  if (own.length !== fresh.length) throw inUse()
 }
 
 function claimOf({ callId, userId, claim, createdAt }: CallStart): Claim[] {

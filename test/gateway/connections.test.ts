@@ -81,7 +81,20 @@ test('what is no HTTP is refused after the reply to the request before it', asyn
   expect(refusal?.status).toBe(400)
   expect(errorOf(refusal as RawReply).code).toBe('invalid_http')
   await connection.closed
+  expect(connection.text().match(/HTTP\/1\.1/g)).toHaveLength(2)
   expect((await onlyCall(running)).call.status).toBe('completed')
+})
+
+test('a client that goes on sending what is no HTTP can still read why it was refused', async () => {
+  const running = await startGateway()
+  const connection = await openConnection(running)
+  connection.socket.pause()
+  for (let round = 0; round < 5; round++) {
+    connection.send('no request\r\n\r\n')
+    for (let other = 0; other < 3; other++) await running.send('GET', '/healthz')
+  }
+  connection.socket.resume()
+  expect((await connection.replies(1))[0]?.status).toBe(400)
 })
 
 test('what is no HTTP does not break into a stream', async () => {

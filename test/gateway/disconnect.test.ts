@@ -150,6 +150,25 @@ describeEachDatabase('a client that leaves', bed => {
   })
 })
 
+test('a client that leaves between the last event and the end of the stream leaves a whole reply behind', async () => {
+  const events = chunk({ content: 'all' }, { finish: 'stop' }) + done
+  const upstream = await startUpstream(async reply => {
+    reply.head(200, eventStream)
+    await reply.write(events)
+  })
+  const running = await startGateway({ upstream })
+  const { socket, send } = await openConnection(running)
+  send(askText(running, questionOf('Hi', { stream: true })))
+  await once(socket, 'data')
+  await expect.poll(() => socket.bytesRead).toBeGreaterThan(events.length)
+  socket.destroy()
+  expect(await upstream.journal[0]?.over).toBe(true)
+  await expect.poll(() => running.gateway.state.underWay.size).toBe(0)
+  const { call, response } = await onlyCall(running)
+  expect(call).toMatchObject({ status: 'completed', finishReasons: ['stop'], errorCode: undefined })
+  expect(response).toBe(events)
+})
+
 test.each([
   ['its head', (text: string) => text.slice(0, 30)],
   ['its body', (text: string) => text.slice(0, -3)],

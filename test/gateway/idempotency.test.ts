@@ -104,7 +104,7 @@ describeEachDatabase('an idempotency key', bed => {
       ),
     )
     expect(upstream.journal).toHaveLength(1)
-    expect(new Set(answers.map(answer => answer?.text)).size).toBe(1)
+    expect([...new Set(answers.map(answer => answer?.text))]).toEqual([JSON.stringify(completion('once'))])
     for (const { stele } of gateways) await stele.close()
     const later = await startGateway({ upstream, place })
     const again = await later.post(questionOf('Hi'), key('shared'))
@@ -186,6 +186,35 @@ describeEachDatabase('an idempotency key', bed => {
     expect((await running.stele.calls.list()).map(({ status }) => status)).toEqual(['completed', 'aborted'])
   })
 })
+
+test.each([
+  ['a stream, told before its reply found its place', stream(answerEvents(['a'])), { stream: true }, true],
+  ['JSON, told after', json(completion('a')), {}, false],
+])(
+  'a reply whose place another took is given again with the conversation of %s',
+  async (_, answer, parameters, isBegun) => {
+    const go = Promise.withResolvers<void>()
+    const upstream = await startUpstream(
+      async (reply, request) => {
+        await go.promise
+        await answer(reply, request)
+      },
+      json(completion('elsewhere')),
+    )
+    const running = await startGateway({ upstream })
+    const asking = running.post(questionOf('Hi', parameters), key('k'))
+    await upstream.received()
+    const [begun] = await running.stele.conversations.list()
+    const { messages } = questionOf('Hi')
+    const said = { role: 'assistant', content: 'said elsewhere' }
+    const on = await running.post({ model: 'gpt-test', messages: [...messages, said, ...messages] })
+    expect(on.headers['x-stele-conversation']).toBe(begun?.id)
+    go.resolve()
+    const first = await asking
+    expect(first.headers['x-stele-conversation'] === begun?.id).toBe(isBegun)
+    expectSame(await running.post(questionOf('Hi', parameters), key('k')), first)
+  },
+)
 
 test('the automatic retry of the official client gets the reply that was lost on the way', async () => {
   const upstream = await startUpstream(json(completion('once')))
