@@ -2,9 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Config } from '../config.ts'
 import { SteleError } from '../errors.ts'
-import type { BegunCall, IdempotencyClaim } from '../model/call.ts'
+import type { IdempotencyClaim } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
-import type { BeginInput } from '../recorder/recorder.ts'
 import type { Stele } from '../stele.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
@@ -16,10 +15,13 @@ const longestPause = 500
 
 const printable = /^[\x20-\x7e]{1,255}$/
 
-/** A call begun now, or the one that an earlier request under the same key made, answered already. */
-export type Begun = { readonly call: BegunCall } | { readonly recorded: KeyedCall }
-
-type Input = BeginInput & { readonly body: ChatRequest }
+/** What a key is claimed for. */
+export interface KeyedRequest {
+  readonly userId: string
+  readonly chat: ChatRequest
+  /** The conversation that it names. */
+  readonly conversationId: string | undefined
+}
 
 /**
  * The `Idempotency-Key` of a request; undefined without one.
@@ -39,71 +41,94 @@ export function idempotencyKeyOf(request: IncomingMessage): string | undefined {
 }
 
 /**
- * Begins calls so that one key makes one call. A repetition of an answered request gets the record; one of a request
- * that is under way waits for it; one of a request that came to nothing makes a new call.
+ * Makes one call for one key. A repetition of an answered request gets the record; one of a request that is under way
+ * waits for it; one of a request that came to nothing makes a new call.
  */
 export function createIdempotency(
-  { database, hashes, recorder }: Stele,
+  { database, hashes }: Stele,
   state: GatewayState,
   { idempotencyTtl, idempotencyWait }: Pick<Config, 'idempotencyTtl' | 'idempotencyWait'>,
 ) {
   const keys = idempotencyKeyStore(database)
-
-  const claimOf = (key: string, { body, conversationId }: Input): IdempotencyClaim => ({
-    keyHash: hashes.idempotencyKey(key),
-    requestHash: hashes.idempotentRequest(conversationId, body.text),
-    expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
-  })
 
   /** The call that holds the key, unless it leaves it free. */
   const holderOf = async (userId: string, claim: IdempotencyClaim): Promise<KeyedCall | undefined> => {
     const holder = await keys
       .find(userId, claim.keyHash, Date.now())
       .catch(cause => Promise.reject(storeFailure(database, cause)))
-    if (holder !== undefined && holder.requestHash !== claim.requestHash)
+    if (holder === undefined) return undefined
+    if (holder.requestHash !== claim.requestHash)
       throw new SteleError('idempotency_key_reused', {}, { param: 'idempotency-key' })
-    const isPending = holder?.status === 'pending'
-    return isPending || (holder !== undefined && !leavesKeyFree(holder.status)) ? holder : undefined
+    return holder.status !== 'pending' && leavesKeyFree(holder.status) ? undefined : holder
   }
 
-  const beginOnce = async (input: Input, claim: IdempotencyClaim, signal: AbortSignal): Promise<Begun> => {
-    const deadline = performance.now() + idempotencyWait * 1000
+  /** Waits until the key's call has ended. Returns it when it was answered, undefined when the key is free. */
+  const whenEnded = async (
+    userId: string,
+    claim: IdempotencyClaim,
+    deadline: number,
+    signal: AbortSignal,
+  ): Promise<KeyedCall | undefined> => {
     for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
-      const holder = await holderOf(input.userId, claim)
-      if (holder !== undefined && holder.status !== 'pending') return { recorded: holder }
-      try {
-        if (holder === undefined) return { call: await recorder.begin({ ...input, claim }) }
-      } catch (error) {
-        // Another request took the key in between: whatever it does now is to be seen.
-        if (!isInUse(error)) throw error
-      }
+      const holder = await holderOf(userId, claim)
+      if (holder?.status !== 'pending') return holder
       if (performance.now() + wait > deadline)
         throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })
       await pause(wait, undefined, { signal })
     }
   }
 
+  /** The same for a client that may leave, in a gateway that may have to stop. */
+  const wait = async (
+    userId: string,
+    claim: IdempotencyClaim,
+    deadline: number,
+    reply: ServerResponse,
+  ): Promise<KeyedCall | undefined> => {
+    const waiting = new AbortController()
+    const leave = (): void => waiting.abort()
+    reply.once('close', leave)
+    state.underWay.add(waiting)
+    try {
+      return await whenEnded(userId, claim, deadline, waiting.signal)
+    } catch (error) {
+      if (!waiting.signal.aborted || error instanceof SteleError) throw error
+      throw new SteleError(reply.destroyed ? 'client_closed_request' : 'shutting_down')
+    } finally {
+      reply.off('close', leave)
+      state.underWay.delete(waiting)
+      state.events.emit('ended')
+    }
+  }
+
   return {
     /**
-     * Begins a call under a key, if the request has one.
-     * @throws SteleError idempotency_key_reused, idempotency_key_in_use, and whatever beginning raises
+     * Answers a request by `make`, which begins its calls with the claim, or by `repeat`, from the call that its key stands for.
+     * @throws SteleError idempotency_key_reused, idempotency_key_in_use, and whatever the two raise
      */
-    async begin(key: string | undefined, input: Input, reply: ServerResponse): Promise<Begun> {
-      if (key === undefined) return { call: await recorder.begin(input) }
-      const waiting = new AbortController()
-      const leave = (): void => waiting.abort()
-      reply.once('close', leave)
-      // It waits like a call that is under way, and ends like one when the gateway must stop.
-      state.underWay.add(waiting)
-      try {
-        return await beginOnce(input, claimOf(key, input), waiting.signal)
-      } catch (error) {
-        if (!waiting.signal.aborted || error instanceof SteleError) throw error
-        throw new SteleError(reply.destroyed ? 'client_closed_request' : 'shutting_down')
-      } finally {
-        reply.off('close', leave)
-        state.underWay.delete(waiting)
-        state.events.emit('ended')
+    async once<T>(
+      key: string | undefined,
+      { userId, chat, conversationId }: KeyedRequest,
+      reply: ServerResponse,
+      make: (claim: IdempotencyClaim | undefined) => Promise<T>,
+      repeat: (call: KeyedCall) => Promise<T>,
+    ): Promise<T> {
+      if (key === undefined) return make(undefined)
+      const claim = {
+        keyHash: hashes.idempotencyKey(key),
+        requestHash: hashes.idempotentRequest(conversationId, chat.text),
+        expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
+      }
+      const deadline = performance.now() + idempotencyWait * 1000
+      for (;;) {
+        const answered = await wait(userId, claim, deadline, reply)
+        if (answered !== undefined) return repeat(answered)
+        try {
+          return await make(claim)
+        } catch (error) {
+          // Another request took the key in between: whatever it does now is to be seen.
+          if (!isInUse(error) || performance.now() > deadline) throw error
+        }
       }
     },
   }

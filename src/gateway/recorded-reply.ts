@@ -1,9 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import { isEventStream } from '../providers/provider.ts'
 import type { Stele } from '../stele.ts'
 import type { KeyedCall } from '../store/idempotency-keys.ts'
+import type { KeyedRequest } from './idempotency.ts'
 import { wholeAsEvents } from './relay-whole.ts'
 import { relayedEvents, streamHeaders } from './stream-events.ts'
 
@@ -14,13 +14,13 @@ import { relayedEvents, streamHeaders } from './stream-events.ts'
 export async function sendRecorded(
   { calls }: Stele,
   call: KeyedCall,
-  userId: string,
-  chat: ChatRequest,
+  { userId, chat }: KeyedRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const body = await calls.exactResponse(userId, call.callId)
   if (body === undefined)
     throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
+  reply.log.info({ callId: call.callId }, 'replayed')
   const wasStream = isEventStream(call.contentType ?? '')
   reply
     .header('x-stele-call-id', call.callId)

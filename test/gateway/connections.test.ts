@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { askText, openConnection, requestText } from './bare-connection.ts'
@@ -85,16 +87,20 @@ test('what is no HTTP is refused after the reply to the request before it', asyn
   expect((await onlyCall(running)).call.status).toBe('completed')
 })
 
-test('a client that goes on sending what is no HTTP can still read why it was refused', async () => {
+test('a client that goes on sending what is no HTTP is not cut off before it can read why it was refused', async () => {
   const running = await startGateway()
+  const accepted = once(running.gateway.app.server, 'connection')
   const connection = await openConnection(running)
   connection.socket.pause()
-  for (let round = 0; round < 5; round++) {
+  const [socket] = (await accepted) as [Socket]
+  for (let round = 1; round < 4; round++) {
     connection.send('no request\r\n\r\n')
-    for (let other = 0; other < 3; other++) await running.send('GET', '/healthz')
+    await expect.poll(() => socket.bytesRead).toBe(round * 14)
+    expect(socket.destroyed).toBe(false)
   }
   connection.socket.resume()
   expect((await connection.replies(1))[0]?.status).toBe(400)
+  await connection.closed
 })
 
 test('what is no HTTP does not break into a stream', async () => {

@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import { isId } from '../../ids.ts'
+import type { IdempotencyClaim } from '../../model/call.ts'
 import { parseChatRequest } from '../../model/chat-request.ts'
 import { isEventStream } from '../../providers/provider.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
@@ -44,36 +45,40 @@ export async function chatCompletionsRoute(
     }
 
     stele.recorder.touchKey(apiKey.id)
-    const start = {
-      callId: request.id,
-      userId,
-      apiKeyId: apiKey.id,
-      provider: provider.name,
-      requestModel: model,
-      body: chat,
-      conversationId,
-    }
-    const first = await idempotency.begin(idempotencyKeyOf(request.raw), start, reply.raw)
-    if ('recorded' in first) return sendRecorded(stele, first.recorded, userId, chat, reply)
-    const begun = first.call
-    reply.header('x-stele-conversation', begun.conversationId)
+    const answer = async (claim: IdempotencyClaim | undefined): Promise<FastifyReply> => {
+      const begun = await stele.recorder.begin({
+        callId: request.id,
+        userId,
+        apiKeyId: apiKey.id,
+        provider: provider.name,
+        requestModel: model,
+        body: chat,
+        conversationId,
+        claim,
+      })
+      reply.header('x-stele-conversation', begun.conversationId)
 
-    const call = new LiveCall(stele.recorder, begun, provider.name, request.log)
-    const stopWatching = abortWhenClientLeaves(reply, call)
-    state.underWay.add(call.abort)
-    try {
-      const response = await call.dispatch(() =>
-        provider.chat({ userId, model, request: chat, signal: call.abort.signal }),
-      )
-      const isStream = response.status < 400 && isEventStream(response.contentType)
-      return isStream && chat.stream
-        ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage, replyLimit })
-        : await relayWhole(call, response, reply, chat, { replyLimit })
-    } finally {
-      state.underWay.delete(call.abort)
-      state.events.emit('ended')
-      stopWatching()
+      const call = new LiveCall(stele.recorder, begun, provider.name, request.log)
+      const stopWatching = abortWhenClientLeaves(reply, call)
+      state.underWay.add(call.abort)
+      try {
+        const response = await call.dispatch(() =>
+          provider.chat({ userId, model, request: chat, signal: call.abort.signal }),
+        )
+        const isStream = response.status < 400 && isEventStream(response.contentType)
+        return isStream && chat.stream
+          ? await relayStream(call, response, reply, { hidesUsage: !chat.includeUsage, replyLimit })
+          : await relayWhole(call, response, reply, chat, { replyLimit })
+      } finally {
+        state.underWay.delete(call.abort)
+        state.events.emit('ended')
+        stopWatching()
+      }
     }
+    const keyed = { userId, chat, conversationId }
+    return idempotency.once(idempotencyKeyOf(request.raw), keyed, reply.raw, answer, call =>
+      sendRecorded(stele, call, keyed, reply),
+    )
   })
 }
 
