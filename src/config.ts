@@ -24,9 +24,27 @@ const provider = z.strictObject({
   connectTimeout: seconds.default(10),
   firstByteTimeout: seconds.default(300),
   idleTimeout: seconds.default(120),
+  /** How often a failed request is sent to it again before the next target is asked. */
+  retries: z.int().min(0).max(10).default(2),
+  /** Seconds: when it asks to be left alone for longer than this, it is not waited for. */
+  maxRetryAfter: z.number().min(0).max(3_600).default(10),
+  /** Failures one after another after which it is not asked for a while; 0 asks it always. */
+  breakerFailures: z.int().min(0).max(10_000).default(10),
+  /** Seconds for which it is then not asked. */
+  breakerCoolDown: seconds.default(15),
 })
 
 export type ProviderConfig = z.infer<typeof provider>
+
+/** What is asked for a model that clients name, in this order until one answers. */
+const modelRoute = z.strictObject({
+  targets: z.array(z.string().min(1)).min(1).max(20),
+})
+
+/** A provider of which only the address and the key are given. */
+export function plainProvider(baseUrl: string, apiKey: string | undefined): ProviderConfig {
+  return provider.parse({ baseUrl, apiKey })
+}
 
 const settings = z.strictObject({
   databaseUrl: z.string().min(1).default(defaultDatabaseUrl),
@@ -76,6 +94,10 @@ const settings = z.strictObject({
     .default({}),
   /** The provider of models that name none; the OPENAI_… upstream, or the only provider, when left out. */
   defaultProvider: z.string().optional(),
+  /** Models that stand for others: each for a list of targets, as `provider/model` or a model of the default provider. */
+  models: z.record(z.string().min(1).max(512), modelRoute).default({}),
+  /** Seconds after which a request that failed is not sent to the same target again. */
+  retryBudget: z.number().min(0).max(86_400).default(60),
 })
 
 export type Config = z.infer<typeof settings>

@@ -42,6 +42,11 @@ export const errorTable = {
   provider_stream_truncated: row(502, "The provider '{provider}' ended its stream early: {reason}", true),
   provider_reply_too_large: row(502, "The provider '{provider}' sent a reply larger than {limit} bytes."),
   provider_timeout: row(504, "The provider '{provider}' did not answer in time: {reason}", true),
+  provider_unavailable: row(
+    503,
+    "The provider '{provider}' failed repeatedly and is not asked for now.",
+    true,
+  ),
   store_unavailable: row(503, 'The database is unavailable: {reason}', true),
   shutting_down: row(503, 'Stele is shutting down.', true),
   config_invalid: row(500, 'The configuration is not valid:\n{problems}'),

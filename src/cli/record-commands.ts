@@ -30,9 +30,16 @@ function callsCommand(program: Command): void {
     .description('show a call: its facts, what was asked and what was answered')
     .option('--user <id>', 'whose call it is; finds it by its id alone when left out')
     .addOption(
-      new Option('--request', 'write the request to stdout, byte for byte').conflicts(['response', 'json']),
+      new Option('--request', 'write the request to stdout, byte for byte').conflicts([
+        'response',
+        'group',
+        'json',
+      ]),
     )
-    .addOption(new Option('--response', 'write the reply to stdout, byte for byte').conflicts('json'))
+    .addOption(
+      new Option('--response', 'write the reply to stdout, byte for byte').conflicts(['group', 'json']),
+    )
+    .option('--group', 'list every call made for the same request: retries and fallbacks')
     .option('--json', 'print JSON')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { showCall } = await import('./commands/calls-show.ts')

@@ -1,3 +1,5 @@
+import type { Call } from '../store/calls.ts'
+
 /** How single values are written for people. */
 
 /** Stands for a value that there is not. */
@@ -20,4 +22,9 @@ export function costText(nanousd: number | undefined): string {
     .padStart(9, '0')
     .replace(/0{0,7}$/, '')
   return `$${dollars}.${rest}`
+}
+
+/** Which of the calls for one request it is, and what made it one: `1`, `2 retry`, `3 fallback`. */
+export function attemptText({ attempt, routeMode }: Pick<Call, 'attempt' | 'routeMode'>): string {
+  return routeMode === undefined ? String(attempt) : `${attempt} ${routeMode}`
 }

@@ -94,6 +94,8 @@ export const tables = {
     body: bytesOrNull,
     prompt_hash: text,
     created_at: integer,
+    group_id: textOrNull,
+    route_mode: textOrNull,
   },
   llm_responses: {
     user_id: text,

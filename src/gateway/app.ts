@@ -42,8 +42,10 @@ export interface GatewayParts {
 
 /** Where the gateway stands, shared by its routes. */
 export interface GatewayState {
-  /** True from the moment it was told to stop. */
-  isStopping: boolean
+  /** Aborted when it is told to stop. */
+  readonly stopping: AbortController
+  /** True from that moment. */
+  readonly isStopping: boolean
   /** Calls under way, so that they can be ended when their time is up. */
   readonly underWay: Set<AbortController>
   /** Requests that came and whose replies have not left yet. */
@@ -61,8 +63,12 @@ export interface Gateway {
 export function createGateway(parts: GatewayParts): Gateway {
   const { stele, providers, logger, settings } = parts
   const { bodyLimit } = settings
+  const stopping = new AbortController()
   const state: GatewayState = {
-    isStopping: false,
+    stopping,
+    get isStopping() {
+      return stopping.signal.aborted
+    },
     underWay: new Set(),
     unanswered: new Set(),
     events: new EventEmitter(),
@@ -119,7 +125,10 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
     if (known.status >= 500)
-      request.log.error({ callId: request.id, code: known.code, err: error }, 'request failed')
+      request.log.error(
+        { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
+        'request failed',
+      )
     if (soonOver.has(known.code)) reply.header('retry-after', '1')
     // OpenAI's clients repeat every 409; a key that stands for something else will not come to stand for this.
     if (known.code === 'idempotency_key_reused') reply.header('x-should-retry', 'false')
@@ -142,7 +151,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     throw new SteleError('method_not_allowed', { method: request.method, allowed: methods })
   })
 
-  app.register(healthRoutes, { stele })
+  app.register(healthRoutes, { stele, providers })
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   return { app, state }

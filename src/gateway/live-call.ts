@@ -1,56 +1,91 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { SteleError } from '../errors.ts'
-import type { BegunCall, Outcome, SettledCall } from '../model/call.ts'
-import type { ProviderResponse } from '../providers/provider.ts'
+import type { BegunCall, Outcome, RouteMode, SettledCall } from '../model/call.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
+import type { Client } from './client.ts'
+
+export interface LiveCallParts {
+  readonly recorder: Recorder
+  readonly log: FastifyBaseLogger
+  readonly client: Client
+  readonly provider: string
+  readonly routeMode: RouteMode | undefined
+}
 
 /** A call that a client waits for: begun, about to be dispatched, to be settled whatever happens. */
 export class LiveCall {
   readonly begun: BegunCall
   readonly provider: string
-  readonly abort = new AbortController()
-  readonly #recorder: Recorder
-  readonly #log: FastifyBaseLogger
+  readonly #parts: LiveCallParts
   readonly #startedAt = performance.now()
   #firstChunkAt: number | undefined
 
-  constructor(recorder: Recorder, begun: BegunCall, provider: string, log: FastifyBaseLogger) {
-    this.#recorder = recorder
+  constructor(begun: BegunCall, parts: LiveCallParts) {
     this.begun = begun
-    this.provider = provider
-    this.#log = log
+    this.provider = parts.provider
+    this.#parts = parts
   }
 
-  /** @param why what to record when the client did not just leave */
-  clientLeft(why = new SteleError('client_closed_request')): void {
-    this.abort.abort(why)
-  }
-
-  /** Asks the provider. A failure to answer is settled before it is raised. */
-  async dispatch(ask: () => Promise<ProviderResponse>): Promise<ProviderResponse> {
-    try {
-      this.abort.signal.throwIfAborted()
-      return await ask()
-    } catch (error) {
-      throw await this.settleFailure(error, {})
-    }
+  get signal(): AbortSignal {
+    return this.#parts.client.signal
   }
 
   firstChunkArrived(): void {
     this.#firstChunkAt ??= performance.now()
   }
 
-  async settle(outcome: Outcome): Promise<SettledCall> {
-    const now = performance.now()
-    const latencyMs = now - this.#startedAt
-    const settled = await this.#recorder.settle(this.begun, {
+  /**
+   * Settles a whole reply. One that the store refuses is settled as failed, so that the call is not left open.
+   * @throws SteleError store_unavailable, call_orphaned, record_rejected
+   */
+  async complete(outcome: Omit<Outcome, 'status'>): Promise<SettledCall> {
+    try {
+      return await this.#settle({ ...outcome, status: 'completed' })
+    } catch (error) {
+      const isOver =
+        error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
+      // What failed first is told, whatever becomes of the second.
+      if (!isOver) await this.fail(error, outcome).catch(() => undefined)
+      throw error
+    }
+  }
+
+  /**
+   * Settles a call that ended without a whole reply: as aborted when it was ended from this side, else as failed.
+   * @param partial what came of the reply
+   */
+  async fail(
+    error: unknown,
+    partial: Omit<Outcome, 'status'>,
+    { isTold = false, answer }: { isTold?: boolean; answer?: ProviderAnswer | undefined } = {},
+  ): Promise<AttemptFailure> {
+    const { client } = this.#parts
+    const { aborted: isAborted, reason } = client.signal
+    // Only the shutdown gives no reason of its own.
+    const endedHere = reason instanceof SteleError ? reason : new SteleError('shutting_down')
+    const known = isAborted ? endedHere : asKnown(error)
+    await this.#settle({
+      ...partial,
+      status: isAborted ? 'aborted' : 'failed',
+      errorCode: known.code,
+      errorMessage: known.message,
+    })
+    return { callId: this.begun.callId, error: known, isTold, answer }
+  }
+
+  async #settle(outcome: Outcome): Promise<SettledCall> {
+    const { recorder, log, routeMode } = this.#parts
+    const latencyMs = performance.now() - this.#startedAt
+    const settled = await recorder.settle(this.begun, {
       ...outcome,
       latencyMs,
       timeToFirstChunkMs: this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt,
     })
-    this.#log.info(
+    log.info(
       {
         callId: this.begun.callId,
+        routeMode,
         provider: this.provider,
         model: this.begun.requestModel,
         status: outcome.status,
@@ -62,26 +97,9 @@ export class LiveCall {
     )
     return settled
   }
-
-  /**
-   * Settles a call that ended without a whole reply: as aborted when it was ended from this side, else as failed.
-   * Returns the error that tells the client.
-   */
-  async settleFailure(error: unknown, partial: Outcome | Omit<Outcome, 'status'>): Promise<SteleError> {
-    const { aborted: isAborted, reason } = this.abort.signal
-    // Only the shutdown gives no reason of its own.
-    const endedHere = reason instanceof SteleError ? reason : new SteleError('shutting_down')
-    const known = isAborted ? endedHere : asKnown(error)
-    await this.settle({
-      ...partial,
-      status: isAborted ? 'aborted' : 'failed',
-      errorCode: known.code,
-      errorMessage: known.message,
-    })
-    return known
-  }
 }
 
-function asKnown(error: unknown): SteleError {
+/** Anything thrown, in the table's terms. */
+export function asKnown(error: unknown): SteleError {
   return error instanceof SteleError ? error : new SteleError('internal_error', {}, { cause: error })
 }

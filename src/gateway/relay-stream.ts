@@ -1,111 +1,169 @@
-import type { ServerResponse } from 'node:http'
-import type { FastifyReply } from 'fastify'
-import { errorBody, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import { isFields } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
+import type { AttemptFailure } from './attempt-failure.ts'
+import type { Client } from './client.ts'
 import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
-import { done, isUsageOnly, streamHeaders, withBlankLine } from './stream-events.ts'
+import { done, isUsageOnly, withBlankLine } from './stream-events.ts'
 
 /** How long a provider may take to end a stream after its last event, in milliseconds; its connection is then kept. */
 const lingerFor = 1_000
 
 /**
+ * How long the head of a reply is held while no event has come, in milliseconds. Until it is sent a failure can be told
+ * by its status. Events are never held.
+ */
+const headHeldFor = 500
+
+export interface StreamOptions {
+  /** The client did not ask for the event that tells the usage. */
+  readonly hidesUsage: boolean
+  /** Bytes of the provider's reply. */
+  readonly replyLimit: number
+  /** Called when the first part of a reply has been passed on: from then on the client has this one or none. */
+  readonly onAnswering: () => void
+}
+
+/**
  * Relays a streamed reply event by event, byte for byte. The last event, `[DONE]`, is held until the call is settled:
- * to an OpenAI client a stream without it is not complete.
+ * to an OpenAI client a stream without it is not complete. A stream that fails before any of its data was passed on
+ * (comments are no data) leaves the client waiting for another attempt.
  */
 export async function relayStream(
   call: LiveCall,
   response: ProviderResponse,
-  reply: FastifyReply,
-  { hidesUsage, replyLimit }: { hidesUsage: boolean; replyLimit: number },
-): Promise<FastifyReply> {
-  const { raw } = startStream(reply, response)
-  const transcript: Uint8Array[] = []
-  const streamed = new StreamedReply()
+  client: Client,
+  options: StreamOptions,
+): Promise<AttemptFailure | undefined> {
+  const relay = new StreamRelay(call, response, client, options)
   const received = () => ({
     httpStatus: response.status,
     contentType: response.contentType,
-    body: Buffer.concat(transcript),
-    reply: streamed.reply(),
+    body: Buffer.concat(relay.transcript),
+    reply: relay.streamed.reply(),
   })
+  const headTimer = setTimeout(() => client.startStream(response.headers), headHeldFor)
   try {
-    const body = limited(call, response.body, replyLimit)
-    const ending = await forward(call, body, raw, transcript, streamed, hidesUsage)
-    await call.settle({ status: 'completed', ...received() })
-    raw.end(ending)
+    const ending = await relay.run()
+    await call.complete(received())
+    client.startStream(response.headers)
+    client.endStream(ending)
+    return undefined
   } catch (error) {
-    const isSettled =
-      error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
-    const known = isSettled ? error : await call.settleFailure(error, received()).catch(asStoreFailure)
-    // No [DONE] after this: clients must not take what they have for the whole reply.
-    raw.end(`data: ${JSON.stringify(errorBody(known))}\n\n`)
+    if (relay.isWhole) throw error
+    const { isAnswering: isTold, reported } = relay
+    const { status, headers } = response
+    const answer = reported === undefined ? undefined : { status, headers, value: reported }
+    const failure = await call.fail(error, received(), { isTold, answer })
+    if (isTold) client.failStream(failure.error)
+    return failure
+  } finally {
+    clearTimeout(headTimer)
   }
-  return reply
 }
 
-function startStream(reply: FastifyReply, response: ProviderResponse): FastifyReply {
-  reply.hijack()
-  const headers = {
-    ...reply.getHeaders(),
-    ...response.headers,
-    ...streamHeaders,
-  }
-  reply.raw.writeHead(200, headers as Record<string, string>)
-  // With the first event when that is there already, else without waiting for it.
-  setImmediate(() => reply.raw.flushHeaders())
-  return reply
-}
+class StreamRelay {
+  /** Every byte that came. */
+  readonly transcript: Uint8Array[] = []
+  /** What they amount to. */
+  readonly streamed = new StreamedReply()
+  /** True once the client has been sent a part of the reply. */
+  isAnswering = false
+  /** True once the reply is there to its end. */
+  isWhole = false
+  /** The event in which the provider reported an error. */
+  reported: unknown
+  readonly #call: LiveCall
+  readonly #response: ProviderResponse
+  readonly #client: Client
+  readonly #options: StreamOptions
+  #ending: Buffer | undefined
 
-/** Passes events on until the stream ends; returns the last event, not passed on. */
-async function forward(
-  call: LiveCall,
-  body: AsyncIterable<Uint8Array>,
-  raw: ServerResponse,
-  transcript: Uint8Array[],
-  streamed: StreamedReply,
-  hidesUsage: boolean,
-): Promise<Buffer> {
-  const { signal } = call.abort
-  const splitter = new SseSplitter()
-  let ending: Buffer | undefined
-  const pass = async (events: readonly Buffer[]): Promise<void> => {
+  constructor(call: LiveCall, response: ProviderResponse, client: Client, options: StreamOptions) {
+    this.#call = call
+    this.#response = response
+    this.#client = client
+    this.#options = options
+  }
+
+  /** Passes events on until the stream ends; returns the last event, not passed on. */
+  async run(): Promise<Buffer> {
+    const splitter = new SseSplitter()
+    const body = limited(this.#call, this.#response.body, this.#options.replyLimit)
+    try {
+      for await (const chunk of untilSilent(body, () => this.#ending !== undefined)) {
+        this.#call.firstChunkArrived()
+        this.transcript.push(chunk)
+        await this.#pass(splitter.push(chunk))
+      }
+      await this.#pass(splitter.end().map(withBlankLine))
+    } catch (error) {
+      // Whatever happens to the connection after the last event, the reply was whole.
+      if (this.#ending === undefined) throw error
+    }
+    // A reply that came whole is whole, whoever has left meanwhile.
+    if (this.#ending === undefined) {
+      this.#call.signal.throwIfAborted()
+      if (!this.streamed.isFinished) throw this.#truncated('it ended without a finish reason')
+    }
+    this.isWhole = true
+    return this.#ending ?? done
+  }
+
+  async #pass(events: readonly Buffer[]): Promise<void> {
     const passed: Buffer[] = []
+    let hasData = false
     try {
       for (const event of events) {
-        const data = ending === undefined ? eventData(event) : undefined
-        if (data === '[DONE]') ending = event
-        else if (
-          ending === undefined &&
-          (data === undefined || takeChunk(call, streamed, data, hidesUsage))
-        ) {
+        if (this.#ending !== undefined) return
+        const data = eventData(event)
+        if (data === '[DONE]') this.#ending = event
+        else if (data === undefined) passed.push(event)
+        else if (this.#take(data)) {
+          hasData = true
           passed.push(event)
         }
       }
     } finally {
       // What came before an event that is broken was good.
-      if (passed.length > 0)
-        await write(raw, passed.length === 1 ? (passed[0] ?? done) : Buffer.concat(passed), signal)
+      if (passed.length > 0) await this.#send(passed, hasData)
     }
   }
-  try {
-    for await (const chunk of untilSilent(body, () => ending !== undefined)) {
-      call.firstChunkArrived()
-      transcript.push(chunk)
-      await pass(splitter.push(chunk))
+
+  async #send(events: readonly Buffer[], hasData: boolean): Promise<void> {
+    this.#client.startStream(this.#response.headers)
+    if (hasData && !this.isAnswering) {
+      this.isAnswering = true
+      this.#options.onAnswering()
     }
-    await pass(splitter.end().map(withBlankLine))
-  } catch (error) {
-    // Whatever happens to the connection after the last event, the reply was whole.
-    if (ending === undefined) throw error
+    const [first] = events
+    await this.#client.write(events.length === 1 && first !== undefined ? first : Buffer.concat(events))
   }
-  // A reply that came whole is whole, whoever has left meanwhile.
-  if (ending !== undefined) return ending
-  signal.throwIfAborted()
-  if (!streamed.isFinished) throw truncated(call, 'it ended without a finish reason')
-  return done
+
+  /** Notes what a chunk says. False when the client must not see it. */
+  #take(data: string): boolean {
+    let chunk: unknown
+    try {
+      chunk = JSON.parse(data)
+    } catch (cause) {
+      throw this.#truncated('an event is not JSON', cause)
+    }
+    if (!isFields(chunk)) throw this.#truncated('an event is not an object')
+    if (chunk['error'] !== undefined && chunk['error'] !== null) {
+      this.reported = chunk
+      throw this.#truncated('it reported an error')
+    }
+    this.streamed.add(chunk)
+    return !(this.#options.hidesUsage && isUsageOnly(chunk))
+  }
+
+  #truncated(reason: string, cause?: unknown): SteleError {
+    this.#call.signal.throwIfAborted()
+    return new SteleError('provider_stream_truncated', { provider: this.#call.provider, reason }, { cause })
+  }
 }
 
 /** The chunks of a body; once its last event is there, only those that follow at once. */
@@ -130,43 +188,4 @@ async function* untilSilent(
     // Not awaited: it waits for a chunk that may never come.
     chunks.return?.().catch(() => undefined)
   }
-}
-
-/** Notes what a chunk says. False when the client must not see it. */
-function takeChunk(call: LiveCall, streamed: StreamedReply, data: string, hidesUsage: boolean): boolean {
-  let chunk: unknown
-  try {
-    chunk = JSON.parse(data)
-  } catch (cause) {
-    throw truncated(call, 'an event is not JSON', cause)
-  }
-  if (!isFields(chunk)) throw truncated(call, 'an event is not an object')
-  if (chunk['error'] !== undefined && chunk['error'] !== null) throw truncated(call, 'it reported an error')
-  streamed.add(chunk)
-  return !(hidesUsage && isUsageOnly(chunk))
-}
-
-/** Writes, and waits while the client reads slower than the provider sends. */
-async function write(raw: ServerResponse, bytes: Buffer, signal: AbortSignal): Promise<void> {
-  if (raw.write(bytes) || raw.destroyed || signal.aborted) return
-  await new Promise<void>(resolve => {
-    const go = (): void => {
-      raw.off('drain', go)
-      raw.off('close', go)
-      signal.removeEventListener('abort', go)
-      resolve()
-    }
-    raw.on('drain', go)
-    raw.on('close', go)
-    signal.addEventListener('abort', go)
-  })
-}
-
-function truncated(call: LiveCall, reason: string, cause?: unknown): SteleError {
-  call.abort.signal.throwIfAborted()
-  return new SteleError('provider_stream_truncated', { provider: call.provider, reason }, { cause })
-}
-
-function asStoreFailure(error: unknown): SteleError {
-  return error instanceof SteleError ? error : new SteleError('internal_error', {}, { cause: error })
 }

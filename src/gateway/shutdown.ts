@@ -8,7 +8,7 @@ import type { Gateway, GatewayState } from './app.ts'
  * @param timeout milliseconds that running replies are given
  */
 export async function shutDown({ app, state }: Gateway, timeout: number): Promise<void> {
-  state.isStopping = true
+  state.stopping.abort()
   const closing = app.close()
   const deadline = Promise.withResolvers<void>()
   const timer = setTimeout(deadline.resolve, timeout)

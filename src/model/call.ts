@@ -1,6 +1,9 @@
 import type { PreparedRequest } from './prepared-request.ts'
 import type { Reply } from './reply.ts'
 
+/** What made a call a further one of its group: its target was asked again, or another one instead. */
+export type RouteMode = 'retry' | 'fallback'
+
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
 /** What a client's `Idempotency-Key` asks for: that no other call is made under it until it expires. */
@@ -26,6 +29,9 @@ export interface CallStart {
   readonly conversationId?: string | undefined
   /** Taken in the transaction that begins the call; refused, the call is not begun. */
   readonly claim?: IdempotencyClaim | undefined
+  /** The first of the calls that are made for one request. */
+  readonly groupId?: string | undefined
+  readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }

@@ -6,7 +6,8 @@ import { upstreamBody } from '../model/upstream-body.ts'
 import type { Model, Provider, ProviderResponse } from './provider.ts'
 
 /** Reply headers that tell a client something; the rest describes a connection that is not the client's. */
-const passedOn = /^(retry-after|x-should-retry|x-request-id|openai-processing-ms|x-ratelimit-.*)$/
+const passedOn =
+  /^(retry-after|retry-after-ms|x-should-retry|x-request-id|openai-processing-ms|x-ratelimit-.*)$/
 
 /** Any service that speaks OpenAI's chat-completions API: OpenAI, Ollama, vLLM, OpenRouter, Groq, Gemini, Anthropic. */
 export function openaiCompatible(name: string, config: ProviderConfig): Provider {

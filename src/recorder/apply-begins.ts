@@ -3,6 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, type BegunCall, begunCall, type CallStart } from '../model/call.ts'
 import { claimKeys } from './claim-keys.ts'
+import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
 import { splitIntoWaves } from './waves.ts'
@@ -41,12 +42,15 @@ async function applyWave(
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
   if (starts.length === 0) return
-  const matches = await findMatches(batch, starts)
-  const conversations = await lockConversations(batch, starts, matches)
-  const underWay = await callsUnderWay(batch, starts, matches, conversations)
+  const repetitions = await findAttempts(batch, starts)
+  const firsts = starts.filter(({ callId }) => !repetitions.has(callId))
+  const matches = await findMatches(batch, firsts)
+  const conversations = await lockConversations(batch, firsts, matches)
+  const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
-    const match = matches.get(start.callId)
-    return planBegin(start, ...place(start, match, conversations, underWay), options.instanceId)
+    const placed =
+      repetitions.get(start.callId) ?? place(start, matches.get(start.callId), conversations, underWay)
+    return planBegin(start, ...placed, options.instanceId)
   })
   await write(batch, plans)
   for (const { call, decision } of plans) begun.set(call.callId, { call, decision, isRepeat: false })
@@ -82,7 +86,7 @@ async function callsUnderWay(
   matches: ReadonlyMap<string, Match>,
   conversations: ReadonlyMap<string, Conversation>,
 ): Promise<Set<string>> {
-  const asked = starts.flatMap(({ callId, userId, request }) => {
+  const asked = starts.flatMap(({ callId, userId, request }): AskedCall[] => {
     const match = matches.get(callId)
     const isOpenEnd =
       match?.seq === request.messages.length - 1 &&
@@ -90,9 +94,28 @@ async function callsUnderWay(
     return isOpenEnd && match.callId !== null ? [{ user_id: userId, request_id: match.callId }] : []
   })
   if (asked.length === 0) return new Set()
-  const settled = await batch.find('llm_responses', ['user_id', 'request_id'], asked, ['request_id'])
+  const calls = [...asked, ...(await furtherAttempts(batch, asked))]
+  const settled = await batch.find('llm_responses', ['user_id', 'request_id'], calls, ['request_id'])
   const answered = new Set(settled.map(row => row.request_id))
-  return new Set(asked.map(key => key.request_id).filter(id => !answered.has(id)))
+  return new Set(
+    calls.filter(call => !answered.has(call.request_id)).map(call => call.first ?? call.request_id),
+  )
+}
+
+interface AskedCall {
+  readonly user_id: string
+  readonly request_id: string
+  /** The call of which it is a further attempt. */
+  readonly first?: string
+}
+
+/** A call that failed may be under way again as a retry, to which the message's row does not lead. */
+async function furtherAttempts(batch: Batch, firsts: readonly AskedCall[]): Promise<AskedCall[]> {
+  const keys = firsts.map(({ user_id, request_id }) => ({ group_id: request_id, user_id }))
+  const columns = ['user_id', 'id', 'group_id'] as const
+  const where = 'route_mode IS NOT NULL'
+  const rows = await batch.find('llm_requests', ['group_id', 'user_id'], keys, columns, { where })
+  return rows.map(row => ({ user_id: row.user_id, request_id: row.id, first: row.group_id ?? row.id }))
 }
 
 /** Decides where a call's messages go, and which match holds for them. */

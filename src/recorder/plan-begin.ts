@@ -12,6 +12,8 @@ export type Placement =
   | { readonly kind: 'new'; readonly parent?: { readonly id: string; readonly seq: number } }
   /** Onto the end of this one. */
   | { readonly kind: 'append'; readonly conversationId: string }
+  /** Nowhere: an earlier attempt at the same request has put them there. */
+  | { readonly kind: 'repeat'; readonly conversationId: string; readonly isEmptyFork: boolean }
 
 export interface BeginRows {
   readonly call: BegunCall
@@ -29,7 +31,7 @@ export function planBegin(
   instanceId: string,
 ): BeginRows {
   const { callId, userId, createdAt, request } = start
-  const conversationId = placement.kind === 'append' ? placement.conversationId : newId('conversation')
+  const conversationId = placement.kind === 'new' ? newId('conversation') : placement.conversationId
   const knownUpTo = match?.seq ?? -1
   const upToSeq = request.messages.length - 1
   const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
@@ -56,13 +58,15 @@ export function planBegin(
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
   // A fork without a message of its own begins with the reply.
-  const anchorsReply = placement.kind === 'new' && messages.length === 0
+  const anchorsReply =
+    messages.length === 0 &&
+    (placement.kind === 'new' || (placement.kind === 'repeat' && placement.isEmptyFork))
   const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply }
   return {
     call: begunCall(start, decision),
     decision,
     conversation:
-      placement.kind === 'append'
+      placement.kind !== 'new'
         ? undefined
         : {
             user_id: userId,
@@ -101,6 +105,8 @@ export function planBegin(
           ),
       prompt_hash: request.promptHash,
       created_at: createdAt,
+      group_id: start.groupId ?? null,
+      route_mode: start.routeMode ?? null,
     },
   }
 }

@@ -8,6 +8,7 @@ import {
   type CallStart,
   type IdempotencyClaim,
   type Outcome,
+  type RouteMode,
   type SettledCall,
 } from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
@@ -39,6 +40,10 @@ export interface BeginInput {
   readonly claim?: IdempotencyClaim | undefined
   /** As OpenTelemetry names it; 'chat' when left out. */
   readonly operation?: string | undefined
+  /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
+  readonly groupId?: string | undefined
+  /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
+  readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970; now when left out. */
   readonly createdAt?: number | undefined
 }
@@ -253,7 +258,7 @@ export class Recorder {
     }
     const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
     return {
-      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId),
+      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
       userId: checkUserId(input.userId),
       apiKeyId: input.apiKeyId,
       provider: input.provider,
@@ -262,16 +267,18 @@ export class Recorder {
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
       claim: input.claim,
+      groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
+      routeMode: input.routeMode,
       createdAt: input.createdAt ?? Date.now(),
     }
   }
 }
 
 /** Ids say when a call was made; partitions and recovery rely on it. */
-function checkCallId(id: string): string {
+function checkCallId(id: string, name: string): string {
   if (!isId('call', id))
     throw new SteleError('invalid_value', {
-      name: 'callId',
+      name,
       reason: 'it must be a TypeID with the prefix call',
     })
   return id

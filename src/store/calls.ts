@@ -16,6 +16,12 @@ export interface Call {
   readonly provider: string
   readonly requestModel: string
   readonly operation: string
+  /** The first of the calls made for the same request; its own id when it is that one or the only one. */
+  readonly groupId: string
+  /** What made it a further call of its group: `retry` or `fallback`. */
+  readonly routeMode: string | undefined
+  /** Its number among the calls of its group, from 1. */
+  readonly attempt: number
   /** `pending` until it is settled. */
   readonly status: string
   readonly httpStatus: number | undefined
@@ -53,12 +59,33 @@ export function callStore(database: Database) {
 
   const requests = () => kysely.selectFrom('llm_requests').select(requestFacts)
 
+  /** The ids of each group's calls, oldest first. Asked only for groups that are known to have several. */
+  const groupMembers = async (rows: readonly RequestFacts[]): Promise<Map<string, string[]>> => {
+    const groupIds = [...new Set(rows.flatMap(row => (row.route_mode === null ? [] : (row.group_id ?? []))))]
+    if (groupIds.length === 0) return new Map()
+    const further = await kysely
+      .selectFrom('llm_requests')
+      .select(['id', 'user_id', 'group_id'])
+      .where('group_id', 'in', groupIds)
+      .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
+      .where('route_mode', 'is not', null)
+      .execute()
+    const groups = Map.groupBy(further, row => `${row.group_id} ${row.user_id}`)
+    return new Map(
+      [...groups].map(([key, members]) => {
+        const ids = new Set([members[0]?.group_id ?? '', ...members.map(row => row.id)])
+        return [key, [...ids].sort()]
+      }),
+    )
+  }
+
   /**
    * Adds what is known of their replies. A query of its own, not a join: the planner of a server that has no statistics
    * yet would read every reply of the user to show a page of them.
    */
   const withReplies = async (rows: readonly RequestFacts[]): Promise<Call[]> => {
     if (rows.length === 0) return []
+    const groups = await groupMembers(rows)
     const replies = await kysely
       .selectFrom('llm_responses')
       .select(responseFacts)
@@ -70,7 +97,10 @@ export function callStore(database: Database) {
       .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
       .execute()
     const byCall = new Map(replies.map(reply => [`${reply.request_id} ${reply.user_id}`, reply]))
-    return rows.map(row => callFrom(row, byCall.get(`${row.id} ${row.user_id}`)))
+    return rows.map(row => {
+      const members = groups.get(`${row.group_id} ${row.user_id}`)
+      return callFrom(row, byCall.get(`${row.id} ${row.user_id}`), (members?.indexOf(row.id) ?? 0) + 1)
+    })
   }
 
   const requestRow = async (userId: string, id: string): Promise<Row<'llm_requests'>> => {
@@ -101,6 +131,21 @@ export function callStore(database: Database) {
     async find(id: string): Promise<Call | undefined> {
       const rows = await requests().where('id', '=', id).execute()
       return (await withReplies(rows))[0]
+    },
+    /** Every call that was made for the same request as this one, oldest first. Empty when the call is unknown. */
+    async group(userId: string, id: string): Promise<Call[]> {
+      const call = await requests().where('user_id', '=', userId).where('id', '=', id).executeTakeFirst()
+      if (call === undefined) return []
+      const groupId = call.group_id ?? call.id
+      const first = await requests().where('user_id', '=', userId).where('id', '=', groupId).execute()
+      const further = await requests()
+        .where('user_id', '=', userId)
+        .where('group_id', '=', groupId)
+        .where('route_mode', 'is not', null)
+        .where('id', '<>', groupId)
+        .orderBy('id')
+        .execute()
+      return withReplies([...first, ...further])
     },
     /** The newest calls first; with `after`, the oldest of the newer ones first. */
     async list(filter: CallFilter = {}): Promise<Call[]> {
@@ -171,6 +216,8 @@ const requestFacts = [
   'provider',
   'request_model',
   'operation',
+  'group_id',
+  'route_mode',
   'created_at',
 ] as const
 
@@ -199,7 +246,7 @@ const responseFacts = [
 type RequestFacts = Pick<Row<'llm_requests'>, (typeof requestFacts)[number]>
 type ResponseFacts = Pick<Row<'llm_responses'>, (typeof responseFacts)[number]>
 
-function callFrom(request: RequestFacts, reply: ResponseFacts | undefined): Call {
+function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attempt: number): Call {
   return {
     id: request.id,
     userId: request.user_id,
@@ -208,6 +255,9 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined): Call
     provider: request.provider,
     requestModel: request.request_model,
     operation: request.operation,
+    groupId: request.group_id ?? request.id,
+    routeMode: request.route_mode ?? undefined,
+    attempt,
     status: reply?.status ?? 'pending',
     httpStatus: reply?.http_status ?? undefined,
     contentType: reply?.content_type ?? undefined,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { environmentVariables } from '../../src/config.ts'
+import { environmentVariables, resolveConfig } from '../../src/config.ts'
 
 const root = new URL('../../', import.meta.url)
 const read = (name: string) => readFileSync(new URL(name, root), 'utf8')
@@ -15,6 +15,14 @@ test('docs/configuration.md names every setting that the environment gives', () 
   const text = read('docs/configuration.md')
   const missing = Object.values(environmentVariables).filter(setting => !text.includes(`\`${setting}\``))
   expect(missing).toEqual([])
+})
+
+test('docs/configuration.md names every setting that has a default, of providers too', () => {
+  const config = resolveConfig({ providers: { one: { baseUrl: 'http://127.0.0.1:1/v1' } } }, {})
+  const names = [...Object.keys(config), ...Object.keys(config.providers['one'] ?? {})]
+  expect(names).toEqual(expect.arrayContaining(['retryBudget', 'breakerCoolDown']))
+  const text = read('docs/configuration.md')
+  expect(names.filter(name => !text.includes(`\`${name}\``))).toEqual([])
 })
 
 test('.env.example sets nothing by itself and offers no variable that Stele does not read', () => {

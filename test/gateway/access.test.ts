@@ -63,7 +63,11 @@ test('a key that is revoked or expires stops working within seconds of its last 
 test('health is told without a key', async () => {
   const running = await startGateway()
   expect(JSON.parse((await running.send('GET', '/healthz')).text)).toEqual({ status: 'ok' })
-  expect(JSON.parse((await running.send('GET', '/readyz')).text)).toEqual({ status: 'ready', waiting: 0 })
+  expect(JSON.parse((await running.send('GET', '/readyz')).text)).toEqual({
+    status: 'ready',
+    waiting: 0,
+    providers: {},
+  })
 })
 
 const named: [how: string, body: object, headers: Record<string, string>, param: string][] = [

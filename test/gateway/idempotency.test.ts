@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase, sqlitePlace } from '../harness/databases.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
+import { FakeTiming } from './fake-timing.ts'
 import { errorOf, type RawReply, startGateway } from './running.ts'
 import { type Answer, brokenStream, json, reset, silence, startUpstream, stream, whole } from './upstream.ts'
 import { answerEvents, chunk, openAiError, questionOf } from './wire.ts'
@@ -364,4 +365,23 @@ test('a store that cannot be asked about a key refuses rather than asks the prov
   await running.stele.database.kysely.schema.alterTable('idempotency_keys').renameTo('elsewhere').execute()
   expect((await running.post(questionOf('Hi'), key('k'))).status).toBe(500)
   expect(upstream.journal).toHaveLength(1)
+})
+
+test('a key passes from a failed attempt to the next, and stands for the one that answered', async () => {
+  const upstream = await startUpstream(
+    whole('oops', { status: 500 }),
+    reset,
+    stream(answerEvents(['at', ' last'])),
+  )
+  const running = await startGateway({ upstream, provider: { retries: 2 }, timing: new FakeTiming() })
+  const body = questionOf('Hi', { stream: true })
+  const first = await running.post(body, key('k'))
+  expect(first.text).toContain(' last')
+  expect((await running.stele.calls.list()).map(({ status }) => status)).toEqual([
+    'completed',
+    'failed',
+    'failed',
+  ])
+  expectSame(await running.post(body, key('k')), first)
+  expect(upstream.journal).toHaveLength(3)
 })

@@ -1,6 +1,6 @@
 import OpenAI from 'openai'
 import { expect, test } from 'vitest'
-import { recorded, startGateway } from './running.ts'
+import { errorOf, recorded, startGateway } from './running.ts'
 import { type Answer, brokenStream, eventStream, startUpstream, stream } from './upstream.ts'
 import { chunk, done, event, openAiError, questionOf, usageChunk } from './wire.ts'
 
@@ -24,7 +24,6 @@ const broken: Record<string, [pieces: string[], passed: string, reason: string]>
   ],
   'an end after half of the reply': [[part], part, 'it ended without a finish reason'],
   'an end in the middle of an event': [[part, 'data: {"id":"x","choi'], part, 'an event is not JSON'],
-  'an end before anything': [[], '', 'it ended without a finish reason'],
   'an end after nothing but comments': [[': hello\n\n'], ': hello\n\n', 'it ended without a finish reason'],
   'one of two choices unfinished': [
     [part, chunk({ content: 'other' }, { index: 1 }), rest],
@@ -63,6 +62,37 @@ for (const together of [false, true]) {
     },
   )
 }
+
+/** Streams of which nothing reaches the client: it is told by a status, as if there had been no stream. */
+const stillborn: Record<string, [pieces: string[], reason: string]> = {
+  'an end before anything': [[], 'it ended without a finish reason'],
+  'an error as its first event': [[event(openAiError('sekret-words')), done], 'it reported an error'],
+  'a first event that is not JSON': [['data: {"id"\n\n', rest, done], 'an event is not JSON'],
+}
+
+test.each(Object.entries(stillborn))(
+  'a stream with %s is an error with a status, and recorded as failed',
+  async (_, [pieces, reason]) => {
+    const running = await startGateway({ upstream: await startUpstream(stream(pieces)) })
+    const reply = await running.post(asked)
+    expect(reply.status).toBe(502)
+    expect(errorOf(reply)).toEqual({
+      message: `The provider 'test' ended its stream early: ${reason}`,
+      type: 'provider_error',
+      param: null,
+      code: 'provider_stream_truncated',
+    })
+    expect(reply.text + running.log()).not.toContain('sekret')
+    const { call, response } = await recorded(running, reply.headers['x-stele-call-id'])
+    expect(call).toMatchObject({
+      status: 'failed',
+      httpStatus: 200,
+      contentType: eventStream['content-type'],
+      errorCode: 'provider_stream_truncated',
+    })
+    expect(pieces.join('').startsWith(response ?? '?')).toBe(true)
+  },
+)
 
 test('the official client raises an error for a stream that broke off', async () => {
   const cut = Promise.withResolvers<void>()

@@ -6,6 +6,7 @@ import { expect, onTestFinished } from 'vitest'
 import { resolveConfig } from '../../src/config.ts'
 import { createGateway, type Gateway } from '../../src/gateway/app.ts'
 import { createProviders } from '../../src/providers/registry.ts'
+import type { Timing } from '../../src/providers/timing.ts'
 import type { Stele, SteleOptions } from '../../src/stele.ts'
 import type { Scope } from '../../src/store/api-keys.ts'
 import type { Call } from '../../src/store/calls.ts'
@@ -17,11 +18,13 @@ export interface RunningOptions {
   readonly place?: Place
   /** Becomes the default provider, called `test`. */
   readonly upstream?: Upstream
-  /** Settings of the provider `test`. */
+  /** Settings of the provider `test`. It is asked once, unless they say otherwise. */
   readonly provider?: Record<string, unknown>
   /** Any other settings, as in the configuration file. */
   readonly config?: Record<string, unknown>
   readonly store?: SteleOptions
+  /** Real when left out. */
+  readonly timing?: Timing
 }
 
 export interface RawReply {
@@ -65,14 +68,14 @@ export async function startGateway(options: RunningOptions = {}): Promise<Runnin
   const test =
     upstream === undefined && provider === undefined
       ? {}
-      : { test: { baseUrl: upstream?.baseUrl, ...provider } }
+      : { test: { baseUrl: upstream?.baseUrl, retries: 0, ...provider } }
   const { providers: others, ...settings } = options.config ?? {}
   const providers = { ...test, ...(others as object | undefined) }
   const config = resolveConfig(
     { ...('test' in test ? { defaultProvider: 'test' } : {}), providers, ...settings },
     {},
   )
-  const registry = createProviders(config, stele)
+  const registry = createProviders(config, stele, options.timing)
 
   const written: Buffer[] = []
   const sink = new PassThrough().on('data', (line: Buffer) => void written.push(line))

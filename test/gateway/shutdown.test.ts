@@ -37,7 +37,7 @@ test('a running stream ends as if nothing were; the gateway is down when it has'
 test('a request that comes while it stops is refused, to be tried elsewhere', async () => {
   const upstream = await startUpstream(json(completion('ok')))
   const running = await startGateway({ upstream })
-  running.gateway.state.isStopping = true
+  running.gateway.state.stopping.abort()
   for (const reply of [
     await running.post(questionOf('Hi')),
     await running.send('GET', '/readyz'),

@@ -68,6 +68,11 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
   await exchange(stele, [user('q')], 'again')
   await begin(stele, chatBody([user('w')]))
   await begin(stele, chatBody([user('w')]))
+  const groupId = newId('call')
+  await begin(stele, chatBody([user('x')]), { callId: groupId, groupId })
+  const retry = await begin(stele, chatBody([user('x')]), { groupId, routeMode: 'retry' })
+  await begin(stele, chatBody([user('x')]))
+  await stele.calls.group('ada', retry.callId)
   const { conversationId } = call
   await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', { conversationId })
   const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 1_000_000 }

@@ -3,7 +3,7 @@ import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { type Column, formatTable } from '../table.ts'
-import { costText, countText, timeText } from '../values.ts'
+import { attemptText, costText, countText, timeText } from '../values.ts'
 
 export interface ListCallsOptions extends GlobalOptions {
   readonly user?: string
@@ -24,12 +24,19 @@ const columns: readonly Column<Call>[] = [
   { title: 'MS', text: ({ latencyMs }) => countText(latencyMs), align: 'right' },
 ]
 
+/** Shown where a request took more than one call, which few do. */
+const groupColumns: readonly Column<Call>[] = [
+  { title: 'ATTEMPT', text: attemptText },
+  { title: 'GROUP', text: ({ groupId }) => groupId },
+]
+
 /** Lists calls, newest first. */
 export async function listCalls(options: ListCallsOptions): Promise<void> {
   const { user: userId, limit, before, json } = options
   const calls = await withStele(options, stele => stele.calls.list({ userId, limit, before }))
   if (json === true) return writeJson(calls.map(toRecord))
   if (calls.length === 0) return say('No calls.')
-  await write(formatTable(columns, calls, outputWidth()))
+  const isGrouped = calls.some(({ attempt }) => attempt > 1)
+  await write(formatTable([...columns, ...(isGrouped ? groupColumns : [])], calls, outputWidth()))
   if (calls.length === limit) say(`There may be more: --before ${calls.at(-1)?.id}`)
 }

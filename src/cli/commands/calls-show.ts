@@ -1,34 +1,43 @@
 import { isFields } from '../../model/reply.ts'
 import type { Stele } from '../../stele.ts'
 import type { Call } from '../../store/calls.ts'
+import { attemptTable } from '../attempt-table.ts'
 import { Failure } from '../failure.ts'
 import { messageText, speakerOf } from '../message-text.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
-import { write, writeJson } from '../output.ts'
+import { outputWidth, write, writeJson } from '../output.ts'
 import { printableText } from '../printable.ts'
 import { toRecord } from '../record.ts'
 import { replyMessages } from '../reply-messages.ts'
 import { formatFacts } from '../table.ts'
-import { costText, countText, none, timeText } from '../values.ts'
+import { attemptText, costText, countText, none, timeText } from '../values.ts'
 
 export interface ShowCallOptions extends GlobalOptions {
   readonly user?: string
   readonly request?: boolean
   readonly response?: boolean
+  readonly group?: boolean
   readonly json?: boolean
 }
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Shows a call; with `request` or `response` writes its exact bytes and nothing else. */
+/**
+ * Shows a call; with `request` or `response` writes its exact bytes and nothing else, with `group` lists the calls that
+ * were made for the same request.
+ */
 export async function showCall(id: string, options: ShowCallOptions): Promise<void> {
-  const { user, request, response, json } = options
+  const { user, request, response, group, json } = options
   await withStele(options, async ({ calls }) => {
     const call = await (user === undefined ? calls.find(id) : calls.get(user, id))
     if (call === undefined)
       throw new Failure(`There is no call '${id}'${user === undefined ? '' : ` of '${user}'`}.`)
     if (request === true) return write(await calls.exactRequest(call.userId, id))
     if (response === true) return write(await exactResponse(calls, call))
+    if (group === true) {
+      const members = await calls.group(call.userId, id)
+      return json === true ? writeJson(members.map(toRecord)) : write(attemptTable(members, outputWidth()))
+    }
     const said = await whatWasSaid(calls, call)
     return json === true ? writeJson({ ...toRecord(call), ...said }) : write(textOf(call, said))
   })
@@ -95,6 +104,8 @@ function factsOf(call: Call): [string, string][] {
     ['provider', call.provider],
     ['model', [call.requestModel, call.responseModel].filter(each => each !== undefined).join(' → ')],
     ['operation', call.operation],
+    ['attempt', attemptText(call)],
+    ['group', call.groupId],
     ['created', timeText(call.createdAt)],
     ['settled', timeText(call.settledAt)],
     ['finish reasons', call.finishReasons.join(', ') || none],

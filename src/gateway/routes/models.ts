@@ -14,7 +14,10 @@ interface ModelEntry {
   owned_by: string
 }
 
-/** `GET /v1/models` lists every provider's models: the default provider's by their names, others' as `provider/model`. */
+/**
+ * `GET /v1/models` lists every provider's models: the default provider's by their names, others' as `provider/model`;
+ * and the models that stand for others.
+ */
 export async function modelsRoutes(
   app: FastifyInstance,
   { providers }: { providers: ProviderRegistry },
@@ -54,7 +57,13 @@ export async function modelsRoutes(
         )
       }),
     )
-    return entries.flat()
+    const served = entries.flat()
+    const known = new Set(served.map(({ id }) => id))
+    const aliases = providers.aliases.filter(alias => !known.has(alias))
+    return [
+      ...served,
+      ...aliases.map((id): ModelEntry => ({ id, object: 'model', created: 0, owned_by: 'stele' })),
+    ]
   }
 
   app.get('/v1/models', async () => ({ object: 'list', data: await list() }))

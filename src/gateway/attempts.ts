@@ -1,0 +1,219 @@
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
+import { SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
+import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
+import type { ChatRequest } from '../model/chat-request.ts'
+import type { Passage } from '../providers/circuit-breaker.ts'
+import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
+import type { ProviderRegistry, Target } from '../providers/registry.ts'
+import { retryAfter } from '../providers/retry-after.ts'
+import type { Stele } from '../stele.ts'
+import type { ClientSettings, GatewayState } from './app.ts'
+import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
+import { backoff } from './backoff.ts'
+import { Client } from './client.ts'
+import { asKnown, LiveCall } from './live-call.ts'
+import { relayStream } from './relay-stream.ts'
+import { relayWhole, sendFailure } from './relay-whole.ts'
+
+export interface AttemptParts {
+  readonly stele: Pick<Stele, 'recorder'>
+  readonly providers: Pick<ProviderRegistry, 'retryBudget' | 'timing'>
+  readonly state: GatewayState
+  readonly settings: Pick<ClientSettings, 'replyLimit'>
+}
+
+/** What a client wants answered, and by whom. */
+export interface Question {
+  /** The id of the first call, and with it of the group of all of them. */
+  readonly callId: string
+  readonly chat: ChatRequest
+  /** Asked in this order until one answers. */
+  readonly targets: readonly Target[]
+  readonly userId: string
+  readonly apiKeyId: string
+  readonly conversationId: string | undefined
+  /** Of the request's idempotency key; every attempt takes it over from the one before. */
+  readonly claim: IdempotencyClaim | undefined
+}
+
+/**
+ * Answers a request: asks its targets one after another, each as often as its policy says, until one answers or none is
+ * left. Every attempt is a call of its own, begun before its provider is asked and settled before the next one begins.
+ * @throws SteleError what the client is to be told; never once a stream has begun, which then tells it
+ */
+export async function answerQuestion(
+  parts: AttemptParts,
+  question: Question,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { state } = parts
+  const client = new Client(reply)
+  state.underWay.add(client.abort)
+  try {
+    return await new Attempts(parts, question, client).run()
+  } catch (error) {
+    if (!client.isStreaming) throw error
+    const known = asKnown(error)
+    reply.log.error(
+      { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
+      'request failed',
+    )
+    client.failStream(known)
+    return reply
+  } finally {
+    state.underWay.delete(client.abort)
+    state.events.emit('ended')
+    client.release()
+  }
+}
+
+/** How asking one target went: the client has its answer, another target may be asked, or nobody else is. */
+type Asked = 'answered' | 'given up' | 'over'
+
+class Attempts {
+  readonly #parts: AttemptParts
+  readonly #question: Question
+  readonly #client: Client
+  readonly #log: FastifyBaseLogger
+  readonly #startedAt: number
+  #count = 0
+  /** The failure to tell when no target answers, and whether it may pass. */
+  #told: { readonly failure: AttemptFailure; readonly mayPass: boolean } | undefined
+
+  constructor(parts: AttemptParts, question: Question, client: Client) {
+    this.#parts = parts
+    this.#question = question
+    this.#client = client
+    this.#log = client.reply.log
+    this.#startedAt = parts.providers.timing.now()
+  }
+
+  async run(): Promise<FastifyReply> {
+    for (const [index, target] of this.#question.targets.entries()) {
+      const asked = await this.#ask(target, index === 0 ? undefined : 'fallback')
+      if (asked === 'answered') return this.#client.reply
+      if (asked === 'over' || !this.#mayGoOn) break
+    }
+    if (this.#told === undefined) throw this.#unavailable()
+    return this.#tell(this.#told.failure)
+  }
+
+  /** Asks one target until it answers or is given up. */
+  async #ask(target: Target, routeMode: RouteMode | undefined): Promise<Asked> {
+    for (let retries = 0; ; retries++) {
+      const passage = target.policy.breaker.enter()
+      if (passage === undefined) return 'given up'
+      const failure = await this.#attempt(target, retries === 0 ? routeMode : 'retry', passage)
+      if (failure === undefined || failure.isTold) return 'answered'
+      const verdict = verdictOn(failure)
+      const mayPass = verdict === 'retry'
+      // "Try again later" is worth more to a client than what a later target has against Stele's key or model.
+      if (verdict !== 'next' || this.#told?.mayPass !== true) this.#told = { failure, mayPass }
+      if (verdict === 'tell') return 'over'
+      if (!mayPass || retries >= target.policy.retries) return 'given up'
+      if (!(await this.#waitToRetry(target, failure, retries))) return 'given up'
+    }
+  }
+
+  /** Makes one call, and lets the breaker know how it went. */
+  async #attempt(
+    target: Target,
+    routeMode: RouteMode | undefined,
+    passage: Passage,
+  ): Promise<AttemptFailure | undefined> {
+    const provider = target.provider.name
+    const answersAgain = (isClosed: boolean): void => {
+      if (isClosed) this.#log.info({ provider }, 'the provider answers again')
+    }
+    try {
+      const failure = await this.#call(target, routeMode, () => answersAgain(passage.answering()))
+      if (failure !== undefined && isFromThisSide(failure)) passage.abandoned()
+      else if (failure === undefined || !isOutage(failure)) answersAgain(passage.answered())
+      else if (passage.failed())
+        this.#log.warn({ provider }, 'the provider fails and is not asked for a while')
+      return failure
+    } catch (error) {
+      passage.abandoned()
+      throw error
+    }
+  }
+
+  /** One call from its intent to its settlement. Returns how it failed; undefined when the client has its answer. */
+  async #call(
+    { provider, model }: Target,
+    routeMode: RouteMode | undefined,
+    onAnswering: () => void,
+  ): Promise<AttemptFailure | undefined> {
+    const { chat, userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { replyLimit } = this.#parts.settings
+    const { recorder } = this.#parts.stele
+    const client = this.#client
+    const attempt = ++this.#count
+    const begun = await recorder.begin({
+      callId: attempt === 1 ? groupId : newId('call'),
+      groupId,
+      routeMode,
+      userId,
+      apiKeyId,
+      provider: provider.name,
+      requestModel: model,
+      body: chat,
+      conversationId,
+      claim,
+    })
+    client.reply.header('x-stele-call-id', begun.callId).header('x-stele-conversation', begun.conversationId)
+    if (attempt > 1) client.reply.header('x-stele-attempts', String(attempt))
+
+    const call = new LiveCall(begun, { recorder, log: this.#log, client, provider: provider.name, routeMode })
+    let response: ProviderResponse
+    try {
+      client.signal.throwIfAborted()
+      response = await provider.chat({ userId, model, request: chat, signal: client.signal })
+    } catch (error) {
+      return call.fail(error, {})
+    }
+    const isStream = response.status < 400 && isEventStream(response.contentType)
+    return isStream && chat.stream
+      ? relayStream(call, response, client, { hidesUsage: !chat.includeUsage, replyLimit, onAnswering })
+      : relayWhole(call, response, client, chat, { replyLimit })
+  }
+
+  /**
+   * Waits before a retry. False when there is to be none: nobody waits for it any more, the provider asked for more time
+   * than a client should be made to wait, or the budget is used up. The budget does not keep the next target from being
+   * asked: each is asked at most as often as its policy says, and an answer that comes late is one.
+   */
+  async #waitToRetry({ policy }: Target, { answer }: AttemptFailure, retries: number): Promise<boolean> {
+    const { timing, retryBudget } = this.#parts.providers
+    const asked = answer && retryAfter(answer.headers)
+    if (!this.#mayGoOn || policy.breaker.blockedFor > 0) return false
+    if (asked !== undefined && asked > policy.maxRetryAfter) return false
+    const delay = backoff(retries, asked, timing.random())
+    if (timing.now() - this.#startedAt + delay > retryBudget) return false
+    await timing.wait(delay, AbortSignal.any([this.#client.signal, this.#parts.state.stopping.signal]))
+    return this.#mayGoOn
+  }
+
+  get #mayGoOn(): boolean {
+    return !this.#client.signal.aborted && !this.#parts.state.isStopping
+  }
+
+  #tell(failure: AttemptFailure): FastifyReply {
+    const { reply, isStreaming } = this.#client
+    reply.header('x-stele-call-id', failure.callId)
+    if (!isStreaming) return sendFailure(reply, failure)
+    this.#client.failStream(failure.error)
+    return reply
+  }
+
+  /** Of a model none of whose providers may be asked: when the first of them may. */
+  #unavailable(): SteleError {
+    const [soonest] = this.#question.targets.toSorted(
+      (a, b) => a.policy.breaker.blockedFor - b.policy.breaker.blockedFor,
+    )
+    const seconds = Math.ceil((soonest?.policy.breaker.blockedFor ?? 0) / 1000)
+    this.#client.reply.header('retry-after', String(Math.max(1, seconds)))
+    return new SteleError('provider_unavailable', { provider: soonest?.provider.name ?? '' })
+  }
+}

@@ -1,0 +1,4 @@
+import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { attemptsSuite } from './attempts.suite.ts'
+
+describeEachDatabaseAndMemory('attempts', attemptsSuite)
