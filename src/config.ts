@@ -80,6 +80,20 @@ const settings = z.strictObject({
     .int()
     .positive()
     .default(64 * 1024 * 1024),
+  /** Bytes of a provider's reply, which is kept in memory until it is recorded. */
+  replyLimit: z.coerce
+    .number()
+    .int()
+    .positive()
+    .default(64 * 1024 * 1024),
+  /** Seconds in which a request must have arrived whole. */
+  requestTimeout: z.coerce.number().positive().max(86_400).default(300),
+  /** Seconds for which a client may take nothing of a reply that is there for it. */
+  clientTimeout: z.coerce.number().positive().max(86_400).default(120),
+  /** Seconds for which the reply to a request with an Idempotency-Key is given again to its repetitions. */
+  idempotencyTtl: z.coerce.number().positive().max(31_536_000).default(86_400),
+  /** Seconds for which a repetition waits while the first request is still under way. */
+  idempotencyWait: z.coerce.number().min(0).max(3_600).default(30),
   /** Seconds that running replies are given when the gateway is told to stop. */
   shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
@@ -116,6 +130,11 @@ export const environmentVariables = {
   STELE_API_KEY: 'apiKey',
   STELE_MASTER_KEY: 'masterKey',
   STELE_BODY_LIMIT: 'bodyLimit',
+  STELE_REPLY_LIMIT: 'replyLimit',
+  STELE_REQUEST_TIMEOUT: 'requestTimeout',
+  STELE_CLIENT_TIMEOUT: 'clientTimeout',
+  STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
+  STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
   STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',

@@ -27,6 +27,10 @@ export const errorTable = {
   already_exists: row(409, '{what} exists already.'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
+  idempotency_key_reused: row(409, 'This Idempotency-Key was used with a different request.'),
+  idempotency_key_in_use: row(409, 'A request with this Idempotency-Key is still under way.', true),
+  request_timeout: row(408, 'The request did not arrive within {seconds} seconds.', true),
+  client_stalled: row(499, 'The client took nothing of its reply for {seconds} seconds.'),
   client_closed_request: row(499, 'The client closed the connection before the reply was complete.'),
   internal_error: row(500, 'Stele failed to handle this request. The call id names it in the log.'),
   record_rejected: row(500, 'The call could not be recorded: {reason}'),
@@ -36,6 +40,7 @@ export const errorTable = {
   provider_error: row(502, "The provider '{provider}' answered with status {status}.", true),
   provider_invalid_response: row(502, "The provider '{provider}' sent an unusable reply: {reason}", true),
   provider_stream_truncated: row(502, "The provider '{provider}' ended its stream early: {reason}", true),
+  provider_reply_too_large: row(502, "The provider '{provider}' sent a reply larger than {limit} bytes."),
   provider_timeout: row(504, "The provider '{provider}' did not answer in time: {reason}", true),
   provider_unavailable: row(
     503,

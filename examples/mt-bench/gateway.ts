@@ -17,7 +17,7 @@ export async function startGateway(databaseUrl: string, upstreamUrl: string) {
     stele,
     providers,
     logger: pino({ level: 'silent' }),
-    bodyLimit: config.bodyLimit,
+    settings: config,
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo

@@ -121,6 +121,7 @@ export const tables = {
     error_message: textOrNull,
     created_at: integer,
   },
+  idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
   usage_daily: {
     user_id: text,
     day: text,

@@ -2,6 +2,7 @@ import { SteleError } from '../errors.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
+import { storeFailure } from './store-failure.ts'
 
 /** Milliseconds for which a key that was found good is not looked up again; once revoked it works at most this long. */
 const trustedFor = 1_000
@@ -45,9 +46,8 @@ export function createAccess({ apiKeys, database }: Pick<Stele, 'apiKeys' | 'dat
       try {
         key = await (mayOutlast ? inTime(lookup) : lookup)
       } catch (cause) {
-        if (database.classify(cause) === 'rejected') throw cause
-        if (mayOutlast) return known.key
-        throw new SteleError('store_unavailable', { reason: 'it does not answer' }, { cause })
+        if (mayOutlast && database.classify(cause) !== 'rejected') return known.key
+        throw storeFailure(database, cause)
       }
       trusted.delete(secret)
       if (key === undefined || key.revokedAt !== undefined || isExpired(key, now))

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Socket } from 'node:net'
+import type { ServerResponse } from 'node:http'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -7,19 +7,19 @@ import Fastify, {
   type FastifyReply,
   LogController,
 } from 'fastify'
+import type { Config } from '../config.ts'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { createAccess } from './access.ts'
+import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
+import { malformedRefuser } from './refuse-malformed.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
-
-/** Conditions of Stele's own that pass by themselves. */
-const mayPass: ReadonlySet<string> = new Set(['store_unavailable', 'spool_full', 'shutting_down'])
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -28,11 +28,17 @@ declare module 'fastify' {
   }
 }
 
+/** What of the configuration concerns clients. */
+export type ClientSettings = Pick<
+  Config,
+  'bodyLimit' | 'replyLimit' | 'requestTimeout' | 'clientTimeout' | 'idempotencyTtl' | 'idempotencyWait'
+>
+
 export interface GatewayParts {
   readonly stele: Stele
   readonly providers: ProviderRegistry
   readonly logger: FastifyBaseLogger
-  readonly bodyLimit: number
+  readonly settings: ClientSettings
 }
 
 /** Where the gateway stands, shared by its routes. */
@@ -44,7 +50,7 @@ export interface GatewayState {
   /** Calls under way, so that they can be ended when their time is up. */
   readonly underWay: Set<AbortController>
   /** Requests that came and whose replies have not left yet. */
-  readonly unanswered: Set<unknown>
+  readonly unanswered: Set<ServerResponse>
   /** Tells by `ended` that a call or a reply has. */
   readonly events: EventEmitter
 }
@@ -56,7 +62,8 @@ export interface Gateway {
 
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
 export function createGateway(parts: GatewayParts): Gateway {
-  const { stele, providers, logger, bodyLimit } = parts
+  const { stele, providers, logger, settings } = parts
+  const { bodyLimit } = settings
   const stopping = new AbortController()
   const state: GatewayState = {
     stopping,
@@ -78,13 +85,16 @@ export function createGateway(parts: GatewayParts): Gateway {
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    clientErrorHandler: refuseMalformed,
+    ...connectionOptions(settings),
+    clientErrorHandler: malformedRefuser(state.unanswered, settings.requestTimeout),
     frameworkErrors: (_error, request, reply) => {
       const known = new SteleError('route_not_found', { method: request.method, path: '(malformed)' })
       const answer = reply as FastifyReply
       answer.code(known.status).header('x-stele-call-id', request.id).send(errorBody(known))
     },
   })
+
+  acceptLegalRequests(app.server)
 
   // Bodies stay bytes: they are recorded as they came.
   app.removeAllContentTypeParsers()
@@ -100,6 +110,7 @@ export function createGateway(parts: GatewayParts): Gateway {
       state.unanswered.delete(reply.raw)
       state.events.emit('ended')
     })
+    endStalled(reply.raw, settings)
     if (state.isStopping) {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')
@@ -119,7 +130,9 @@ export function createGateway(parts: GatewayParts): Gateway {
         { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
         'request failed',
       )
-    if (mayPass.has(known.code)) reply.header('retry-after', '1')
+    if (soonOver.has(known.code)) reply.header('retry-after', '1')
+    // OpenAI's clients repeat every 409; a key that stands for something else will not come to stand for this.
+    if (known.code === 'idempotency_key_reused') reply.header('x-should-retry', 'false')
     return reply.code(known.status).send(errorBody(known))
   })
 
@@ -142,9 +155,17 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(healthRoutes, { stele, providers })
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
-  app.register(chatCompletionsRoute, { stele, providers, state })
+  app.register(chatCompletionsRoute, { stele, providers, state, settings })
   return { app, state }
 }
+
+/** Failures that may be over in a moment. */
+const soonOver: ReadonlySet<string> = new Set([
+  'store_unavailable',
+  'spool_full',
+  'shutting_down',
+  'idempotency_key_in_use',
+])
 
 /** Puts what Fastify raises by itself into the table's terms. */
 function asSteleError(error: FastifyError | SteleError, bodyLimit: number): SteleError {
@@ -156,31 +177,4 @@ function asSteleError(error: FastifyError | SteleError, bodyLimit: number): Stel
     return new SteleError('invalid_json', { reason: 'the request could not be read' }, { cause: error })
   }
   return new SteleError('internal_error', {}, { cause: error })
-}
-
-/** What is told of a connection that carries no HTTP, by Node's code for it. */
-const malformed: Record<string, [status: string, message: string]> = {
-  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'The request headers are too large.'],
-  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'The request did not arrive in time.'],
-}
-
-/** Answers what is not even HTTP; Node hands over the bare socket. */
-function refuseMalformed(error: { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, message] = malformed[error.code ?? ''] ?? [
-    '400 Bad Request',
-    'The request is not valid HTTP.',
-  ]
-  const body = JSON.stringify(errorBody(new SteleError('invalid_http', { reason: message })))
-  const head = [
-    `HTTP/1.1 ${status}`,
-    'content-type: application/json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-stele-call-id: ${newId('call')}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
 }

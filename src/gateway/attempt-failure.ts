@@ -110,6 +110,7 @@ export function isOutage({ error, answer }: AttemptFailure): boolean {
 export function isFromThisSide({ error }: AttemptFailure): boolean {
   return (
     error.code === 'client_closed_request' ||
+    error.code === 'client_stalled' ||
     error.code === 'shutting_down' ||
     error.code === 'internal_error'
   )

@@ -1,14 +1,14 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { RouteMode } from '../model/call.ts'
+import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
 import type { Stele } from '../stele.ts'
-import type { GatewayState } from './app.ts'
+import type { ClientSettings, GatewayState } from './app.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
 import { backoff } from './backoff.ts'
 import { Client } from './client.ts'
@@ -20,6 +20,7 @@ export interface AttemptParts {
   readonly stele: Pick<Stele, 'recorder'>
   readonly providers: Pick<ProviderRegistry, 'retryBudget' | 'timing'>
   readonly state: GatewayState
+  readonly settings: Pick<ClientSettings, 'replyLimit'>
 }
 
 /** What a client wants answered, and by whom. */
@@ -32,6 +33,8 @@ export interface Question {
   readonly userId: string
   readonly apiKeyId: string
   readonly conversationId: string | undefined
+  /** Of the request's idempotency key; every attempt takes it over from the one before. */
+  readonly claim: IdempotencyClaim | undefined
 }
 
 /**
@@ -142,7 +145,8 @@ class Attempts {
     routeMode: RouteMode | undefined,
     onAnswering: () => void,
   ): Promise<AttemptFailure | undefined> {
-    const { chat, userId, apiKeyId, conversationId, callId: groupId } = this.#question
+    const { chat, userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
     const attempt = ++this.#count
@@ -156,6 +160,7 @@ class Attempts {
       requestModel: model,
       body: chat,
       conversationId,
+      claim,
     })
     client.reply.header('x-stele-call-id', begun.callId)
     if (begun.conversationId !== undefined) client.reply.header('x-stele-conversation', begun.conversationId)
@@ -171,8 +176,8 @@ class Attempts {
     }
     const isStream = response.status < 400 && isEventStream(response.contentType)
     return isStream && chat.stream
-      ? relayStream(call, response, client, { hidesUsage: !chat.includeUsage, onAnswering })
-      : relayWhole(call, response, client, chat)
+      ? relayStream(call, response, client, { hidesUsage: !chat.includeUsage, replyLimit, onAnswering })
+      : relayWhole(call, response, client, chat, { replyLimit })
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify'
-import { errorBody, type SteleError } from '../errors.ts'
+import { errorBody, SteleError } from '../errors.ts'
+import { streamHeaders } from './stream-events.ts'
 
 /** Whoever waits for the reply to one request. It may leave at any time, and what it was sent cannot be taken back. */
 export class Client {
@@ -7,24 +8,18 @@ export class Client {
   /** Ends all work for this client. */
   readonly abort = new AbortController()
   readonly #onClose: () => void
-  #isGone = false
   #isStreaming = false
 
   constructor(reply: FastifyReply) {
     this.reply = reply
     this.#onClose = () => {
       if (reply.raw.writableFinished) return
-      this.#isGone = true
-      this.abort.abort()
+      const { errored } = reply.raw
+      this.abort.abort(errored instanceof SteleError ? errored : new SteleError('client_closed_request'))
     }
     // It may have left before anybody looked.
     if (reply.raw.destroyed) this.#onClose()
     reply.raw.on('close', this.#onClose)
-  }
-
-  /** True once it has closed its connection. */
-  get isGone(): boolean {
-    return this.#isGone
   }
 
   get signal(): AbortSignal {
@@ -45,10 +40,7 @@ export class Client {
     const all = {
       ...reply.getHeaders(),
       ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache',
-      // Asks reverse proxies not to collect the stream before passing it on.
-      'x-accel-buffering': 'no',
+      ...streamHeaders,
     }
     reply.raw.writeHead(200, all as Record<string, string>)
     // With the first event when that follows at once, else without waiting for it.

@@ -61,10 +61,10 @@ export class LiveCall {
     { isTold = false, answer }: { isTold?: boolean; answer?: ProviderAnswer | undefined } = {},
   ): Promise<AttemptFailure> {
     const { client } = this.#parts
-    const isAborted = client.signal.aborted
-    const known = isAborted
-      ? new SteleError(client.isGone ? 'client_closed_request' : 'shutting_down')
-      : asKnown(error)
+    const { aborted: isAborted, reason } = client.signal
+    // Only the shutdown gives no reason of its own.
+    const endedHere = reason instanceof SteleError ? reason : new SteleError('shutting_down')
+    const known = isAborted ? endedHere : asKnown(error)
     await this.#settle({
       ...partial,
       status: isAborted ? 'aborted' : 'failed',

@@ -5,9 +5,9 @@ import { StreamedReply } from '../model/stream-reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
-
-const done = Buffer.from('data: [DONE]\n\n')
+import { done, isUsageOnly, withBlankLine } from './stream-events.ts'
 
 /** How long a provider may take to end a stream after its last event, in milliseconds; its connection is then kept. */
 const lingerFor = 1_000
@@ -21,6 +21,8 @@ const headHeldFor = 500
 export interface StreamOptions {
   /** The client did not ask for the event that tells the usage. */
   readonly hidesUsage: boolean
+  /** Bytes of the provider's reply. */
+  readonly replyLimit: number
   /** Called when the first part of a reply has been passed on: from then on the client has this one or none. */
   readonly onAnswering: () => void
 }
@@ -90,8 +92,9 @@ class StreamRelay {
   /** Passes events on until the stream ends; returns the last event, not passed on. */
   async run(): Promise<Buffer> {
     const splitter = new SseSplitter()
+    const body = limited(this.#call, this.#response.body, this.#options.replyLimit)
     try {
-      for await (const chunk of untilSilent(this.#response.body, () => this.#ending !== undefined)) {
+      for await (const chunk of untilSilent(body, () => this.#ending !== undefined)) {
         this.#call.firstChunkArrived()
         this.transcript.push(chunk)
         await this.#pass(splitter.push(chunk))
@@ -101,9 +104,11 @@ class StreamRelay {
       // Whatever happens to the connection after the last event, the reply was whole.
       if (this.#ending === undefined) throw error
     }
-    this.#call.signal.throwIfAborted()
-    if (this.#ending === undefined && !this.streamed.isFinished)
-      throw this.#truncated('it ended without a finish reason')
+    // A reply that came whole is whole, whoever has left meanwhile.
+    if (this.#ending === undefined) {
+      this.#call.signal.throwIfAborted()
+      if (!this.streamed.isFinished) throw this.#truncated('it ended without a finish reason')
+    }
     this.isWhole = true
     return this.#ending ?? done
   }
@@ -152,9 +157,7 @@ class StreamRelay {
       throw this.#truncated('it reported an error')
     }
     this.streamed.add(chunk)
-    const isUsageOnly =
-      isFields(chunk['usage']) && Array.isArray(chunk['choices']) && chunk['choices'].length === 0
-    return !(this.#options.hidesUsage && isUsageOnly)
+    return !(this.#options.hidesUsage && isUsageOnly(chunk))
   }
 
   #truncated(reason: string, cause?: unknown): SteleError {
@@ -185,9 +188,4 @@ async function* untilSilent(
     // Not awaited: it waits for a chunk that may never come.
     chunks.return?.().catch(() => undefined)
   }
-}
-
-/** An event that its provider did not end: whatever follows must not become a part of it. */
-function withBlankLine(event: Buffer): Buffer {
-  return Buffer.concat([event, Buffer.from(event.at(-1) === 0x0a ? '\n' : '\n\n')])
 }

@@ -7,6 +7,7 @@ import { isFields, type Reply, readChoices, readCompletion } from '../model/repl
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
 
 /** Relays a reply that comes in one piece: read to its end, settled, then sent. Sends nothing of a failure. */
@@ -15,15 +16,19 @@ export async function relayWhole(
   response: ProviderResponse,
   client: Client,
   chat: ChatRequest,
+  { replyLimit }: { replyLimit: number },
 ): Promise<AttemptFailure | undefined> {
   const { status, contentType, headers } = response
   const http = { httpStatus: status, contentType }
-  let bytes: Uint8Array
+  const chunks: Uint8Array[] = []
   try {
-    bytes = await response.body.bytes()
+    for await (const chunk of limited(call, response.body, replyLimit)) chunks.push(chunk)
   } catch (error) {
-    return call.fail(error, http)
+    const partial = chunks.length === 0 ? undefined : Buffer.concat(chunks)
+    return call.fail(error, { ...http, body: partial, reply: noReply })
   }
+  const [only] = chunks
+  const bytes = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks)
   const text = isUtf8(bytes)
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
@@ -44,10 +49,19 @@ export async function relayWhole(
     return undefined
   }
   // For a client that asked for a stream and a provider that does not stream.
-  const written = writtenReply(read, readChoices(value), chat.model, Math.floor(Date.now() / 1000))
   client.startStream(headers)
-  client.endStream(completionEvents(written, chat.includeUsage).join(''))
+  client.endStream(wholeAsEvents(value, chat, call.begun))
   return undefined
+}
+
+/** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
+export function wholeAsEvents(
+  value: unknown,
+  chat: ChatRequest,
+  call: { readonly callId: string; readonly createdAt: number },
+): Buffer {
+  const written = writtenReply(readCompletion(value) ?? noReply, readChoices(value), chat.model, call)
+  return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
 }
 
 function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {

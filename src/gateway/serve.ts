@@ -4,13 +4,14 @@ import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
+import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
 import { firstKey } from './first-key.ts'
 import { createLogger } from './logger.ts'
 import { shutDown } from './shutdown.ts'
 
-/** How often storage for the coming months is made ready, in milliseconds. */
+/** How often storage for the coming months is made ready, and what has expired is let go, in milliseconds. */
 const storageInterval = 3_600_000
 
 /** What stands around a gateway: a terminal, or the process that started it. */
@@ -38,11 +39,11 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   })
   try {
     const providers = createProviders(config, stele)
-    const gateway = createGateway({ stele, providers, logger, bodyLimit: config.bodyLimit })
-    const storage = setInterval(
-      () => void stele.database.ensureStorage(Date.now()).catch(onError),
-      storageInterval,
-    ).unref()
+    const gateway = createGateway({ stele, providers, logger, settings: config })
+    const storage = setInterval(() => {
+      stele.database.ensureStorage(Date.now()).catch(onError)
+      idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
+    }, storageInterval).unref()
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')

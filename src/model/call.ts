@@ -6,6 +6,15 @@ export type RouteMode = 'retry' | 'fallback'
 
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
+/** What a client's `Idempotency-Key` asks for: that no other call is made under it until it expires. */
+export interface IdempotencyClaim {
+  readonly keyHash: string
+  /** Of the request that the key stands for. */
+  readonly requestHash: string
+  /** Milliseconds since 1970, UTC. */
+  readonly expiresAt: number
+}
+
 /** A call as it stands before its provider is asked. */
 export interface CallStart {
   readonly callId: string
@@ -20,6 +29,8 @@ export interface CallStart {
   readonly conversationId?: string | undefined
   /** The process that makes the call: when it dies, another finds by this what it left open. */
   readonly instanceId: string
+  /** Taken in the transaction that begins the call; refused, the call is not begun. */
+  readonly claim?: IdempotencyClaim | undefined
   /** The first of the calls that are made for one request. */
   readonly groupId?: string | undefined
   readonly routeMode?: RouteMode | undefined

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { Choice, Reply } from './reply.ts'
 
 /** Replies that Stele itself writes, in the wire format of chat completions. */
@@ -13,18 +12,21 @@ export interface WrittenReply {
     | undefined
 }
 
-/** A reply with its usage as the wire counts it; no usage when the provider gave none. */
+/**
+ * A reply with its usage as the wire counts it; no usage when the provider gave none. What the provider left out is
+ * taken from the call, so that the same call is always written the same way.
+ */
 export function writtenReply(
   reply: Reply,
   choices: readonly Choice[],
   model: string,
-  created: number,
+  call: { readonly callId: string; readonly createdAt: number },
 ): WrittenReply {
   const { inputTokens, outputTokens } = reply.usage
   return {
-    id: reply.providerResponseId ?? `chatcmpl-${randomUUID()}`,
+    id: reply.providerResponseId ?? `chatcmpl-${call.callId}`,
     model: reply.responseModel ?? model,
-    created,
+    created: Math.floor(call.createdAt / 1000),
     choices,
     usage:
       inputTokens === undefined || outputTokens === undefined

@@ -28,7 +28,17 @@ export class ConversationHashes {
     return this.#hash('p', lastChainHash, canonicalParameters)
   }
 
-  #hash(purpose: 'c' | 'w' | 'p', previous: string, text: string): string {
+  /** Stands for a client's idempotency key, which may be anything, a secret too. */
+  idempotencyKey(key: string): string {
+    return this.#hash('i', '', key)
+  }
+
+  /** Tells whether two requests under one idempotency key are the same: the conversation they name, then every byte. */
+  idempotentRequest(conversationId: string | undefined, body: string): string {
+    return this.#hash('r', '', `${conversationId ?? ''} ${body}`)
+  }
+
+  #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r', previous: string, text: string): string {
     // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
     // different inputs concatenate to the same string.
     return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(

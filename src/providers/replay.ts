@@ -27,7 +27,10 @@ export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'ca
         return { status: 200, contentType, headers: {}, body: readyBody([recorded]) }
       const answer = wasStream ? readStream(recorded) : readWhole(recorded)
       if (answer === undefined) throw new SteleError('replay_miss', { model })
-      const written = writtenReply(answer.reply, answer.choices, model, Math.floor(call.createdAt / 1000))
+      const written = writtenReply(answer.reply, answer.choices, model, {
+        callId: call.id,
+        createdAt: call.createdAt,
+      })
       const body = request.stream ? completionEvents(written, true) : [completionText(written)]
       return { status: 200, contentType, headers: {}, body: readyBody(body) }
     },

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { claimKeys } from './claim-keys.ts'
 import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
@@ -23,6 +24,7 @@ export async function applyBegins(
   options: { careful: boolean },
 ): Promise<Map<string, Begun>> {
   const begun = new Map<string, Begun>()
+  await claimKeys(batch, starts)
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
   const waves = splitIntoWaves(starts, start => {
     const { messages } = start.request

@@ -1,4 +1,4 @@
-import { SteleError } from '../errors.ts'
+import { type ErrorCode, SteleError } from '../errors.ts'
 import { begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import type { Applied, Operation, OperationResult } from './operations.ts'
 import type { Spool, SpooledOperation } from './spool.ts'
@@ -92,17 +92,30 @@ function note(operation: Operation, { decision }: OperationResult, calls: Spoole
   else if (operation.kind === 'record') calls.delete(operation.start.callId)
 }
 
-/** A call that named a conversation which is not there (any more) is recorded in one of its own: it must not be lost. */
+/** What a call can do without: a conversation that is not there (any more), an idempotency key that another call has. */
+const dispensable: Partial<Record<ErrorCode, Partial<CallStart>>> = {
+  conversation_not_found: { conversationId: undefined },
+  idempotency_key_in_use: { claim: undefined },
+  idempotency_key_reused: { claim: undefined },
+}
+
+/** A call that is on record for its caller must not be lost for what stands beside it. */
 async function settleDoubt(
   writer: Writer,
   operation: Operation,
   applied: Applied | undefined,
 ): Promise<Applied | undefined> {
-  if (applied?.ok !== false || applied.error.code !== 'conversation_not_found') return applied
-  if (!('start' in operation)) return applied
-  const start: CallStart = { ...operation.start, conversationId: undefined }
-  const [again] = await writer.apply([{ ...operation, start }])
-  return again
+  if (applied?.ok !== false || !('start' in operation)) return applied
+  const without = dispensable[applied.error.code]
+  const { start } = operation
+  if (
+    without === undefined ||
+    Object.keys(without).every(name => start[name as keyof CallStart] === undefined)
+  )
+    return applied
+  const reduced = { ...operation, start: { ...start, ...without } }
+  const [again] = await writer.apply([reduced])
+  return settleDoubt(writer, reduced, again)
 }
 
 function reasonFor(applied: Applied | undefined): string {

@@ -6,6 +6,7 @@ import {
   type BegunCall,
   begunCall,
   type CallStart,
+  type IdempotencyClaim,
   type Outcome,
   type RouteMode,
   type SettledCall,
@@ -38,6 +39,8 @@ export interface BeginInput {
   readonly callId?: string | undefined
   readonly apiKeyId?: string | undefined
   readonly conversationId?: string | undefined
+  /** A key under which no other call may be made; see `begin`. */
+  readonly claim?: IdempotencyClaim | undefined
   /** As OpenTelemetry names it; 'chat' when left out. */
   readonly operation?: string | undefined
   /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
@@ -119,8 +122,9 @@ export class Recorder {
   }
 
   /**
-   * Commits the intent to make a call.
-   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down
+   * Commits the intent to make a call, and with it the claim to its idempotency key, if it has one.
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down;
+   * idempotency_key_reused, idempotency_key_in_use when another call holds the key
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
@@ -293,6 +297,7 @@ export class Recorder {
       request: prepareRequest(request, this.#options.hashes),
       conversationId,
       instanceId: this.#instance.id,
+      claim: input.claim,
       groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
       routeMode: input.routeMode,
       createdAt: input.createdAt ?? Date.now(),

@@ -1,27 +1,20 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
 import { expect, test } from 'vitest'
-import { describeEachDatabase, sqlitePlace } from '../harness/databases.ts'
+import { completionBody } from '../harness/chat.ts'
+import { describeEachDatabase } from '../harness/databases.ts'
+import { askText, openConnection, requestText } from './bare-connection.ts'
 import { holdWriters } from './held-store.ts'
 import { onlyCall, type RecordedCall, type Running, startGateway } from './running.ts'
-import { type Answer, eventStream, headThenSilence, silence, startUpstream } from './upstream.ts'
-import { chunk, done, questionOf } from './wire.ts'
-
-/** Sends a question over a connection of its own, which the test can cut or leave unread. */
-async function askOver({ address, key }: Running, body: object): Promise<Socket> {
-  const { hostname, port } = new URL(address)
-  const socket = connect(Number(port), hostname)
-  await once(socket, 'connect')
-  const text = JSON.stringify(body)
-  const head = [
-    'POST /v1/chat/completions HTTP/1.1',
-    'Host: x',
-    `Authorization: Bearer ${key}`,
-    'Content-Type: application/json',
-  ]
-  socket.write(`${head.join('\r\n')}\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`)
-  return socket
-}
+import {
+  type Answer,
+  eventStream,
+  headThenSilence,
+  silence,
+  startUpstream,
+  stream,
+  whole,
+} from './upstream.ts'
+import { chunk, done, questionOf, usageChunk } from './wire.ts'
 
 async function aborted(running: Running): Promise<RecordedCall> {
   await expect
@@ -46,7 +39,8 @@ describeEachDatabase('a client that leaves', bed => {
     async (_, answer, stream, httpStatus) => {
       const upstream = await startUpstream(answer)
       const running = await startGateway({ upstream, place: await bed.place() })
-      const socket = await askOver(running, questionOf('Hi', { stream }))
+      const { socket, send } = await openConnection(running)
+      send(askText(running, questionOf('Hi', { stream })))
       const request = await upstream.received()
       if (httpStatus !== undefined && stream) await once(socket, 'data')
       socket.destroy()
@@ -89,7 +83,8 @@ describeEachDatabase('a client that leaves', bed => {
     const running = await startGateway({ upstream, place: await bed.place() })
     await running.stele.recorder.start()
     const held = await holdWriters(running.place)
-    const socket = await askOver(running, questionOf('Hi'))
+    const { socket, send } = await openConnection(running)
+    send(askText(running, questionOf('Hi')))
     await expect.poll(() => running.gateway.state.unanswered.size).toBe(1)
     // Its key is checked and its call waits for the writer by now.
     for (let round = 0; round < 10; round++) await running.send('GET', '/healthz')
@@ -99,43 +94,145 @@ describeEachDatabase('a client that leaves', bed => {
     await aborted(running)
     expect(upstream.journal).toHaveLength(0)
   })
-})
 
-test('a client that leaves after the last event leaves a whole reply behind', async () => {
-  const upstream = await startUpstream(async reply => {
-    reply.head(200, eventStream)
-    reply.end(chunk({ content: 'all' }, { finish: 'stop' }) + done)
+  test('in the middle of a reply in one piece: the provider is let go, and what came is kept', async () => {
+    const part = '{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"once up'
+    const upstream = await startUpstream(async reply => {
+      reply.head(200, { 'content-type': 'application/json' })
+      await reply.write(part)
+    })
+    const running = await startGateway({ upstream, place: await bed.place() })
+    const { socket, send } = await openConnection(running)
+    send(askText(running, questionOf('Hi')))
+    const request = await upstream.received()
+    // The part has reached the gateway when it has answered others since.
+    for (let round = 0; round < 10; round++) await running.send('GET', '/healthz')
+    socket.destroy()
+    expect(await request.over).toBe(true)
+    const { call, response } = await aborted(running)
+    expect(call).toMatchObject({ httpStatus: 200, finishReasons: [] })
+    expect(response).toBe(part)
+    const messages = await running.stele.messages.list({
+      userId: 'ada',
+      conversationId: call.conversationId,
+    })
+    expect(messages).toHaveLength(1)
   })
-  const running = await startGateway({ upstream, place: await sqlitePlace() })
-  await running.stele.recorder.start()
-  const socket = await askOver(running, questionOf('Hi', { stream: true }))
-  await once(socket, 'data')
-  socket.destroy()
-  await expect.poll(async () => (await running.stele.calls.list())[0]?.status).toMatch(/completed|aborted/)
-  const { response } = await onlyCall(running)
-  expect(response).toContain('"all"')
+
+  test.each([
+    ['a stream', true],
+    ['JSON', false],
+  ])('between the last of %s and its settling: the reply is recorded whole', async (_, isStream) => {
+    const content = isStream
+      ? chunk({ content: 'all' }, { finish: 'stop' }) + usageChunk(3, 1) + done
+      : completionBody('all')
+    const upstream = await startUpstream(
+      isStream ? stream([chunk({ role: 'assistant' }), content]) : whole(content),
+    )
+    const place = await bed.place()
+    const running = await startGateway({ upstream, place })
+    const held = Promise.withResolvers<Awaited<ReturnType<typeof holdWriters>>>()
+    upstream.whenReceived(async () => held.resolve(await holdWriters(place)))
+    const { socket, send } = await openConnection(running)
+    send(askText(running, questionOf('Hi', { stream: isStream })))
+    const { release } = await held.promise
+    if (isStream) await once(socket, 'data')
+    await upstream.journal[0]?.over
+    for (let round = 0; round < 10; round++) await running.send('GET', '/healthz')
+    socket.destroy()
+    await expect.poll(() => running.gateway.state.unanswered.size).toBe(0)
+    await release()
+    await expect.poll(() => running.gateway.state.underWay.size, { timeout: 10_000 }).toBe(0)
+    const { call, response } = await onlyCall(running)
+    expect(call).toMatchObject({ status: 'completed', finishReasons: ['stop'], errorCode: undefined })
+    expect(call.outputTokens).toBeGreaterThan(0)
+    expect(response?.endsWith(content)).toBe(true)
+  })
 })
 
-test('a client that reads slowly slows the provider down, and holds nothing up for others', async () => {
-  const piece = chunk({ content: 'x'.repeat(60_000) })
-  const pieces = 700
-  let written = 0
+test('a client that leaves between the last event and the end of the stream leaves a whole reply behind', async () => {
+  const events = chunk({ content: 'all' }, { finish: 'stop' }) + done
   const upstream = await startUpstream(async reply => {
     reply.head(200, eventStream)
-    for (; written < pieces && !reply.raw.destroyed; written++) await reply.write(piece)
+    await reply.write(events)
   })
   const running = await startGateway({ upstream })
-  const socket = await askOver(running, questionOf('Hi', { stream: true }))
-  socket.pause()
-  const isStuck = async (): Promise<boolean> => {
-    const before = written
-    for (let round = 0; round < 40; round++) await running.send('GET', '/healthz')
-    return written === before
-  }
-  await expect.poll(isStuck, { timeout: 10_000 }).toBe(true)
-  expect(written).toBeGreaterThan(0)
-  expect(written).toBeLessThan(pieces * 0.75)
+  const { socket, send } = await openConnection(running)
+  send(askText(running, questionOf('Hi', { stream: true })))
+  await once(socket, 'data')
+  await expect.poll(() => socket.bytesRead).toBeGreaterThan(events.length)
   socket.destroy()
-  const { response } = await aborted(running)
-  expect(response?.startsWith(piece)).toBe(true)
+  expect(await upstream.journal[0]?.over).toBe(true)
+  await expect.poll(() => running.gateway.state.underWay.size).toBe(0)
+  const { call, response } = await onlyCall(running)
+  expect(call).toMatchObject({ status: 'completed', finishReasons: ['stop'], errorCode: undefined })
+  expect(response).toBe(events)
 })
+
+test.each([
+  ['its head', (text: string) => text.slice(0, 30)],
+  ['its body', (text: string) => text.slice(0, -3)],
+])('a client that leaves before %s has arrived leaves nothing behind', async (_, cut) => {
+  const upstream = await startUpstream(silence)
+  const running = await startGateway({ upstream })
+  const { socket, send } = await openConnection(running)
+  const text = cut(askText(running, questionOf('Hi')))
+  send(text)
+  const isBegun = text.includes('\r\n\r\n')
+  await expect.poll(() => running.gateway.state.unanswered.size).toBe(isBegun ? 1 : 0)
+  socket.resetAndDestroy()
+  await expect.poll(() => running.gateway.state.unanswered.size).toBe(0)
+  await expect.poll(() => connectionsOf(running)).toBe(0)
+  expect(running.gateway.state.underWay.size).toBe(0)
+  expect(upstream.journal).toHaveLength(0)
+  expect(await running.stele.calls.list()).toEqual([])
+})
+
+test('a client that leaves while its reply is written has its call on record, and nothing is kept for it', async () => {
+  const body = completionBody('x'.repeat(30_000_000))
+  const running = await startGateway({ upstream: await startUpstream(whole(body)) })
+  const { socket, send } = await openConnection(running)
+  socket.pause()
+  send(askText(running, questionOf('Hi')))
+  await expect
+    .poll(async () => (await running.stele.calls.list())[0]?.status, { timeout: 10_000 })
+    .toBe('completed')
+  expect(running.gateway.state.unanswered.size).toBe(1)
+  socket.destroy()
+  await expect.poll(() => running.gateway.state.unanswered.size).toBe(0)
+  await expect.poll(() => connectionsOf(running)).toBe(0)
+  expect((await onlyCall(running)).response).toBe(body)
+})
+
+test.each([
+  ['a stream', true],
+  ['JSON', false],
+])(
+  'a client that leaves while %s waits for its turn on the connection: the provider is let go',
+  async (_, isStream) => {
+    const piece = chunk({ content: 'x'.repeat(60_000) })
+    const upstream = await startUpstream(silence, async reply => {
+      reply.head(200, isStream ? eventStream : { 'content-type': 'application/json' })
+      while (!reply.raw.destroyed && (await reply.write(piece)));
+    })
+    const running = await startGateway({ upstream })
+    const { socket, send } = await openConnection(running)
+    send(requestText(running, 'POST /v1/chat/completions', JSON.stringify(questionOf('one'))))
+    await upstream.received(0)
+    send(askText(running, questionOf('two', { stream: isStream })))
+    await upstream.received(1)
+    socket.destroy()
+    for (const { over } of upstream.journal) expect(await over).toBe(true)
+    await expect
+      .poll(async () => (await running.stele.calls.list()).map(({ status }) => status), { timeout: 10_000 })
+      .toEqual(['aborted', 'aborted'])
+    expect(running.gateway.state.underWay.size).toBe(0)
+    expect(running.gateway.state.unanswered.size).toBe(0)
+  },
+)
+
+function connectionsOf({ gateway }: Running): Promise<number> {
+  return new Promise((resolve, reject) =>
+    gateway.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  )
+}

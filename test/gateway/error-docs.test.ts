@@ -28,6 +28,8 @@ test('the documented errors are the rows of the table, in its order and words', 
 
 test('what may succeed later without a change says so in its status', () => {
   for (const [code, { status, retryable }] of Object.entries(errorTable)) {
-    if (retryable) expect({ code, isServerSide: status >= 500 }).toEqual({ code, isServerSide: true })
+    // What OpenAI's clients repeat by themselves.
+    const isRepeated = status === 408 || status === 409 || status === 429 || status >= 500
+    if (retryable) expect({ code, isRepeated }).toEqual({ code, isRepeated: true })
   }
 })

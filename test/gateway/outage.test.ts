@@ -83,6 +83,15 @@ test('a key that nobody has used yet cannot be checked, and its client is told t
   expect((error as InstanceType<typeof OpenAI.APIError>).headers?.get('retry-after')).toBe('1')
 })
 
+test('a request with an idempotency key cannot be known to be the first, and is not dispatched', async () => {
+  const { link, upstream, running } = await start()
+  await running.client().chat.completions.create(ask)
+  link.cut()
+  const reply = await running.post(ask, { 'idempotency-key': 'once' })
+  expect([reply.status, JSON.parse(reply.text).error.code]).toEqual([503, 'store_unavailable'])
+  expect(upstream.journal).toHaveLength(1)
+})
+
 test('a full spool refuses calls before they are dispatched, and says so to whoever balances the load', async () => {
   const { link, upstream, running } = await start({ spoolLimit: 3_000 })
   await running.client().chat.completions.create(ask)

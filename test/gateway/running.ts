@@ -80,7 +80,7 @@ export async function startGateway(options: RunningOptions = {}): Promise<Runnin
   const written: Buffer[] = []
   const sink = new PassThrough().on('data', (line: Buffer) => void written.push(line))
   const logger = pino({ level: 'trace' }, sink)
-  const gateway = createGateway({ stele, providers: registry, logger, bodyLimit: config.bodyLimit })
+  const gateway = createGateway({ stele, providers: registry, logger, settings: config })
   const address = await gateway.app.listen({ host: '127.0.0.1', port: 0 })
   const agent = new Agent({ headersTimeout: 15_000, bodyTimeout: 15_000 })
   onTestFinished(async () => {

@@ -93,9 +93,7 @@ export async function settle(stele: Stele, call: BegunCall, outcome: Outcome): P
 }
 
 /** A call that the database itself has taken, not a spool. */
-export function placed<T extends { conversationId: string | undefined }>(
-  call: T,
-): T & { conversationId: string } {
+function placed<T extends { conversationId: string | undefined }>(call: T): T & { conversationId: string } {
   const { conversationId } = call
   if (conversationId === undefined) throw new Error('the call has no place yet')
   return { ...call, conversationId }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { parseDatabaseUrl } from '../../src/db/database-url.ts'
 import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/pools.ts'
 import { newId } from '../../src/ids.ts'
+import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
 
@@ -10,7 +11,7 @@ test('every statement of the recorder that looks for rows goes through an index,
   const searching = statements.filter(
     statement => statement.includes('unnest') && /^(SELECT|UPDATE)/.test(statement),
   )
-  for (const table of ['messages', 'conversations', 'llm_requests', 'llm_responses']) {
+  for (const table of ['messages', 'conversations', 'llm_requests', 'llm_responses', 'idempotency_keys']) {
     expect(
       searching.some(statement => new RegExp(`(JOIN|FROM|UPDATE) ${table} t`).test(statement)),
       table,
@@ -37,7 +38,8 @@ test('a search for known messages goes through the index on their hashes', async
 test('pages of calls, messages and conversations are read through indexes', async () => {
   const { place, statements } = await recordedPlace()
   const reads = statements.filter(
-    statement => /^select/.test(statement) && /"(messages|llm_requests|conversations)"/.test(statement),
+    statement =>
+      /^select/.test(statement) && /"(messages|llm_requests|conversations|idempotency_keys)"/.test(statement),
   )
   expect(reads.length).toBeGreaterThan(5)
   for (const statement of reads)
@@ -73,6 +75,12 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
   await stele.calls.group('ada', retry.callId)
   const { conversationId } = call
   await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', { conversationId })
+  const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 1_000_000 }
+  const keyed = await begin(stele, chatBody([user('k')]), { claim })
+  await stele.recorder.settle(keyed, { status: 'failed' })
+  await begin(stele, chatBody([user('k')]), { claim })
+  await idempotencyKeyStore(stele.database).find('ada', 'k', Date.now())
+  await idempotencyKeyStore(stele.database).forgetExpired(Date.now())
   await stele.calls.list()
   await stele.calls.list({ userId: 'ada', before: callId })
   await stele.calls.list({ userId: 'ada' })

@@ -201,6 +201,20 @@ test('a named conversation is continued from the spool; one that is not there co
   expect(await witness.conversations.list()).toHaveLength(2)
 })
 
+test('a call whose idempotency key was taken elsewhere meanwhile is recorded all the same', async () => {
+  const { link, stele, witness } = await start()
+  link.cut()
+  const claim = { keyHash: 'k'.repeat(22), requestHash: 'r'.repeat(22), expiresAt: Date.now() + 60_000 }
+  const input = { userId: 'ada', provider: 'test', body: chatBody([user('q')]), claim }
+  const spooled = await stele.recorder.begin(input)
+  await stele.recorder.settle(spooled, completed(completionBody('a')))
+  await witness.recorder.begin({ ...input, claim: { ...claim, requestHash: 's'.repeat(22) } })
+  link.restore()
+  await drained(stele)
+  expect(await witness.calls.find(spooled.callId)).toMatchObject({ status: 'completed' })
+  expect(await countOf(witness, 'llm_requests')).toBe(2)
+})
+
 test('a call that others gave up for lost while this process was cut off ends as it really did', async () => {
   const { link, stele, witness } = await start()
   const begun = await begin(stele, chatBody([user('q')]))

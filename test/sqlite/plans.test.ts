@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { newId } from '../../src/ids.ts'
+import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { memoryPlace } from '../harness/databases.ts'
 
@@ -15,6 +16,12 @@ test('no statement of the recorder or the store reads a whole table of messages 
   await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', {
     conversationId: call.conversationId,
   })
+  const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 1_000_000 }
+  const keyed = await begin(stele, chatBody([user('q')]), { claim })
+  await stele.recorder.settle(keyed, { status: 'failed' })
+  await begin(stele, chatBody([user('q')]), { claim })
+  await idempotencyKeyStore(stele.database).find('ada', 'k', Date.now())
+  await idempotencyKeyStore(stele.database).forgetExpired(Date.now())
   await begin(stele, chatBody([user('w')]), { callId: groupId, groupId })
   const retry = await begin(stele, chatBody([user('w')]), { groupId, routeMode: 'retry' })
   await begin(stele, chatBody([user('w')]))
@@ -27,7 +34,7 @@ test('no statement of the recorder or the store reads a whole table of messages 
   await stele.conversations.list({ userId: 'ada' })
 
   const searching = [...statements].filter(
-    text => /^\s*(select|update)/i.test(text) && /messages|llm_|conversations/.test(text),
+    text => /^\s*(select|update)/i.test(text) && /messages|llm_|conversations|idempotency_keys/.test(text),
   )
   expect(searching.length).toBeGreaterThan(8)
   for (const statement of searching) {

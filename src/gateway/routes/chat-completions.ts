@@ -6,20 +6,24 @@ import { parseChatRequest } from '../../model/chat-request.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import { actingUser } from '../access.ts'
-import type { GatewayState } from '../app.ts'
+import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
+import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { sendRecorded } from '../recorded-reply.ts'
 
 interface Parts {
   readonly stele: Stele
   readonly providers: ProviderRegistry
   readonly state: GatewayState
+  readonly settings: ClientSettings
 }
 
 /** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
 export async function chatCompletionsRoute(
   app: FastifyInstance,
-  { stele, providers, state }: Parts,
+  { stele, providers, state, settings }: Parts,
 ): Promise<void> {
+  const idempotency = createIdempotency(stele, state, settings)
   app.post('/v1/chat/completions', async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
     const { apiKey } = request
     if (apiKey === undefined) throw new SteleError('missing_api_key')
@@ -37,7 +41,13 @@ export async function chatCompletionsRoute(
 
     stele.recorder.touchKey(apiKey.id)
     const question = { callId: request.id, chat, targets, userId, apiKeyId: apiKey.id, conversationId }
-    return answerQuestion({ stele, providers, state }, question, reply)
+    return idempotency.once(
+      idempotencyKeyOf(request.raw),
+      question,
+      reply.raw,
+      claim => answerQuestion({ stele, providers, state, settings }, { ...question, claim }, reply),
+      call => sendRecorded(stele, call, question, reply),
+    )
   })
 }
 

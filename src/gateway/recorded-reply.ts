@@ -1,0 +1,35 @@
+import type { FastifyReply } from 'fastify'
+import { SteleError } from '../errors.ts'
+import { isEventStream } from '../providers/provider.ts'
+import type { Stele } from '../stele.ts'
+import type { KeyedCall } from '../store/idempotency-keys.ts'
+import type { KeyedRequest } from './idempotency.ts'
+import { wholeAsEvents } from './relay-whole.ts'
+import { relayedEvents, streamHeaders } from './stream-events.ts'
+
+/**
+ * Gives the reply of a recorded call again, byte for byte as its first client got it, to a request that is byte for
+ * byte the same.
+ */
+export async function sendRecorded(
+  { calls }: Stele,
+  call: KeyedCall,
+  { userId, chat }: KeyedRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const body = await calls.exactResponse(userId, call.callId)
+  if (body === undefined)
+    throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
+  reply.log.info({ callId: call.callId }, 'replayed')
+  const wasStream = isEventStream(call.contentType ?? '')
+  reply
+    .header('x-stele-call-id', call.callId)
+    // A stream names its conversation before its reply has found its place.
+    .header('x-stele-conversation', wasStream ? call.conversationId : call.replyConversationId)
+    .header('idempotent-replayed', 'true')
+  if (!chat.stream) return reply.type('application/json').send(body)
+  const events = wasStream
+    ? relayedEvents(body, { hidesUsage: !chat.includeUsage })
+    : wholeAsEvents(JSON.parse(body.toString('utf8')), chat, call)
+  return reply.headers(streamHeaders).send(events)
+}
