@@ -50,6 +50,18 @@ export const errorTable = {
   migration_failed: row(500, 'Migration {name} failed: {reason}'),
   master_key_invalid: row(500, 'The master key is not usable: {reason}'),
   master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
+  would_overwrite: row(500, '{path} is there already and is kept. To replace it: --force'),
+  file_not_writable: row(500, 'The file {path} cannot be written: {reason}'),
+  backup_elsewhere: row(500, 'This database is no file that Stele could copy. {advice}'),
+  backup_invalid: row(500, '{path} is no usable backup: {reason}'),
+  database_in_use: row(500, 'Another process has the database {database} open. Stop it first.'),
+  database_not_empty: row(500, 'The database {database} holds data already. {advice}'),
+  copy_unfinished: row(
+    500,
+    'The database {database} holds an unfinished copy of {source}. To finish it run the same stele copy again.',
+  ),
+  copy_failed: row(500, 'The copy stopped in table {table}: {reason}'),
+  import_invalid: row(500, 'Line {line} cannot be imported: {reason}'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
   usage: row(500, '{reason}'),
 } as const

@@ -5,6 +5,8 @@ import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
 import { ConversationHashes } from './model/hashes.ts'
+import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
+import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import {
   generateMasterKey,
   type MasterKey,
@@ -55,6 +57,11 @@ export interface Stele {
   ping(): Promise<void>
   /** Applies missing migrations. Returns their names. */
   migrate(): Promise<string[]>
+  /**
+   * Writes the state of this moment into one file that is checked before it gets its name; calls go on meanwhile.
+   * The master key is not in it. @throws SteleError backup_elsewhere, would_overwrite, file_not_writable
+   */
+  backup(path: string, options?: BackupOptions): Promise<BackupContents>
   /** Waits until everything is committed, then lets go of the database. */
   close(): Promise<void>
 }
@@ -62,7 +69,7 @@ export interface Stele {
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
  * @throws SteleError database_url_invalid, database_not_writable, schema_newer, schema_missing, master_key_invalid,
- * master_key_mismatch, store_unavailable
+ * master_key_mismatch, store_unavailable, copy_unfinished
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
  * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })
@@ -74,6 +81,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
     else await migrateUp(database)
+    await refuseUnfinishedCopy(database)
     const hashKey = await openHashKey(database, options.masterKey)
     return assemble(database, databaseUrl, hashKey, options)
   } catch (error) {
@@ -107,6 +115,7 @@ function assemble(database: Database, databaseUrl: string, hashKey: string, opti
     },
     ping: async () => void (await sql`SELECT 1`.execute(database.kysely)),
     migrate: () => migrateUp(database),
+    backup: (path, options) => backUp(database, path, options),
     async close() {
       await recorder.close()
       await database.close()

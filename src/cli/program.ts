@@ -3,6 +3,7 @@ import { accessCommands } from './access-commands.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import { migrateCommand } from './migrate-commands.ts'
+import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   migrateCommand(program)
   accessCommands(program)
   recordCommands(program)
+  movingCommands(program)
   doctorCommand(program)
   return program
 }

@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 
@@ -26,18 +27,30 @@ const keptLogBytes = 64 * 1024 * 1024
 /** Statements kept prepared. The store uses a few dozen; the rest are ad-hoc queries that come and go. */
 const maxPrepared = 256
 
+/**
+ * What a connection is for: `write` makes the file when it is missing; `read` sees what others write; `unchanging` reads
+ * a file that nobody writes to, and makes no other file beside it.
+ */
+export type SqliteAccess = 'write' | 'read' | 'unchanging'
+
 /** One connection to a SQLite file, opened on first use, with its prepared statements. */
 export class SqliteConnection {
   readonly #location: Extract<DatabaseLocation, { kind: 'sqlite' }>
   readonly #onSql: ((sql: string) => void) | undefined
+  readonly #access: SqliteAccess
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
   #isClosed = false
   #tail: Promise<unknown> = Promise.resolve()
 
-  constructor(location: Extract<DatabaseLocation, { kind: 'sqlite' }>, onSql?: (sql: string) => void) {
+  constructor(
+    location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
+    onSql?: (sql: string) => void,
+    access: SqliteAccess = 'write',
+  ) {
     this.#location = location
     this.#onSql = onSql
+    this.#access = access
   }
 
   /** A prepared statement for `sql`, made once. */
@@ -72,6 +85,10 @@ export class SqliteConnection {
     if (this.#database !== undefined) return this.#database
     if (this.#isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
     const { path, inMemory, display } = this.#location
+    if (this.#access !== 'write') {
+      this.#database = openForReading(path, display, this.#access)
+      return this.#database
+    }
     try {
       if (!inMemory) createPrivately(path)
       const database = new DatabaseSync(path, { timeout: busyTimeout })
@@ -95,8 +112,24 @@ export class SqliteConnection {
   }
 }
 
+/** @throws SteleError store_unavailable */
+export function openForReading(
+  path: string,
+  display: string,
+  access: Exclude<SqliteAccess, 'write'>,
+): DatabaseSync {
+  try {
+    if (access === 'read') return new DatabaseSync(path, { readOnly: true, timeout: busyTimeout })
+    const url = pathToFileURL(path)
+    url.searchParams.set('immutable', '1')
+    return new DatabaseSync(url, { readOnly: true })
+  } catch (error) {
+    throw new SteleError('store_unavailable', { reason: `${display}: ${reasonOf(error)}` }, { cause: error })
+  }
+}
+
 /** Makes the file readable by its owner alone; SQLite gives its WAL the same mode. */
-function createPrivately(path: string): void {
+export function createPrivately(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   closeSync(openSync(path, 'a', 0o600))
 }

@@ -6,8 +6,9 @@ import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { sqliteBatch } from './batch.ts'
-import { SqliteConnection } from './connection.ts'
+import { type SqliteAccess, SqliteConnection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
+import { databaseFile } from './file.ts'
 
 const schemaTypes: SchemaTypes = {
   name: 'sqlite',
@@ -22,15 +23,20 @@ const schemaTypes: SchemaTypes = {
 export function openSqlite(
   location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
   settings: DatabaseSettings,
+  access: SqliteAccess = 'write',
 ): Database {
-  const connection = new SqliteConnection(location, settings.onSql)
-  const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection) })
+  const connection = new SqliteConnection(location, settings.onSql, access)
+  const kysely = new Kysely<Tables>({
+    dialect: sqliteDialect(connection, access === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN DEFERRED'),
+  })
   const batch = sqliteBatch(connection)
   return {
     location,
     // A memory database lives in the thread that opened it.
     capabilities: { blockingWrites: !location.inMemory, concurrentBatches: 1 },
     schemaTypes,
+    file: location.inMemory ? undefined : databaseFile(location),
+    backupAdvice: 'It lives in the memory of one process, and ends with it.',
     exists: () => location.inMemory || existsSync(location.path),
     kysely,
     batch: work =>
@@ -45,6 +51,12 @@ export function openSqlite(
           throw error
         }
       }),
+    snapshot: work =>
+      // A memory database has but one connection: while it is held nobody else writes. A file that never changes is its
+      // own snapshot.
+      location.inMemory || access === 'unchanging'
+        ? kysely.transaction().execute(work)
+        : snapshot(location, settings, work),
     exclusively: work => kysely.transaction().execute(work),
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`.execute(
@@ -53,10 +65,26 @@ export function openSqlite(
       return rows.length > 0
     },
     ensureStorage: async () => [],
+    ensureStorageFor: async () => undefined,
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),
     close: () => kysely.destroy().finally(() => connection.close()),
+  }
+}
+
+/** A connection of its own, so that writers go on meanwhile: what it reads stays as it was at its first statement. */
+async function snapshot<R>(
+  location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
+  settings: DatabaseSettings,
+  work: (db: Kysely<Tables>) => Promise<R>,
+): Promise<R> {
+  const connection = new SqliteConnection(location, settings.onSql, 'read')
+  const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection, 'BEGIN DEFERRED') })
+  try {
+    return await kysely.transaction().execute(work)
+  } finally {
+    await kysely.destroy()
   }
 }
 
