@@ -20,7 +20,11 @@ export async function makeFile<R>(
     finish(temporary)
     return result
   } catch (error) {
-    rmSync(temporary, { force: true })
+    try {
+      rmSync(temporary, { force: true })
+    } catch {
+      // Where a file cannot even be taken away, none was made.
+    }
     if (!(error instanceof SteleError) || error.details['path'] !== temporary) throw error
     throw new SteleError(error.code, { ...error.details, path }, { cause: error })
   }
