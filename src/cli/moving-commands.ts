@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { CopyCommandOptions } from './commands/copy.ts'
+import type { ExportCommandOptions } from './commands/export.ts'
+import type { ImportCommandOptions } from './commands/import.ts'
 import type { RestoreCommandOptions } from './commands/restore.ts'
 
 /** Backups, and the way from one database to another. */
@@ -39,5 +41,28 @@ export function movingCommands(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const { copy } = await import('./commands/copy.ts')
       await copy(command.optsWithGlobals<CopyCommandOptions>())
+    })
+  program
+    .command('export [file]')
+    .description(
+      'write the record as JSON Lines with its content readable, to stdout or a file; never secrets',
+    )
+    .option('--user <id>', 'only what belongs to this user')
+    .option('--with-keys', 'the hashes of API keys too, so that the same keys work where it is imported')
+    .option('--force', 'replace a file that is there already')
+    .action(async (file: string | undefined, _options: unknown, command: Command) => {
+      const { exportRecord } = await import('./commands/export.ts')
+      await exportRecord(file ?? '-', command.optsWithGlobals<ExportCommandOptions>())
+    })
+  program
+    .command('import <file>')
+    .description('read what export wrote, - for stdin; what is there already stays, so it may be repeated')
+    .option('--keep-going', 'skip lines that cannot be imported, and name each')
+    .option('--with-keys', 'let the API keys of the file in')
+    .option('--dry-run', 'only check every line')
+    .option('--json', 'print the counts as JSON')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const { importRecord } = await import('./commands/import.ts')
+      await importRecord(file, command.optsWithGlobals<ImportCommandOptions>())
     })
 }

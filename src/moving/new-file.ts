@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { flushToDisk } from '../db/flush.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 
 /**
@@ -11,7 +13,7 @@ export async function makeFile<R>(
   path: string,
   { overwrite }: { overwrite: boolean },
   write: (temporary: string) => Promise<R>,
-  finish: (temporary: string) => void,
+  finish: (temporary: string) => void = temporary => rename(temporary, path),
 ): Promise<R> {
   if (!overwrite && existsSync(path)) throw new SteleError('would_overwrite', { path })
   const temporary = `${path}.${randomBytes(4).toString('hex')}.partial`
@@ -27,6 +29,15 @@ export async function makeFile<R>(
     }
     if (!(error instanceof SteleError) || error.details['path'] !== temporary) throw error
     throw new SteleError(error.code, { ...error.details, path }, { cause: error })
+  }
+}
+
+function rename(temporary: string, path: string): void {
+  try {
+    renameSync(temporary, path)
+    flushToDisk(dirname(path))
+  } catch (error) {
+    throw notWritable(path, error)
   }
 }
 

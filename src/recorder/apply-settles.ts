@@ -5,6 +5,7 @@ import { newId } from '../ids.ts'
 import type { BegunCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { addUsage, type CallUsage } from '../store/usage.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { splitIntoWaves } from './waves.ts'
 
@@ -74,7 +75,7 @@ async function applyWave(
       'messages',
       replies.map(ending => messageRow(ending, placeOf(ending), hashes)),
     ),
-    batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], usageSums, sumUsage(wave)),
+    addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
   ])
   for (const ending of wave) {
@@ -151,52 +152,16 @@ function fork({ call, settlement }: Ending): Row<'conversations'> {
   }
 }
 
-const usageSums = [
-  'calls',
-  'errors',
-  'input_tokens',
-  'output_tokens',
-  'cost_nanousd',
-  'unpriced_calls',
-] as const
-
-/** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */
-function sumUsage(wave: readonly Ending[]): Row<'usage_daily'>[] {
-  const sums = new Map<string, Row<'usage_daily'>>()
-  for (const { call, settlement: s } of wave) {
-    const day = dayOf(s.createdAt)
-    const model = s.responseModel ?? call.requestModel
-    const key = `${day} ${call.userId.length} ${call.userId} ${model}`
-    const row = sums.get(key) ?? {
-      user_id: call.userId,
-      day,
-      model,
-      calls: 0,
-      errors: 0,
-      input_tokens: 0,
-      output_tokens: 0,
-      cost_nanousd: 0,
-      unpriced_calls: 0,
-    }
-    row.calls += 1
-    row.errors += s.status === 'failed' || s.status === 'orphaned' ? 1 : 0
-    row.input_tokens += s.usage.inputTokens ?? 0
-    row.output_tokens += s.usage.outputTokens ?? 0
-    row.cost_nanousd += s.costNanousd ?? 0
-    row.unpriced_calls += s.costNanousd === undefined ? 1 : 0
-    sums.set(key, row)
+function usageOf({ call, settlement: s }: Ending): CallUsage {
+  return {
+    userId: call.userId,
+    model: s.responseModel ?? call.requestModel,
+    status: s.status,
+    inputTokens: s.usage.inputTokens,
+    outputTokens: s.usage.outputTokens,
+    costNanousd: s.costNanousd,
+    settledAt: s.createdAt,
   }
-  return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
-}
-
-const millisecondsPerDay = 86_400_000
-let lastDay = { number: 0, text: '1970-01-01' }
-
-/** The UTC day of a time, as YYYY-MM-DD. Calls that end one after another nearly always end on the same day. */
-function dayOf(time: number): string {
-  const number = Math.floor(time / millisecondsPerDay)
-  if (number !== lastDay.number) lastDay = { number, text: new Date(time).toISOString().slice(0, 10) }
-  return lastDay.text
 }
 
 function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {

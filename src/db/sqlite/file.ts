@@ -1,9 +1,10 @@
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { backup, DatabaseSync } from 'node:sqlite'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { DatabaseFile } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
+import { flushToDisk } from '../flush.ts'
 import { createPrivately, openForReading } from './connection.ts'
 
 /** Pages copied between two reports: some hundred kilobytes, about a millisecond. */
@@ -47,7 +48,7 @@ async function copyOnline(
         progress: ({ totalPages, remainingPages }) => onProgress?.(totalPages - remainingPages, totalPages),
       })
       onProgress?.(pages, pages)
-      flush(to)
+      flushToDisk(to)
     } catch (error) {
       removeCompanions(to)
       throw notWritable(to, error)
@@ -76,7 +77,7 @@ function replace(path: string, display: string, from: string): void {
     // A log that was left beside the old file would be applied to the new one.
     removeCompanions(path)
     renameSync(from, path)
-    flush(dirname(path))
+    flushToDisk(dirname(path))
   } catch (error) {
     throw notWritable(path, error)
   } finally {
@@ -107,17 +108,6 @@ function lockOut(path: string, display: string): () => void {
 
 function removeCompanions(path: string): void {
   for (const ending of companions) rmSync(path + ending, { force: true })
-}
-
-function flush(path: string): void {
-  // Windows cannot open folders; there a rename is on the disk when it returns.
-  if (process.platform === 'win32' && statSync(path).isDirectory()) return
-  const handle = openSync(path, 'r')
-  try {
-    fsyncSync(handle)
-  } finally {
-    closeSync(handle)
-  }
 }
 
 function isFilled(path: string): boolean {
