@@ -18,6 +18,11 @@ const commands = [
   'calls tail',
   'conversations list',
   'conversations show',
+  'backup',
+  'restore',
+  'copy',
+  'export',
+  'import',
   'doctor',
 ]
 

@@ -18,6 +18,7 @@ import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { recordOddities } from '../harness/odd-record.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
+import { pythonJson } from '../harness/spellings.ts'
 
 type Line = Record<string, unknown> & { type?: string }
 
@@ -105,6 +106,27 @@ export function exportSuite(from: Bed, to: Bed): void {
     const requests = await rowsOf(target, 'llm_requests')
     expect(requests.filter(row => row.body !== null)).toEqual([])
     expect((await rowsOf(target, 'messages')).filter(row => row.echo !== null)).toEqual([])
+  })
+
+  test('another spelling of a history is known after the import as it was before', async () => {
+    const { source, target } = await stores()
+    const python = (messages: readonly unknown[]): string => pythonJson({ model: 'm', messages })
+    const history = [user('one'), assistant('a'), user('two')]
+    await exchange(source, [user('one')], 'a')
+    await exchange(source, python(history), 'b')
+    await imported(target, await exported(source))
+    const stored = []
+    for (const stele of [source, target]) {
+      const { call } = await exchange(stele, python([...history, assistant('b'), user('three')]), 'c')
+      expect((await stele.calls.exactRequest('ada', call.callId)).toString()).toContain('"three"')
+      const rows = (await rowsOf(stele, 'messages')).filter(row => row.call_id === call.callId)
+      stored.push(
+        rows.map(({ seq, echo_from, echo }) => [seq, echo_from, echo && Buffer.from(echo).toString()]),
+      )
+    }
+    // Only the reply, which that client had not sent before, is kept in its spelling.
+    expect(stored[0]).toContainEqual([4, 3, expect.stringContaining('"b"')])
+    expect(stored[1]).toEqual(stored[0])
   })
 
   test('importing again changes nothing; a later export brings what came since', async () => {
