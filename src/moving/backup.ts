@@ -12,6 +12,8 @@ export interface BackupContents {
   readonly calls: number
   readonly messages: number
   readonly conversations: number
+  /** False when its schema is an older one, as before a migration. */
+  readonly isCurrent: boolean
 }
 
 export interface BackupOptions {
@@ -24,7 +26,7 @@ export interface BackupOptions {
 /**
  * Writes the state of this moment into one file, while others go on writing. The file is checked before it gets its name:
  * what stands at `path` afterwards is whole. The master key is not in it.
- * @throws SteleError backup_elsewhere, would_overwrite, file_not_writable, backup_invalid, schema_missing
+ * @throws SteleError backup_elsewhere, would_overwrite, file_not_writable, backup_invalid, schema_newer
  */
 export async function backUp(
   database: Database,
@@ -40,9 +42,7 @@ export async function backUp(
     { overwrite },
     async temporary => {
       await file.copyTo(temporary, onProgress)
-      const { isCurrent, ...contents } = await inspectBackup(temporary)
-      if (!isCurrent) throw new SteleError('schema_missing')
-      return { ...contents, path }
+      return inspectBackup(temporary, path)
     },
     temporary => openUnchanging(path).file?.replaceWith(temporary),
   )
@@ -52,10 +52,7 @@ export async function backUp(
  * Reads a backup from end to end.
  * @throws SteleError backup_invalid, schema_newer
  */
-export async function inspectBackup(
-  path: string,
-  name = path,
-): Promise<BackupContents & { isCurrent: boolean }> {
+export async function inspectBackup(path: string, name = path): Promise<BackupContents> {
   const invalid = (reason: string, cause?: unknown): SteleError =>
     new SteleError('backup_invalid', { path: name, reason }, { cause })
   const bytes = statSync(path, { throwIfNoEntry: false })?.size

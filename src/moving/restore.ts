@@ -18,7 +18,7 @@ export async function restoreBackup(
   path: string,
   target: Database,
   { overwrite = false, onProgress }: BackupOptions = {},
-): Promise<BackupContents & { isCurrent: boolean }> {
+): Promise<BackupContents> {
   const { file, location } = target
   if (file === undefined) {
     throw new SteleError('usage', {
