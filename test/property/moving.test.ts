@@ -61,13 +61,16 @@ test('however a record came about, it is the same after export and import, and g
 
 /** Where a request continues what is recorded, and what is stored of it. */
 async function continued(stele: Stele, request: string, userId: string): Promise<unknown> {
+  const known = new Set((await rowsOf(stele, 'conversations')).map(({ id }) => id))
   const { callId, conversationId } = await begin(stele, request, { userId })
   expect((await stele.calls.exactRequest(userId, callId)).toString()).toBe(request)
   const conversation = await stele.conversations.get(userId, conversationId)
   const rows = (await rowsOf(stele, 'messages')).filter(row => row.call_id === callId)
-  const isNew = rows.some(({ seq }) => seq === (conversation?.parentSeq ?? -1) + 1)
   return {
-    ...(isNew ? { parent: conversation?.parentId, seq: conversation?.parentSeq } : { conversationId }),
+    ...(known.has(conversationId)
+      ? { conversationId }
+      : { parent: known.has(conversation?.parentId ?? '') ? conversation?.parentId : 'another new one' }),
+    seq: conversation?.parentSeq,
     stored: rows.map(({ seq }) => seq).sort(),
   }
 }
