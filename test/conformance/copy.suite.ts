@@ -16,7 +16,10 @@ import { countOf, rowsOf } from '../harness/rows.ts'
 async function everything(database: Database): Promise<Record<string, string[]>> {
   const tables: Record<string, string[]> = {}
   for (const table of tableNames) {
-    const rows = await rowsOf({ database }, table)
+    // A source that is open says now and then that its process lives; the copy's own check is of one moment.
+    const rows = (await rowsOf({ database }, table)).map(row =>
+      'heartbeat_at' in row ? { ...row, heartbeat_at: 0, open_since: '' } : row,
+    )
     tables[table] = rows.map(row => hash('sha256', Object.values(row).map(plain).join('\n'))).sort()
   }
   return tables
