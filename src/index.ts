@@ -1,6 +1,7 @@
 export { type ErrorCode, errorTable, SteleError } from './errors.ts'
 export type { BegunCall, CallStatus, Outcome, RouteMode, SettledCall } from './model/call.ts'
 export type { AssistantMessage, Reply, Usage } from './model/reply.ts'
+export type { BackupContents, BackupOptions } from './moving/backup.ts'
 export type { Interaction } from './recorder/interaction.ts'
 export type { BeginInput, Recorder } from './recorder/recorder.ts'
 export { openStele, type Stele, type SteleOptions } from './stele.ts'

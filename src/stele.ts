@@ -6,6 +6,8 @@ import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
+import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
+import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import {
   generateMasterKey,
   type MasterKey,
@@ -69,6 +71,11 @@ export interface Stele {
   ping(): Promise<void>
   /** Applies missing migrations. Returns their names. */
   migrate(): Promise<string[]>
+  /**
+   * Writes the state of this moment into one file that is checked before it gets its name; calls go on meanwhile.
+   * The master key is not in it. @throws SteleError backup_elsewhere, would_overwrite, file_not_writable
+   */
+  backup(path: string, options?: BackupOptions): Promise<BackupContents>
   /** Waits until everything is committed, then lets go of the database. */
   close(): Promise<void>
 }
@@ -76,7 +83,7 @@ export interface Stele {
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
  * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign, schema_newer,
- * schema_missing, master_key_invalid, master_key_mismatch, store_unavailable
+ * schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
  * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })
@@ -88,6 +95,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
     else await migrateUp(database)
+    await refuseUnfinishedCopy(database)
     const hashKey = (await openKey(database, 'conversation-hashes', options)).toString('base64url')
     const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
     const spoolKey = spools ? await openKey(database, 'spool', options) : undefined
@@ -145,6 +153,7 @@ function assemble(
     },
     ping: async () => void (await sql`SELECT 1`.execute(database.kysely)),
     migrate: () => migrateUp(database),
+    backup: (path, options) => backUp(database, path, options),
     async close() {
       await recorder.close()
       await database.close()

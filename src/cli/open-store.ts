@@ -42,9 +42,10 @@ export async function withStele<R>(options: GlobalOptions, work: (stele: Stele) 
 export async function withDatabase<R>(
   options: GlobalOptions,
   work: (database: Database) => Promise<R>,
+  settings: DatabaseSettings = {},
 ): Promise<R> {
   const config = configOf(options)
-  const database = openDatabase(config.databaseUrl, settingsOf(config))
+  const database = openDatabase(config.databaseUrl, { ...settingsOf(config), ...settings })
   try {
     return await asUnavailable(database, { evenUnknown: true }, () => work(database))
   } finally {

@@ -5,6 +5,7 @@ import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
 import { migrateCommand } from './migrate-commands.ts'
+import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
@@ -29,6 +30,7 @@ export function createProgram(): Command {
   accessCommands(program)
   recordCommands(program)
   spoolCommand(program)
+  movingCommands(program)
   doctorCommand(program)
   return program
 }

@@ -4,7 +4,7 @@ import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
 import { openSqlite } from './sqlite/database.ts'
-import type { Tables } from './tables.ts'
+import type { Row, TableName, Tables } from './tables.ts'
 
 /** Why a statement failed, as far as a caller can act on it. */
 export type FailureKind =
@@ -50,16 +50,43 @@ export interface Finding {
   readonly ok: boolean
 }
 
+/** What can be done with a database that is one file. */
+export interface DatabaseFile {
+  readonly path: string
+  /**
+   * Copies the state of this moment into the new file `to`, readable by its owner alone, and waits until it is on the
+   * disk. Others may write meanwhile. `onProgress` is told pages done and pages in all.
+   * @throws SteleError file_not_writable, store_unavailable
+   */
+  copyTo(to: string, onProgress?: (done: number, total: number) => void): Promise<void>
+  /** The first damage that a check of every page finds; undefined when there is none. */
+  damage(): string | undefined
+  /** Whether changes wait beside the file that are not in it: so it is of a database in use, or of one that broke off. */
+  hasPendingChanges(): boolean
+  /**
+   * Puts the file `from`, which lies in the same folder, in the place of this one, in one step. No other process has this
+   * one open meanwhile.
+   * @throws SteleError database_in_use, file_not_writable
+   */
+  replaceWith(from: string): void
+}
+
 export interface Database {
   readonly location: DatabaseLocation
   readonly capabilities: Capabilities
   readonly schemaTypes: SchemaTypes
+  /** Undefined when it is no file: a server has tools of its own for that. */
+  readonly file: DatabaseFile | undefined
+  /** How it is backed up when it is no file, in words. */
+  readonly backupAdvice: string
   /** False when it is a file that nobody has made yet; the first query would make it. */
   exists(): boolean
   /** Opened on first use. */
   readonly kysely: Kysely<Tables>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
+  /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */
+  snapshot<R>(work: (db: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Runs `work` in one transaction that excludes every other migrator. */
   exclusively<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Whether the schema in use has this table; works inside a transaction too. */
@@ -71,6 +98,8 @@ export interface Database {
    * @throws SteleError database_damaged, database_foreign, database_not_writable
    */
   verify(): Promise<void>
+  /** Prepares storage for exactly these rows, whenever they were made. */
+  ensureStorageFor<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>
@@ -85,4 +114,16 @@ export interface Database {
 export function openDatabase(url: string, settings: DatabaseSettings = {}): Database {
   const location = parseDatabaseUrl(url)
   return location.kind === 'sqlite' ? openSqlite(location, settings) : openPostgres(location, settings)
+}
+
+/**
+ * A database file that nobody writes to, such as a backup, for reading as it is.
+ * @param path where it lies, not a URL
+ */
+export function openUnchanging(path: string): Database {
+  return openSqlite(
+    { kind: 'sqlite', path, inMemory: false, display: path, keyFolder: undefined },
+    {},
+    'unchanging',
+  )
 }

@@ -40,8 +40,11 @@ export async function knownMigrations(): Promise<KnownMigration[]> {
 }
 
 /** Every known migration with the time it was applied. @throws SteleError schema_newer */
-export async function migrationHistory(database: Database): Promise<MigrationStatus[]> {
-  const applied = await readLedger(database, database.kysely)
+export async function migrationHistory(
+  database: Database,
+  db: Kysely<Tables> = database.kysely,
+): Promise<MigrationStatus[]> {
+  const applied = await readLedger(database, db)
   const known = await knownMigrations()
   refuseNewer(applied, known)
   return known.map(({ id, name }) => ({ id, name, appliedAt: applied.get(id) }))
@@ -92,8 +95,11 @@ export async function migrateDown(database: Database, count = 1): Promise<string
 }
 
 /** Raises unless the live schema is exactly the one this version works with. */
-export async function requireCurrentSchema(database: Database): Promise<void> {
-  const history = await migrationHistory(database)
+export async function requireCurrentSchema(
+  database: Database,
+  db: Kysely<Tables> = database.kysely,
+): Promise<void> {
+  const history = await migrationHistory(database, db)
   if (history.some(({ appliedAt }) => appliedAt === undefined)) throw new SteleError('schema_missing')
 }
 

@@ -166,6 +166,23 @@ export type ColumnName<T extends TableName> = keyof Row<T> & string
 /** The shape Kysely is typed with. */
 export type Tables = { [T in TableName]: Row<T> }
 
+/** The columns of each primary key, in its order. */
+export const primaryKeys = {
+  users: ['id'],
+  api_keys: ['id'],
+  secrets: ['id'],
+  instances: ['id'],
+  conversations: ['id', 'user_id'],
+  messages: ['conversation_id', 'user_id', 'seq'],
+  llm_requests: ['id', 'user_id'],
+  llm_responses: ['request_id', 'user_id'],
+  usage_daily: ['user_id', 'day', 'model'],
+  audit_events: ['id', 'user_id'],
+  idempotency_keys: ['user_id', 'key_hash'],
+} as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
+
+export const tableNames = Object.keys(tables) as readonly TableName[]
+
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 
 export function columnsOf<T extends TableName>(table: T): readonly ColumnName<T>[] {

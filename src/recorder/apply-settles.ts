@@ -5,9 +5,9 @@ import { newId } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { addUsage, type CallUsage } from '../store/usage.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
-import { sumUsage, usageSums } from './usage.ts'
 import { splitIntoWaves } from './waves.ts'
 
 export interface Ending {
@@ -80,7 +80,7 @@ async function applyWave(
       'messages',
       replies.map(ending => messageRow(ending, placeOf(ending), hashes)),
     ),
-    batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], usageSums, sumUsage(wave)),
+    addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
   ])
   for (const ending of wave) {
@@ -154,6 +154,18 @@ function fork({ call, settlement }: Ending): Row<'conversations'> {
     created_at: settlement.createdAt,
     updated_at: settlement.createdAt,
     deleted_at: null,
+  }
+}
+
+function usageOf({ call, settlement: s }: Ending): CallUsage {
+  return {
+    userId: call.userId,
+    model: s.responseModel ?? call.requestModel,
+    status: s.status,
+    inputTokens: s.usage.inputTokens,
+    outputTokens: s.usage.outputTokens,
+    costNanousd: s.costNanousd,
+    settledAt: s.createdAt,
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import type { PlacedCall } from '../model/call.ts'
-import { dayOf, usageSums } from './usage.ts'
+import { subtractOrphans } from '../store/usage.ts'
 
 /** A call that another process gave up for lost, and that the spool knows the end of. */
 export interface Orphaned {
@@ -19,20 +19,12 @@ export async function supersede(batch: Batch, orphaned: readonly Orphaned[]): Pr
   )
   if (removed !== orphaned.length)
     throw new SteleError('record_rejected', { reason: 'the call was settled at the same moment' })
-  await batch.insertOrAdd(
-    'usage_daily',
-    ['user_id', 'day', 'model'],
-    usageSums,
+  await subtractOrphans(
+    batch,
     orphaned.map(({ call, orphanedAt }) => ({
-      user_id: call.userId,
-      day: dayOf(orphanedAt),
+      userId: call.userId,
       model: call.requestModel,
-      calls: -1,
-      errors: -1,
-      input_tokens: 0,
-      output_tokens: 0,
-      cost_nanousd: 0,
-      unpriced_calls: -1,
+      settledAt: orphanedAt,
     })),
   )
 }

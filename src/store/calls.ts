@@ -53,7 +53,7 @@ export interface CallFilter {
   readonly after?: string | undefined
 }
 
-export function callStore(database: Database) {
+export function callStore(database: Pick<Database, 'kysely'>) {
   const { kysely } = database
   const conversations = conversationStore(database)
 

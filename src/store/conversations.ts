@@ -36,7 +36,7 @@ interface Stretch {
 
 type Fork = Pick<Row<'conversations'>, 'parent_id' | 'parent_seq'>
 
-export function conversationStore({ kysely }: Database) {
+export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
   const find = (userId: string, id: string) =>
     kysely
       .selectFrom('conversations')

@@ -20,6 +20,11 @@ const commands = [
   'conversations show',
   'spool status',
   'spool drain',
+  'backup',
+  'restore',
+  'copy',
+  'export',
+  'import',
   'doctor',
 ]
 

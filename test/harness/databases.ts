@@ -42,6 +42,13 @@ export function describeEachDatabase(name: string, suite: (bed: Bed) => void): v
     if (bed.name !== 'SQLite memory') describe(`${name} · ${bed.name}`, () => suite(bed))
 }
 
+/** Runs a suite from every database to every other, and to another of its own kind. */
+export function describeEachPair(name: string, suite: (from: Bed, to: Bed) => void): void {
+  const lasting = beds.filter(bed => bed.name !== 'SQLite memory')
+  for (const from of lasting)
+    for (const to of lasting) describe(`${name} · ${from.name} to ${to.name}`, () => suite(from, to))
+}
+
 /** Runs a suite on every database and on one in memory, where a second opening would find another database. */
 export function describeEachDatabaseAndMemory(name: string, suite: (bed: Bed) => void): void {
   for (const bed of beds) describe(`${name} · ${bed.name}`, () => suite(bed))
@@ -61,6 +68,12 @@ export async function sqlitePlace(): Promise<Place> {
 
 export async function memoryPlace(): Promise<Place> {
   return placeAt('sqlite::memory:', undefined, async () => undefined)
+}
+
+/** Another place whose stores have the same master key, as a copy needs it. */
+export function withKeyOf(place: Place, other: Place): Place {
+  const { masterKey } = other
+  return { ...place, masterKey, stele: options => place.stele({ masterKey, ...options }) }
 }
 
 export async function postgresPlace(): Promise<Place> {

@@ -6,7 +6,7 @@ import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
-import { ensurePartitions } from './partitions.ts'
+import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { withinTime } from './within-time.ts'
 
@@ -36,6 +36,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   let pool: pg.Pool | undefined
   let writers: pg.Pool | undefined
   let isClosed = false
+  /** Partitions that are known to be there. */
+  const madeFor = new Set<string>()
   const kysely = new Kysely<Tables>({
     dialect: new PostgresDialect({
       pool: async () => {
@@ -64,6 +66,9 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     schemaTypes,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,
+    file: undefined,
+    backupAdvice:
+      'Its own tools do that: pg_dump --format=custom --file=stele.dump "$DATABASE_URL", or pg_basebackup for the whole server; docs/databases.md tells more.',
     kysely,
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
@@ -72,12 +77,20 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
         inTransaction(client, settings.onSql, run => work(postgresBatch(run))),
       )
     },
+    snapshot: work =>
+      kysely.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
     exclusively,
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 WHERE to_regclass(${name}) IS NOT NULL`.execute(db)
       return rows.length > 0
     },
-    ensureStorage: time => exclusively(tx => ensurePartitions(tx, time)),
+    ensureStorage: time => exclusively(tx => ensurePartitions(tx, monthsAround(time))),
+    async ensureStorageFor(table, rows) {
+      const missing = monthsOf(table, rows).filter(({ name }) => !madeFor.has(`${table}_${name}`))
+      if (missing.length === 0) return
+      await exclusively(tx => ensurePartitions(tx, missing, [table]))
+      for (const { name } of missing) madeFor.add(`${table}_${name}`)
+    },
     // The server sees to its own storage.
     verify: async () => undefined,
     examineStorage: () => [],

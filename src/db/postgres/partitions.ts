@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { type IdKind, lowestIdAt } from '../../ids.ts'
-import type { Tables } from '../tables.ts'
+import { type IdKind, idTime, isId, lowestIdAt } from '../../ids.ts'
+import type { Row, TableName, Tables } from '../tables.ts'
 
 /** The tables that are cut into months, and the kind of id they are cut by. */
 const partitionedTables = {
@@ -13,6 +13,10 @@ const partitionedTables = {
 /** Months made ahead of the current one, so that a gateway left alone for a season does not fill the default. */
 const monthsAhead = 3
 
+/** Ids of earlier months are made up: the layout is younger. They, and those far ahead, stay in the default partition. */
+const firstMonth = Date.UTC(2020, 0)
+const longestAhead = 366 * 24 * 3_600_000
+
 interface Month {
   readonly name: string
   readonly from: number
@@ -20,17 +24,22 @@ interface Month {
 }
 
 /**
- * Makes the monthly partitions for the month of `time`, the one before (calls under way at midnight) and those ahead.
- * Rows that strayed into the default partition are moved. Needs a transaction; returns the names of what it made.
+ * Makes the partitions of these months. Rows that strayed into the default partition are moved. Needs a transaction;
+ * returns the names of what it made.
  */
-export async function ensurePartitions(tx: Kysely<Tables>, time: number): Promise<string[]> {
+export async function ensurePartitions(
+  tx: Kysely<Tables>,
+  months: readonly Month[],
+  only: readonly TableName[] = Object.keys(partitionedTables) as TableName[],
+): Promise<string[]> {
   const made: string[] = []
   const { rows } = await sql<{ name: string }>`
     SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relispartition AND n.nspname = current_schema()`.execute(tx)
   const existing = new Set(rows.map(row => row.name))
   for (const [table, kind] of Object.entries(partitionedTables)) {
-    for (const month of monthsAround(time)) {
+    if (!only.includes(table as TableName)) continue
+    for (const month of months) {
       const name = `${table}_${month.name}`
       if (existing.has(name)) continue
       await makePartition(tx, table, name, lowestIdAt(kind, month.from), lowestIdAt(kind, month.to))
@@ -66,11 +75,38 @@ function partitionColumn(table: string): string {
   return table === 'llm_responses' ? 'request_id' : 'id'
 }
 
-function monthsAround(time: number): Month[] {
+/** The month of `time`, the one before (calls under way at midnight) and those ahead. */
+export function monthsAround(time: number): Month[] {
   const now = new Date(time)
-  return Array.from({ length: monthsAhead + 2 }, (_, index) => {
-    const from = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1 + index)
-    const to = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + index)
-    return { name: new Date(from).toISOString().slice(0, 7).replace('-', '_'), from, to }
-  })
+  return Array.from({ length: monthsAhead + 2 }, (_, index) =>
+    monthAt(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() - 1 + index)),
+  )
+}
+
+/** The months in which these rows belong, as far as they have partitions of their own. */
+export function monthsOf<T extends TableName>(table: T, rows: readonly Row<T>[]): Month[] {
+  const kind = (partitionedTables as Partial<Record<TableName, IdKind>>)[table]
+  if (kind === undefined) return []
+  const column = partitionColumn(table) as keyof Row<T>
+  const last = Date.now() + longestAhead
+  const starts = new Set<number>()
+  for (const row of rows) {
+    const id = row[column]
+    if (typeof id !== 'string' || !isId(kind, id)) continue
+    const time = idTime(id)
+    if (time < firstMonth || time > last) continue
+    const made = new Date(time)
+    starts.add(Date.UTC(made.getUTCFullYear(), made.getUTCMonth()))
+  }
+  return [...starts].sort((a, b) => a - b).map(monthAt)
+}
+
+/** The month that begins at `from`. */
+function monthAt(from: number): Month {
+  const start = new Date(from)
+  return {
+    name: start.toISOString().slice(0, 7).replace('-', '_'),
+    from,
+    to: Date.UTC(start.getUTCFullYear(), start.getUTCMonth() + 1),
+  }
 }

@@ -1,6 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { setTimeout as pauseFor } from 'node:timers/promises'
-import { SteleError } from '../../errors.ts'
+import { pathToFileURL } from 'node:url'
+import { reasonOf, SteleError } from '../../errors.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import { isBroken, isBusy } from './failures.ts'
 import { applicationId, NotYet, prepareFile, unmakeFile, whyNotOpened } from './file.ts'
@@ -30,10 +31,17 @@ const keptLogBytes = 64 * 1024 * 1024
 /** Statements kept prepared. The store uses a few dozen; the rest are ad-hoc queries that come and go. */
 const maxPrepared = 256
 
+/**
+ * What a connection is for: `write` makes the file when it is missing; `read` sees what others write; `unchanging` reads
+ * a file that nobody writes to, and makes no other file beside it.
+ */
+export type SqliteAccess = 'write' | 'read' | 'unchanging'
+
 /** One connection to a SQLite file, opened on first use, with its prepared statements. */
 export class SqliteConnection {
   readonly #location: Extract<DatabaseLocation, { kind: 'sqlite' }>
   readonly #onSql: ((sql: string) => void) | undefined
+  readonly #access: SqliteAccess
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
   #isClosed = false
@@ -41,8 +49,13 @@ export class SqliteConnection {
   #waitingSince: number | undefined
   #tail: Promise<unknown> = Promise.resolve()
 
-  constructor(location: Extract<DatabaseLocation, { kind: 'sqlite' }>, onSql?: (sql: string) => void) {
+  constructor(
+    location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
+    onSql?: (sql: string) => void,
+    access: SqliteAccess = 'write',
+  ) {
     this.#location = location
+    this.#access = access
     this.#onSql = onSql
   }
 
@@ -144,6 +157,10 @@ export class SqliteConnection {
     if (this.#database !== undefined) return this.#database
     if (this.#isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
     const location = this.#location
+    if (this.#access !== 'write') {
+      this.#database = openForReading(location.path, location.display, this.#access)
+      return this.#database
+    }
     let isMade = false
     let database: DatabaseSync | undefined
     try {
@@ -157,6 +174,22 @@ export class SqliteConnection {
       if (isMade) unmakeFile(location)
       throw isBusy(error) || error instanceof NotYet ? error : whyNotOpened(location, error)
     }
+  }
+}
+
+/** @throws SteleError store_unavailable */
+export function openForReading(
+  path: string,
+  display: string,
+  access: Exclude<SqliteAccess, 'write'>,
+): DatabaseSync {
+  try {
+    if (access === 'read') return new DatabaseSync(path, { readOnly: true, timeout: busyTimeout })
+    const url = pathToFileURL(path)
+    url.searchParams.set('immutable', '1')
+    return new DatabaseSync(url, { readOnly: true })
+  } catch (error) {
+    throw new SteleError('store_unavailable', { reason: `${display}: ${reasonOf(error)}` }, { cause: error })
   }
 }
 

@@ -6,10 +6,11 @@ import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { sqliteBatch } from './batch.ts'
-import { SqliteConnection } from './connection.ts'
+import { type SqliteAccess, SqliteConnection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
+import { databaseFile } from './file-copy.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -23,9 +24,15 @@ const schemaTypes: SchemaTypes = {
   afterPartitioned: () => [],
 }
 
-export function openSqlite(location: SqliteLocation, settings: DatabaseSettings): Database {
-  const connection = new SqliteConnection(location, settings.onSql)
-  const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection) })
+export function openSqlite(
+  location: SqliteLocation,
+  settings: DatabaseSettings,
+  access: SqliteAccess = 'write',
+): Database {
+  const connection = new SqliteConnection(location, settings.onSql, access)
+  const kysely = new Kysely<Tables>({
+    dialect: sqliteDialect(connection, access === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN DEFERRED'),
+  })
   const batch = sqliteBatch(connection)
   return {
     location,
@@ -39,7 +46,15 @@ export function openSqlite(location: SqliteLocation, settings: DatabaseSettings)
     },
     schemaTypes,
     exists: () => location.inMemory || existsSync(location.path),
+    file: location.inMemory ? undefined : databaseFile(location),
+    backupAdvice: 'It lives in the memory of one process, and ends with it.',
     kysely,
+    snapshot: work =>
+      // A memory database has but one connection: while it is held nobody else writes. A file that never changes is its
+      // own snapshot.
+      location.inMemory || access === 'unchanging'
+        ? kysely.transaction().execute(work)
+        : snapshot(location, settings, work),
     batch: work =>
       connection.hold(async () => {
         await connection.attempt(() => connection.prepare('BEGIN IMMEDIATE').run())
@@ -61,6 +76,7 @@ export function openSqlite(location: SqliteLocation, settings: DatabaseSettings)
       return rows.length > 0
     },
     ensureStorage: async () => [],
+    ensureStorageFor: async () => undefined,
     verify: async () => {
       if (!location.inMemory) await verify(kysely, location)
     },
@@ -89,6 +105,21 @@ async function verify(db: Kysely<Tables>, { path, display }: SqliteLocation): Pr
     if (found !== 'ok') throw damaged(display, `its pages are not in order (${found?.split('\n').at(-1)})`)
   } catch (error) {
     throw isDamage(error) ? damaged(display, reasonOf(error), error) : error
+  }
+}
+
+/** A connection of its own, so that writers go on meanwhile: what it reads stays as it was at its first statement. */
+async function snapshot<R>(
+  location: SqliteLocation,
+  settings: DatabaseSettings,
+  work: (db: Kysely<Tables>) => Promise<R>,
+): Promise<R> {
+  const connection = new SqliteConnection(location, settings.onSql, 'read')
+  const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection, 'BEGIN DEFERRED') })
+  try {
+    return await kysely.transaction().execute(work)
+  } finally {
+    await kysely.destroy()
   }
 }
 

@@ -11,17 +11,26 @@ import {
 } from 'kysely'
 import type { SqliteConnection } from './connection.ts'
 
+/**
+ * IMMEDIATE takes the write lock at once: a deferred transaction that has read cannot wait for it later. One that only
+ * reads needs none.
+ */
+export type BeginStatement = 'BEGIN IMMEDIATE' | 'BEGIN DEFERRED'
+
 /** Kysely over `node:sqlite`: one connection, handed to one holder at a time. */
-export function sqliteDialect(connection: SqliteConnection): Dialect {
+export function sqliteDialect(
+  connection: SqliteConnection,
+  begin: BeginStatement = 'BEGIN IMMEDIATE',
+): Dialect {
   return {
     createAdapter: () => new SqliteAdapter(),
-    createDriver: () => sqliteDriver(connection),
+    createDriver: () => sqliteDriver(connection, begin),
     createIntrospector: (db: Kysely<unknown>) => new SqliteIntrospector(db),
     createQueryCompiler: () => new SqliteQueryCompiler(),
   }
 }
 
-function sqliteDriver(connection: SqliteConnection): Driver {
+function sqliteDriver(connection: SqliteConnection, begin: BeginStatement): Driver {
   const releases = new WeakMap<DatabaseConnection, () => void>()
   const run = async (sql: string) => void (await connection.attempt(() => connection.prepare(sql).run()))
   return {
@@ -37,8 +46,7 @@ function sqliteDriver(connection: SqliteConnection): Driver {
             }),
         )
       }),
-    // IMMEDIATE takes the write lock at once: a deferred transaction that has read cannot wait for it later.
-    beginTransaction: () => run('BEGIN IMMEDIATE'),
+    beginTransaction: () => run(begin),
     commitTransaction: () => run('COMMIT'),
     rollbackTransaction: async () => connection.rollBack(),
     releaseConnection: async holder => releases.get(holder)?.(),

@@ -45,8 +45,7 @@ export class NotYet extends Error {
 export function prepareFile(location: SqliteLocation): boolean {
   const { path } = location
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    closeSync(openSync(path, 'wx', 0o600))
+    createPrivately(path)
     return true
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !exists(path)) throw error
@@ -54,6 +53,12 @@ export function prepareFile(location: SqliteLocation): boolean {
   requireAccess(location)
   requireOwn(location)
   return false
+}
+
+/** Makes an empty file that only its owner can read, and the folder it lies in. @throws the system's error, EEXIST too */
+export function createPrivately(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  closeSync(openSync(path, 'wx', 0o600))
 }
 
 /** Removes a file that was made here and could not be filled. */

@@ -1,0 +1,121 @@
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { backup, DatabaseSync } from 'node:sqlite'
+import { reasonOf, SteleError } from '../../errors.ts'
+import type { DatabaseFile } from '../database.ts'
+import type { DatabaseLocation } from '../database-url.ts'
+import { flushToDisk } from '../flush.ts'
+import { openForReading } from './connection.ts'
+import { createPrivately } from './file.ts'
+
+/** Pages copied between two reports: some hundred kilobytes, about a millisecond. */
+const pagesAtATime = 100
+
+/** SQLITE_BUSY, SQLITE_CORRUPT and SQLITE_NOTADB, https://sqlite.org/rescode.html */
+const code = { busy: 5, corrupt: 11, notADatabase: 26 } as const
+
+/** Files that SQLite keeps beside a database while it is in use. */
+const companions = ['-wal', '-shm', '-journal'] as const
+
+export function databaseFile({ path, display }: Extract<DatabaseLocation, { kind: 'sqlite' }>): DatabaseFile {
+  return {
+    path,
+    copyTo: (to, onProgress) => copyOnline(path, display, to, onProgress),
+    damage: () => damageOf(path, display),
+    hasPendingChanges: () => companions.some(ending => isFilled(path + ending)),
+    replaceWith: from => replace(path, display, from),
+  }
+}
+
+async function copyOnline(
+  path: string,
+  display: string,
+  to: string,
+  onProgress: ((done: number, total: number) => void) | undefined,
+): Promise<void> {
+  const database = openForReading(path, display, 'read')
+  try {
+    try {
+      createPrivately(to)
+    } catch (error) {
+      throw notWritable(to, error)
+    }
+    // An open read transaction keeps the state of this moment. Without one SQLite starts over whenever another connection
+    // commits (https://sqlite.org/backup.html), and beside a busy gateway the copy would never end.
+    database.exec('BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1')
+    try {
+      const pages = await backup(database, to, {
+        rate: pagesAtATime,
+        progress: ({ totalPages, remainingPages }) => onProgress?.(totalPages - remainingPages, totalPages),
+      })
+      onProgress?.(pages, pages)
+      flushToDisk(to)
+    } catch (error) {
+      removeCompanions(to)
+      throw notWritable(to, error)
+    }
+  } finally {
+    database.close()
+  }
+}
+
+function damageOf(path: string, display: string): string | undefined {
+  const database = openForReading(path, display, 'unchanging')
+  try {
+    const rows = database.prepare('PRAGMA integrity_check(1)').all()
+    const found = Object.values(rows[0] ?? {})[0]
+    return found === 'ok' ? undefined : String(found)
+  } catch (error) {
+    return reasonOf(error)
+  } finally {
+    database.close()
+  }
+}
+
+function replace(path: string, display: string, from: string): void {
+  const release = lockOut(path, display)
+  try {
+    // A log that was left beside the old file would be applied to the new one.
+    removeCompanions(path)
+    renameSync(from, path)
+    flushToDisk(dirname(path))
+  } catch (error) {
+    throw notWritable(path, error)
+  } finally {
+    release()
+  }
+}
+
+/**
+ * Keeps everyone else out of the file until the returned function is called. Leaving the write-ahead log is what SQLite
+ * allows only to the last connection: so it tells whether there are others, and folds what the log holds into the file.
+ */
+function lockOut(path: string, display: string): () => void {
+  if (!isFilled(path)) return () => undefined
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    database.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE')
+  } catch (error) {
+    database.close()
+    const primary = ((error as { errcode?: number }).errcode ?? 0) & 0xff
+    if (primary === code.busy)
+      throw new SteleError('database_in_use', { database: display }, { cause: error })
+    // What SQLite cannot read, no process of Stele has open.
+    if (primary !== code.corrupt && primary !== code.notADatabase) throw error
+    return () => undefined
+  }
+  return () => database.close()
+}
+
+function removeCompanions(path: string): void {
+  for (const ending of companions) rmSync(path + ending, { force: true })
+}
+
+function isFilled(path: string): boolean {
+  return existsSync(path) && statSync(path).size > 0
+}
+
+function notWritable(path: string, error: unknown): SteleError {
+  if (error instanceof SteleError) return error
+  return new SteleError('file_not_writable', { path, reason: reasonOf(error) }, { cause: error })
+}

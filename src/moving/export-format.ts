@@ -1,0 +1,179 @@
+import { z } from 'zod'
+import { type IdKind, isId } from '../ids.ts'
+
+/** The lines of an export: docs/export-format.md tells what they mean. */
+
+export const formatName = 'stele-export'
+export const formatVersion = 1
+
+/** The last millisecond of the year 9999: what is later has no day to be counted on. */
+const lastTime = 253_402_300_799_999
+
+const id = (kind: IdKind) =>
+  z.string().refine(value => isId(kind, value), `it must be an id of the kind ${kind}`)
+const time = z.int().min(0).max(lastTime)
+const count = z.int().min(0)
+const seq = z
+  .int()
+  .min(0)
+  .max(2 ** 31)
+
+/** Text of a column: not every database can hold a NUL, and none half a surrogate pair. */
+const text = z
+  .string()
+  .max(100_000)
+  .refine(value => value.isWellFormed(), 'it holds half a surrogate pair')
+  .refine(value => !value.includes('\0'), 'it holds a NUL character')
+const word = text.refine(value => value.length > 0 && value.length <= 512, 'it must have 1 to 512 characters')
+
+/** Content: text, or bytes that are no UTF-8. */
+const content = z.union([
+  z.string().refine(value => value.isWellFormed(), 'it holds half a surrogate pair'),
+  z.strictObject({ base64: z.base64() }),
+])
+
+export type Content = z.infer<typeof content>
+
+export const headerLine = z.strictObject({
+  format: z.literal(formatName),
+  version: z.literal(formatVersion),
+  created_at: time,
+  source: z.string(),
+})
+
+const user = z.strictObject({
+  type: z.literal('user'),
+  id: word,
+  email: text.nullable(),
+  username: text.nullable(),
+  role: word,
+  status: word,
+  created_at: time,
+  deleted_at: time.nullable(),
+})
+
+const apiKey = z.strictObject({
+  type: z.literal('api_key'),
+  id: id('apiKey'),
+  user_id: word,
+  name: text,
+  prefix: text,
+  key_hash: word,
+  scopes: text,
+  created_at: time,
+  expires_at: time.nullable(),
+  revoked_at: time.nullable(),
+  last_used_at: time.nullable(),
+})
+
+const conversation = z
+  .strictObject({
+    type: z.literal('conversation'),
+    id: id('conversation'),
+    user_id: word,
+    title: text.nullable(),
+    status: word,
+    metadata: text.nullable(),
+    next_seq: seq,
+    parent_id: id('conversation').nullable(),
+    parent_seq: z.int().min(-1).nullable(),
+    created_at: time,
+    updated_at: time,
+    deleted_at: time.nullable(),
+  })
+  .refine(
+    ({ parent_id, parent_seq }) => (parent_id === null) === (parent_seq === null),
+    'parent_id and parent_seq go together',
+  )
+  .refine(({ parent_seq, next_seq }) => (parent_seq ?? -1) < next_seq, 'next_seq must be above parent_seq')
+
+const message = z
+  .strictObject({
+    type: z.literal('message'),
+    id: id('message'),
+    user_id: word,
+    conversation_id: id('conversation'),
+    seq,
+    role: word,
+    /** The message as JSON text, as it was sent or received. */
+    message: z.string(),
+    model: word.nullable(),
+    call_id: id('call').nullable(),
+    created_at: time,
+    /** How the messages before it were spelled when it was sent, from `from` on, where that differs. */
+    echo: z.strictObject({ from: seq, messages: z.array(z.string()).min(1) }).nullable(),
+  })
+  .refine(
+    ({ echo, seq: at }) => echo === null || echo.from + echo.messages.length === at,
+    'the messages of the echo must end right before this one',
+  )
+
+const response = z.strictObject({
+  status: z.enum(['completed', 'failed', 'aborted', 'orphaned', 'cached']),
+  http_status: count.nullable(),
+  content_type: text.nullable(),
+  body: content.nullable(),
+  conversation_id: id('conversation').nullable(),
+  seq: seq.nullable(),
+  response_model: word.nullable(),
+  provider_response_id: text.nullable(),
+  finish_reasons: z.array(z.string()),
+  input_tokens: count.nullable(),
+  output_tokens: count.nullable(),
+  cache_read_input_tokens: count.nullable(),
+  reasoning_output_tokens: count.nullable(),
+  cost_nanousd: z.int().nullable(),
+  latency_ms: z.int().nullable(),
+  time_to_first_chunk_ms: z.int().nullable(),
+  error_code: text.nullable(),
+  error_message: text.nullable(),
+  created_at: time,
+})
+
+const call = z.strictObject({
+  type: z.literal('call'),
+  id: id('call'),
+  user_id: word,
+  conversation_id: id('conversation'),
+  up_to_seq: seq,
+  api_key_id: word.nullable(),
+  provider: text,
+  request_model: text,
+  operation: text,
+  group_id: id('call').nullable(),
+  route_mode: z.enum(['retry', 'fallback']).nullable(),
+  created_at: time,
+  /** The request exactly as it was received. */
+  request: content,
+  /** Null while the call is under way. */
+  response: response.nullable(),
+})
+
+const auditEvent = z.strictObject({
+  type: z.literal('audit_event'),
+  id: id('audit'),
+  user_id: word,
+  actor: text,
+  action: text,
+  category: text,
+  severity: text,
+  target: text.nullable(),
+  outcome: text,
+  details: text.nullable(),
+  created_at: time,
+})
+
+const end = z.strictObject({ type: z.literal('end'), records: count })
+
+export const recordLine = z.discriminatedUnion('type', [
+  user,
+  apiKey,
+  conversation,
+  message,
+  call,
+  auditEvent,
+  end,
+])
+
+export type RecordLine = z.infer<typeof recordLine>
+export type LineOf<K extends RecordLine['type']> = Extract<RecordLine, { type: K }>

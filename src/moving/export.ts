@@ -1,0 +1,166 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../db/database.ts'
+import { requireCurrentSchema } from '../db/migrate.ts'
+import type { Row, TableName, Tables } from '../db/tables.ts'
+import { decodeText } from '../privacy/content.ts'
+import { callStore } from '../store/calls.ts'
+import { echoSeparator } from '../store/echo.ts'
+import { toContent } from './content-text.ts'
+import { conversationsParentsFirst } from './conversation-order.ts'
+import { formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
+import { countRows, pagesOf } from './pages.ts'
+
+export interface ExportOptions {
+  /** Only what belongs to this user. */
+  readonly userId?: string | undefined
+  /** The hashes of API keys too: whoever imports them lets the same keys in. */
+  readonly withKeys?: boolean | undefined
+  /** Told after every few records. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+/**
+ * Writes a database as lines of JSON, its content decoded, as it stands at one moment. Memory does not grow with the
+ * database. Secrets are never written. Returns the number of records.
+ * @param write takes some lines, each with its end; it is waited for
+ * @throws SteleError schema_missing, schema_newer, content_unreadable
+ */
+export async function exportLines(
+  database: Database,
+  write: (lines: string) => Promise<void>,
+  { userId, withKeys = false, onProgress }: ExportOptions = {},
+): Promise<number> {
+  return database.snapshot(async db => {
+    await requireCurrentSchema(database, db)
+    const total = await countRecords(db, userId, withKeys)
+    const source = database.location.display
+    let lines = lineOf({ format: formatName, version: formatVersion, created_at: Date.now(), source })
+    let records = 0
+    for await (const record of recordsOf(db, userId, withKeys)) {
+      lines += lineOf(record)
+      records++
+      if (lines.length < textAtATime) continue
+      await write(lines)
+      lines = ''
+      onProgress?.(records, total)
+    }
+    await write(lines + lineOf({ type: 'end', records } satisfies LineOf<'end'>))
+    onProgress?.(records, total)
+    return records
+  })
+}
+
+/** Characters of lines that are written at once. */
+const textAtATime = 256 * 1024
+
+const exportedTables = ['users', 'conversations', 'messages', 'llm_requests', 'audit_events'] as const
+
+async function countRecords(
+  db: Kysely<Tables>,
+  userId: string | undefined,
+  withKeys: boolean,
+): Promise<number> {
+  const tables: TableName[] = [...exportedTables, ...(withKeys ? (['api_keys'] as const) : [])]
+  let total = 0
+  for (const table of tables) total += await countRows(db, table, { userId })
+  return total
+}
+
+async function* recordsOf(
+  db: Kysely<Tables>,
+  userId: string | undefined,
+  withKeys: boolean,
+): AsyncGenerator<RecordLine> {
+  for await (const rows of pagesOf(db, 'users', { userId })) for (const row of rows) yield userOf(row)
+  if (withKeys)
+    for await (const rows of pagesOf(db, 'api_keys', { userId }))
+      for (const row of rows) yield { type: 'api_key', ...row }
+  for await (const conversation of conversationsParentsFirst(db, userId)) {
+    yield { type: 'conversation', ...conversation }
+    yield* messagesOf(db, conversation)
+  }
+  for await (const rows of pagesOf(db, 'llm_requests', { userId }))
+    for (const row of rows) yield await callOf(db, row)
+  for await (const rows of pagesOf(db, 'audit_events', { userId }))
+    for (const row of rows) yield { type: 'audit_event', ...row }
+}
+
+/** Named one by one: a column that is added to the table and holds a secret must not get out by itself. */
+function userOf(row: Row<'users'>): LineOf<'user'> {
+  const { id, email, username, role, status, created_at, deleted_at } = row
+  return { type: 'user', id, email, username, role, status, created_at, deleted_at }
+}
+
+async function* messagesOf(
+  db: Kysely<Tables>,
+  { id, user_id }: Row<'conversations'>,
+): AsyncGenerator<LineOf<'message'>> {
+  const own = { after: [id, user_id, -1], upTo: [id, user_id, Number.MAX_SAFE_INTEGER] }
+  for await (const rows of pagesOf(db, 'messages', own)) {
+    for (const row of rows) {
+      const { seq, role, model, call_id, created_at } = row
+      yield {
+        type: 'message',
+        id: row.id,
+        user_id,
+        conversation_id: id,
+        seq,
+        role,
+        message: decodeText(row.content),
+        model,
+        call_id,
+        created_at,
+        echo:
+          row.echo === null || row.echo_from === null
+            ? null
+            : { from: row.echo_from, messages: decodeText(row.echo).split(echoSeparator) },
+      }
+    }
+  }
+}
+
+async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<LineOf<'call'>> {
+  const calls = callStore({ kysely: db })
+  const { id, user_id, conversation_id, up_to_seq, api_key_id, provider, request_model, operation } = row
+  return {
+    type: 'call',
+    id,
+    user_id,
+    conversation_id,
+    up_to_seq,
+    api_key_id,
+    provider,
+    request_model,
+    operation,
+    group_id: row.group_id,
+    route_mode: row.route_mode as LineOf<'call'>['route_mode'],
+    created_at: row.created_at,
+    request: toContent(await calls.exactRequest(user_id, id)),
+    response: await responseOf(db, row),
+  }
+}
+
+async function responseOf(
+  db: Kysely<Tables>,
+  { id, user_id }: Row<'llm_requests'>,
+): Promise<LineOf<'call'>['response']> {
+  const row = await db
+    .selectFrom('llm_responses')
+    .selectAll()
+    .where('request_id', '=', id)
+    .where('user_id', '=', user_id)
+    .executeTakeFirst()
+  if (row === undefined) return null
+  const body = await callStore({ kysely: db }).exactResponse(user_id, id)
+  const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
+  return {
+    status: status as NonNullable<LineOf<'call'>['response']>['status'],
+    ...facts,
+    body: body === undefined ? null : toContent(body),
+    finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
+  }
+}
+
+function lineOf(value: object): string {
+  return `${JSON.stringify(value)}\n`
+}

@@ -1,0 +1,153 @@
+import type { Database } from '../db/database.ts'
+import type { Row, TableName } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { canonicalMessage } from '../model/canonical.ts'
+import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
+import { encodeContent } from '../privacy/content.ts'
+import { echoSeparator } from '../store/echo.ts'
+import type { CallUsage } from '../store/usage.ts'
+import { checkUserId, newUserRow } from '../store/users.ts'
+import type { LineOf, RecordLine } from './export-format.ts'
+import { importedCall } from './import-call.ts'
+import { ImportedHistory } from './imported-history.ts'
+
+export type Rows = { readonly [T in TableName]?: Row<T> }
+
+/** A line ready to be written. */
+export interface PreparedLine {
+  readonly line: number
+  readonly kind: RecordLine['type']
+  /** The table whose row says whether the record is new. */
+  readonly table: TableName
+  readonly rows: Rows
+  /** What its response adds to the sums of its day. */
+  readonly usage?: CallUsage | undefined
+}
+
+const telling = (role: string): boolean => !['system', 'developer', 'assistant'].includes(role)
+
+/** Turns lines into the rows of this database. Lines come in the order of an export: what is built on comes first. */
+export class ImportRows {
+  readonly #database: Database
+  readonly #hashes: ConversationHashes
+  readonly #history: ImportedHistory
+  readonly #users = new Set<string>()
+
+  constructor(database: Database, hashes: ConversationHashes) {
+    this.#database = database
+    this.#hashes = hashes
+    this.#history = new ImportedHistory(database)
+  }
+
+  /** What was prepared is written, and need not be kept in mind. */
+  forget(): void {
+    this.#history.forget()
+    this.#users.clear()
+  }
+
+  /** @throws SteleError import_invalid, and those of a request that cannot be read */
+  async prepare(line: number, record: RecordLine): Promise<PreparedLine> {
+    switch (record.type) {
+      case 'user': {
+        const { type: kind, ...row } = record
+        checkUserId(row.id, 'id')
+        this.#users.add(row.id)
+        return { line, kind, table: 'users', rows: { users: row } }
+      }
+      case 'api_key': {
+        const { type: kind, ...row } = record
+        return { line, kind, table: 'api_keys', rows: { api_keys: row, ...this.#userOf(record) } }
+      }
+      case 'conversation':
+        return this.#conversation(line, record)
+      case 'message':
+        return this.#message(line, record)
+      case 'call': {
+        const { rows, usage } = await importedCall(this.#database, this.#hashes, line, record)
+        const user = this.#userOf(record)
+        return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
+      }
+      case 'audit_event': {
+        const { type: kind, ...row } = record
+        return { line, kind, table: 'audit_events', rows: { audit_events: row } }
+      }
+      case 'end':
+        throw new Error('the last line is no record')
+    }
+  }
+
+  /** Whoever has a record is a user, whether or not a line of its own says so. */
+  #userOf({ user_id, created_at }: { user_id: string; created_at: number }): Rows {
+    if (this.#users.has(user_id)) return {}
+    this.#users.add(checkUserId(user_id, 'user_id'))
+    return { users: newUserRow(user_id, created_at) }
+  }
+
+  async #conversation(line: number, record: LineOf<'conversation'>): Promise<PreparedLine> {
+    const { type: kind, ...row } = record
+    if (row.parent_id !== null && row.parent_seq !== null) {
+      const parent = await this.#history.conversation(row.user_id, row.parent_id)
+      if (parent === undefined) throw invalid(line, 'the conversation it was forked from is missing')
+      if (row.parent_seq >= parent.next_seq)
+        throw invalid(line, 'it was forked from a message that its parent does not have')
+    }
+    const here = await this.#history.recordedConversation(row.user_id, row.id)
+    if (here !== undefined && (here.parent_id !== row.parent_id || here.parent_seq !== row.parent_seq))
+      throw invalid(line, 'the conversation is here already, with another beginning')
+    this.#history.addConversation(row)
+    return { line, kind, table: 'conversations', rows: { conversations: row, ...this.#userOf(record) } }
+  }
+
+  async #message(line: number, record: LineOf<'message'>): Promise<PreparedLine> {
+    const { user_id, conversation_id, seq, role, model, call_id, created_at, echo } = record
+    const conversation = await this.#history.conversation(user_id, conversation_id)
+    if (conversation === undefined) throw invalid(line, 'its conversation is missing')
+    const first = (conversation.parent_seq ?? -1) + 1
+    if (seq < first || seq >= conversation.next_seq)
+      throw invalid(line, `its conversation has messages ${first} to ${conversation.next_seq - 1} of its own`)
+    const before = await this.#history.linkAt(user_id, conversation_id, seq - 1)
+    const spelled = await this.#history.linkAt(user_id, conversation_id, (echo?.from ?? seq) - 1)
+    if (before === undefined || spelled === undefined) throw invalid(line, 'the message before it is missing')
+    for (const raw of echo?.messages ?? []) oneMessage(line, raw)
+    const message = oneMessage(line, record.message)
+    if (message.role !== role) throw invalid(line, 'its role is not that of the message')
+    const hashes = this.#hashes
+    const chainHash = hashes.chain(before.chainHash, canonicalMessage(message.value))
+    const wireHash = [...(echo?.messages ?? []), record.message].reduce(
+      (previous, raw) => hashes.wire(previous, raw),
+      spelled.wireHash,
+    )
+    this.#history.addLink(user_id, conversation_id, seq, { chainHash, wireHash })
+    const row: Row<'messages'> = {
+      user_id,
+      conversation_id,
+      seq,
+      id: record.id,
+      role,
+      content: encodeContent(record.message),
+      model,
+      chain_hash: chainHash,
+      // The last message of a request is made one when its call is imported.
+      is_anchor: telling(role) || (conversation.parent_id !== null && seq === first) ? 1 : 0,
+      wire_hash: wireHash,
+      echo_from: echo?.from ?? null,
+      echo: echo === null ? null : encodeContent(echo.messages.join(echoSeparator)),
+      call_id,
+      created_at,
+    }
+    return { line, kind: 'message', table: 'messages', rows: { messages: row } }
+  }
+}
+
+/** Reads a message as a request would hold it, with all that is checked of one. */
+function oneMessage(line: number, raw: string): ChatMessage {
+  const [message, ...more] = parseChatRequest(`{"model":"m","messages":[${raw}]}`).messages
+  if (message === undefined || more.length > 0 || message.raw !== raw)
+    throw invalid(line, 'message: it must be the JSON text of one message')
+  return message
+}
+
+function invalid(line: number, reason: string): SteleError {
+  return new SteleError('import_invalid', { line, reason })
+}

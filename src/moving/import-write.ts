@@ -1,0 +1,166 @@
+import type { Batch } from '../db/batch.ts'
+import type { Database } from '../db/database.ts'
+import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
+import { reasonOf } from '../errors.ts'
+import { addUsage } from '../store/usage.ts'
+import type { PreparedLine } from './import-rows.ts'
+
+interface Problem {
+  readonly line: number
+  readonly reason: string
+}
+
+interface Written {
+  /** Lines whose record is new. */
+  readonly written: number
+  /** In the order of the lines. */
+  readonly problems: readonly Problem[]
+}
+
+/** In the order in which a reader would miss them. */
+const tablesInOrder = [
+  'users',
+  'api_keys',
+  'conversations',
+  'messages',
+  'llm_requests',
+  'llm_responses',
+  'audit_events',
+] as const satisfies readonly TableName[]
+
+/**
+ * Writes lines in one transaction. If the database refuses one of them, each is written on its own, so that a bad one is
+ * refused alone. Unless `keepGoing`, nothing behind the first refused line is written.
+ */
+export async function writeLines(
+  database: Database,
+  lines: readonly PreparedLine[],
+  keepGoing: boolean,
+): Promise<Written> {
+  if (lines.length === 0) return { written: 0, problems: [] }
+  try {
+    for (const table of tablesInOrder) await database.ensureStorageFor(table, rowsOf(lines, table))
+    return await database.batch(batch => write(batch, lines, keepGoing))
+  } catch (error) {
+    if (database.classify(error) === 'unavailable') throw error
+    const [only] = lines
+    if (lines.length === 1 && only !== undefined)
+      return { written: 0, problems: [{ line: only.line, reason: reasonOf(error) }] }
+  }
+  let written = 0
+  const problems: Problem[] = []
+  for (const line of lines) {
+    const part = await writeLines(database, [line], keepGoing)
+    written += part.written
+    problems.push(...part.problems)
+    if (problems.length > 0 && !keepGoing) break
+  }
+  return { written, problems }
+}
+
+async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: boolean): Promise<Written> {
+  const problems = await misplaced(batch, lines)
+  const refused = new Set(problems.map(({ line }) => line))
+  const end = keepGoing ? Number.POSITIVE_INFINITY : (problems[0]?.line ?? Number.POSITIVE_INFINITY)
+  const good = lines.filter(({ line }) => !refused.has(line) && line < end)
+  await advance(batch, rowsOf(good, 'conversations'))
+  const fresh = new Map<TableName, Set<string>>()
+  for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
+  await anchorRequests(batch, rowsOf(good, 'llm_requests'))
+  const isNew = (table: TableName, row: object | undefined): boolean =>
+    row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
+  const settled = onceEach('llm_responses', good).filter(({ rows }) =>
+    isNew('llm_responses', rows.llm_responses),
+  )
+  await addUsage(
+    batch,
+    settled.flatMap(({ usage }) => (usage === undefined ? [] : [usage])),
+  )
+  return {
+    written: onceEach(undefined, good).filter(
+      ({ table, rows }) => isNew(table, rows[table]) || isNew('llm_responses', rows.llm_responses),
+    ).length,
+    problems,
+  }
+}
+
+/** Inserts the rows that are not there yet and returns their keys. */
+async function insertAbsent<T extends TableName>(
+  batch: Batch,
+  table: T,
+  rows: readonly Row<T>[],
+): Promise<Set<string>> {
+  if (rows.length === 0) return new Set()
+  const unique = new Map(rows.toReversed().map(row => [keyText(table, row), row]))
+  const key = primaryKeys[table] as readonly string[] as readonly ColumnName<T>[]
+  for (const row of await batch.find(table, key, [...unique.values()], key))
+    unique.delete(keyText(table, row))
+  // Should another process have written one since it was looked for, all is rolled back and tried line by line: what is
+  // counted as usage must be what was written.
+  await batch.insert(table, [...unique.values()].reverse())
+  return new Set(unique.keys())
+}
+
+/** Messages in whose place another one stands: here the conversation went on differently. */
+async function misplaced(batch: Batch, lines: readonly PreparedLine[]): Promise<Problem[]> {
+  const key = primaryKeys.messages
+  const found = await batch.find('messages', key, rowsOf(lines, 'messages'), [...key, 'id'])
+  const ids = new Map(found.map(row => [keyText('messages', row), row.id]))
+  return lines.flatMap(({ line, rows: { messages: row } }) => {
+    if (row === undefined) return []
+    const place = keyText('messages', row)
+    const id = ids.get(place)
+    ids.set(place, id ?? row.id)
+    return id === undefined || id === row.id
+      ? []
+      : [{ line, reason: 'another message stands in its place: the conversation went on differently here' }]
+  })
+}
+
+/** A later export of a conversation that is here brings messages that follow. */
+async function advance(batch: Batch, rows: readonly Row<'conversations'>[]): Promise<void> {
+  const found = await batch.find('conversations', ['user_id', 'id'], rows, ['user_id', 'id', 'next_seq'], {
+    lock: true,
+  })
+  const here = new Map(found.map(row => [keyText('conversations', row), row.next_seq]))
+  const updates = rows.flatMap(({ user_id, id, next_seq, updated_at }) => {
+    const seq = here.get(keyText('conversations', { user_id, id }))
+    if (seq === undefined || seq >= next_seq) return []
+    return [{ set: { next_seq, updated_at }, match: { user_id, id, next_seq: seq } }]
+  })
+  await batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], updates)
+}
+
+/** The last message of a request is found by its hash, whoever said it: the same request again continues there. */
+async function anchorRequests(batch: Batch, rows: readonly Row<'llm_requests'>[]): Promise<void> {
+  const updates = rows.map(({ user_id, conversation_id, up_to_seq, id }) => ({
+    set: { is_anchor: 1 },
+    match: { user_id, conversation_id, seq: up_to_seq, call_id: id },
+  }))
+  await batch.update('messages', ['is_anchor'], ['conversation_id', 'user_id', 'seq', 'call_id'], updates)
+}
+
+function rowsOf<T extends TableName>(lines: readonly PreparedLine[], table: T): Row<T>[] {
+  return lines.flatMap(({ rows }) => {
+    const row = rows[table] as Row<T> | undefined
+    return row === undefined ? [] : [row]
+  })
+}
+
+/** Of lines that name the same row (of `table`, or of their own) only the first. */
+function onceEach(table: TableName | undefined, lines: readonly PreparedLine[]): PreparedLine[] {
+  const seen = new Set<string>()
+  return lines.filter(line => {
+    const its = table ?? line.table
+    const row = line.rows[its]
+    if (row === undefined) return false
+    const key = `${its} ${keyText(its, row)}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
+}
+
+function keyText(table: TableName, row: object): string {
+  return JSON.stringify(primaryKeys[table].map(column => (row as Record<string, unknown>)[column]))
+}

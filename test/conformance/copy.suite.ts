@@ -1,0 +1,209 @@
+import { hash } from 'node:crypto'
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import type { Database } from '../../src/db/database.ts'
+import { tableNames } from '../../src/db/tables.ts'
+import { copyDatabase } from '../../src/moving/copy.ts'
+import type { Stele } from '../../src/stele.ts'
+import { assistant, chatBody, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
+import { startChild } from '../harness/children.ts'
+import { type Bed, type Place, withKeyOf } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
+import { recordOddities } from '../harness/odd-record.ts'
+import { countOf, rowsOf } from '../harness/rows.ts'
+
+/** Every row of every table, each as a hash that is the same on every database. */
+async function everything(database: Database): Promise<Record<string, string[]>> {
+  const tables: Record<string, string[]> = {}
+  for (const table of tableNames) {
+    // A source that is open says now and then that its process lives; the copy's own check is of one moment.
+    const rows = (await rowsOf({ database }, table)).map(row =>
+      'heartbeat_at' in row ? { ...row, heartbeat_at: 0, open_since: '' } : row,
+    )
+    tables[table] = rows.map(row => hash('sha256', Object.values(row).map(plain).join('\n'))).sort()
+  }
+  return tables
+}
+
+function plain(value: unknown): string {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : JSON.stringify(value)
+}
+
+async function fill(stele: Stele, calls: number, subject = 'question'): Promise<void> {
+  await Promise.all(
+    Array.from({ length: calls }, (_, index) =>
+      stele.saveInteraction({
+        userId: `user-${index % 7}`,
+        model: 'm',
+        messages: [user(`${subject} ${index}`)],
+        responseText: `answer ${index}`,
+      }),
+    ),
+  )
+}
+
+async function hasMark(database: Database): Promise<boolean> {
+  return database.hasTable(database.kysely, 'stele_copy')
+}
+
+export function copySuite(from: Bed, to: Bed): void {
+  const places = async (): Promise<{ source: Place; target: Place }> => {
+    const source = await from.place()
+    return { source, target: withKeyOf(await to.place(), source) }
+  }
+
+  test('a copy holds the same rows, and serves: exact bytes, totals, conversations that go on', async () => {
+    const { source, target } = await places()
+    const stele = await source.stele()
+    const calls = await recordOddities(stele)
+    await stele.apiKeys.create({ userId: 'ada' })
+    const report = await copyDatabase(source.database(), target.database())
+    expect(report.isResumed).toBe(false)
+    expect(report.tables.map(({ difference }) => difference)).toEqual(tableNames.map(() => undefined))
+    expect(report.tables.find(({ table }) => table === 'llm_requests')?.rows).toBe(calls.length)
+    expect(await everything(target.database())).toEqual(await everything(source.database()))
+
+    // The ids of an earlier year too have a place of their own, where the database has such.
+    expect((await target.database().examine()).filter(({ ok }) => !ok)).toEqual([])
+
+    const copy = await target.stele()
+    for (const { callId, userId, request, response } of calls) {
+      expect((await copy.calls.exactRequest(userId, callId)).equals(Buffer.from(request))).toBe(true)
+      expect(await copy.calls.exactResponse(userId, callId)).toEqual(response)
+    }
+    expect(await rowsOf(copy, 'usage_daily')).toEqual(await rowsOf(stele, 'usage_daily'))
+    const first = await copy.calls.get('ada', calls[0]?.callId ?? '')
+    const next = await exchange(
+      copy,
+      [
+        { role: 'system', content: 'be brief' },
+        user('one'),
+        assistant('answer one'),
+        user('two'),
+        assistant('answer two'),
+        user('only in the copy'),
+      ],
+      'as before',
+    )
+    expect(next.call.upToSeq).toBe(5)
+    const { parentId, nextSeq } = (await copy.conversations.get('ada', next.call.conversationId)) ?? {}
+    expect([next.call.conversationId, parentId]).toContain(first?.conversationId)
+    expect(nextSeq).toBe(7)
+    const stored = await copy.database.kysely
+      .selectFrom('messages')
+      .select('seq')
+      .where('call_id', '=', next.call.callId)
+      .execute()
+    expect(stored.map(({ seq }) => seq).sort()).toEqual([5, 6])
+    expect(await reproduced(copy, next.call.callId)).toMatchObject({ request: next.request })
+  })
+
+  test('a copy is of one moment, while the source is written on', async () => {
+    const { source, target } = await places()
+    const stele = await source.stele()
+    await fill(stele, 50)
+    const database = source.database()
+    const busy: Database = {
+      ...database,
+      snapshot: work =>
+        database.snapshot(async db => {
+          await db.selectFrom('users').select('id').execute()
+          await fill(stele, 50, 'later question')
+          return work(db)
+        }),
+    }
+    const report = await copyDatabase(busy, target.database())
+    expect(await countOf(stele, 'messages')).toBe(200)
+    expect(report.tables.filter(({ difference }) => difference !== undefined)).toEqual([])
+    expect(await countOf({ database: target.database() }, 'messages')).toBe(100)
+    expect(await countOf({ database: target.database() }, 'llm_responses')).toBe(50)
+  })
+
+  test('killed in the middle, it goes on where it was and takes in what changed', {
+    timeout: 60_000,
+  }, async () => {
+    const { source, target } = await places()
+    const stele = await source.stele()
+    await fill(stele, 1_300)
+    const { call } = await exchange(stele, [user('to be continued')], 'go on')
+    const child = startChild('copy-database.ts', target, {
+      from: { databaseUrl: source.databaseUrl, schema: source.schema },
+      stopAt: 3_000,
+    })
+    expect(await child.next()).toMatchObject({ table: 'messages' })
+    await child.kill()
+    const half = target.database()
+    const copied = await countOf({ database: half }, 'messages')
+    expect(copied).toBeGreaterThan(0)
+    expect(copied).toBeLessThan(2_602)
+    expect(await countOf({ database: half }, 'llm_responses')).toBe(0)
+    await failure('copy_unfinished', target.stele())
+
+    const next = await exchange(
+      stele,
+      chatBody([user('to be continued'), assistant('go on'), user('so it does')]),
+      'well',
+    )
+    expect(next.call.conversationId).toBe(call.conversationId)
+    await stele.users.create('newcomer')
+    await stele.database.kysely.deleteFrom('users').where('id', '=', 'user-3').execute()
+    const report = await copyDatabase(source.database(), half)
+    expect(report.isResumed).toBe(true)
+    expect(report.tables.filter(({ difference }) => difference !== undefined)).toEqual([])
+    expect(await everything(half)).toEqual(await everything(source.database()))
+    expect(await hasMark(half)).toBe(false)
+    const copy = await target.stele()
+    expect(await reproduced(copy, next.call.callId)).toEqual({
+      request: next.request,
+      response: completionBody('well'),
+    })
+  })
+
+  test('what differs in the end is named, and the target stays marked until a later run repairs it', async () => {
+    const { source, target } = await places()
+    const stele = await source.stele()
+    await fill(stele, 20)
+    const broken = target.database()
+    let isSpoilt = false
+    const spoilt: Database = {
+      ...broken,
+      // A disk that changes what was written.
+      snapshot: async work => {
+        if (!isSpoilt) await sql`UPDATE messages SET model = 'other' WHERE seq = 1`.execute(broken.kysely)
+        if (!isSpoilt) await sql`DELETE FROM users WHERE id = 'user-1'`.execute(broken.kysely)
+        isSpoilt = true
+        return broken.snapshot(work)
+      },
+    }
+    const report = await copyDatabase(source.database(), spoilt)
+    expect(report.tables.filter(({ difference }) => difference !== undefined)).toEqual([
+      { table: 'users', rows: 7, difference: 'the source has 7 rows, the target 6' },
+      { table: 'messages', rows: 40, difference: 'the rows differ in content' },
+    ])
+    expect(await hasMark(broken)).toBe(true)
+    await failure('copy_unfinished', target.stele())
+    const again = await copyDatabase(source.database(), broken)
+    expect(again.tables.every(({ difference }) => difference === undefined)).toBe(true)
+    expect(await everything(broken)).toEqual(await everything(source.database()))
+  })
+
+  test('a target that holds data, or the unfinished copy of another database, is refused and kept', async () => {
+    const { source, target } = await places()
+    await source.stele()
+    const other = await target.stele()
+    await other.users.create('somebody')
+    await failure('database_not_empty', copyDatabase(source.database(), target.database()))
+    expect(await rowsOf(other, 'users')).toHaveLength(1)
+
+    const third = await to.place()
+    const child = startChild('copy-database.ts', third, {
+      from: { databaseUrl: target.databaseUrl, schema: target.schema },
+      stopAt: 1,
+    })
+    await child.next()
+    await child.kill()
+    const error = await failure('copy_unfinished', copyDatabase(source.database(), third.database()))
+    expect(error.message).toContain(target.database().location.display)
+    await failure('copy_unfinished', copyDatabase(third.database(), (await to.place()).database()))
+  })
+}

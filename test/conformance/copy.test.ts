@@ -1,0 +1,4 @@
+import { describeEachPair } from '../harness/databases.ts'
+import { copySuite } from './copy.suite.ts'
+
+describeEachPair('copy', copySuite)
