@@ -1,10 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
+import { type GatewayProcess, startGatewayProcess } from '../../faults/gateway-process.ts'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 export interface ServeOptions {
   readonly place?: Place
@@ -12,58 +8,16 @@ export interface ServeOptions {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** A gateway in a process of its own, as `npm start` runs it. */
-export interface ServeProcess {
-  /** Resolves with the address it prints; rejects with what it said when it ends instead. */
-  readonly address: Promise<string>
-  readonly stdout: () => string
-  readonly stderr: () => string
-  kill(signal: NodeJS.Signals): void
-  /** Resolves when it has ended and all it said is here. */
-  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
-}
-
-export async function serveProcess({ place, cwd, env }: ServeOptions = {}): Promise<ServeProcess> {
-  const child = spawn(process.execPath, [main, 'serve'], {
+/** A gateway in a process of its own, as `npm start` runs it; ended at the latest with the test. */
+export async function serveProcess({ place, cwd, env }: ServeOptions = {}): Promise<GatewayProcess> {
+  const gateway = startGatewayProcess({
     cwd: cwd ?? (await temporaryFolder()),
     env: {
-      PATH: process.env['PATH'] ?? '',
-      HOME: '/nonexistent',
-      PORT: '0',
       ...(place === undefined ? {} : { DATABASE_URL: place.databaseUrl, STELE_MASTER_KEY: place.masterKey }),
       ...(place?.schema === undefined ? {} : { DB_SCHEMA: place.schema }),
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  return processOf(child)
-}
-
-function processOf(child: ChildProcess): ServeProcess {
-  const said = { stdout: '', stderr: '' }
-  const { promise: address, resolve, reject } = Promise.withResolvers<string>()
-  child.stdout?.on('data', (bytes: Buffer) => {
-    said.stdout += bytes.toString('utf8')
-    const found = /^ {2}address +(http:\S+)\/v1$/m.exec(said.stdout)?.[1]
-    if (found !== undefined) resolve(found)
-  })
-  child.stderr?.on('data', (bytes: Buffer) => {
-    said.stderr += bytes.toString('utf8')
-  })
-  const ended = (once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>).then(
-    ([code, signal]) => {
-      reject(new Error(`the gateway ended with ${code ?? signal}: ${said.stderr}`))
-      return { code, signal }
-    },
-  )
-  // Whoever starts a gateway that must not start does not ask where it is.
-  address.catch(() => undefined)
-  return {
-    address,
-    ended,
-    stdout: () => said.stdout,
-    stderr: () => said.stderr,
-    kill: signal => void child.kill(signal),
-  }
+  onTestFinished(() => gateway.kill('SIGKILL'))
+  return gateway
 }
