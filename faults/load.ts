@@ -27,8 +27,6 @@ export interface Load {
   readonly asked: readonly Asked[]
   /** Resolves when so many questions have been asked. */
   started(count: number): Promise<void>
-  /** Resolves when so many replies have ended well. */
-  ended(count: number): Promise<void>
   /** Asks nothing more and resolves when every question under way has come to an end. */
   stop(): Promise<void>
 }
@@ -38,6 +36,9 @@ const longestConversation = 12
 
 /** How often it is looked whether the gateway is up again, in milliseconds. */
 const downPause = 20
+
+/** How long everybody holds back when somebody was told to come again later, in milliseconds. */
+const backOff = 250
 
 /** Of arrivals, the share that goes on with a conversation when one is at rest. */
 const continued = 0.65
@@ -67,15 +68,16 @@ export function startLoad(options: LoadOptions): Load {
   const dispatcher = new Agent({ connections: maxUnderWay * 2, keepAliveTimeout: 1_000 })
   const gateway: Gateway = { address: options.address, apiKey: options.apiKey, dispatcher }
   const random = randomOf(seed, round, 'load')
-  const marks = { started: milestones(), ended: milestones() }
+  const started = milestones()
   let conversations = 0
+  let calmAt = 0
 
   const converse = async (conversation: Conversation, arrival: Arrival): Promise<void> => {
     const question = nextQuestion(conversation, arrival, options)
     const outcome = await ask(question.asked, gateway)
     asked.push(outcome)
+    if (outcome.trouble === 'status 503') calmAt = performance.now() + backOff
     if (outcome.reply !== undefined) {
-      marks.ended.reached()
       conversation.history.push(question.message, {
         role: 'assistant',
         content: contentOf(outcome.mark),
@@ -90,7 +92,7 @@ export function startLoad(options: LoadOptions): Load {
 
   const run = async (): Promise<void> => {
     for (const arrival of shape.arrivals(random)) {
-      await pause(arrival.gapMs, stopping.signal)
+      await pause(Math.max(arrival.gapMs, calmAt - performance.now()), stopping.signal)
       while (underWay.size >= maxUnderWay) await Promise.race(underWay)
       // Those who were connected have noticed; nobody else need fail to see that a gateway that is down records nothing.
       while (options.address() === undefined && !stopping.signal.aborted)
@@ -103,20 +105,19 @@ export function startLoad(options: LoadOptions): Load {
       const conversation = known ?? newConversation(seed, round, conversations++)
       const exchange = converse(conversation, arrival).finally(() => underWay.delete(exchange))
       underWay.add(exchange)
-      marks.started.reached()
+      started.reached()
     }
   }
 
   const finished = run()
   return {
     asked,
-    started: count => marks.started.passed(count),
-    ended: count => marks.ended.passed(count),
+    started: count => started.passed(count),
     async stop() {
       stopping.abort()
       await finished
       await Promise.all(underWay)
-      await dispatcher.destroy()
+      if (!dispatcher.destroyed) await dispatcher.destroy()
     },
   }
 }

@@ -20,6 +20,8 @@ const trace = fileURLToPath(
   new URL('../../shared/data/azure-llm-conversation-trace-2023.csv', import.meta.url),
 )
 
+class Interrupted extends Error {}
+
 const { values: flags } = parseArgs({
   options: {
     database: { type: 'string', default: 'sqlite' },
@@ -53,8 +55,10 @@ say(`seed ${seed}, ${database}; ${shape.name}`)
 if (flags.break !== undefined) say(`broken on purpose: ${breaks[flags.break].breaks}`)
 
 const stopping = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const)
-  process.once(signal, () => stopping.abort(new Error(`stopped by ${signal}`)))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.once(signal, () => stopping.abort(new Interrupted(`stopped by ${signal}`)))
+// Whatever goes wrong, what was started is ended first.
+process.once('uncaughtException', error => stopping.abort(error))
 
 try {
   const result = await runSuite({
@@ -80,13 +84,11 @@ try {
   )
   process.exitCode = total === 0 ? 0 : 1
 } catch (error) {
-  say(
-    stopping.signal.aborted
-      ? 'stopped'
-      : `the suite itself failed (seed ${seed}): ${error instanceof Error ? error.stack : String(error)}`,
-  )
+  const isInterrupted = error instanceof Interrupted
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  say(isInterrupted ? error.message : `the suite itself failed (seed ${seed}): ${text}`)
   // What was being waited for when the run was called off must not hold the process.
-  process.exit(stopping.signal.aborted ? 130 : 2)
+  process.exit(isInterrupted ? 130 : 2)
 }
 
 function* plans(): Generator<RoundPlan> {

@@ -173,29 +173,24 @@ function checkCall(
   return violations
 }
 
-/** A reply that ended whole for its client must be recorded as completed, and be what the provider sent. */
+/** A reply that ended whole for its client must be recorded as it was told, and be what the provider sent. */
 function checkAcknowledged(
   asked: Asked,
   recorded: Recorded | undefined,
   served: Served | undefined,
 ): Violation[] {
-  if (asked.reply === undefined) return []
-  const about = asked.callId ?? asked.mark
-  if (recorded === undefined)
-    return [{ check: 'missing', about, detail: `${asked.mark} was answered and is not recorded` }]
-  if (recorded.call.status !== 'completed') {
-    const detail = `${asked.mark} was answered whole and is recorded as ${recorded.call.status}`
+  const { mark, reply, callId } = asked
+  const about = callId ?? mark
+  const wasRefused = served?.status !== undefined && asked.trouble === `status ${served.status}`
+  if (reply === undefined && !wasRefused) return []
+  const [told, status] = wasRefused ? ['refused by the provider', 'failed'] : ['answered whole', 'completed']
+  if (recorded?.call.status !== status) {
+    const detail = `${mark} was ${told} and is ${recorded === undefined ? 'not recorded' : `recorded as ${recorded.call.status}`}`
     return [{ check: 'missing', about, detail }]
   }
-  return served !== undefined && asked.reply === expectedReply(asked, served)
+  return served === undefined || reply === undefined || reply === expectedReply(asked, served)
     ? []
-    : [
-        {
-          check: 'wrongBytes',
-          about,
-          detail: `the client of ${asked.mark} got other bytes than the provider sent`,
-        },
-      ]
+    : [{ check: 'wrongBytes', about, detail: `the client of ${mark} got other bytes than the provider sent` }]
 }
 
 const done = 'data: [DONE]\n\n'

@@ -49,8 +49,17 @@ export async function startPostgresVictim(): Promise<PostgresVictim> {
   }
   const kill = async (): Promise<void> => {
     const processes = await processesOf(folder)
-    for (const pid of processes) signal(pid, 'SIGKILL')
+    for (const pid of processes) signalTo(pid, 'SIGKILL')
     await ended(processes)
+  }
+  const shutDown = async (): Promise<void> => {
+    const processes = await processesOf(folder)
+    // The server's "fast" shutdown: https://www.postgresql.org/docs/current/server-shutdown.html
+    if (processes[0] !== undefined) signalTo(processes[0], 'SIGINT')
+    await ended(processes)
+  }
+  const thaw = (): void => {
+    for (const pid of frozen.splice(0)) signalTo(pid, 'SIGCONT')
   }
   return {
     url,
@@ -59,19 +68,12 @@ export async function startPostgresVictim(): Promise<PostgresVictim> {
       await start()
     },
     kill,
-    async shutDown() {
-      const processes = await processesOf(folder)
-      // The server's "fast" shutdown: https://www.postgresql.org/docs/current/server-shutdown.html
-      if (processes[0] !== undefined) signal(processes[0], 'SIGINT')
-      await ended(processes)
-    },
+    shutDown,
     async freeze() {
       frozen = await processesOf(folder)
-      for (const pid of frozen) signal(pid, 'SIGSTOP')
+      for (const pid of frozen) signalTo(pid, 'SIGSTOP')
     },
-    thaw() {
-      for (const pid of frozen.splice(0)) signal(pid, 'SIGCONT')
-    },
+    thaw,
     terminateSessions: () =>
       administrate(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stele' AND pid <> pg_backend_pid()",
@@ -93,35 +95,47 @@ export async function startPostgresVictim(): Promise<PostgresVictim> {
     },
     async remove() {
       isRemoved = true
-      await kill()
+      thaw()
+      // Killed, it would leave shared memory behind, which only its own next start removes.
+      if ((await processesOf(folder)).length === 0) await start().catch(() => undefined)
+      await shutDown()
       await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
-/** The server's first process, which is the parent of all others, and then those. */
+/** The server's first process, which is a child of this one and the parent of all others, and then those. */
 async function processesOf(folder: string): Promise<number[]> {
   const lines = await readFile(join(folder, 'postmaster.pid'), 'utf8').catch(() => '')
   const first = Number(lines.split('\n', 1)[0])
-  if (!(first > 0)) return []
-  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid='])
-  const all = stdout
-    .trim()
-    .split('\n')
-    .map(line => line.trim().split(/\s+/).map(Number))
-  const children = all.filter(([, parent]) => parent === first).map(([pid]) => pid ?? 0)
-  return all.some(([pid]) => pid === first) ? [first, ...children] : children
+  const all = await allProcesses()
+  // The file outlives a kill, and its number may be another's by now.
+  if (all.get(first) !== process.pid) return []
+  return [first, ...[...all].filter(([, parent]) => parent === first).map(([pid]) => pid)]
 }
 
-function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+/** Sessions come and go: one that has ended meanwhile needs no signal. */
+function signalTo(pid: number, name: NodeJS.Signals): void {
   try {
-    return process.kill(pid, name)
-  } catch {
-    return false
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
-/** Resolves when the system knows none of these processes any more; there is no event to wait for. */
+/** The number of every process that runs, with its parent's; those that only wait to be buried are left out. */
+async function allProcesses(): Promise<Map<number, number>> {
+  const { stdout } = await promisify(execFile)('ps', ['-A', '-o', 'pid=,ppid=,stat='])
+  const lines = stdout.trim().split('\n')
+  const fields = lines.map(line => line.trim().split(/\s+/)).filter(([, , state]) => state?.[0] !== 'Z')
+  return new Map(fields.map(([pid, parent]) => [Number(pid), Number(parent)]))
+}
+
+/** Resolves when none of these processes runs any more; there is no event to wait for. */
 async function ended(processes: readonly number[]): Promise<void> {
-  while (processes.some(pid => signal(pid, 0))) await sleep(10)
+  for (;;) {
+    const all = await allProcesses()
+    if (!processes.some(pid => all.has(pid))) return
+    await sleep(10)
+  }
 }

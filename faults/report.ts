@@ -12,7 +12,7 @@ export function roundLine({ plan, seconds, ...result }: RoundResult): string {
   const weather = plan.weather.rate === 0 ? '' : `, provider ${percent(plan.weather.rate)} wrong`
   const leaving = plan.leaveRate === 0 ? '' : `, ${percent(plan.leaveRate)} of clients leave`
   const outcome = violations.length === 0 ? 'holds' : styleText('red', `${violations.length} violations`)
-  return `round ${plan.round}: ${asked} asked, ${acknowledged} acknowledged, ${recorded} recorded, ${seconds.toFixed(1)} s: ${outcome} (${faults}${weather}${leaving}, at last ${plan.ending})`
+  return `round ${plan.round}: ${asked} asked, ${acknowledged} acknowledged, ${recorded} recorded, ${seconds.toFixed(1)} s: ${outcome} (${faults}${weather}${leaving}, in the end ${plan.ending === 'in peace' ? 'stopped in peace' : plan.ending})`
 }
 
 /** What went wrong in a round, and how to see it again. */

@@ -40,8 +40,8 @@ export interface RoundPlan {
   readonly weather: Weather
   /** Share of the clients that go away before their reply is whole. */
   readonly leaveRate: number
-  /** How the round ends: a process that was killed must be found by the next. */
-  readonly ending: 'stopped' | 'killed'
+  /** How the gateway's part in it ends: under load, or once no client waits any more. */
+  readonly ending: 'stopped' | 'killed' | 'in peace'
 }
 
 export interface PlanOptions {
@@ -92,7 +92,7 @@ export function planOutage(round: number, { seed, questions }: PlanOptions): Rou
     steps: [{ after: random.integer(10, Math.max(10, Math.floor(questions / 4))), fault, holdMs: outageMs }],
     weather: { rate: 0, faults: [] },
     leaveRate: 0,
-    ending: 'stopped',
+    ending: 'in peace',
   }
 }
 

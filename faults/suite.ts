@@ -55,6 +55,10 @@ interface Bench {
 
 /** Runs round after round on one database and checks each. Everything it starts has ended when it resolves or rejects. */
 export async function runSuite(options: SuiteOptions): Promise<SuiteResult> {
+  // Waiting ends at once when the run is called off; what it waited for is ended with everything else.
+  const { promise: calledOff, reject } = Promise.withResolvers<never>()
+  calledOff.catch(() => undefined)
+  options.signal?.addEventListener('abort', () => reject(options.signal?.reason), { once: true })
   await using ending = new AsyncDisposableStack()
   const standIn = await startStandIn(options.seed)
   ending.defer(() => standIn.close())
@@ -67,10 +71,6 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteResult> {
   })
   ending.defer(() => gateway.close())
   const bench: Bench = { options, target, standIn, gateway, oracle: new Oracle() }
-  // Waiting ends at once when the run is called off; what it waited for is ended with everything else.
-  const calledOff = new Promise<never>((_, reject) => {
-    options.signal?.addEventListener('abort', () => reject(options.signal?.reason), { once: true })
-  })
   const rounds: RoundResult[] = []
   for (const plan of options.plans) {
     const result = await Promise.race([runRound(bench, plan), calledOff])
@@ -100,11 +100,12 @@ async function runRound(bench: Bench, plan: RoundPlan): Promise<RoundResult> {
         await carryOut(victims, turns, step)
       }),
     ])
+    if (plan.ending === 'in peace') await load.stop()
+    // Else with calls under way: what it does not settle any more is found by the next that starts.
+    await (plan.ending === 'killed' ? gateway.kill() : gateway.stop())
   } finally {
     await load.stop()
   }
-  // Whatever the gateway could not settle is found by the next that starts.
-  await (plan.ending === 'killed' ? gateway.kill() : gateway.stop())
   await gateway.start()
   await drained(address)
   await gateway.stop()

@@ -94,9 +94,9 @@ describe('the suite notices when', () => {
     ['change-byte', 'wrongBytes'],
     ['skip-recovery', 'open'],
   ]
-  test.each(broken)('%s is broken', { timeout }, async (name, check) => {
+  test.for(broken)('%s is broken', { timeout }, async ([name, check], { signal }) => {
     const kill: Step = { after: 70, fault: 'gateway killed', holdMs: 0 }
-    const { rounds } = await run('sqlite', [plan(1, [kill], calm)], { break: name })
+    const { rounds } = await run('sqlite', [plan(1, [kill], calm)], { break: name, signal })
     expect(new Set(rounds.flatMap(round => round.violations.map(one => one.check)))).toContain(check)
   })
 })
