@@ -13,14 +13,20 @@ const timeout = 180_000
 const seed = 5
 const calm = { weather: { rate: 0, faults: [] }, leaveRate: 0, ending: 'stopped' } as const
 const rough = { weather: { rate: 0.3, faults: upstreamFaults }, leaveRate: 0.1, ending: 'killed' } as const
+/** With calls under way at any moment, so that a kill finds some. */
+const slow = { weather: { rate: 0.4, faults: ['slow', 'silence'] }, leaveRate: 0, ending: 'killed' } as const
 
 const run = (database: DatabaseName, plans: RoundPlan[], more: Partial<SuiteOptions> = {}) =>
   runSuite({ database, plans, seed, shape: madeUpShape(25), ...more })
 
-const plan = (round: number, steps: readonly Step[], more: typeof calm | typeof rough): RoundPlan => ({
+const plan = (
+  round: number,
+  steps: readonly Step[],
+  more: typeof calm | typeof rough | typeof slow,
+): RoundPlan => ({
   seed,
   round,
-  questions: 130,
+  questions: 110,
   steps,
   ...more,
 })
@@ -95,8 +101,8 @@ describe('the suite notices when', () => {
     ['skip-recovery', 'open'],
   ]
   test.for(broken)('%s is broken', { timeout }, async ([name, check], { signal }) => {
-    const kill: Step = { after: 70, fault: 'gateway killed', holdMs: 0 }
-    const { rounds } = await run('sqlite', [plan(1, [kill], calm)], { break: name, signal })
+    const kill: Step = { after: 60, fault: 'gateway killed', holdMs: 0 }
+    const { rounds } = await run('sqlite', [plan(1, [kill], slow)], { break: name, signal })
     expect(new Set(rounds.flatMap(round => round.violations.map(one => one.check)))).toContain(check)
   })
 })
