@@ -103,6 +103,7 @@ function* plans(): Generator<RoundPlan> {
 function replayOf(plan: RoundPlan | undefined): string {
   const more = [
     ...(questions === 300 ? [] : [`--questions ${questions}`]),
+    ...(flags.speed === '10' ? [] : [`--speed ${flags.speed}`]),
     ...(expectsNoErrors ? ['--expect-no-errors'] : []),
     ...(flags.break === undefined ? [] : [`--break ${flags.break}`]),
   ]

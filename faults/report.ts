@@ -11,7 +11,7 @@ export function roundLine({ plan, seconds, ...result }: RoundResult): string {
   const faults = plan.steps.map(step => `${step.fault} at ${step.after}`).join(', ')
   const weather = plan.weather.rate === 0 ? '' : `, provider ${percent(plan.weather.rate)} wrong`
   const leaving = plan.leaveRate === 0 ? '' : `, ${percent(plan.leaveRate)} of clients leave`
-  const outcome = violations.length === 0 ? 'holds' : styleText('red', `${violations.length} violations`)
+  const outcome = violations.length === 0 ? 'holds' : red(`${violations.length} violations`)
   return `round ${plan.round}: ${asked} asked, ${acknowledged} acknowledged, ${recorded} recorded, ${seconds.toFixed(1)} s: ${outcome} (${faults}${weather}${leaving}, in the end ${plan.ending === 'in peace' ? 'stopped in peace' : plan.ending})`
 }
 
@@ -19,7 +19,7 @@ export function roundLine({ plan, seconds, ...result }: RoundResult): string {
 export function violationReport(violations: readonly Violation[], replay: string): string[] {
   const lines: string[] = []
   for (const [check, same] of Map.groupBy(violations, violation => violation.check)) {
-    lines.push(styleText('red', `${checks[check]}: ${same.length}`))
+    lines.push(red(`${checks[check]}: ${same.length}`))
     for (const { about, detail } of same.slice(0, told)) lines.push(`  ${about}: ${detail}`)
     if (same.length > told) lines.push(`  and ${same.length - told} more`)
   }
@@ -79,4 +79,9 @@ export function summaryTable({
 
 function percent(share: number): string {
   return `${Math.round(share * 100)} %`
+}
+
+/** Where the report goes: a terminal, or a file that wants no colours. */
+function red(text: string): string {
+  return styleText('red', text, { stream: process.stderr })
 }

@@ -47,19 +47,18 @@ export function madeUpShape(speed: number): Shape {
   }
 }
 
+const columns = 'TIMESTAMP,ContextTokens,GeneratedTokens'
+
 function traceShape(path: string, speed: number): Shape {
-  const requests = readFileSync(path, 'utf8')
-    .trim()
-    .split('\n')
-    .slice(1)
-    .map(line => {
-      const [time = '', prompt = '', reply = ''] = line.split(',')
-      // Milliseconds are enough, and more digits than Date.parse takes everywhere.
-      const at = Date.parse(`${time.slice(0, 23).replace(' ', 'T')}Z`)
-      return { at, promptTokens: Number(prompt), replyTokens: Number(reply) }
-    })
-  if (requests.length < 2 || requests.some(({ at, promptTokens }) => !Number.isFinite(at + promptTokens)))
-    throw new Error(`${path} is not the trace: TIMESTAMP,ContextTokens,GeneratedTokens`)
+  const [heading, ...lines] = readFileSync(path, 'utf8').trim().split('\n')
+  if (heading?.trim() !== columns)
+    throw new Error(`${path} is not the trace: it does not begin with ${columns}`)
+  const requests = lines.map(line => {
+    const [time = '', prompt = '', reply = ''] = line.split(',')
+    // Milliseconds are enough, and more digits than Date.parse takes everywhere.
+    const at = Date.parse(`${time.slice(0, 23).replace(' ', 'T')}Z`)
+    return { at, promptTokens: Number(prompt), replyTokens: Number(reply) }
+  })
   return {
     name: `Azure's conversation trace of 2023, ${speed} times as fast`,
     *arrivals(random) {

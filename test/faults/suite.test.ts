@@ -63,7 +63,7 @@ const slices: [DatabaseName, RoundPlan[]][] = [
           { after: 20, fault: 'gateway killed', holdMs: 0 },
           { after: 60, fault: 'database killed', holdMs: 200 },
           { after: 90, fault: 'sessions ended', holdMs: 100 },
-          { after: 110, fault: 'database restarted', holdMs: 100 },
+          { after: 100, fault: 'database restarted', holdMs: 100 },
         ],
         calm,
       ),
