@@ -51,7 +51,10 @@ export class Gateway {
     const started = startGatewayProcess({ ...this.#setup, ...limits })
     this.#process = started
     this.#isEnding = false
-    const late = setTimeout(() => started.kill('SIGKILL'), patience)
+    const late = setTimeout(() => {
+      this.#crashes.push(`it neither came up nor ended within ${patience / 1000} s: ${tail(started)}`)
+      started.kill('SIGKILL')
+    }, patience)
     try {
       this.#address = await started.address
     } catch (error) {
