@@ -17,7 +17,7 @@ const rough = { weather: { rate: 0.3, faults: upstreamFaults }, leaveRate: 0.1, 
 const slow = { weather: { rate: 0.4, faults: ['slow', 'silence'] }, leaveRate: 0, ending: 'killed' } as const
 
 const run = (database: DatabaseName, plans: RoundPlan[], more: Partial<SuiteOptions> = {}) =>
-  runSuite({ database, plans, seed, shape: madeUpShape(25), ...more })
+  runSuite({ database, plans, seed, shape: madeUpShape(12), ...more })
 
 const plan = (
   round: number,
@@ -87,9 +87,9 @@ test.each(slices)(
     expect([...result.violations, ...result.rounds.flatMap(round => round.violations)]).toEqual([])
     const { totals, troubles, answers } = summary(result)
     // Rounds in which nothing went well, or nothing went wrong, would prove nothing.
-    expect(totals.acknowledged).toBeGreaterThan(80)
-    expect(Object.keys(troubles).length).toBeGreaterThan(2)
-    expect(Object.keys(answers).length).toBeGreaterThan(5)
+    expect(totals.acknowledged).toBeGreaterThan(20)
+    expect(Object.keys(troubles).length).toBeGreaterThan(1)
+    expect(Object.keys(answers).length).toBeGreaterThan(2)
   },
 )
 
