@@ -9,6 +9,7 @@ export default defineConfig({
     maxWorkers: '100%',
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    expect: { poll: { timeout: 15_000 } },
     // The sources run as Node itself runs them: types stripped, nothing bundled.
     experimental: { viteModuleRunner: false },
   },

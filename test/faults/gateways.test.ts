@@ -1,7 +1,8 @@
 import type OpenAI from 'openai'
 import { expect, test } from 'vitest'
+import type { GatewayProcess } from '../../faults/gateway-process.ts'
 import type { Stele } from '../../src/stele.ts'
-import { type ServeProcess, serveProcess } from '../gateway/serve-process.ts'
+import { serveProcess } from '../gateway/serve-process.ts'
 import { startUpstream } from '../gateway/upstream.ts'
 import { type Place, postgresPlace, sqlitePlace } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
@@ -120,7 +121,7 @@ async function ask(
   return answer?.choices[0]?.message.content ?? ''
 }
 
-async function endAll(gateways: readonly ServeProcess[]): Promise<void> {
+async function endAll(gateways: readonly GatewayProcess[]): Promise<void> {
   for (const gateway of gateways) gateway.kill('SIGTERM')
   for (const gateway of gateways) expect(await gateway.ended).toEqual({ code: 0, signal: null })
 }

@@ -1,18 +1,19 @@
 import { request } from 'undici'
 import { expect, test } from 'vitest'
+import type { GatewayProcess } from '../../faults/gateway-process.ts'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase, type Place } from '../harness/databases.ts'
-import { type ServeProcess, serveProcess } from './serve-process.ts'
+import { serveProcess } from './serve-process.ts'
 import { json, silence, startUpstream, type Upstream } from './upstream.ts'
 import { questionOf } from './wire.ts'
 
 const secret = 'a-key-of-my-own-making'
 
-function start(place: Place, upstream: Upstream): Promise<ServeProcess> {
+function start(place: Place, upstream: Upstream): Promise<GatewayProcess> {
   return serveProcess({ place, env: { STELE_API_KEY: secret, OPENAI_BASE_URL: upstream.baseUrl } })
 }
 
-async function ask(gateway: ServeProcess, key: string) {
+async function ask(gateway: GatewayProcess, key: string) {
   const { statusCode, headers, body } = await request(`${await gateway.address}/v1/chat/completions`, {
     method: 'POST',
     headers: {

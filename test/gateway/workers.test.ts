@@ -3,10 +3,11 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import OpenAI from 'openai'
 import { expect, onTestFinished, test } from 'vitest'
+import type { GatewayProcess } from '../../faults/gateway-process.ts'
 import { answerWithMark, startLoad } from '../faults/load.ts'
 import { expectTruth, expectUsage, expectWholeConversations } from '../faults/truth.ts'
 import { describeEachDatabase, type Place, sqlitePlace } from '../harness/databases.ts'
-import { type ServeProcess, serveProcess } from './serve-process.ts'
+import { serveProcess } from './serve-process.ts'
 import { type Answer, eventStream, silence, startUpstream } from './upstream.ts'
 import { chunk, done, questionOf } from './wire.ts'
 
@@ -16,7 +17,7 @@ const count = 3
 const clientOf = (address: string): OpenAI =>
   new OpenAI({ apiKey, baseURL: `${address}/v1`, maxRetries: 0, timeout: 30_000 })
 
-async function startWorkers(place: Place, env: Record<string, string> = {}): Promise<ServeProcess> {
+async function startWorkers(place: Place, env: Record<string, string> = {}): Promise<GatewayProcess> {
   const args = ['--workers', String(count)]
   const gateway = await serveProcess({ place, args, env: { STELE_API_KEY: apiKey, ...env } })
   onTestFinished(() => {
@@ -28,7 +29,7 @@ async function startWorkers(place: Place, env: Record<string, string> = {}): Pro
 }
 
 /** The processes that a gateway has started and not seen the end of, oldest first. */
-function workersOf({ pid }: ServeProcess): number[] {
+function workersOf({ pid }: GatewayProcess): number[] {
   try {
     const said = execFileSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
     return said
@@ -62,14 +63,14 @@ interface LogLine {
   readonly pause?: number
 }
 
-const linesOf = (gateway: ServeProcess): LogLine[] =>
+const linesOf = (gateway: GatewayProcess): LogLine[] =>
   gateway
     .stderr()
     .split('\n')
     .slice(0, -1)
     .map(line => JSON.parse(line) as LogLine)
 
-const workersListening = (gateway: ServeProcess): number =>
+const workersListening = (gateway: GatewayProcess): number =>
   linesOf(gateway).filter(({ msg }) => msg.startsWith('Server listening')).length
 
 /** A stream that goes on when it is let. */

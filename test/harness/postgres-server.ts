@@ -7,6 +7,10 @@ import { join } from 'node:path'
 export interface PostgresServer {
   /** Connection string of an empty database. */
   readonly url: string
+  /** Where its data is. */
+  readonly folder: string
+  /** Starts it again on the same data, once all its processes have ended. */
+  start(): Promise<void>
   /** Stops the server and removes its data. */
   stop(): Promise<void>
 }
@@ -14,7 +18,7 @@ export interface PostgresServer {
 const logLines = 50
 
 /** Starts a real PostgreSQL on a free port of the loopback interface, its data in a temporary folder. */
-export async function startPostgresServer(): Promise<PostgresServer> {
+export async function startPostgresServer({ maxConnections = 300 } = {}): Promise<PostgresServer> {
   const EmbeddedPostgres = await embeddedPostgres()
   const databaseDir = await mkdtemp(join(tmpdir(), 'stele-test-pg-'))
   const port = await freePort()
@@ -36,7 +40,7 @@ export async function startPostgresServer(): Promise<PostgresServer> {
       '-c',
       'listen_addresses=127.0.0.1',
       '-c',
-      'max_connections=300',
+      `max_connections=${maxConnections}`,
       '-c',
       'max_locks_per_transaction=256',
     ],
@@ -53,6 +57,8 @@ export async function startPostgresServer(): Promise<PostgresServer> {
   }
   return {
     url: `postgres://stele:stele@127.0.0.1:${port}/postgres`,
+    folder: databaseDir,
+    start: () => server.start(),
     async stop() {
       await server.stop()
       await rm(databaseDir, { recursive: true, force: true })

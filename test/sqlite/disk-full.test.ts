@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import OpenAI from 'openai'
 import { expect, test } from 'vitest'
+import type { GatewayProcess } from '../../faults/gateway-process.ts'
 import type { Stele } from '../../src/stele.ts'
-import { type ServeProcess, serveProcess } from '../gateway/serve-process.ts'
+import { serveProcess } from '../gateway/serve-process.ts'
 import { json, startUpstream } from '../gateway/upstream.ts'
 import { completion } from '../harness/chat.ts'
 import { type Place, sqlitePlace } from '../harness/databases.ts'
@@ -69,7 +70,7 @@ function expectIntact(place: Place): void {
 
 async function fullGateway(
   fileLimit: number,
-): Promise<{ place: Place; gateway: ServeProcess; address: string }> {
+): Promise<{ place: Place; gateway: GatewayProcess; address: string }> {
   const upstream = await startUpstream(async (reply, request) => {
     reply.head(200, { 'content-type': 'application/json' })
     reply.end(JSON.stringify(completion(`answer ${request.text.slice(60, 4_000)}`)))

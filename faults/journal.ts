@@ -1,0 +1,34 @@
+/** A question as its client saw it. */
+export interface Asked {
+  readonly mark: string
+  readonly user: string
+  readonly body: string
+  readonly isStream: boolean
+  /** Whether its stream leaves the usage out, because the client did not ask for it. */
+  readonly hidesUsage: boolean
+  /** Whether the client tells its conversation otherwise than before, after a question that was not answered. */
+  readonly retells: boolean
+  readonly callId: string | undefined
+  /** The whole reply when it ended for the client: all its bytes, for a stream with its [DONE]. */
+  readonly reply: string | undefined
+  /** What the client met instead. */
+  readonly trouble: string | undefined
+  /** Whether the client went away by itself. */
+  readonly left: boolean
+}
+
+/** A question as its provider saw it. */
+export interface Served {
+  readonly mark: string
+  readonly request: string
+  /** How it was answered. */
+  readonly kind: string
+  /** The status it was answered with, if it was. */
+  readonly status: number | undefined
+  /** Everything written in answer. */
+  readonly sent: Buffer
+  /** Whether that is a whole completion. */
+  readonly isWhole: boolean
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
