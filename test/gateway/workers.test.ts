@@ -166,7 +166,7 @@ describeEachDatabase('a gateway of several workers', bed => {
     await expect
       .poll(() =>
         fetch(`${address}/healthz`).then(
-          ({ status }) => status,
+          ({ status }) => String(status),
           () => 'refused',
         ),
       )
