@@ -53,7 +53,10 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       const stopped = stop()
       announce(banner({ address, data, providers, key, workers: config.workers }))
       await stopped
-      await shutDown(gateway, config.shutdownTimeout * 1000)
+      await shutDown(gateway, {
+        timeout: config.shutdownTimeout * 1000,
+        staysOpen: worker !== undefined,
+      })
     } finally {
       clearInterval(storage)
       await providers.close()

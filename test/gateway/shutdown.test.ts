@@ -23,7 +23,7 @@ test('a running stream ends as if nothing were; the gateway is down when it has'
   const stream = running.client().chat.completions.stream({ ...questionOf('Hi'), stream: true })
   await stream.emitted('chunk')
   let isDown = false
-  const down = shutDown(running.gateway, longTime).then(() => (isDown = true))
+  const down = shutDown(running.gateway, { timeout: longTime }).then(() => (isDown = true))
   await expect(fetch(`${running.address}/healthz`)).rejects.toThrow()
   expect(isDown).toBe(false)
   ending.resolve()
@@ -61,7 +61,7 @@ test('what still runs when the time is up is ended, settled and told', async () 
   const streamed = running.post(questionOf('stream', { stream: true }))
   await upstream.received(1)
   await expect.poll(() => running.gateway.state.underWay.size).toBe(2)
-  await shutDown(running.gateway, 0)
+  await shutDown(running.gateway, { timeout: 0 })
   const refused = await whole
   expect(refused.status).toBe(503)
   expect(errorOf(refused).code).toBe('shutting_down')
@@ -88,7 +88,7 @@ test('a connection that never asks, one kept alive and one that stops in a reque
   await open('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
   await open('GET /healthz HTTP/1.1\r\nHo')
   await running.send('GET', '/healthz')
-  await shutDown(running.gateway, longTime)
+  await shutDown(running.gateway, { timeout: longTime })
 })
 
 test('a client that does not read cannot hold the gateway up', async () => {
@@ -106,7 +106,7 @@ test('a client that does not read cannot hold the gateway up', async () => {
   const head = `Authorization: Bearer ${running.key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
   socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n${body}`)
   const request = await upstream.received()
-  await shutDown(running.gateway, 200)
+  await shutDown(running.gateway, { timeout: 200 })
   expect(await request.over).toBe(true)
   expect((await onlyCall(running)).call).toMatchObject({ status: 'aborted', errorCode: 'shutting_down' })
   socket.destroy()

@@ -135,7 +135,7 @@ test('a gateway that is told to stop tells what it has instead of trying again',
   const { running, upstream } = await start([refusal({}, 503), good], timing)
   const asking = running.post(questionOf('Hi'))
   await waiting.promise
-  await shutDown(running.gateway, longTime)
+  await shutDown(running.gateway, { timeout: longTime })
   expect((await asking).status).toBe(503)
   expect(errorOf(await asking)).toMatchObject({ message: 'Not now.' })
   expect(upstream.journal).toHaveLength(1)
