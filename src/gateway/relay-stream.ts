@@ -5,8 +5,8 @@ import { StreamedReply } from '../model/stream-reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
 import type { Client } from './client.ts'
-import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
+import { sizeLimit } from './size-limit.ts'
 import { done, isUsageOnly, withBlankLine } from './stream-events.ts'
 
 /** How long a provider may take to end a stream after its last event, in milliseconds; its connection is then kept. */
@@ -92,11 +92,12 @@ class StreamRelay {
   /** Passes events on until the stream ends; returns the last event, not passed on. */
   async run(): Promise<Buffer> {
     const splitter = new SseSplitter()
-    const body = limited(this.#call, this.#response.body, this.#options.replyLimit)
+    const within = sizeLimit(this.#call, this.#options.replyLimit)
+    const { body } = this.#response
     try {
       for await (const chunk of untilSilent(body, () => this.#ending !== undefined)) {
         this.#call.firstChunkArrived()
-        this.transcript.push(chunk)
+        this.transcript.push(within(chunk))
         await this.#pass(splitter.push(chunk))
       }
       await this.#pass(splitter.end().map(withBlankLine))

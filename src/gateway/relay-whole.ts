@@ -7,8 +7,8 @@ import { isFields, type Reply, readChoices, readCompletion } from '../model/repl
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
-import { limited } from './limited-body.ts'
 import type { LiveCall } from './live-call.ts'
+import { sizeLimit } from './size-limit.ts'
 
 /** Relays a reply that comes in one piece: read to its end, settled, then sent. Sends nothing of a failure. */
 export async function relayWhole(
@@ -22,7 +22,8 @@ export async function relayWhole(
   const http = { httpStatus: status, contentType }
   const chunks: Uint8Array[] = []
   try {
-    for await (const chunk of limited(call, response.body, replyLimit)) chunks.push(chunk)
+    const within = sizeLimit(call, replyLimit)
+    await response.body.forEach(chunk => void chunks.push(within(chunk)))
   } catch (error) {
     const partial = chunks.length === 0 ? undefined : Buffer.concat(chunks)
     return call.fail(error, { ...http, body: partial, reply: noReply })

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { Pool } from 'undici'
 import type { ProviderConfig } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
@@ -44,8 +45,10 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
           contentType: single(response.headers['content-type']) ?? '',
           headers: passOn(response.headers),
           body: {
-            bytes: () =>
-              response.body.bytes().catch(error => Promise.reject(providerFailure(name, config, error))),
+            forEach: take =>
+              readAll(response.body, take).catch(error =>
+                Promise.reject(providerFailure(name, config, error)),
+              ),
             async *[Symbol.asyncIterator]() {
               try {
                 yield* response.body as AsyncIterable<Uint8Array>
@@ -89,6 +92,22 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
     },
     close: () => pool.destroy(),
   }
+}
+
+function readAll(body: Readable, take: (chunk: Uint8Array) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    body.on('data', (chunk: Uint8Array) => {
+      try {
+        take(chunk)
+      } catch (error) {
+        reject(error)
+        body.destroy()
+      }
+    })
+    body.on('end', resolve)
+    body.on('error', reject)
+    body.on('close', () => reject(new Error('the reply ended early')))
+  })
 }
 
 /** The body's JSON value, undefined when it is no JSON. The parser's own error would quote the body. */
