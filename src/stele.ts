@@ -50,6 +50,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly spoolLimit?: number | undefined
   /** Told when spooling starts and when everything is in the database again. */
   readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
+  /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
+  readonly lease?: number | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -127,6 +129,7 @@ function assemble(
       key: spoolKey,
       limit: options.spoolLimit ?? defaultSpoolLimit,
       onChange: options.onSpoolChange,
+      onError: options.onError,
     })
   const recorder = new Recorder({
     ...options,

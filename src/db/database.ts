@@ -110,10 +110,17 @@ export interface Database {
   close(): Promise<void>
 }
 
-/** A database by its URL. Nothing is opened, made or contacted before the first query. */
-export function openDatabase(url: string, settings: DatabaseSettings = {}): Database {
+/**
+ * A database by its URL. Nothing is opened, made or contacted before the first query. `isOpenElsewhere` says that another
+ * thread of this process has it open, so that what need be checked has been.
+ */
+export function openDatabase(
+  url: string,
+  settings: DatabaseSettings = {},
+  use: { readonly isOpenElsewhere?: boolean } = {},
+): Database {
   const location = parseDatabaseUrl(url)
-  return location.kind === 'sqlite' ? openSqlite(location, settings) : openPostgres(location, settings)
+  return location.kind === 'sqlite' ? openSqlite(location, settings, use) : openPostgres(location, settings)
 }
 
 /**
@@ -124,6 +131,6 @@ export function openUnchanging(path: string): Database {
   return openSqlite(
     { kind: 'sqlite', path, inMemory: false, display: path, keyFolder: undefined },
     {},
-    'unchanging',
+    { access: 'unchanging' },
   )
 }

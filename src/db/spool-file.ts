@@ -6,6 +6,8 @@ export interface NewSpoolEntry {
   readonly kind: string
   /** Milliseconds since 1970: when it was spooled. */
   readonly createdAt: number
+  /** Its size before it was compressed: what it takes in memory. */
+  readonly rawBytes: number
   readonly sealed: Uint8Array
 }
 
@@ -37,8 +39,8 @@ export interface SpoolFile {
    */
   claim(): boolean
   append(entries: readonly NewSpoolEntry[]): void
-  /** The oldest entries, at least one if there is any. */
-  read(maxEntries: number, maxBytes: number): SpoolEntry[]
+  /** The oldest entries, at least one if there is any; beyond that no more than so many bytes before compression. */
+  read(maxEntries: number, maxRawBytes: number): SpoolEntry[]
   remove(seqs: readonly number[]): void
   /** Sets an entry aside, to be kept until somebody has looked at it. */
   reject(seq: number, reason: string): void

@@ -51,7 +51,9 @@ async function applyAlone(context: ApplyContext, operation: Operation): Promise<
     } catch (error) {
       const kind = context.database.classify(error)
       if (kind === 'unavailable') throw error
-      if (kind === 'rejected' || attempt >= contentionRetries) return { ok: false, error: describe(error) }
+      if (kind === 'rejected') return { ok: false, error: describe(error) }
+      // Nothing is wrong with it, so it is not refused: whoever holds what it needs will let go.
+      if (attempt >= contentionRetries) throw error
     }
   }
 }
@@ -110,10 +112,14 @@ function rememberUsers(known: Set<string>, operations: readonly Operation[]): vo
   for (const operation of operations) if ('start' in operation) known.add(operation.start.userId)
 }
 
-async function applyHeartbeat(batch: Batch, { instance, usedKeys }: HeartbeatOperation): Promise<void> {
+async function applyHeartbeat(
+  batch: Batch,
+  { instance, usedKeys, onlyIfAbsent }: HeartbeatOperation,
+): Promise<void> {
   const { id, heartbeat_at, open_since } = instance
   // The row is gone when another process took this one for dead; it must be found again if this one dies for real.
   await batch.insertAbsent('instances', [instance])
+  if (onlyIfAbsent === true) return
   await batch.update(
     'instances',
     ['heartbeat_at', 'open_since'],

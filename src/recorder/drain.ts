@@ -1,7 +1,7 @@
 import { type ErrorCode, SteleError } from '../errors.ts'
 import { begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
-import type { Applied, Operation, OperationResult } from './operations.ts'
-import type { Spool, SpooledOperation } from './spool.ts'
+import type { Applied, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
+import { type Spool, type SpooledOperation, SpoolFailure } from './spool.ts'
 import type { Writer } from './writer.ts'
 
 export interface DrainStep {
@@ -30,18 +30,53 @@ export function drainable(operation: Operation): Operation {
     : operation
 }
 
-/**
- * Applies the oldest entries of a spool to the database and takes them out. Dying at any point between the two is
- * harmless: operations are idempotent, and what is still in the spool is applied again.
- * @throws whatever keeps the database or the spool from working; then everything not applied is still in the spool
- */
-export async function drainOnce(spool: Spool, writer: Writer, calls: SpooledCalls): Promise<DrainStep> {
-  const entries = await spool.read()
+export interface DrainParts {
+  readonly spool: Spool
+  readonly writer: Writer
+  readonly calls: SpooledCalls
+  /** What makes the processes known that began these calls: whoever finds them open must find by whom. */
+  readonly presence: (begins: readonly CallStart[]) => HeartbeatOperation[]
+}
+
+/** How many entries are applied together: enough for a commit to be cheap, and more than one batch of new ones holds. */
+const mostEntries = 512
+
+/** Empties a spool step by step. A step that fails is tried again with half as many entries: too many are one reason. */
+export class Drain {
+  readonly #parts: DrainParts
+  #count = mostEntries
+
+  constructor(parts: DrainParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Applies the oldest entries to the database and takes them out. Dying at any point between the two is harmless:
+   * operations are idempotent, and what is still in the spool is applied again.
+   * @throws SpoolFailure, SpoolInUse, or whatever keeps the database from working; then what was not applied is still there
+   */
+  async step(): Promise<DrainStep> {
+    try {
+      const step = await drainOnce(this.#parts, this.#count)
+      this.#count = Math.min(this.#count * 2, mostEntries)
+      return step
+    } catch (error) {
+      if (!(error instanceof SpoolFailure)) this.#count = Math.max(1, Math.floor(this.#count / 2))
+      throw error
+    }
+  }
+}
+
+async function drainOnce({ spool, writer, calls, presence }: DrainParts, count: number): Promise<DrainStep> {
+  const entries = await spool.read(count)
   if (entries.length === 0) return { drained: 0, rejected: 0, isEmpty: true }
   const unreadable = entries.filter(({ operation }) => operation === undefined)
   for (const { seq } of unreadable) await spool.reject(seq, 'it cannot be read')
 
-  const work = together(entries, calls)
+  const ended = together(entries, calls)
+  const begins = ended.flatMap(({ operation }) => (operation.kind === 'begin' ? [operation.start] : []))
+  const known = presence(begins).map((operation): Work => ({ operation, seqs: [] }))
+  const work = [...known, ...ended]
   const applied = await writer.apply(work.map(({ operation }) => operation))
   const done: number[] = []
   let rejected = unreadable.length

@@ -53,6 +53,8 @@ export interface HeartbeatOperation {
   readonly kind: 'heartbeat'
   readonly instance: Row<'instances'>
   readonly usedKeys: readonly { readonly id: string; readonly at: number }[]
+  /** Said for a process that is gone: a row that is there says more. */
+  readonly onlyIfAbsent?: true
 }
 
 export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation

@@ -15,13 +15,13 @@ import {
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
-import { instanceStore } from '../store/instances.ts'
+import { instanceStore, openCallsPage } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
-import { heartbeatInterval, hostIdentity } from './instance.ts'
+import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
 import { CommitQueue } from './queue.ts'
-import { recoverOrphans } from './recovery.ts'
+import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
@@ -61,6 +61,8 @@ export interface RecorderOptions {
   readonly maxQueued?: number | undefined
   /** Milliseconds for which a batch is tried again while the database is unavailable. */
   readonly retryFor?: number | undefined
+  /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
+  readonly lease?: number | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -73,6 +75,8 @@ export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
   readonly #open = new Set<string>()
+  readonly #doubtful = new Set<string>()
+  readonly #watch: Watch
   readonly #usedKeys = new Map<string, number>()
   readonly #instance: Row<'instances'>
   #openSince: string
@@ -86,6 +90,7 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     const now = Date.now()
     this.#options = options
+    this.#watch = new Watch(options.lease ?? defaultLease)
     this.#queue = new CommitQueue(options.writer, {
       maxQueued: options.maxQueued ?? 10_000,
       maxBatch: 256,
@@ -136,9 +141,11 @@ export class Recorder {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
         const { decision } = await this.#queue.submit({ kind: 'begin', start })
+        this.#doubtful.delete(start.callId)
         return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
       } catch (error) {
-        if (!isRepeat) this.#open.delete(start.callId)
+        if (isInDoubt(error)) this.#doubtful.add(start.callId)
+        else if (!isRepeat) this.#open.delete(start.callId)
         throw error
       }
     })
@@ -203,7 +210,8 @@ export class Recorder {
       // Makes this process known, shows that writing works, and has the writer ready before the first call waits for it.
       await this.#beat()
       const found = await this.#recover()
-      this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), heartbeatInterval).unref()
+      const interval = (this.#options.lease ?? defaultLease) / beatsPerLease
+      this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), interval).unref()
       return found
     } catch (error) {
       this.#started = undefined
@@ -214,7 +222,7 @@ export class Recorder {
   async #recover(): Promise<number> {
     // First what spools know of calls: they may have ended well.
     const adopted = await this.#options.spooling?.adopt()
-    const found = await recoverOrphans(this.#options.database, this.#instance, operation =>
+    const found = await recoverOrphans(this.#options.database, this.#instance, this.#watch, operation =>
       this.#settle(operation),
     )
     return found + (adopted?.orphaned ?? 0)
@@ -223,9 +231,26 @@ export class Recorder {
   async #tick(): Promise<void> {
     try {
       await this.#beat()
+      await this.#giveUpDoubtful()
       if (this.spool?.isSpooling !== true) await this.#recover()
     } catch (error) {
+      this.#watch.restart()
       this.#options.onError?.(error)
+    }
+  }
+
+  /**
+   * Settles calls whose begin failed for its caller and may have been committed all the same: nobody makes them, and while
+   * they are open they hold whatever they took.
+   */
+  async #giveUpDoubtful(): Promise<void> {
+    if (this.#doubtful.size === 0) return
+    const ids = [...this.#doubtful].slice(0, openCallsPage)
+    const open = await instanceStore(this.#options.database).openAmong(this.#instance.id, ids)
+    await giveUp(open, operation => this.#settle(operation))
+    for (const id of ids) {
+      this.#doubtful.delete(id)
+      this.#open.delete(id)
     }
   }
 
@@ -313,4 +338,9 @@ function checkCallId(id: string, name: string): string {
       reason: 'it must be a TypeID with the prefix call',
     })
   return id
+}
+
+/** Whether what failed may have been committed: its answer did not come. */
+function isInDoubt(error: unknown): boolean {
+  return error instanceof SteleError && error.code === 'store_unavailable'
 }

@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
-import { instanceStore } from '../store/instances.ts'
-import { isDead } from './instance.ts'
+import { instanceStore, type OpenCall } from '../store/instances.ts'
+import type { Watch } from './instance.ts'
 import type { Settlement, SettleOperation } from './operations.ts'
 import { settlementOf } from './settlement.ts'
 
@@ -13,44 +13,55 @@ import { settlementOf } from './settlement.ts'
 export async function recoverOrphans(
   database: Database,
   self: Row<'instances'>,
+  watch: Watch,
   settle: (operation: SettleOperation) => Promise<unknown>,
 ): Promise<number> {
   const instances = instanceStore(database)
-  const dead = (await instances.others(self.id)).filter(instance => isDead(instance, self, Date.now()))
+  const dead = watch.dead(await instances.others(self.id), self)
   let found = 0
   for (const instance of dead) {
-    for (
-      let calls = await instances.openCalls(instance);
-      calls.length > 0;
-      calls = await instances.openCalls(instance)
-    ) {
-      await Promise.all(
-        calls.map(async call => {
-          const settlement = await orphanSettlement()
-          await settle({
-            kind: 'settle',
-            call: {
-              callId: call.id,
-              userId: call.user_id,
-              apiKeyId: call.api_key_id ?? undefined,
-              requestModel: call.request_model,
-              conversationId: call.conversation_id,
-              upToSeq: call.up_to_seq,
-              // Only a reply's message is hashed onto these, and an orphan has none.
-              chainHash: '',
-              wireHash: '',
-              anchorsReply: false,
-              createdAt: call.created_at,
-            },
-            settlement,
-          })
-        }),
-      )
+    let last: string | undefined
+    for (;;) {
+      const calls = await instances.openCalls(instance)
+      // Calls that are still open after they were settled: their ends wait in the spool, as the database is away again.
+      if (calls.length > 0 && calls[0]?.id === last) return found
+      if (calls.length === 0) break
+      last = calls[0]?.id
+      await giveUp(calls, settle)
       found += calls.length
     }
     await instances.forget(instance.id)
   }
   return found
+}
+
+/** Settles calls whose end nobody can know. */
+export async function giveUp(
+  calls: readonly OpenCall[],
+  settle: (operation: SettleOperation) => Promise<unknown>,
+): Promise<void> {
+  const settlement = await orphanSettlement()
+  await Promise.all(
+    calls.map(call =>
+      settle({
+        kind: 'settle',
+        call: {
+          callId: call.id,
+          userId: call.user_id,
+          apiKeyId: call.api_key_id ?? undefined,
+          requestModel: call.request_model,
+          conversationId: call.conversation_id,
+          upToSeq: call.up_to_seq,
+          // Only a reply's message is hashed onto these, and an orphan has none.
+          chainHash: '',
+          wireHash: '',
+          anchorsReply: false,
+          createdAt: call.created_at,
+        },
+        settlement,
+      }),
+    ),
+  )
 }
 
 /** How a call ends whose process did not live to see it end. */

@@ -8,9 +8,8 @@ import type { Operation } from './operations.ts'
 import type { SpoolAnswer, SpooledOperation, SpoolRequest, SpoolSetup } from './spool.ts'
 import type { ThreadReply, ThreadRequest } from './thread.ts'
 
-/** How much is drained at a time: enough for a commit to be cheap, and never more than fits in memory. */
-const maxEntries = 512
-const maxBytes = 16 * 1024 * 1024
+/** However many entries are asked for, no more than fits in memory. */
+const maxRawBytes = 32 * 1024 * 1024
 
 const { path, key } = workerData as SpoolSetup
 let file: SpoolFile | undefined
@@ -47,7 +46,9 @@ function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | 
       spool.append(request.operations.map(entryOf))
       return undefined
     case 'read':
-      return spool.read(maxEntries, maxBytes).map(({ seq, ...entry }) => ({ seq, operation: open(entry) }))
+      return spool
+        .read(request.count, maxRawBytes)
+        .map(({ seq, ...entry }) => ({ seq, operation: open(entry) }))
     case 'remove':
       spool.remove(request.seqs)
       return undefined
@@ -66,8 +67,9 @@ function entryOf(operation: Operation): Omit<SpoolEntry, 'seq'> {
   const { kind } = operation
   const callId =
     'start' in operation ? operation.start.callId : 'call' in operation ? operation.call.callId : ''
-  const sealed = seal(key, purpose(callId, kind), zstdCompressSync(serialize(operation)))
-  return { callId, kind, createdAt: Date.now(), sealed }
+  const raw = serialize(operation)
+  const sealed = seal(key, purpose(callId, kind), zstdCompressSync(raw))
+  return { callId, kind, createdAt: Date.now(), rawBytes: raw.byteLength, sealed }
 }
 
 /** Undefined when the entry does not open: it was changed, or belongs to another database. */

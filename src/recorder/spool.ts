@@ -1,3 +1,4 @@
+import { reasonOf, SteleError } from '../errors.ts'
 import type { Operation } from './operations.ts'
 import { Thread } from './thread.ts'
 
@@ -15,7 +16,7 @@ export interface SpooledOperation {
 
 export type SpoolRequest =
   | { readonly kind: 'append'; readonly operations: readonly Operation[] }
-  | { readonly kind: 'read' }
+  | { readonly kind: 'read'; readonly count: number }
   | { readonly kind: 'remove'; readonly seqs: readonly number[] }
   | { readonly kind: 'reject'; readonly seq: number; readonly reason: string }
   | { readonly kind: 'retryRejected' }
@@ -42,6 +43,13 @@ export interface SpoolStatus {
 /** Raised when another process has the spool. */
 export class SpoolInUse extends Error {}
 
+/** Raised when the spool's own file cannot be read or written. */
+export class SpoolFailure extends SteleError {
+  constructor(cause: unknown) {
+    super('store_unavailable', { reason: `the spool: ${reasonOf(cause)}` }, { cause })
+  }
+}
+
 /**
  * A durable queue of operations beside the database, in a file of its own that a thread of its own writes. Everything
  * resolves when it is on disk.
@@ -62,9 +70,9 @@ export class Spool {
     await this.#ask({ kind: 'append', operations })
   }
 
-  /** The oldest operations, in order; none when the spool is empty. */
-  async read(): Promise<SpooledOperation[]> {
-    return (await this.#ask({ kind: 'read' })).operations ?? []
+  /** The oldest operations, in order, at most so many; none when the spool is empty. */
+  async read(count: number): Promise<SpooledOperation[]> {
+    return (await this.#ask({ kind: 'read', count })).operations ?? []
   }
 
   async remove(seqs: readonly number[]): Promise<void> {
@@ -91,7 +99,7 @@ export class Spool {
   }
 
   async #ask(request: SpoolRequest): Promise<SpoolAnswer> {
-    const answer = await this.#thread.ask(request)
+    const answer = await this.#thread.ask(request).catch(error => Promise.reject(new SpoolFailure(error)))
     if (!answer.isClaimed) throw new SpoolInUse('another process has the spool')
     const { depth, bytes, oldestAt } = answer
     this.#status = { depth, bytes, oldestAt }

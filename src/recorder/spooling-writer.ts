@@ -1,7 +1,8 @@
 import type { ErrorCode } from '../errors.ts'
+import type { CallStart } from '../model/call.ts'
 import { type Adopted, adoptSpools } from './adopt-spools.ts'
-import { drainable, drainOnce, type SpooledCalls } from './drain.ts'
-import type { Applied, Operation } from './operations.ts'
+import { Drain, drainable, type SpooledCalls } from './drain.ts'
+import type { Applied, HeartbeatOperation, Operation } from './operations.ts'
 import { Spool, type SpoolStatus } from './spool.ts'
 import { spoolPath, spoolsIn } from './spool-paths.ts'
 import type { Writer } from './writer.ts'
@@ -15,6 +16,8 @@ export interface SpoolingOptions {
   readonly key: Uint8Array
   /** Bytes in the spool from which on no call is begun. */
   readonly limit: number
+  /** Told what went wrong in the background. */
+  readonly onError?: ((error: unknown) => void) | undefined
   /** Told when spooling starts, with its reason, and when everything is drained. */
   readonly onChange?: ((change: SpoolChange) => void) | undefined
 }
@@ -36,6 +39,9 @@ export interface SpoolState extends SpoolStatus {
 const patience = 250
 
 const firstPause = 50
+
+/** To what share of what the spool held when the last batch came it must shrink before the next one may. */
+const netDecrease = 0.9
 const longestPause = 1_000
 
 /** Begins are refused at the limit; what settles a call that was let through may still go this much beyond it. */
@@ -52,11 +58,14 @@ export class SpoolingWriter implements Writer {
   readonly #calls: SpooledCalls = new Map()
   #isSpooling = false
   #appending = 0
+  /** What this process last said of itself: said again before calls of its own are drained. */
+  #alive: HeartbeatOperation | undefined
   /**
-   * The database is back and the spool is being drained. Then only one batch is let in for each that is taken out, and
-   * more is taken out at a time than one batch holds: whatever the load, the spool becomes empty.
+   * The database is back and the spool is being drained. Then a batch is let in only when the spool holds clearly less than
+   * before the last one came: whatever the load, it becomes empty.
    */
   #isCatchingUp = false
+  #letInBelow = Number.POSITIVE_INFINITY
   readonly #waiting: (() => void)[] = []
   #isClosing = false
   #draining: Promise<void> = Promise.resolve()
@@ -82,14 +91,16 @@ export class SpoolingWriter implements Writer {
    * Brings into the database what other processes have left in the same folder.
    * @throws whatever keeps the database from working
    */
-  async adopt(options: { retryRejected?: boolean } = {}): Promise<Adopted> {
-    const { folder, key, writer } = this.#options
+  async adopt({ retryRejected = false } = {}): Promise<Adopted> {
+    const { folder, key, writer, onError } = this.#options
     const own = spoolPath(folder, key, this.#options.instanceId)
     const others = (await spoolsIn(folder, key)).filter(path => path !== own)
-    return adoptSpools(others, key, writer, options)
+    return adoptSpools(others, key, writer, { retryRejected, onError })
   }
 
   async apply(operations: readonly Operation[]): Promise<Applied[]> {
+    const alive = operations.find(operation => operation.kind === 'heartbeat')
+    if (alive !== undefined) this.#alive = alive
     if (this.#isCatchingUp) await new Promise<void>(resolve => this.#waiting.push(resolve))
     const placed = operations.map(operation => this.#place(operation))
     if (!this.#isSpooling) {
@@ -172,27 +183,35 @@ export class SpoolingWriter implements Writer {
   #startSpooling(reason: unknown): void {
     if (this.#isSpooling) return
     this.#isSpooling = true
-    this.#options.onChange?.({ isSpooling: true, reason })
     this.#draining = this.#drain()
+    this.#tell({ isSpooling: true, reason })
   }
 
   async #drain(): Promise<void> {
-    const { writer, onChange } = this.#options
+    const { writer } = this.#options
+    const presence = (begins: readonly CallStart[]) =>
+      begins.length === 0 || this.#alive === undefined ? [] : [stillAlive(this.#alive)]
+    const drain = new Drain({ spool: this.#spool, writer, calls: this.#calls, presence })
     let drained = 0
     let rejected = 0
     for (let pause = firstPause; ; ) {
       try {
-        const step = await drainOnce(this.#spool, writer, this.#calls)
+        const step = await drain.step()
         drained += step.drained
         rejected += step.rejected
         // Nothing is being added either: from here on, in this very turn, operations go to the database again.
         if (step.isEmpty && this.#appending === 0 && this.#spool.status.depth === 0) break
         this.#isCatchingUp = !step.isEmpty && !this.#isClosing
-        this.#letIn(this.#isCatchingUp ? 1 : Number.POSITIVE_INFINITY)
+        if (!this.#isCatchingUp) this.#letIn(Number.POSITIVE_INFINITY)
+        else if (this.#spool.status.bytes <= this.#letInBelow) {
+          this.#letInBelow = this.#spool.status.bytes * netDecrease
+          this.#letIn(1)
+        }
         pause = firstPause
         if (step.isEmpty) await this.#sleep(1)
       } catch {
         this.#isCatchingUp = false
+        this.#letInBelow = Number.POSITIVE_INFINITY
         this.#letIn(Number.POSITIVE_INFINITY)
         if (this.#isClosing) return
         await this.#sleep(pause)
@@ -201,9 +220,19 @@ export class SpoolingWriter implements Writer {
     }
     this.#isSpooling = false
     this.#isCatchingUp = false
+    this.#letInBelow = Number.POSITIVE_INFINITY
     this.#letIn(Number.POSITIVE_INFINITY)
     await this.#spool.release().catch(() => undefined)
-    onChange?.({ isSpooling: false, drained, rejected })
+    this.#tell({ isSpooling: false, drained, rejected })
+  }
+
+  /** Whoever is told must not stand in the way of the drain. */
+  #tell(change: SpoolChange): void {
+    try {
+      this.#options.onChange?.(change)
+    } catch (error) {
+      this.#options.onError?.(error)
+    }
   }
 
   #letIn(count: number): void {
@@ -221,6 +250,10 @@ export class SpoolingWriter implements Writer {
       if (this.#isClosing) this.#wake()
     })
   }
+}
+
+function stillAlive({ instance }: HeartbeatOperation): HeartbeatOperation {
+  return { kind: 'heartbeat', instance: { ...instance, heartbeat_at: Date.now() }, usedKeys: [] }
 }
 
 function refused(code: ErrorCode, details: Record<string, string | number>): Applied {

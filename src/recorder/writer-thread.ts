@@ -13,7 +13,7 @@ const maxOperations = 256
 type WriterRequest = ThreadRequest<readonly Operation[]>
 
 const { databaseUrl, settings, hashKey } = workerData as WriterSetup
-const database = openDatabase(databaseUrl, settings)
+const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
 const context = {
   database,
   hashes: new ConversationHashes(hashKey),

@@ -1,7 +1,8 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 
-const page = 500
+/** Calls that are looked for at a time. */
+export const openCallsPage = 500
 
 export type OpenCall = Pick<
   Row<'llm_requests'>,
@@ -10,6 +11,25 @@ export type OpenCall = Pick<
 
 /** Processes that record, so that what a dead one left open can be found. */
 export function instanceStore({ kysely }: Database) {
+  const openCallsOf = (instanceId: string) =>
+    kysely
+      .selectFrom('llm_requests as q')
+      .leftJoin('llm_responses as s', join =>
+        join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'),
+      )
+      .select([
+        'q.user_id',
+        'q.id',
+        'q.conversation_id',
+        'q.up_to_seq',
+        'q.api_key_id',
+        'q.request_model',
+        'q.created_at',
+      ])
+      .where('q.instance_id', '=', instanceId)
+      .where('s.request_id', 'is', null)
+      .orderBy('q.id')
+      .limit(openCallsPage)
   return {
     others(id: string): Promise<Row<'instances'>[]> {
       return kysely.selectFrom('instances').selectAll().where('id', '<>', id).execute()
@@ -17,28 +37,13 @@ export function instanceStore({ kysely }: Database) {
     async forget(id: string): Promise<void> {
       await kysely.deleteFrom('instances').where('id', '=', id).execute()
     },
+    /** Those of these calls that an instance began and nobody settled. */
+    openAmong(instanceId: string, callIds: readonly string[]): Promise<OpenCall[]> {
+      return openCallsOf(instanceId).where('q.id', 'in', callIds).execute()
+    },
     /** Some of the calls that an instance began and nobody settled, oldest first. Empty when there are none left. */
     openCalls(instance: Pick<Row<'instances'>, 'id' | 'open_since'>): Promise<OpenCall[]> {
-      return kysely
-        .selectFrom('llm_requests as q')
-        .leftJoin('llm_responses as s', join =>
-          join.onRef('s.user_id', '=', 'q.user_id').onRef('s.request_id', '=', 'q.id'),
-        )
-        .select([
-          'q.user_id',
-          'q.id',
-          'q.conversation_id',
-          'q.up_to_seq',
-          'q.api_key_id',
-          'q.request_model',
-          'q.created_at',
-        ])
-        .where('q.id', '>=', instance.open_since)
-        .where('q.instance_id', '=', instance.id)
-        .where('s.request_id', 'is', null)
-        .orderBy('q.id')
-        .limit(page)
-        .execute()
+      return openCallsOf(instance.id).where('q.id', '>=', instance.open_since).execute()
     },
   }
 }

@@ -3,7 +3,7 @@ import type { Row } from '../../src/db/tables.ts'
 import type { Stele } from '../../src/stele.ts'
 import { begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
-import type { Bed } from '../harness/databases.ts'
+import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
@@ -106,19 +106,20 @@ export function recoverySuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     await begin(stele, chatBody([user('q')]))
-    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: Date.now() - 20_000 })
+    // However old its sign of life is: the database may have been away for all.
+    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
     expect(await (await place.stele()).recorder.start()).toBe(0)
-    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: Date.now() - 40_000 })
-    expect(await (await place.stele()).recorder.start()).toBe(1)
+    const other = await place.stele({ lease: 300 })
+    expect(await other.recorder.start()).toBe(0)
+    expect(await other.calls.list()).toMatchObject([{ status: 'pending' }])
+    await expect.poll(() => other.calls.list()).toMatchObject([{ status: 'orphaned' }])
   })
 
   test('a reply that comes after its call was given up is refused, and the record stays as it is', async () => {
     const place = await bed.place()
     const stele = await place.stele()
     const call = await begin(stele, chatBody([user('q')]))
-    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
-    const other = await place.stele()
-    expect(await other.recorder.start()).toBe(1)
+    await giveUpAll(place, stele)
     const error = await failure(
       'call_orphaned',
       stele.recorder.settle(call, completed(completionBody('late'))),
@@ -133,8 +134,7 @@ export function recoverySuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     const late = await begin(stele, chatBody([user('late')]))
-    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
-    await (await place.stele()).recorder.start()
+    await giveUpAll(place, stele)
     const inTime = await Promise.all(
       Array.from({ length: 10 }, (_, index) => begin(stele, chatBody([user(`q${index}`)]))),
     )
@@ -148,12 +148,22 @@ export function recoverySuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     const call = await begin(stele, chatBody([user('q')]))
-    await moveInstance(stele, { host: 'elsewhere', heartbeat_at: 0 })
-    await (await place.stele()).recorder.start()
+    await giveUpAll(place, stele)
     const again = await exchange(stele, [user('q')], 'a')
     expect(again.call.conversationId).toBe(call.conversationId)
     expect(await countOf(stele, 'messages')).toBe(2)
   })
+}
+
+/** Has another process take the store's for dead, and settle what it left open. */
+async function giveUpAll(place: Place, stele: Stele): Promise<void> {
+  await moveInstance(stele, { host: 'elsewhere' })
+  const other = await place.stele({ lease: 200 })
+  await other.recorder.start()
+  await expect
+    .poll(async () => (await stele.calls.list()).filter(({ status }) => status === 'pending'))
+    .toEqual([])
+  await other.close()
 }
 
 /** Makes the store's process look as if it were somewhere else, or long silent. */

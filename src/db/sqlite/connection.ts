@@ -37,11 +37,26 @@ const maxPrepared = 256
  */
 export type SqliteAccess = 'write' | 'read' | 'unchanging'
 
+export interface SqliteUse {
+  readonly access?: SqliteAccess
+  /** Another thread of this process has the file open, and has looked at it. */
+  readonly isOpenElsewhere?: boolean
+}
+
+/**
+ * Files that this thread has open. POSIX drops every lock that a process holds on a file when it closes any descriptor of
+ * it: while SQLite has the file open, nothing else in the process may open it and close it again, or others would take it
+ * for a file that nobody uses, and remove its log.
+ */
+const openFiles = new Map<string, number>()
+
 /** One connection to a SQLite file, opened on first use, with its prepared statements. */
 export class SqliteConnection {
   readonly #location: Extract<DatabaseLocation, { kind: 'sqlite' }>
   readonly #onSql: ((sql: string) => void) | undefined
   readonly #access: SqliteAccess
+  /** Whether the file has been looked at, which must not be done again. */
+  #isPrepared: boolean
   readonly #statements = new Map<string, StatementSync>()
   #database: DatabaseSync | undefined
   #isClosed = false
@@ -52,10 +67,11 @@ export class SqliteConnection {
   constructor(
     location: Extract<DatabaseLocation, { kind: 'sqlite' }>,
     onSql?: (sql: string) => void,
-    access: SqliteAccess = 'write',
+    { access = 'write', isOpenElsewhere = false }: SqliteUse = {},
   ) {
     this.#location = location
     this.#access = access
+    this.#isPrepared = isOpenElsewhere
     this.#onSql = onSql
   }
 
@@ -129,6 +145,7 @@ export class SqliteConnection {
     const database = this.#database
     this.#database = undefined
     this.#isBroken = false
+    if (database !== undefined) forgetOpen(this.#location.path)
     try {
       database?.close()
     } catch (error) {
@@ -164,10 +181,13 @@ export class SqliteConnection {
     let isMade = false
     let database: DatabaseSync | undefined
     try {
-      isMade = !location.inMemory && prepareFile(location)
+      isMade =
+        !this.#isPrepared && !location.inMemory && !openFiles.has(location.path) && prepareFile(location)
       database = new DatabaseSync(location.path, { timeout: 0 })
       configure(database)
+      this.#isPrepared = true
       this.#database = database
+      openFiles.set(location.path, (openFiles.get(location.path) ?? 0) + 1)
       return database
     } catch (error) {
       database?.close()
@@ -175,6 +195,12 @@ export class SqliteConnection {
       throw isBusy(error) || error instanceof NotYet ? error : whyNotOpened(location, error)
     }
   }
+}
+
+function forgetOpen(path: string): void {
+  const count = (openFiles.get(path) ?? 1) - 1
+  if (count > 0) openFiles.set(path, count)
+  else openFiles.delete(path)
 }
 
 /** @throws SteleError store_unavailable */

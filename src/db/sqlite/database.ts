@@ -6,7 +6,7 @@ import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { sqliteBatch } from './batch.ts'
-import { type SqliteAccess, SqliteConnection } from './connection.ts'
+import { SqliteConnection, type SqliteUse } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
@@ -27,9 +27,10 @@ const schemaTypes: SchemaTypes = {
 export function openSqlite(
   location: SqliteLocation,
   settings: DatabaseSettings,
-  access: SqliteAccess = 'write',
+  use: SqliteUse = {},
 ): Database {
-  const connection = new SqliteConnection(location, settings.onSql, access)
+  const connection = new SqliteConnection(location, settings.onSql, use)
+  const { access = 'write' } = use
   const kysely = new Kysely<Tables>({
     dialect: sqliteDialect(connection, access === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN DEFERRED'),
   })
@@ -114,7 +115,7 @@ async function snapshot<R>(
   settings: DatabaseSettings,
   work: (db: Kysely<Tables>) => Promise<R>,
 ): Promise<R> {
-  const connection = new SqliteConnection(location, settings.onSql, 'read')
+  const connection = new SqliteConnection(location, settings.onSql, { access: 'read' })
   const kysely = new Kysely<Tables>({ dialect: sqliteDialect(connection, 'BEGIN DEFERRED') })
   try {
     return await kysely.transaction().execute(work)

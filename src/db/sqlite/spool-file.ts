@@ -10,6 +10,7 @@ const schema = [
     call_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     created_at INTEGER NOT NULL,
+    raw_bytes INTEGER NOT NULL,
     sealed BLOB NOT NULL
   )`,
   `CREATE TABLE IF NOT EXISTS rejected (
@@ -17,6 +18,7 @@ const schema = [
     call_id TEXT NOT NULL,
     kind TEXT NOT NULL,
     created_at INTEGER NOT NULL,
+    raw_bytes INTEGER NOT NULL,
     sealed BLOB NOT NULL,
     reason TEXT NOT NULL
   )`,
@@ -68,19 +70,26 @@ export function sqliteSpoolFile(path: string): SpoolFile {
       if (lock !== undefined) return true
       const claimed = exclusively(`${path}.lock`)
       if (claimed === undefined) return false
+      try {
+        for (const statement of schema) run(statement)
+      } catch (error) {
+        connection.close()
+        claimed.close()
+        throw error
+      }
       lock = claimed
-      for (const statement of schema) run(statement)
       return true
     },
     append(entries) {
       const { depth, bytes } = waiting()
       inTransaction(() => {
-        for (const { callId, kind, createdAt, sealed } of entries) {
+        for (const { callId, kind, createdAt, rawBytes, sealed } of entries) {
           run(
-            'INSERT INTO entries (call_id, kind, created_at, sealed) VALUES (?, ?, ?, ?)',
+            'INSERT INTO entries (call_id, kind, created_at, raw_bytes, sealed) VALUES (?, ?, ?, ?, ?)',
             callId,
             kind,
             createdAt,
+            rawBytes,
             sealed,
           )
         }
@@ -92,11 +101,11 @@ export function sqliteSpoolFile(path: string): SpoolFile {
       const found: SpoolEntry[] = []
       let bytes = 0
       const rows = connection
-        .prepare('SELECT seq, call_id, kind, created_at, sealed FROM entries ORDER BY seq LIMIT ?')
+        .prepare('SELECT seq, call_id, kind, created_at, raw_bytes, sealed FROM entries ORDER BY seq LIMIT ?')
         .iterate(maxEntries)
       for (const row of rows) {
         const entry = entryOf(row as unknown as EntryRow)
-        bytes += entry.sealed.byteLength
+        bytes += entry.rawBytes
         if (found.length > 0 && bytes > maxBytes) break
         found.push(entry)
       }
@@ -108,7 +117,7 @@ export function sqliteSpoolFile(path: string): SpoolFile {
     reject(seq, reason) {
       takeOut([seq], () =>
         run(
-          'INSERT INTO rejected SELECT seq, call_id, kind, created_at, sealed, ? FROM entries WHERE seq = ?',
+          'INSERT INTO rejected SELECT seq, call_id, kind, created_at, raw_bytes, sealed, ? FROM entries WHERE seq = ?',
           reason,
           seq,
         ),
@@ -116,7 +125,7 @@ export function sqliteSpoolFile(path: string): SpoolFile {
     },
     retryRejected() {
       inTransaction(() => {
-        run('INSERT INTO entries SELECT seq, call_id, kind, created_at, sealed FROM rejected')
+        run('INSERT INTO entries SELECT seq, call_id, kind, created_at, raw_bytes, sealed FROM rejected')
         run('DELETE FROM rejected')
       })
       counted = undefined
@@ -206,9 +215,10 @@ interface EntryRow {
   readonly call_id: string
   readonly kind: string
   readonly created_at: number
+  readonly raw_bytes: number
   readonly sealed: Uint8Array
 }
 
-function entryOf({ seq, call_id, kind, created_at, sealed }: EntryRow): SpoolEntry {
-  return { seq, callId: call_id, kind, createdAt: created_at, sealed }
+function entryOf({ seq, call_id, kind, created_at, raw_bytes, sealed }: EntryRow): SpoolEntry {
+  return { seq, callId: call_id, kind, createdAt: created_at, rawBytes: raw_bytes, sealed }
 }
