@@ -1,7 +1,8 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
+import { newId } from '../../src/ids.ts'
 import type { BegunCall } from '../../src/model/call.ts'
 import type { Stele } from '../../src/stele.ts'
 import {
@@ -288,6 +289,63 @@ test('an entry that was tampered with is set aside, the others arrive', async ()
     Array(2).fill({ call_id: bad.callId, reason: 'it cannot be read' }),
   )
   kept.close()
+})
+
+test('a spool that is damaged keeps nobody from starting, is told, and costs the others nothing', async () => {
+  const { place, link, stele, witness } = await start()
+  link.cut()
+  const lost = await call(stele, [user('in the damaged one')], 'a')
+  await stele.close()
+  const [name = ''] = readdirSync(place.spoolFolder).filter(file => file.endsWith('.db'))
+  link.restore()
+  const other = await place.stele({
+    ...quick,
+    databaseUrl: link.databaseUrl,
+    spoolFolder: `${place.spoolFolder}-2`,
+  })
+  await other.recorder.start()
+  link.cut()
+  const good = await call(other, [user('in the good one')], 'a')
+  await other.close()
+  const [second = ''] = readdirSync(`${place.spoolFolder}-2`).filter(file => file.endsWith('.db'))
+  renameSync(join(`${place.spoolFolder}-2`, second), join(place.spoolFolder, second))
+  rmSync(`${place.spoolFolder}-2`, { recursive: true })
+  writeFileSync(join(place.spoolFolder, name), 'no database at all')
+  link.restore()
+  const told: unknown[] = []
+  const next = await place.stele({ onError: error => void told.push(error) })
+  await next.recorder.start()
+  expect(String(told[0])).toContain('the spool')
+  expect(await witness.calls.find(good.callId)).toMatchObject({ status: 'completed' })
+  expect(await witness.calls.find(lost.callId)).toBeUndefined()
+  expect(readFileSync(join(place.spoolFolder, name), 'utf8')).toBe('no database at all')
+})
+
+test('the same question many times over is drained too, though each must be placed after the one before', async () => {
+  const { link, stele, witness } = await start()
+  link.cut()
+  await Promise.all(Array.from({ length: 300 }, () => call(stele, [user('the same')], 'a')))
+  link.restore()
+  await drained(stele)
+  expect(await countOf(witness, 'llm_responses')).toBe(300)
+})
+
+test('a begin that was committed and could not be answered is given up, not left open', async () => {
+  const place = await postgresPlace()
+  const link = await linkToPostgres()
+  const options = { ...quick, lease: 600, retryFor: 100, onStoreFailure: 'refuse' } as const
+  const stele = await place.stele({ ...options, databaseUrl: link.databaseUrl })
+  const witness = await place.stele()
+  await stele.recorder.start()
+  const input = { userId: 'ada', provider: 'test', body: chatBody([user('q')]), callId: newId('call') }
+  link.cut()
+  await failure('store_unavailable', stele.recorder.begin(input))
+  // As if the answer to its commit had been lost on the way.
+  const instance = (await rowsOf(witness, 'instances'))[0]?.id ?? ''
+  await witness.recorder.begin(input)
+  await witness.database.kysely.updateTable('llm_requests').set({ instance_id: instance }).execute()
+  link.restore()
+  await expect.poll(() => witness.calls.find(input.callId)).toMatchObject({ status: 'orphaned' })
 })
 
 test('the spool of another database is left alone', async () => {

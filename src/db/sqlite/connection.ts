@@ -9,6 +9,9 @@ import { applicationId, NotYet, prepareFile, unmakeFile, whyNotOpened } from './
 /** How long a statement waits for another process's lock, in milliseconds. */
 const busyTimeout = 10_000
 
+/** The same once a lock has been in the way for that long; a lock of Stele's own threads lasts no longer. */
+const shortWait = 250
+
 /**
  * Pauses between two tries, in milliseconds. SQLite's own waiting would block the thread, and with it every request that
  * needs no lock; these are about as long as SQLite's.
@@ -91,11 +94,12 @@ export class SqliteConnection {
 
   /**
    * Runs `work`, and again for as long as another process's lock is in its way, without blocking the thread. A lock
-   * that has been in the way for longer than `busyTimeout` is not waited for any more: everything fails at its first try
-   * until one succeeds, else each of a queue of callers would wait the whole time in turn.
+   * that has been in the way for longer than `busyTimeout` is hardly waited for any more until something succeeds, else
+   * each of a queue of callers would wait the whole time in turn.
    * @throws SteleError store_unavailable
    */
   async attempt<R>(work: () => R): Promise<R> {
+    const startedAt = performance.now()
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       try {
         // What follows a failure in the same transaction would run on its own, outside of it.
@@ -105,7 +109,7 @@ export class SqliteConnection {
         return result
       } catch (error) {
         this.noteFailure(error)
-        this.#giveUp(error)
+        this.#giveUp(error, startedAt)
         await pauseFor(pause)
       }
     }
@@ -154,7 +158,7 @@ export class SqliteConnection {
   }
 
   /** Returns when `error` may pass by waiting, else raises what is to be told. */
-  #giveUp(error: unknown): void {
+  #giveUp(error: unknown, startedAt: number): void {
     if (!isBusy(error) && !(error instanceof NotYet)) {
       this.#waitingSince = undefined
       throw error
@@ -164,7 +168,7 @@ export class SqliteConnection {
     const waited = now - this.#waitingSince
     if (error instanceof NotYet) {
       if (waited > error.patience) throw error.failure
-    } else if (waited > busyTimeout) {
+    } else if (waited > busyTimeout && now - startedAt > shortWait) {
       const reason = `another process has locked ${this.#location.display}`
       throw new SteleError('store_unavailable', { reason }, { cause: error })
     }
