@@ -11,10 +11,20 @@ import type { Check } from '../../faults/verdict.ts'
 const timeout = 180_000
 
 const seed = 5
-const calm = { weather: { rate: 0, faults: [] }, leaveRate: 0, ending: 'stopped' } as const
-const rough = { weather: { rate: 0.3, faults: upstreamFaults }, leaveRate: 0.1, ending: 'killed' } as const
+const calm = { weather: { rate: 0, faults: [] }, leaveRate: 0, keyRate: 0, ending: 'stopped' } as const
+const rough = {
+  weather: { rate: 0.3, faults: upstreamFaults },
+  leaveRate: 0.1,
+  keyRate: 0.4,
+  ending: 'killed',
+} as const
 /** With calls under way at any moment, so that a kill finds some. */
-const slow = { weather: { rate: 0.4, faults: ['slow', 'silence'] }, leaveRate: 0, ending: 'killed' } as const
+const slow = {
+  weather: { rate: 0.4, faults: ['slow', 'silence'] },
+  leaveRate: 0,
+  keyRate: 0,
+  ending: 'killed',
+} as const
 
 const run = (database: DatabaseName, plans: RoundPlan[], more: Partial<SuiteOptions> = {}) =>
   runSuite({ database, plans, seed, shape: madeUpShape(12), ...more })
