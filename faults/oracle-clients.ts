@@ -14,12 +14,14 @@ export function checkClient(asked: Asked, pairs: readonly Pair[]): Violation[] {
 
 function checkTold(asked: Asked, exchange: Exchange, pairs: readonly Pair[]): Violation[] {
   const { mark } = asked
-  const { reply, callId, trouble } = exchange
+  const { reply, received, callId, trouble } = exchange
   const about = callId ?? mark
   const missing = (detail: string): Violation => ({ check: 'missing', about, detail })
   const wrong = (detail: string): Violation => ({ check: 'wrongBytes', about, detail })
   const told = pairs.find(({ recorded }) => recorded.call.id === callId)
-  if (callId !== undefined && told === undefined)
+  // Every reply names a call, that to a request which was refused before its intent was committed too.
+  const mustBeThere = received !== undefined || (pairs.length > 0 && asked.other === undefined)
+  if (callId !== undefined && told === undefined && mustBeThere)
     return [
       pairs.length === 0
         ? missing(`the client of ${mark} was told of it and it is not recorded`)
