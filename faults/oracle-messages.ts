@@ -14,9 +14,11 @@ const page = 200
 export async function checkMessages(stele: Stele, recorded: readonly Recorded[]): Promise<Violation[]> {
   const questions = new Map<string, number>()
   const replies = new Map<string, number>()
+  const marks = new Map(recorded.map(({ call, mark }) => [call.id, mark]))
   for (const { role, content, callId } of await messagesOf(stele, recorded)) {
     if (role === 'user') add(questions, markOf(content))
-    if (role === 'assistant') add(replies, callId)
+    // What a client told of earlier turns came with a call too.
+    if (role === 'assistant' && markOf(content) === marks.get(callId)) add(replies, callId)
   }
   return [
     ...[...new Set(recorded.map(({ mark }) => mark))].flatMap((mark): Violation[] => {
