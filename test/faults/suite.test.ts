@@ -89,7 +89,8 @@ const slices: [DatabaseName, RoundPlan[]][] = [
   ],
 ]
 
-test.each(slices)(
+// The runs have nothing in common, and each waits for much.
+test.concurrent.each(slices)(
   'under faults, %s loses, doubles and changes nothing',
   { timeout },
   async (database, plans) => {
@@ -103,7 +104,7 @@ test.each(slices)(
   },
 )
 
-describe('the suite notices when', () => {
+describe.concurrent('the suite notices when', () => {
   const broken: [BreakName, Check][] = [
     ['acknowledge-early', 'missing'],
     ['record-twice', 'double'],
