@@ -71,7 +71,9 @@ const slices: [DatabaseName, RoundPlan[]][] = [
         1,
         [
           { after: 20, fault: 'gateway killed', holdMs: 0 },
-          { after: 60, fault: 'database killed', holdMs: 200 },
+          { after: 50, fault: 'database killed', holdMs: 1_200 },
+          // With a spool to leave.
+          { after: 75, fault: 'gateway killed', holdMs: 0 },
           { after: 90, fault: 'sessions ended', holdMs: 100 },
           { after: 100, fault: 'database restarted', holdMs: 100 },
         ],
@@ -105,15 +107,17 @@ test.concurrent.each(slices)(
 )
 
 describe.concurrent('the suite notices when', () => {
-  const broken: [BreakName, Check][] = [
-    ['acknowledge-early', 'missing'],
-    ['record-twice', 'double'],
-    ['change-byte', 'wrongBytes'],
-    ['skip-recovery', 'open'],
+  const kill: Step = { after: 60, fault: 'gateway killed', holdMs: 0 }
+  const away: Step = { after: 30, fault: 'database killed', holdMs: 2_000 }
+  const broken: [BreakName, Check, DatabaseName, Step[]][] = [
+    ['acknowledge-early', 'missing', 'sqlite', [kill]],
+    ['record-twice', 'double', 'sqlite', [kill]],
+    ['change-byte', 'wrongBytes', 'sqlite', [kill]],
+    ['skip-recovery', 'open', 'sqlite', [kill]],
+    ['forget-spool', 'spooled', 'postgres', [away, kill]],
   ]
-  test.for(broken)('%s is broken', { timeout }, async ([name, check], { signal }) => {
-    const kill: Step = { after: 60, fault: 'gateway killed', holdMs: 0 }
-    const { rounds } = await run('sqlite', [plan(1, [kill], slow)], { break: name, signal })
+  test.for(broken)('%s is broken', { timeout }, async ([name, check, database, steps], { signal }) => {
+    const { rounds } = await run(database, [plan(1, steps, slow)], { break: name, signal })
     expect(new Set(rounds.flatMap(round => round.violations.map(one => one.check)))).toContain(check)
   })
 })
