@@ -18,7 +18,7 @@ export async function drained(address: () => string | undefined): Promise<void> 
         signal: AbortSignal.timeout(5_000),
       })
       const readiness = (await reply.json()) as Readiness
-      if (reply.ok && (readiness.spool?.depth ?? 0) === 0) return
+      if (reply.ok && readiness.status === 'ready' && (readiness.spool?.depth ?? 0) === 0) return
       last = JSON.stringify(readiness)
     } catch (error) {
       last = error

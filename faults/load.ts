@@ -1,8 +1,9 @@
 import { Agent } from 'undici'
-import { ask, type Gateway, type Leaving, type Question } from './ask.ts'
+import type { Gateway, Leaving, Question } from './ask.ts'
 import type { Asked } from './journal.ts'
 import { markText } from './marks.ts'
 import { type Random, randomOf } from './random.ts'
+import { askWithKey } from './repeat.ts'
 import { contentOf } from './replies.ts'
 import type { Arrival, Shape } from './shape.ts'
 import { type Parameters, spellings } from './spellings.ts'
@@ -18,6 +19,8 @@ export interface LoadOptions {
   readonly shape: Shape
   /** Share of the questions whose client goes away before the reply is whole. */
   readonly leaveRate: number
+  /** Share of the questions that are sent with an idempotency key. */
+  readonly keyRate: number
   /** Questions under way at once; who comes later waits. */
   readonly maxUnderWay?: number
 }
@@ -46,6 +49,9 @@ const continued = 0.65
 /** Of clients whose question failed, the share that asks another in its place; the others give up. */
 const persistent = 0.5
 
+/** Of answered questions with a key, the share that is asked again. */
+const repeated = 0.3
+
 type History = Parameters['messages'][number][]
 
 interface Conversation {
@@ -72,9 +78,17 @@ export function startLoad(options: LoadOptions): Load {
   let conversations = 0
   let calmAt = 0
 
+  /** Resolves when the gateway can be asked; false when the load ends before. */
+  const isUp = async (): Promise<boolean> => {
+    while (options.address() === undefined && !stopping.signal.aborted)
+      await pause(downPause, stopping.signal)
+    return !stopping.signal.aborted
+  }
+
   const converse = async (conversation: Conversation, arrival: Arrival): Promise<void> => {
     const question = nextQuestion(conversation, arrival, options)
-    const outcome = await ask(question.asked, gateway)
+    const evenIfAnswered = randomOf(seed, question.asked.mark, 'repeats').chance(repeated)
+    const outcome = await askWithKey(question.asked, gateway, { evenIfAnswered, isUp })
     asked.push(outcome)
     if (outcome.trouble === 'status 503') calmAt = performance.now() + backOff
     if (outcome.reply !== undefined) {
@@ -95,9 +109,7 @@ export function startLoad(options: LoadOptions): Load {
       await pause(Math.max(arrival.gapMs, calmAt - performance.now()), stopping.signal)
       while (underWay.size >= maxUnderWay) await Promise.race(underWay)
       // Those who were connected have noticed; nobody else need fail to see that a gateway that is down records nothing.
-      while (options.address() === undefined && !stopping.signal.aborted)
-        await pause(downPause, stopping.signal)
-      if (stopping.signal.aborted) return
+      if (!(await isUp())) return
       const known =
         resting.length > 0 && random.chance(continued)
           ? resting.splice(random.integer(0, resting.length - 1), 1)[0]
@@ -140,7 +152,7 @@ function newConversation(seed: number, round: number, number: number): Conversat
 function nextQuestion(
   conversation: Conversation,
   { promptTokens, replyTokens }: Arrival,
-  { seed, round, leaveRate }: LoadOptions,
+  { seed, round, leaveRate, keyRate }: LoadOptions,
 ): { asked: Question; message: History[number] } {
   const { number, user, model, history, retells } = conversation
   const turn = conversation.turn++
@@ -160,7 +172,8 @@ function nextQuestion(
   }
   const body = conversation.write(parameters)
   const leaves = random.chance(leaveRate) ? leaving(random, replyTokens) : undefined
-  return { asked: { mark, user, body, isStream, hidesUsage, retells, leaves }, message }
+  const idempotencyKey = random.chance(keyRate) ? `key of ${mark}` : undefined
+  return { asked: { mark, user, body, isStream, hidesUsage, retells, leaves, idempotencyKey }, message }
 }
 
 function leaving(random: Random, replyTokens: number): Leaving {

@@ -31,7 +31,7 @@ export interface Weather {
   readonly faults: readonly UpstreamFault[]
 }
 
-/** A model provider on the loopback interface that answers by the mark and keeps a journal of all it saw and said. */
+/** A model provider on the loopback interface that answers by the mark, each time it is asked in other bytes, and keeps a journal of all it saw and said. */
 export interface StandIn {
   readonly baseUrl: string
   /** Every request since it was last taken, oldest first. */
@@ -45,17 +45,21 @@ type Entry = { -readonly [Key in keyof Served]: Served[Key] }
 export async function startStandIn(seed: number): Promise<StandIn> {
   let journal: Entry[] = []
   let weather: Weather = { rate: 0, faults: [] }
+  /** How often each question was asked. */
+  const times = new Map<string, number>()
 
   const answer = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = []
     for await (const chunk of incoming) chunks.push(chunk as Buffer)
     const request = Buffer.concat(chunks).toString('utf8')
     const mark = markOf(request)
-    const random = randomOf(seed, mark, 'provider')
+    const time = (times.get(mark) ?? 0) + 1
+    times.set(mark, time)
+    const random = randomOf(seed, mark, time, 'provider')
     const [first, ...others] = weather.faults
     const fault =
       first !== undefined && random.chance(weather.rate) ? random.pick([first, ...others]) : undefined
-    const reply = replyTo(mark, request)
+    const reply = replyTo(mark, time, request)
     const { inputTokens, outputTokens } = reply
     const kind = fault ?? 'whole'
     const entry: Entry = {
@@ -69,7 +73,7 @@ export async function startStandIn(seed: number): Promise<StandIn> {
       outputTokens,
     }
     journal.push(entry)
-    await new Answer(entry, response, random).write(fault, reply)
+    await new Answer(entry, response, random).write(fault, reply, time)
   }
 
   const server = createServer((incoming, response) => {
@@ -109,7 +113,7 @@ class Answer {
     this.#random = random
   }
 
-  async write(fault: UpstreamFault | undefined, reply: Reply): Promise<void> {
+  async write(fault: UpstreamFault | undefined, reply: Reply, time: number): Promise<void> {
     const { contentType, text } = reply
     switch (fault) {
       case undefined:
@@ -120,11 +124,11 @@ class Answer {
         // Said to be finished, its usage told, and ended without the last event: whole nevertheless.
         return this.#whole(text.replace(/data: \[DONE\]\n\n$/, ''), contentType, 0)
       case 'error 500':
-        return this.#refuse(500, JSON.stringify(openAiError('The server had an error.', 'server_error')))
+        return this.#refuse(500, JSON.stringify(openAiError(`The server had error ${time}.`, 'server_error')))
       case 'error 500 without a body':
         return this.#refuse(500, '')
       case 'error 429':
-        return this.#refuse(429, JSON.stringify(openAiError('Slow down.', 'rate_limit_exceeded')))
+        return this.#refuse(429, JSON.stringify(openAiError(`Slow down ${time}.`, 'rate_limit_exceeded')))
       case 'reset at once':
         return void this.#response.socket?.resetAndDestroy()
       case 'reset midway':

@@ -19,8 +19,8 @@ export function contentOf(mark: string): string {
 
 const wordsPerEvent = 6
 
-/** The whole answer to a request, as JSON or as the events of a stream. */
-export function replyTo(mark: string, request: string): Reply {
+/** The whole answer to a request, as JSON or as the events of a stream. It says which of the answers to this question it is. */
+export function replyTo(mark: string, time: number, request: string): Reply {
   const model = `${/"model": ?"([^"]*)"/.exec(request)?.[1] ?? 'unknown'}-2026`
   const [inputTokens, outputTokens] = [Math.ceil(request.length / 4), replyTokensOf(mark)]
   const usage = {
@@ -29,7 +29,7 @@ export function replyTo(mark: string, request: string): Reply {
     total_tokens: inputTokens + outputTokens,
   }
   const content = contentOf(mark)
-  const id = `chatcmpl-${mark}`
+  const id = `chatcmpl-${mark}-${time}`
   if (!asksForStream(request)) {
     const text = JSON.stringify(completion(content, { id, model, usage }))
     return { contentType: 'application/json', text, inputTokens, outputTokens }

@@ -30,18 +30,26 @@ export interface Totals extends Counts {
   rounds: number
   asked: number
   acknowledged: number
+  repeated: number
   dispatched: number
   recorded: number
 }
 
 /** Everything a run did, in sums. */
 export function summary({ rounds, violations: last }: SuiteResult) {
-  const totals: Totals = { rounds: rounds.length, asked: 0, acknowledged: 0, dispatched: 0, recorded: 0 }
+  const totals: Totals = {
+    rounds: rounds.length,
+    asked: 0,
+    acknowledged: 0,
+    repeated: 0,
+    dispatched: 0,
+    recorded: 0,
+  }
   const faults: Counts = {}
   const troubles: Counts = {}
   const answers: Counts = {}
-  for (const { asked, acknowledged, dispatched, recorded, plan, ...round } of rounds) {
-    addTo(totals, { asked, acknowledged, dispatched, recorded })
+  for (const { asked, acknowledged, repeated, dispatched, recorded, plan, ...round } of rounds) {
+    addTo(totals, { asked, acknowledged, repeated, dispatched, recorded })
     for (const { fault } of plan.steps) addTo(faults, { [fault]: 1 })
     addTo(troubles, round.troubles)
     addTo(answers, round.answers)

@@ -40,6 +40,8 @@ export interface RoundPlan {
   readonly weather: Weather
   /** Share of the clients that go away before their reply is whole. */
   readonly leaveRate: number
+  /** Share of the questions that are sent with an idempotency key. */
+  readonly keyRate: number
   /** How the gateway's part in it ends: under load, or once no client waits any more. */
   readonly ending: 'stopped' | 'killed' | 'in peace'
 }
@@ -71,6 +73,7 @@ export function planRound(round: number, { seed, database, questions }: PlanOpti
     weather: { rate: random.chance(0.25) ? 0 : random.fraction() * 0.25, faults: someFaults(random) },
     leaveRate: random.chance(0.25) ? 0 : random.fraction() * 0.15,
     ending: random.pick(['stopped', 'killed']),
+    keyRate: random.chance(0.25) ? 0 : random.fraction() * 0.4,
   }
 }
 
@@ -92,6 +95,8 @@ export function planOutage(round: number, { seed, questions }: PlanOptions): Rou
     steps: [{ after: random.integer(10, Math.max(10, Math.floor(questions / 4))), fault, holdMs: outageMs }],
     weather: { rate: 0, faults: [] },
     leaveRate: 0,
+    // Whether a key is new, only the database can say (docs/durability.md).
+    keyRate: 0,
     ending: 'in peace',
   }
 }

@@ -4,6 +4,7 @@ import { drained } from './drained.ts'
 import { Gateway } from './gateway.ts'
 import { startLoad } from './load.ts'
 import { Oracle } from './oracle.ts'
+import { checkSpools } from './oracle-spools.ts'
 import { type StandIn, startStandIn } from './provider.ts'
 import type { DatabaseName, RoundPlan } from './schedule.ts'
 import type { Shape } from './shape.ts'
@@ -30,6 +31,8 @@ export interface RoundResult {
   readonly seconds: number
   readonly asked: number
   readonly acknowledged: number
+  /** Questions that were sent twice with one key. */
+  readonly repeated: number
   readonly dispatched: number
   readonly recorded: number
   /** What clients met instead of a whole reply. */
@@ -88,8 +91,8 @@ async function runRound(bench: Bench, plan: RoundPlan): Promise<RoundResult> {
   const address = (): string | undefined => gateway.address
   await gateway.start()
   standIn.setWeather(plan.weather)
-  const { seed, round, leaveRate, questions } = plan
-  const load = startLoad({ seed, round, leaveRate, address, apiKey, shape: options.shape })
+  const { seed, round, leaveRate, keyRate, questions } = plan
+  const load = startLoad({ seed, round, leaveRate, keyRate, address, apiKey, shape: options.shape })
   try {
     const victims = { gateway, postgres: target.postgres }
     const turns = { gateway: new Turns(), database: new Turns() }
@@ -113,7 +116,10 @@ async function runRound(bench: Bench, plan: RoundPlan): Promise<RoundResult> {
   const served = standIn.takeJournal()
   const { asked } = load
   await using opening = await opened(target)
-  const found = await oracle.checkRound(opening.stele, { asked, served })
+  const found = [
+    ...(await oracle.checkRound(opening.stele, { asked, served })),
+    ...(await checkSpools(target.spoolFolder)),
+  ]
   const troubled = asked.filter(one => one.reply === undefined && !one.left)
   const crashes = gateway.takeCrashes()
   return {
@@ -121,6 +127,7 @@ async function runRound(bench: Bench, plan: RoundPlan): Promise<RoundResult> {
     seconds: (performance.now() - started) / 1000,
     asked: asked.length,
     acknowledged: asked.filter(one => one.reply !== undefined).length,
+    repeated: asked.filter(one => one.other !== undefined).length,
     dispatched: served.length,
     recorded: oracle.callCount - knownBefore,
     troubles: countBy(

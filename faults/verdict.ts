@@ -8,6 +8,7 @@ export const checks = {
   sequence: 'gaps in sequences',
   fork: 'forks nobody asked for',
   open: 'left open',
+  spooled: 'left in the spool',
   crash: 'crashes',
   error: 'errors clients saw',
 } as const

@@ -56,6 +56,8 @@ export class SpoolingWriter implements Writer {
   readonly #options: SpoolingOptions
   readonly #spool: Spool
   readonly #calls: SpooledCalls = new Map()
+  /** The idempotency keys of calls that were begun in the spool, and the call of each. */
+  readonly #keys = new Map<string, string>()
   #isSpooling = false
   #appending = 0
   /** What this process last said of itself: said again before calls of its own are drained. */
@@ -103,14 +105,15 @@ export class SpoolingWriter implements Writer {
     if (alive !== undefined) this.#alive = alive
     if (this.#isCatchingUp) await new Promise<void>(resolve => this.#waiting.push(resolve))
     const placed = operations.map(operation => this.#place(operation))
-    if (!this.#isSpooling) {
+    const mayBeCommitted = !this.#isSpooling
+    if (mayBeCommitted) {
       try {
         return this.#forgetEnded(placed, await this.#tryDatabase(placed))
       } catch (reason) {
         this.#startSpooling(reason)
       }
     }
-    return this.#forgetEnded(placed, await this.#append(placed))
+    return this.#forgetEnded(placed, await this.#append(placed, mayBeCommitted))
   }
 
   async close(): Promise<void> {
@@ -156,8 +159,8 @@ export class SpoolingWriter implements Writer {
     return applied
   }
 
-  async #append(operations: readonly Operation[]): Promise<Applied[]> {
-    const answers = operations.map(operation => this.#refusal(operation))
+  async #append(operations: readonly Operation[], mayBeCommitted: boolean): Promise<Applied[]> {
+    const answers = operations.map(operation => this.#refusal(operation, mayBeCommitted))
     const accepted = operations.filter((_, index) => answers[index] === undefined)
     this.#appending++
     try {
@@ -172,12 +175,31 @@ export class SpoolingWriter implements Writer {
     )
   }
 
-  #refusal(operation: Operation): Applied | undefined {
+  #refusal(operation: Operation, mayBeCommitted: boolean): Applied | undefined {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
     if (operation.kind === 'heartbeat') return refused('store_unavailable', { reason: 'it does not answer' })
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
+    if (isNew && operation.start.claim !== undefined) {
+      const refusal = this.#claimRefusal(operation.start, mayBeCommitted)
+      if (refusal !== undefined) return refusal
+    }
     return bytes >= (isNew ? limit : limit * settleAllowance) ? refused('spool_full', { limit }) : undefined
+  }
+
+  /**
+   * Only the database knows whether an idempotency key is new. A begin that it failed to answer may have been committed,
+   * and is spooled to be settled whatever became of it; until that is drained its key is nobody else's.
+   */
+  #claimRefusal({ userId, callId, claim }: CallStart, mayBeCommitted: boolean): Applied | undefined {
+    const key = `${claim?.keyHash} ${userId}`
+    const holder = this.#keys.get(key)
+    if (holder === callId) return undefined
+    if (holder !== undefined) return refused('idempotency_key_in_use', {})
+    if (!mayBeCommitted)
+      return refused('store_unavailable', { reason: 'whether the idempotency key is new cannot be told' })
+    this.#keys.set(key, callId)
+    return undefined
   }
 
   #startSpooling(reason: unknown): void {
@@ -221,6 +243,7 @@ export class SpoolingWriter implements Writer {
     this.#isSpooling = false
     this.#isCatchingUp = false
     this.#letInBelow = Number.POSITIVE_INFINITY
+    this.#keys.clear()
     this.#letIn(Number.POSITIVE_INFINITY)
     await this.#spool.release().catch(() => undefined)
     this.#tell({ isSpooling: false, drained, rejected })

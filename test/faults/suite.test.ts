@@ -11,10 +11,20 @@ import type { Check } from '../../faults/verdict.ts'
 const timeout = 180_000
 
 const seed = 5
-const calm = { weather: { rate: 0, faults: [] }, leaveRate: 0, ending: 'stopped' } as const
-const rough = { weather: { rate: 0.3, faults: upstreamFaults }, leaveRate: 0.1, ending: 'killed' } as const
+const calm = { weather: { rate: 0, faults: [] }, leaveRate: 0, keyRate: 0, ending: 'stopped' } as const
+const rough = {
+  weather: { rate: 0.3, faults: upstreamFaults },
+  leaveRate: 0.1,
+  keyRate: 0.4,
+  ending: 'killed',
+} as const
 /** With calls under way at any moment, so that a kill finds some. */
-const slow = { weather: { rate: 0.4, faults: ['slow', 'silence'] }, leaveRate: 0, ending: 'killed' } as const
+const slow = {
+  weather: { rate: 0.4, faults: ['slow', 'silence'] },
+  leaveRate: 0,
+  keyRate: 0,
+  ending: 'killed',
+} as const
 
 const run = (database: DatabaseName, plans: RoundPlan[], more: Partial<SuiteOptions> = {}) =>
   runSuite({ database, plans, seed, shape: madeUpShape(12), ...more })
@@ -61,7 +71,9 @@ const slices: [DatabaseName, RoundPlan[]][] = [
         1,
         [
           { after: 20, fault: 'gateway killed', holdMs: 0 },
-          { after: 60, fault: 'database killed', holdMs: 200 },
+          { after: 50, fault: 'database killed', holdMs: 1_200 },
+          // With a spool to leave.
+          { after: 75, fault: 'gateway killed', holdMs: 0 },
           { after: 90, fault: 'sessions ended', holdMs: 100 },
           { after: 100, fault: 'database restarted', holdMs: 100 },
         ],
@@ -79,7 +91,8 @@ const slices: [DatabaseName, RoundPlan[]][] = [
   ],
 ]
 
-test.each(slices)(
+// The runs have nothing in common, and each waits for much.
+test.concurrent.each(slices)(
   'under faults, %s loses, doubles and changes nothing',
   { timeout },
   async (database, plans) => {
@@ -93,16 +106,18 @@ test.each(slices)(
   },
 )
 
-describe('the suite notices when', () => {
-  const broken: [BreakName, Check][] = [
-    ['acknowledge-early', 'missing'],
-    ['record-twice', 'double'],
-    ['change-byte', 'wrongBytes'],
-    ['skip-recovery', 'open'],
+describe.concurrent('the suite notices when', () => {
+  const kill: Step = { after: 60, fault: 'gateway killed', holdMs: 0 }
+  const away: Step = { after: 30, fault: 'database killed', holdMs: 2_000 }
+  const broken: [BreakName, Check, DatabaseName, Step[]][] = [
+    ['acknowledge-early', 'missing', 'sqlite', [kill]],
+    ['record-twice', 'double', 'sqlite', [kill]],
+    ['change-byte', 'wrongBytes', 'sqlite', [kill]],
+    ['skip-recovery', 'open', 'sqlite', [kill]],
+    ['forget-spool', 'spooled', 'postgres', [away, kill]],
   ]
-  test.for(broken)('%s is broken', { timeout }, async ([name, check], { signal }) => {
-    const kill: Step = { after: 60, fault: 'gateway killed', holdMs: 0 }
-    const { rounds } = await run('sqlite', [plan(1, [kill], slow)], { break: name, signal })
+  test.for(broken)('%s is broken', { timeout }, async ([name, check, database, steps], { signal }) => {
+    const { rounds } = await run(database, [plan(1, steps, slow)], { break: name, signal })
     expect(new Set(rounds.flatMap(round => round.violations.map(one => one.check)))).toContain(check)
   })
 })

@@ -216,6 +216,31 @@ test('a call whose idempotency key was taken elsewhere meanwhile is recorded all
   expect(await countOf(witness, 'llm_requests')).toBe(2)
 })
 
+test('an idempotency key stands for one call, whatever is begun while the spool holds it', async () => {
+  const { link, stele, witness } = await start()
+  link.cut()
+  const claim = (name: string) => ({
+    keyHash: name.repeat(22),
+    requestHash: 'r'.repeat(22),
+    expiresAt: Date.now() + 60_000,
+  })
+  const begins = (name: string) =>
+    stele.recorder.begin({ userId: 'ada', provider: 'test', body: chatBody([user('q')]), claim: claim(name) })
+  // All in doubt: the database was asked and did not answer.
+  const [first, second] = await Promise.allSettled([begins('k'), begins('k')])
+  expect(first).toMatchObject({ status: 'fulfilled' })
+  expect(second).toMatchObject({ status: 'rejected', reason: { code: 'idempotency_key_in_use' } })
+  await failure('idempotency_key_in_use', begins('k'))
+  // Not in doubt: the database is not asked any more.
+  await failure('store_unavailable', begins('m'))
+  link.restore()
+  await drained(stele)
+  await failure('idempotency_key_in_use', begins('k'))
+  await begins('m')
+  expect(await countOf(witness, 'llm_requests')).toBe(2)
+  expect(await countOf(witness, 'idempotency_keys')).toBe(2)
+})
+
 test('a call that others gave up for lost while this process was cut off ends as it really did', async () => {
   const { link, stele, witness } = await start()
   const begun = await begin(stele, chatBody([user('q')]))
