@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { Config } from '../config.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { unlessAborted } from '../in-time.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import type { Stele } from '../stele.ts'
@@ -56,13 +57,18 @@ export function createIdempotency(
   state: GatewayState,
   { idempotencyTtl, idempotencyWait }: Pick<Config, 'idempotencyTtl' | 'idempotencyWait'>,
 ) {
-  const keys = idempotencyKeyStore(database)
+  const keys = idempotencyKeyStore({ kysely: database.prompt })
 
   /** The call that holds the key, unless it leaves it free. */
-  const holderOf = async (userId: string, claim: IdempotencyClaim): Promise<KeyedCall | undefined> => {
-    const holder = await keys
+  const holderOf = async (
+    userId: string,
+    claim: IdempotencyClaim,
+    signal: AbortSignal,
+  ): Promise<KeyedCall | undefined> => {
+    const found = keys
       .find(userId, claim.keyHash, Date.now())
       .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const holder = await unlessAborted(found, signal)
     if (holder === undefined) return undefined
     if (holder.requestHash !== claim.requestHash)
       throw new SteleError('idempotency_key_reused', {}, { param: 'idempotency-key' })
@@ -77,7 +83,7 @@ export function createIdempotency(
     signal: AbortSignal,
   ): Promise<KeyedCall | undefined> => {
     for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
-      const holder = await holderOf(userId, claim)
+      const holder = await holderOf(userId, claim, signal)
       if (holder?.status !== 'pending') return holder
       if (performance.now() + wait > deadline)
         throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })

@@ -2,6 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, lowestIdAt, newId } from '../ids.ts'
+import { inTime } from '../in-time.ts'
 import {
   type BegunCall,
   begunCall,
@@ -66,6 +67,9 @@ export interface RecorderOptions {
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
+
+/** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
+const leaveTime = 3_000
 
 /** Clocks of two machines may differ this much before a scan for open calls could start too late. */
 const clockTolerance = 60_000
@@ -201,11 +205,10 @@ export class Recorder {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
-      // With calls still open the row stays: whoever starts next finds them by it.
-      if (this.#open.size === 0) {
-        await instanceStore(this.#options.database)
-          .forget(this.#instance.id)
-          .catch(error => this.#options.onError?.(error))
+      // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
+      if (this.#open.size === 0 && this.spool?.isSpooling !== true) {
+        const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
+        await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
     await this.#options.writer.close()

@@ -1,6 +1,6 @@
-import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { SteleError } from '../../errors.ts'
+import { breakOff } from './sockets.ts'
 
 /**
  * Uses a connection of the pool, for a limited time. One that is still in use then is broken off: whether its transaction
@@ -17,7 +17,7 @@ export async function withinTime<R>(
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => {
     isLate = true
-    if (client !== undefined) socketOf(client).destroy()
+    if (client !== undefined) breakOff(client)
     late.reject(new SteleError('store_unavailable', { reason: `no answer within ${milliseconds / 1000} s` }))
   }, milliseconds)
   const work = async (): Promise<R> => {
@@ -37,9 +37,4 @@ export async function withinTime<R>(
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** pg has no way to give up a connection without asking the server; its types do not name the socket. */
-function socketOf(client: pg.PoolClient): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream
 }
