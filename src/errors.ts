@@ -27,6 +27,10 @@ export const errorTable = {
   already_exists: row(409, '{what} exists already.'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
+  call_id_taken: row(
+    500,
+    "The id '{call}' is that of another call on record. Nothing was recorded of this one.",
+  ),
   idempotency_key_reused: row(409, 'This Idempotency-Key was used with a different request.'),
   idempotency_key_in_use: row(409, 'A request with this Idempotency-Key is still under way.', true),
   request_timeout: row(408, 'The request did not arrive within {seconds} seconds.', true),

@@ -154,7 +154,7 @@ function assemble(
       const { callId, conversationId } = await recorder.record(input, outcome)
       return { callId, conversationId }
     },
-    ping: async () => void (await sql`SELECT 1`.execute(database.kysely)),
+    ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {

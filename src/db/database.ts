@@ -35,7 +35,7 @@ export interface DatabaseSettings {
   readonly maxOverflow?: number | undefined
   /** Seconds to wait for a free connection. */
   readonly poolTimeout?: number | undefined
-  /** Seconds that a batch may take before the database counts as away. */
+  /** Seconds that a batch, or a statement that somebody waits for, may take before the database counts as away. */
   readonly commitTimeout?: number | undefined
   /** Schema (namespace) that holds the tables, where the database has such. */
   readonly schema?: string | undefined
@@ -83,6 +83,10 @@ export interface Database {
   exists(): boolean
   /** Opened on first use. */
   readonly kysely: Kysely<Tables>
+  /**
+   * The same for short statements that somebody waits for: none of them waits longer for an answer than a batch may take.
+   */
+  readonly prompt: Kysely<Tables>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */
@@ -107,6 +111,7 @@ export interface Database {
   examineStorage(): Finding[]
   /** Version and settings that matter for durability. */
   examine(): Promise<Finding[]>
+  /** Lets go of the database, after a few seconds even of one that does not answer. */
   close(): Promise<void>
 }
 

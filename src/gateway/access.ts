@@ -1,4 +1,5 @@
 import { SteleError } from '../errors.ts'
+import { inTime } from '../in-time.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
@@ -44,7 +45,7 @@ export function createAccess({ apiKeys, database }: Pick<Stele, 'apiKeys' | 'dat
       const lookup = apiKeys.findBySecret(secret)
       let key: ApiKey | undefined
       try {
-        key = await (mayOutlast ? inTime(lookup) : lookup)
+        key = await (mayOutlast ? inTime(lookup, lookupTime) : lookup)
       } catch (cause) {
         if (mayOutlast && database.classify(cause) !== 'rejected') return known.key
         throw storeFailure(database, cause)
@@ -86,16 +87,4 @@ function bearerToken(authorization: string | undefined): string {
 
 function isExpired(key: ApiKey, now: number): boolean {
   return key.expiresAt !== undefined && key.expiresAt <= now
-}
-
-/** @throws SteleError store_unavailable when it takes too long */
-async function inTime<T>(lookup: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(new SteleError('store_unavailable', { reason: 'it does not answer' })),
-    lookupTime,
-  )
-  // When it is late nobody waits for what becomes of it.
-  lookup.catch(() => undefined)
-  return Promise.race([lookup, late.promise]).finally(() => clearTimeout(timer))
 }

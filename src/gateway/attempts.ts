@@ -152,6 +152,7 @@ class Attempts {
     const attempt = ++this.#count
     const begun = await recorder.begin({
       callId: attempt === 1 ? groupId : newId('call'),
+      isNew: true,
       groupId,
       routeMode,
       userId,

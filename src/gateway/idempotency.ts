@@ -1,13 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
+import type { FastifyReply } from 'fastify'
 import type { Config } from '../config.ts'
 import { SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
+import { unlessAborted } from '../in-time.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import type { Stele } from '../stele.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
 import { storeFailure } from './store-failure.ts'
+
+/** Headers that tell of calls of this request, which are void when the reply comes of others. */
+const aboutCalls = ['x-stele-attempts', 'x-stele-conversation']
 
 /** Pauses between two looks at a call that is still under way, in milliseconds. */
 const firstPause = 20
@@ -17,6 +23,8 @@ const printable = /^[\x20-\x7e]{1,255}$/
 
 /** What a key is claimed for. */
 export interface KeyedRequest {
+  /** The id of the first call made for it. */
+  readonly callId: string
   readonly userId: string
   readonly chat: ChatRequest
   /** The conversation that it names. */
@@ -49,13 +57,18 @@ export function createIdempotency(
   state: GatewayState,
   { idempotencyTtl, idempotencyWait }: Pick<Config, 'idempotencyTtl' | 'idempotencyWait'>,
 ) {
-  const keys = idempotencyKeyStore(database)
+  const keys = idempotencyKeyStore({ kysely: database.prompt })
 
   /** The call that holds the key, unless it leaves it free. */
-  const holderOf = async (userId: string, claim: IdempotencyClaim): Promise<KeyedCall | undefined> => {
-    const holder = await keys
+  const holderOf = async (
+    userId: string,
+    claim: IdempotencyClaim,
+    signal: AbortSignal,
+  ): Promise<KeyedCall | undefined> => {
+    const found = keys
       .find(userId, claim.keyHash, Date.now())
       .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const holder = await unlessAborted(found, signal)
     if (holder === undefined) return undefined
     if (holder.requestHash !== claim.requestHash)
       throw new SteleError('idempotency_key_reused', {}, { param: 'idempotency-key' })
@@ -70,7 +83,7 @@ export function createIdempotency(
     signal: AbortSignal,
   ): Promise<KeyedCall | undefined> => {
     for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
-      const holder = await holderOf(userId, claim)
+      const holder = await holderOf(userId, claim, signal)
       if (holder?.status !== 'pending') return holder
       if (performance.now() + wait > deadline)
         throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })
@@ -104,30 +117,33 @@ export function createIdempotency(
   return {
     /**
      * Answers a request by `make`, which begins its calls with the claim, or by `repeat`, from the call that its key stands for.
+     * What is made after the key was lost to another request is a new question, with an id of its own: the first call of
+     * the one before may be on record as failed, and nothing can be added to it, or may never have been begun.
      * @throws SteleError idempotency_key_reused, idempotency_key_in_use, and whatever the two raise
      */
     async once<T>(
       key: string | undefined,
-      { userId, chat, conversationId }: KeyedRequest,
-      reply: ServerResponse,
-      make: (claim: IdempotencyClaim | undefined) => Promise<T>,
+      { callId, userId, chat, conversationId }: KeyedRequest,
+      reply: FastifyReply,
+      make: (callId: string, claim: IdempotencyClaim | undefined) => Promise<T>,
       repeat: (call: KeyedCall) => Promise<T>,
     ): Promise<T> {
-      if (key === undefined) return make(undefined)
+      if (key === undefined) return make(callId, undefined)
       const claim = {
         keyHash: hashes.idempotencyKey(key),
         requestHash: hashes.idempotentRequest(conversationId, chat.text),
         expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
       }
       const deadline = performance.now() + idempotencyWait * 1000
-      for (;;) {
-        const answered = await wait(userId, claim, deadline, reply)
+      for (let nextId = callId; ; nextId = newId('call')) {
+        const answered = await wait(userId, claim, deadline, reply.raw)
         if (answered !== undefined) return repeat(answered)
         try {
-          return await make(claim)
+          return await make(nextId, claim)
         } catch (error) {
           // Another request took the key in between: whatever it does now is to be seen.
           if (!isInUse(error) || performance.now() > deadline) throw error
+          for (const name of aboutCalls) reply.removeHeader(name)
         }
       }
     },

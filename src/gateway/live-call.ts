@@ -37,14 +37,13 @@ export class LiveCall {
 
   /**
    * Settles a whole reply. One that the store refuses is settled as failed, so that the call is not left open.
-   * @throws SteleError store_unavailable, call_orphaned, record_rejected
+   * @throws SteleError store_unavailable, call_orphaned, call_id_taken, record_rejected
    */
   async complete(outcome: Omit<Outcome, 'status'>): Promise<SettledCall> {
     try {
       return await this.#settle({ ...outcome, status: 'completed' })
     } catch (error) {
-      const isOver =
-        error instanceof SteleError && (error.code === 'store_unavailable' || error.code === 'call_orphaned')
+      const isOver = error instanceof SteleError && settledNoMore.has(error.code)
       // What failed first is told, whatever becomes of the second.
       if (!isOver) await this.fail(error, outcome).catch(() => undefined)
       throw error
@@ -77,11 +76,14 @@ export class LiveCall {
   async #settle(outcome: Outcome): Promise<SettledCall> {
     const { recorder, log, routeMode } = this.#parts
     const latencyMs = performance.now() - this.#startedAt
-    const settled = await recorder.settle(this.begun, {
-      ...outcome,
-      latencyMs,
-      timeToFirstChunkMs: this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt,
-    })
+    const timeToFirstChunkMs =
+      this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt
+    // Were another end on record, this one must not be sent as if it were.
+    const settled = await recorder.settle(
+      this.begun,
+      { ...outcome, latencyMs, timeToFirstChunkMs },
+      { once: true },
+    )
     log.info(
       {
         callId: this.begun.callId,
@@ -98,6 +100,9 @@ export class LiveCall {
     return settled
   }
 }
+
+/** Failures to settle after which settling otherwise is of no use. */
+const settledNoMore: ReadonlySet<string> = new Set(['store_unavailable', 'call_orphaned', 'call_id_taken'])
 
 /** Anything thrown, in the table's terms. */
 export function asKnown(error: unknown): SteleError {

@@ -2,9 +2,11 @@ import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { isEventStream } from '../providers/provider.ts'
 import type { Stele } from '../stele.ts'
+import { callStore } from '../store/calls.ts'
 import type { KeyedCall } from '../store/idempotency-keys.ts'
 import type { KeyedRequest } from './idempotency.ts'
 import { wholeAsEvents } from './relay-whole.ts'
+import { storeFailure } from './store-failure.ts'
 import { relayedEvents, streamHeaders } from './stream-events.ts'
 
 /**
@@ -12,12 +14,14 @@ import { relayedEvents, streamHeaders } from './stream-events.ts'
  * byte the same.
  */
 export async function sendRecorded(
-  { calls }: Stele,
+  { database }: Pick<Stele, 'database'>,
   call: KeyedCall,
   { userId, chat }: KeyedRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const body = await calls.exactResponse(userId, call.callId)
+  const body = await callStore({ kysely: database.prompt })
+    .exactResponse(userId, call.callId)
+    .catch(cause => Promise.reject(storeFailure(database, cause)))
   if (body === undefined)
     throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
   reply.log.info({ callId: call.callId }, 'replayed')

@@ -54,7 +54,7 @@ function upstreamFromEnvironment(config: Config): ProviderConfig | undefined {
 
 export function createProviders(
   config: Config,
-  stele: Pick<Stele, 'database' | 'calls' | 'hashes'>,
+  stele: Pick<Stele, 'database' | 'hashes'>,
   timing: Timing = realTiming,
 ): ProviderRegistry {
   const upstream = upstreamFromEnvironment(config)
@@ -170,11 +170,7 @@ function requireKeys(config: Config): void {
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
 }
 
-function create(
-  name: string,
-  config: ProviderConfig,
-  stele: Pick<Stele, 'database' | 'calls' | 'hashes'>,
-): Provider {
+function create(name: string, config: ProviderConfig, stele: Pick<Stele, 'database' | 'hashes'>): Provider {
   switch (config.type) {
     case 'openai-compatible':
       return openaiCompatible(name, config)

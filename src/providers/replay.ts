@@ -5,6 +5,7 @@ import { type Choice, type Reply, readChoices, readCompletion } from '../model/r
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
 import type { Stele } from '../stele.ts'
+import { callStore } from '../store/calls.ts'
 import { recordedAnswers } from '../store/recorded-answers.ts'
 import { isEventStream, type Provider, readyBody } from './provider.ts'
 
@@ -12,14 +13,16 @@ import { isEventStream, type Provider, readyBody } from './provider.ts'
  * Answers from the record: the first completed reply to exactly this prompt, byte for byte when it was asked for in the
  * same form, else rewritten from stream to whole or the other way round. Nothing is ever sent anywhere.
  */
-export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'calls' | 'hashes'>): Provider {
-  const answers = recordedAnswers(stele.database)
+export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'hashes'>): Provider {
+  const prompt = { kysely: stele.database.prompt }
+  const answers = recordedAnswers(prompt)
+  const calls = callStore(prompt)
   return {
     name,
     async chat({ userId, model, request }) {
       const id = await answers.find(userId, model, prepareRequest(request, stele.hashes))
-      const call = id === undefined ? undefined : await stele.calls.get(userId, id)
-      const recorded = call && (await stele.calls.exactResponse(userId, call.id))
+      const call = id === undefined ? undefined : await calls.get(userId, id)
+      const recorded = call && (await calls.exactResponse(userId, call.id))
       if (call === undefined || recorded === undefined) throw new SteleError('replay_miss', { model })
       const wasStream = isEventStream(call.contentType ?? '')
       const contentType = request.stream ? 'text/event-stream' : 'application/json'

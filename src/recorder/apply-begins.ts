@@ -12,6 +12,7 @@ export interface Begun {
   readonly call: PlacedCall
   readonly decision: BeginDecision
   readonly isRepeat: boolean
+  readonly isOwn: boolean
 }
 
 /**
@@ -53,7 +54,8 @@ async function applyWave(
     return planBegin(start, ...placed)
   })
   await write(batch, plans)
-  for (const { call, decision } of plans) begun.set(call.callId, { call, decision, isRepeat: false })
+  for (const { call, decision } of plans)
+    begun.set(call.callId, { call, decision, isRepeat: false, isOwn: true })
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -184,9 +186,19 @@ async function withoutRepeats(
   begun: Map<string, Begun>,
 ): Promise<CallStart[]> {
   const keys = starts.map(({ userId, callId }) => ({ user_id: userId, id: callId }))
-  const columns = ['user_id', 'id', 'conversation_id', 'prompt_hash', 'request_model', 'messages_at'] as const
+  const columns = [
+    'user_id',
+    'id',
+    'conversation_id',
+    'prompt_hash',
+    'request_model',
+    'messages_at',
+    'instance_id',
+    'created_at',
+  ] as const
   const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
   const known = new Map(rows.map(row => [row.id, row]))
+  const settled = await settledOf(batch, rows)
   const conversations = await batch.find(
     'conversations',
     ['user_id', 'id'],
@@ -206,7 +218,18 @@ async function withoutRepeats(
       // A fork from the request's own end has no message of its own before the reply.
       anchorsReply: forkedAt.get(row.conversation_id) === start.request.messages.length - 1,
     }
-    begun.set(start.callId, { call: begunCall(start, decision), decision, isRepeat: true })
+    const isOwn =
+      row.instance_id === start.instanceId && row.created_at === start.createdAt && !settled.has(start.callId)
+    begun.set(start.callId, { call: begunCall(start, decision), decision, isRepeat: true, isOwn })
     return false
   })
+}
+
+async function settledOf(
+  batch: Batch,
+  calls: readonly Pick<Row<'llm_requests'>, 'user_id' | 'id'>[],
+): Promise<Set<string>> {
+  const keys = calls.map(({ user_id, id }) => ({ user_id, request_id: id }))
+  const rows = await batch.find('llm_responses', ['user_id', 'request_id'], keys, ['request_id'])
+  return new Set(rows.map(row => row.request_id))
 }

@@ -210,7 +210,8 @@ async function withoutRepeats(
       return true
     }
     const conversationId = row.conversation_id ?? call.conversationId
-    settled.set(call.callId, { conversationId, isRepeat: true })
+    const isOwn = row.status === settlement.status && row.created_at === settlement.createdAt
+    settled.set(call.callId, { conversationId, isRepeat: true, isOwn })
     return false
   })
   return { fresh, orphaned }

@@ -86,8 +86,8 @@ function inTransaction(
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))
-      const { decision, isRepeat } = required(begun.get(callId))
-      return { conversationId: decision.conversationId, isRepeat, decision }
+      const { decision, isRepeat, isOwn } = required(begun.get(callId))
+      return { conversationId: decision.conversationId, isRepeat, isOwn, decision }
     })
   })
 }

@@ -64,6 +64,11 @@ export interface OperationResult {
   readonly conversationId: string | undefined
   /** True when the operation had been applied before and nothing was written now. */
   readonly isRepeat: boolean
+  /**
+   * Of a repeat: true when what is on record may be of this very operation, which is applied again whenever nobody knows
+   * whether it was committed; false when it is of another one.
+   */
+  readonly isOwn?: boolean
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
 }

@@ -2,6 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, lowestIdAt, newId } from '../ids.ts'
+import { inTime } from '../in-time.ts'
 import {
   type BegunCall,
   begunCall,
@@ -37,6 +38,8 @@ export interface BeginInput {
   readonly requestModel?: string | undefined
   /** Makes begin idempotent: the same id again returns the call already begun. */
   readonly callId?: string | undefined
+  /** Refuses that instead: whoever asks a provider under the id of a call that has ended cannot record its answer. */
+  readonly isNew?: boolean | undefined
   readonly apiKeyId?: string | undefined
   readonly conversationId?: string | undefined
   /** A key under which no other call may be made; see `begin`. */
@@ -66,6 +69,9 @@ export interface RecorderOptions {
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
+
+/** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
+const leaveTime = 3_000
 
 /** Clocks of two machines may differ this much before a scan for open calls could start too late. */
 const clockTolerance = 60_000
@@ -128,37 +134,48 @@ export class Recorder {
 
   /**
    * Commits the intent to make a call, and with it the claim to its idempotency key, if it has one.
-   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, store_unavailable, shutting_down;
-   * idempotency_key_reused, idempotency_key_in_use when another call holds the key
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, call_id_taken, store_unavailable,
+   * shutting_down; idempotency_key_reused, idempotency_key_in_use when another call holds the key
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
       const start = this.#callStart(input)
       await this.#ready()
-      const isRepeat = this.#open.has(start.callId)
+      const isOpen = this.#open.has(start.callId)
+      if (isOpen && input.isNew) throw idTaken(start.callId)
       this.#open.add(start.callId)
       try {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
-        const { decision } = await this.#queue.submit({ kind: 'begin', start })
+        const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
+        if (isOwn === false && input.isNew) throw idTaken(start.callId)
         this.#doubtful.delete(start.callId)
         return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
       } catch (error) {
         if (isInDoubt(error)) this.#doubtful.add(start.callId)
-        else if (!isRepeat) this.#open.delete(start.callId)
+        else if (!isOpen) this.#open.delete(start.callId)
         throw error
       }
     })
   }
 
-  /** Commits how a call ended. Repeating it changes nothing. @throws SteleError store_unavailable, call_orphaned */
-  settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
+  /**
+   * Commits how a call ended. Repeating it changes nothing.
+   * @param options.once refuses to repeat it: what was to be recorded would not be
+   * @throws SteleError store_unavailable, call_orphaned; call_id_taken
+   */
+  settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await settlementOf(outcome)
-      const settled = await this.#settle({ kind: 'settle', call, settlement })
+      const { conversationId, isRepeat, isOwn } = await this.#queue.submit({
+        kind: 'settle',
+        call,
+        settlement,
+      })
       this.#open.delete(call.callId)
-      return settled
+      if (isOwn === false && once) throw idTaken(call.callId)
+      return { callId: call.callId, conversationId, isRepeat }
     })
   }
 
@@ -168,8 +185,8 @@ export class Recorder {
       const start = this.#callStart(input)
       await this.#ready()
       const settlement = await settlementOf(outcome)
-      const result = await this.#queue.submit({ kind: 'record', start, settlement })
-      return { callId: start.callId, ...result }
+      const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
+      return { callId: start.callId, conversationId, isRepeat }
     })
   }
 
@@ -195,11 +212,10 @@ export class Recorder {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
-      // With calls still open the row stays: whoever starts next finds them by it.
-      if (this.#open.size === 0) {
-        await instanceStore(this.#options.database)
-          .forget(this.#instance.id)
-          .catch(error => this.#options.onError?.(error))
+      // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
+      if (this.#open.size === 0 && this.spool?.isSpooling !== true) {
+        const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
+        await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
     await this.#options.writer.close()
@@ -328,6 +344,10 @@ export class Recorder {
       createdAt: input.createdAt ?? Date.now(),
     }
   }
+}
+
+function idTaken(call: string): SteleError {
+  return new SteleError('call_id_taken', { call })
 }
 
 /** Ids say when a call was made; partitions and recovery rely on it. */

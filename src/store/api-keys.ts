@@ -43,7 +43,7 @@ interface NewApiKey {
   readonly secret?: string | undefined
 }
 
-export function apiKeyStore({ kysely, exclusively }: Database) {
+export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
   return {
     /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
     create(options: NewApiKey): Promise<ApiKey & { secret: string }> {
@@ -67,7 +67,7 @@ export function apiKeyStore({ kysely, exclusively }: Database) {
     },
     /** The key of this secret, whatever its state. */
     async findBySecret(secret: string): Promise<ApiKey | undefined> {
-      const row = await kysely
+      const row = await prompt
         .selectFrom('api_keys')
         .selectAll()
         .where('key_hash', '=', hashKey(secret))

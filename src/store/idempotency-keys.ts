@@ -29,7 +29,7 @@ export function leavesKeyFree(status: string | undefined): boolean {
 }
 
 /** What clients' idempotency keys stand for. Keys are written by the recorder, with the calls that they belong to. */
-export function idempotencyKeyStore({ kysely }: Database) {
+export function idempotencyKeyStore({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** The call that holds a key at `now`; undefined when none does. */
     async find(userId: string, keyHash: string, now: number): Promise<KeyedCall | undefined> {

@@ -3,7 +3,7 @@ import type { Database } from '../db/database.ts'
 import type { PreparedRequest } from '../model/prepared-request.ts'
 
 /** Finds completed calls by their exact prompt. */
-export function recordedAnswers({ kysely }: Database) {
+export function recordedAnswers({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** The id of the first completed call of this user and model with this prompt. */
     async find(

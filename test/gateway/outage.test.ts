@@ -1,11 +1,16 @@
 import OpenAI from 'openai'
 import { expect, test } from 'vitest'
+import { shutDown } from '../../src/gateway/shutdown.ts'
 import { completion } from '../harness/chat.ts'
 import { postgresPlace } from '../harness/databases.ts'
 import { linkToPostgres } from '../harness/postgres-link.ts'
 import { startGateway } from './running.ts'
+import { serveProcess } from './serve-process.ts'
 import { json, startUpstream, stream } from './upstream.ts'
 import { answerEvents } from './wire.ts'
+
+/** How a database goes away. */
+const manners = ['cut', 'hang'] as const
 
 const store = { poolTimeout: 2, commitTimeout: 1 }
 
@@ -27,7 +32,7 @@ async function start(more: object = {}) {
 
 const ask = { model: 'm', messages: [{ role: 'user' as const, content: 'Hi' }] }
 
-test.each(['cut', 'hang'] as const)(
+test.each(manners)(
   'no client notices an outage (%s): replies come, and all is on record afterwards',
   async how => {
     const { link, running, witness } = await start()
@@ -69,28 +74,112 @@ test.each(['cut', 'hang'] as const)(
   },
 )
 
-test('a key that nobody has used yet cannot be checked, and its client is told to come back', async () => {
-  const { link, running } = await start()
-  await running.client().chat.completions.create(ask)
-  const other = await running.newKey('bob')
-  link.cut()
-  const error = await running
-    .client({ apiKey: other })
-    .chat.completions.create(ask)
-    .catch((reason: unknown) => reason)
-  expect(error).toBeInstanceOf(OpenAI.APIError)
-  expect(error).toMatchObject({ status: 503, code: 'store_unavailable' })
-  expect((error as InstanceType<typeof OpenAI.APIError>).headers?.get('retry-after')).toBe('1')
+test.each(manners)(
+  'a key that nobody has used yet cannot be checked (%s), and its client is told to come back',
+  async how => {
+    const { link, running } = await start()
+    await running.client().chat.completions.create(ask)
+    const other = await running.newKey('bob')
+    link[how]()
+    const error = await running
+      .client({ apiKey: other })
+      .chat.completions.create(ask)
+      .catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(OpenAI.APIError)
+    expect(error).toMatchObject({ status: 503, code: 'store_unavailable' })
+    expect((error as InstanceType<typeof OpenAI.APIError>).headers?.get('retry-after')).toBe('1')
+  },
+)
+
+test.each(manners)(
+  'a request with an idempotency key cannot be known to be the first (%s), and is not dispatched',
+  async how => {
+    const { link, upstream, running } = await start()
+    await running.client().chat.completions.create(ask)
+    link[how]()
+    const reply = await running.post(ask, { 'idempotency-key': 'once' })
+    expect([reply.status, JSON.parse(reply.text).error.code]).toEqual([503, 'store_unavailable'])
+    expect(reply.headers['retry-after']).toBe('1')
+    expect(upstream.journal).toHaveLength(1)
+  },
+)
+
+test('a database that hangs and comes back finds no connection still taken by those who gave up', async () => {
+  const { link, running } = await start({ poolSize: 1, maxOverflow: 0 })
+  await running.post(ask, { 'idempotency-key': 'before' })
+  link.hang()
+  const replies = await Promise.all(
+    [1, 2, 3].map(n => running.post(ask, { 'idempotency-key': `during ${n}` })),
+  )
+  expect(replies.map(({ status }) => status)).toEqual([503, 503, 503])
+  // What was sent meanwhile stays lost, as behind a firewall that has forgotten the connection.
+  link.forget()
+  await expect
+    .poll(async () => (await running.post(ask, { 'idempotency-key': 'after' })).status, { timeout: 10_000 })
+    .toBe(200)
 })
 
-test('a request with an idempotency key cannot be known to be the first, and is not dispatched', async () => {
-  const { link, upstream, running } = await start()
-  await running.client().chat.completions.create(ask)
-  link.cut()
-  const reply = await running.post(ask, { 'idempotency-key': 'once' })
-  expect([reply.status, JSON.parse(reply.text).error.code]).toEqual([503, 'store_unavailable'])
+test('a keyed request waits for a database that hangs no longer than its client, or than the gateway', async () => {
+  const { link, upstream, running } = await start({ commitTimeout: 3_600 })
+  await running.post(ask, { 'idempotency-key': 'before' })
+  link.hang()
+  const { state } = running.gateway
+  const leaving = new AbortController()
+  const leaver = running
+    .client()
+    .chat.completions.create(ask, { headers: { 'idempotency-key': 'a' }, signal: leaving.signal })
+  await expect.poll(() => state.underWay.size).toBe(1)
+  leaving.abort()
+  await expect(leaver).rejects.toThrow()
+  await expect.poll(() => state.underWay.size).toBe(0)
+  const stayer = running.post(ask, { 'idempotency-key': 'b' })
+  await expect.poll(() => state.underWay.size).toBe(1)
+  await shutDown(running.gateway, { timeout: 0 })
+  expect((await stayer).status).toBe(503)
   expect(upstream.journal).toHaveLength(1)
+  link.restore()
 })
+
+test.each(['spool', 'refuse'])(
+  'a gateway process that is told to stop while the database hangs ends well (%s)',
+  async onStoreFailure => {
+    const link = await linkToPostgres()
+    const upstream = await startUpstream(json(completion('whole')))
+    const place = await postgresPlace()
+    const apiKey = 'sk-test-0123456789abcdef'
+    const gateway = await serveProcess({
+      place: { ...place, databaseUrl: link.databaseUrl },
+      env: {
+        OPENAI_BASE_URL: upstream.baseUrl,
+        STELE_API_KEY: apiKey,
+        STELE_SHUTDOWN_TIMEOUT: '1',
+        STELE_SPOOL_FOLDER: place.spoolFolder,
+        STELE_ON_STORE_FAILURE: onStoreFailure,
+        DB_COMMIT_TIMEOUT: '1',
+      },
+    })
+    const client = new OpenAI({
+      apiKey,
+      baseURL: `${await gateway.address}/v1`,
+      maxRetries: 0,
+      timeout: 60_000,
+    })
+    await client.chat.completions.create(ask)
+    link.hang()
+    const keyed = client.chat.completions.create(ask, { headers: { 'idempotency-key': 'k' } })
+    const unknown = new OpenAI({ apiKey: 'sk-other', baseURL: client.baseURL, maxRetries: 0 }).models.list()
+    const refusals = Promise.allSettled([keyed, unknown])
+    gateway.kill('SIGTERM')
+    const toldAt = performance.now()
+    expect(await gateway.ended).toEqual({ code: 0, signal: null })
+    expect(performance.now() - toldAt).toBeLessThan(20_000)
+    expect((await refusals).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
+    link.restore()
+    const stele = await place.stele()
+    expect((await stele.calls.list()).map(({ status }) => status)).toEqual(['completed'])
+  },
+  60_000,
+)
 
 test('a full spool refuses calls before they are dispatched, and says so to whoever balances the load', async () => {
   const { link, upstream, running } = await start({ spoolLimit: 3_000 })

@@ -10,6 +10,8 @@ export interface Link {
   cut(): void
   /** Lets nothing through any more and breaks nothing, as a server that stands still. */
   hang(): void
+  /** Takes new connections again; those that hang stay so, as behind a firewall that has forgotten them. */
+  forget(): void
   restore(): void
 }
 
@@ -49,10 +51,13 @@ export async function linkToPostgres(): Promise<Link> {
     isHanging = true
     for (const socket of sockets) socket.pause()
   }
+  const forget = (): void => {
+    isHanging = false
+  }
   const restore = (): void => {
     isCut = false
     isHanging = false
     for (const socket of sockets) socket.resume()
   }
-  return { databaseUrl: url.href, cut, hang, restore }
+  return { databaseUrl: url.href, cut, hang, forget, restore }
 }

@@ -7,6 +7,7 @@ import { expect, inject, onTestFinished, test } from 'vitest'
 import { openDatabase } from '../../src/db/database.ts'
 import { parseDatabaseUrl } from '../../src/db/database-url.ts'
 import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/pools.ts'
+import { Sockets } from '../../src/db/postgres/sockets.ts'
 import { openStele } from '../../src/stele.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { onServer, postgresPlace } from '../harness/databases.ts'
@@ -55,7 +56,7 @@ test('opening a database contacts nobody until it is used', async () => {
 
 test('commits wait for the disk even where the server would let them go early', async () => {
   const { url } = await ownDatabase('ALTER DATABASE %name% SET synchronous_commit = off')
-  const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, 1)
+  const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, new Sockets(), 1)
   onTestFinished(() => pool.end())
   const { rows } = await pool.query("SELECT current_setting('synchronous_commit') AS value")
   expect(rows).toEqual([{ value: 'on' }])
@@ -63,7 +64,7 @@ test('commits wait for the disk even where the server would let them go early', 
 
 test('a stricter setting for commits is left as it is', async () => {
   const { url } = await ownDatabase('ALTER DATABASE %name% SET synchronous_commit = remote_apply')
-  const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, 1)
+  const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, new Sockets(), 1)
   onTestFinished(() => pool.end())
   const { rows } = await pool.query("SELECT current_setting('synchronous_commit') AS value")
   expect(rows).toEqual([{ value: 'remote_apply' }])

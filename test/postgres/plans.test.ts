@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { parseDatabaseUrl } from '../../src/db/database-url.ts'
 import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/pools.ts'
+import { Sockets } from '../../src/db/postgres/sockets.ts'
 import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
@@ -96,7 +97,7 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
 /** The plan with which a writer would run a statement that it has prepared. */
 async function planOf(place: Place, statement: string): Promise<string> {
   const location = parseDatabaseUrl(place.databaseUrl) as PostgresLocation
-  const pool = openWriterPool(location, { schema: place.schema }, 1)
+  const pool = openWriterPool(location, { schema: place.schema }, new Sockets(), 1)
   try {
     const { rows } = await pool.query<{ 'QUERY PLAN': string }>(`EXPLAIN (GENERIC_PLAN) ${statement}`)
     return rows.map(row => row['QUERY PLAN']).join('\n')

@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, sql } from 'kysely'
+import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely'
 import type pg from 'pg'
 import { SteleError } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
@@ -8,13 +8,18 @@ import { postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
+import { promptPool } from './prompt-pool.ts'
+import { Sockets } from './sockets.ts'
 import { withinTime } from './within-time.ts'
 
 /** Two batches under way keep the server busy with one while the other waits for its commit to reach the disk. */
 const concurrentBatches = 2
 
-/** Seconds. A server that is there answers a batch in milliseconds; one that is stopped or cut off never does. */
+/** Seconds. A server that is there answers in milliseconds; one that is stopped or cut off never does. */
 const defaultCommitTimeout = 5
+
+/** Milliseconds that the server is given to take leave before its connections are broken off. */
+const closeTime = 3_000
 
 /** Transaction-level advisory lock of everything that changes the schema. The number is arbitrary, but Stele's own. */
 const schemaLock = 7_353_853_001
@@ -38,15 +43,18 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   let isClosed = false
   /** Partitions that are known to be there. */
   const madeFor = new Set<string>()
-  const kysely = new Kysely<Tables>({
-    dialect: new PostgresDialect({
-      pool: async () => {
-        pool = openPool(location, settings)
-        return pool
-      },
-    }),
-    ...(settings.onSql === undefined ? {} : { log: event => settings.onSql?.(event.query.sql) }),
-  })
+  const answerTime = (settings.commitTimeout ?? defaultCommitTimeout) * 1000
+  const sockets = new Sockets()
+  const openOnce = (): pg.Pool => {
+    pool ??= openPool(location, settings, sockets)
+    return pool
+  }
+  const queries = (of: PostgresPool | (() => Promise<PostgresPool>)): Kysely<Tables> =>
+    new Kysely<Tables>({
+      dialect: new PostgresDialect({ pool: of }),
+      ...(settings.onSql === undefined ? {} : { log: event => settings.onSql?.(event.query.sql) }),
+    })
+  const kysely = queries(async () => openOnce())
   const exclusively: Database['exclusively'] = work =>
     kysely.transaction().execute(async tx => {
       await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
@@ -70,10 +78,11 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     backupAdvice:
       'Its own tools do that: pg_dump --format=custom --file=stele.dump "$DATABASE_URL", or pg_basebackup for the whole server; docs/databases.md tells more.',
     kysely,
+    prompt: queries(promptPool(openOnce, answerTime)),
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
-      writers ??= openWriterPool(location, settings, concurrentBatches)
-      return withinTime(writers, (settings.commitTimeout ?? defaultCommitTimeout) * 1000, client =>
+      writers ??= openWriterPool(location, settings, sockets, concurrentBatches)
+      return withinTime(writers, answerTime, client =>
         inTransaction(client, settings.onSql, run => work(postgresBatch(run))),
       )
     },
@@ -100,8 +109,14 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     async close() {
       if (isClosed) return
       isClosed = true
-      await kysely.destroy()
-      await writers?.end()
+      const cutOff = setTimeout(() => sockets.destroy(), closeTime)
+      try {
+        // Ended here, not by Kysely, which knows nothing of a pool that only its sibling has used.
+        await Promise.all([pool?.end(), writers?.end()])
+        await sockets.whenClosed()
+      } finally {
+        clearTimeout(cutOff)
+      }
     },
   }
 }

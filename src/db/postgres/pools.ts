@@ -1,6 +1,7 @@
 import pg from 'pg'
 import type { DatabaseSettings } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
+import type { Sockets } from './sockets.ts'
 
 const int8 = 20
 const numeric = 1700
@@ -27,11 +28,11 @@ const writerSettings = {
 export type PostgresLocation = Extract<DatabaseLocation, { kind: 'postgres' }>
 
 /** Connections for reads and rare writes. */
-export function openPool(location: PostgresLocation, settings: DatabaseSettings): pg.Pool {
+export function openPool(location: PostgresLocation, settings: DatabaseSettings, sockets: Sockets): pg.Pool {
   const size = settings.poolSize ?? 5
   return guarded(
     new pg.Pool({
-      ...common(location, settings, {}),
+      ...common(location, settings, sockets, {}),
       min: size,
       max: size + (settings.maxOverflow ?? 10),
       idleTimeoutMillis: 30_000,
@@ -43,11 +44,12 @@ export function openPool(location: PostgresLocation, settings: DatabaseSettings)
 export function openWriterPool(
   location: PostgresLocation,
   settings: DatabaseSettings,
+  sockets: Sockets,
   batches: number,
 ): pg.Pool {
   const pool = guarded(
     new pg.Pool({
-      ...common(location, settings, writerSettings),
+      ...common(location, settings, sockets, writerSettings),
       pipeline: true,
       min: 0,
       max: batches,
@@ -68,6 +70,7 @@ export function openWriterPool(
 function common(
   location: PostgresLocation,
   settings: DatabaseSettings,
+  sockets: Sockets,
   session: Record<string, string>,
 ): pg.PoolConfig {
   const sessionSettings = {
@@ -83,6 +86,7 @@ function common(
     connectionTimeoutMillis: (settings.poolTimeout ?? 30) * 1000,
     application_name: 'stele',
     keepAlive: true,
+    stream: () => sockets.open(),
     types,
     options: [
       ...(given === null ? [] : [given]),

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { SteleError } from '../../errors.ts'
+import { socketOf } from './sockets.ts'
 
 /** How often it is looked whether anything moves, as a share of the time in which something must. */
 const looks = 4
@@ -51,9 +52,4 @@ export async function withinTime<R>(
   } finally {
     clearInterval(timer)
   }
-}
-
-/** pg has no way to give up a connection without asking the server; its types do not name the socket. */
-function socketOf(client: pg.PoolClient): Socket {
-  return (client as unknown as { connection: { stream: Socket } }).connection.stream
 }

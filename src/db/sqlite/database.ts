@@ -50,6 +50,7 @@ export function openSqlite(
     file: location.inMemory ? undefined : databaseFile(location),
     backupAdvice: 'It lives in the memory of one process, and ends with it.',
     kysely,
+    prompt: kysely,
     snapshot: work =>
       // A memory database has but one connection: while it is held nobody else writes. A file that never changes is its
       // own snapshot.

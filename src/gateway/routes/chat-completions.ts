@@ -44,8 +44,9 @@ export async function chatCompletionsRoute(
     return idempotency.once(
       idempotencyKeyOf(request.raw),
       question,
-      reply.raw,
-      claim => answerQuestion({ stele, providers, state, settings }, { ...question, claim }, reply),
+      reply,
+      (callId, claim) =>
+        answerQuestion({ stele, providers, state, settings }, { ...question, callId, claim }, reply),
       call => sendRecorded(stele, call, question, reply),
     )
   })
