@@ -38,8 +38,8 @@ export interface DrainParts {
   readonly presence: (begins: readonly CallStart[]) => HeartbeatOperation[]
 }
 
-/** How many entries are applied together: enough for a commit to be cheap, and more than one batch of new ones holds. */
-const mostEntries = 512
+/** How many entries are applied together: enough for a commit to be cheap. */
+const mostEntries = 256
 
 /** Empties a spool step by step. A step that fails is tried again with half as many entries: too many are one reason. */
 export class Drain {

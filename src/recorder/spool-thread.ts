@@ -1,6 +1,6 @@
 import { deserialize, serialize } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
 import { reasonOf } from '../errors.ts'
 import { seal, unseal } from '../privacy/seal.ts'
@@ -10,6 +10,9 @@ import type { ThreadReply, ThreadRequest } from './thread.ts'
 
 /** However many entries are asked for, no more than fits in memory. */
 const maxRawBytes = 32 * 1024 * 1024
+
+/** The fastest level, which also needs the least memory. */
+const quickly = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 
 const { path, key } = workerData as SpoolSetup
 let file: SpoolFile | undefined
@@ -68,7 +71,7 @@ function entryOf(operation: Operation): Omit<SpoolEntry, 'seq'> {
   const callId =
     'start' in operation ? operation.start.callId : 'call' in operation ? operation.call.callId : ''
   const raw = serialize(operation)
-  const sealed = seal(key, purpose(callId, kind), zstdCompressSync(raw))
+  const sealed = seal(key, purpose(callId, kind), zstdCompressSync(raw, quickly))
   return { callId, kind, createdAt: Date.now(), rawBytes: raw.byteLength, sealed }
 }
 
