@@ -14,7 +14,7 @@ import { type Answer, eventStream, silence, startUpstream } from './upstream.ts'
 import { chunk, done, questionOf } from './wire.ts'
 
 const apiKey = 'sk-test-0123456789abcdef'
-const count = 3
+const count = 2
 const seed = 13
 
 const clientOf = (address: string): OpenAI =>

@@ -8,8 +8,8 @@ import { expectRecord, RecorderModel, startRecorder } from './recorder-model.ts'
 const scale = Number(process.env['PROPERTY_RUNS'] ?? 100) / 100
 
 const databases: [name: string, place: () => Promise<Place>, runs: number][] = [
-  ['SQLite', sqlitePlace, 25],
-  ['PostgreSQL', postgresPlace, 15],
+  ['SQLite', sqlitePlace, 15],
+  ['PostgreSQL', postgresPlace, 8],
 ]
 
 test.each(databases)(
