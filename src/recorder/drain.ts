@@ -1,4 +1,4 @@
-import { type ErrorCode, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import { begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import type { Applied, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
 import { type Spool, type SpooledOperation, SpoolFailure } from './spool.ts'
@@ -81,7 +81,7 @@ async function drainOnce({ spool, writer, calls, presence }: DrainParts, count: 
   const done: number[] = []
   let rejected = unreadable.length
   for (const [index, { operation, seqs }] of work.entries()) {
-    const outcome = await settleDoubt(writer, operation, applied[index])
+    const outcome = await withoutName(writer, operation, applied[index])
     if (outcome?.ok === true) {
       note(operation, outcome.result, calls)
       done.push(...seqs)
@@ -127,30 +127,18 @@ function note(operation: Operation, { decision }: OperationResult, calls: Spoole
   else if (operation.kind === 'record') calls.delete(operation.start.callId)
 }
 
-/** What a call can do without: a conversation that is not there (any more), an idempotency key that another call has. */
-const dispensable: Partial<Record<ErrorCode, Partial<CallStart>>> = {
-  conversation_not_found: { conversationId: undefined },
-  idempotency_key_in_use: { claim: undefined },
-  idempotency_key_reused: { claim: undefined },
-}
-
-/** A call that is on record for its caller must not be lost for what stands beside it. */
-async function settleDoubt(
+/** A call that is on record for its caller must not be lost because the conversation that it names is not there (any more). */
+async function withoutName(
   writer: Writer,
   operation: Operation,
   applied: Applied | undefined,
 ): Promise<Applied | undefined> {
-  if (applied?.ok !== false || !('start' in operation)) return applied
-  const without = dispensable[applied.error.code]
-  const { start } = operation
-  if (
-    without === undefined ||
-    Object.keys(without).every(name => start[name as keyof CallStart] === undefined)
-  )
+  if (applied?.ok !== false || !('start' in operation) || applied.error.code !== 'conversation_not_found')
     return applied
-  const reduced = { ...operation, start: { ...start, ...without } }
-  const [again] = await writer.apply([reduced])
-  return settleDoubt(writer, reduced, again)
+  const [again] = await writer.apply([
+    { ...operation, start: { ...operation.start, conversationId: undefined } },
+  ])
+  return again
 }
 
 function reasonFor(applied: Applied | undefined): string {

@@ -84,4 +84,6 @@ export interface AppliedError {
   readonly details: Readonly<Record<string, string | number>>
   /** The request parameter at fault. */
   readonly param?: string | undefined
+  /** The database may have committed the operation all the same: it was asked and did not answer. */
+  readonly mayBeCommitted?: boolean
 }

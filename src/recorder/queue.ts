@@ -1,4 +1,4 @@
-import { SteleError } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import type { Applied, AppliedError, Operation, OperationResult } from './operations.ts'
 import type { Writer } from './writer.ts'
 
@@ -16,6 +16,9 @@ interface Entry {
   readonly resolve: (result: OperationResult) => void
   readonly reject: (error: Error) => void
 }
+
+/** An operation failed for its caller, and the database may have committed it all the same. */
+export class OutcomeUnknown extends SteleError {}
 
 const firstPause = 20
 const longestPause = 500
@@ -115,12 +118,12 @@ function finish({ resolve, reject }: Entry, applied: Applied | undefined): void 
   else reject(new SteleError('record_rejected', { reason: 'the writer gave no answer' }))
 }
 
-function asSteleError({ code, details, param }: AppliedError): SteleError {
-  return new SteleError(code, details, param === undefined ? {} : { param })
+function asSteleError({ code, details, param, mayBeCommitted }: AppliedError): SteleError {
+  const Kind = mayBeCommitted === true ? OutcomeUnknown : SteleError
+  return new Kind(code, details, param === undefined ? {} : { param })
 }
 
-function asUnavailable(error: unknown): Error {
-  if (error instanceof SteleError) return error
-  const reason = error instanceof Error ? error.message : String(error)
-  return new SteleError('store_unavailable', { reason }, { cause: error })
+function asUnavailable(cause: unknown): Error {
+  if (cause instanceof SteleError) return new OutcomeUnknown(cause.code, cause.details, { cause })
+  return new OutcomeUnknown('store_unavailable', { reason: reasonOf(cause) }, { cause })
 }

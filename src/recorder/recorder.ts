@@ -21,7 +21,7 @@ import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
-import { CommitQueue } from './queue.ts'
+import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
@@ -73,6 +73,9 @@ export interface RecorderOptions {
 /** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
 const leaveTime = 3_000
 
+/** For so long after a begin failed its commit may still turn up, in milliseconds. */
+const doubtTime = 30_000
+
 /** Clocks of two machines may differ this much before a scan for open calls could start too late. */
 const clockTolerance = 60_000
 
@@ -81,7 +84,8 @@ export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
   readonly #open = new Set<string>()
-  readonly #doubtful = new Set<string>()
+  /** The lowest id of the begins that failed and may have been committed, and when the last of them failed. */
+  #doubt: { readonly since: string; readonly at: number } | undefined
   readonly #watch: Watch
   readonly #usedKeys = new Map<string, number>()
   readonly #instance: Row<'instances'>
@@ -149,11 +153,10 @@ export class Recorder {
         if (start.callId < this.#openSince) await this.#beat()
         const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
         if (isOwn === false && input.isNew) throw idTaken(start.callId)
-        this.#doubtful.delete(start.callId)
         return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
       } catch (error) {
-        if (isInDoubt(error)) this.#doubtful.add(start.callId)
-        else if (!isOpen) this.#open.delete(start.callId)
+        if (error instanceof OutcomeUnknown) this.#noteDoubt(start.callId)
+        if (!isOpen) this.#open.delete(start.callId)
         throw error
       }
     })
@@ -213,7 +216,7 @@ export class Recorder {
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
-      if (this.#open.size === 0 && this.spool?.isSpooling !== true) {
+      if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
         const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
@@ -247,8 +250,9 @@ export class Recorder {
   async #tick(): Promise<void> {
     try {
       await this.#beat()
+      if (this.spool?.isSpooling === true) return
       await this.#giveUpDoubtful()
-      if (this.spool?.isSpooling !== true) await this.#recover()
+      await this.#recover()
     } catch (error) {
       this.#watch.restart()
       this.#options.onError?.(error)
@@ -260,14 +264,26 @@ export class Recorder {
    * they are open they hold whatever they took.
    */
   async #giveUpDoubtful(): Promise<void> {
-    if (this.#doubtful.size === 0) return
-    const ids = [...this.#doubtful].slice(0, openCallsPage)
-    const open = await instanceStore(this.#options.database).openAmong(this.#instance.id, ids)
-    await giveUp(open, operation => this.#settle(operation))
-    for (const id of ids) {
-      this.#doubtful.delete(id)
-      this.#open.delete(id)
+    const doubt = this.#doubt
+    if (doubt === undefined) return
+    const instances = instanceStore(this.#options.database)
+    const { id } = this.#instance
+    const since = performance.now()
+    for (let from = doubt.since; ; ) {
+      const openBefore = new Set(this.#open)
+      const page = await instances.openCalls({ id, open_since: from })
+      const unmade = page.filter(call => !openBefore.has(call.id) && !this.#open.has(call.id))
+      await giveUp(unmade, operation => this.#settle(operation))
+      if (page.length < openCallsPage) break
+      from = page.at(-1)?.id ?? from
     }
+    // A server that stood still may carry out late what it was asked: it is looked for once more.
+    if (this.#doubt === doubt && since - doubt.at > doubtTime) this.#doubt = undefined
+  }
+
+  #noteDoubt(callId: string): void {
+    const { since = callId } = this.#doubt ?? {}
+    this.#doubt = { since: callId < since ? callId : since, at: performance.now() }
   }
 
   /** One after another: a beat that was overtaken would put an earlier state over a later one. */
@@ -280,7 +296,8 @@ export class Recorder {
   async #beatNow(): Promise<void> {
     const at = Date.now()
     const quiet = lowestIdAt('call', at - clockTolerance)
-    const openSince = [...this.#open].reduce((low, id) => (id < low ? id : low), quiet)
+    const bound = this.#doubt === undefined || quiet < this.#doubt.since ? quiet : this.#doubt.since
+    const openSince = [...this.#open].reduce((low, id) => (id < low ? id : low), bound)
     // Until it is written the higher bound holds: a call that begins meanwhile and is older must move it again.
     if (openSince > this.#openSince) this.#openSince = openSince
     const usedKeys = [...this.#usedKeys].map(([id, usedAt]) => ({ id, at: usedAt }))
@@ -358,9 +375,4 @@ function checkCallId(id: string, name: string): string {
       reason: 'it must be a TypeID with the prefix call',
     })
   return id
-}
-
-/** Whether what failed may have been committed: its answer did not come. */
-function isInDoubt(error: unknown): boolean {
-  return error instanceof SteleError && error.code === 'store_unavailable'
 }

@@ -56,8 +56,6 @@ export class SpoolingWriter implements Writer {
   readonly #options: SpoolingOptions
   readonly #spool: Spool
   readonly #calls: SpooledCalls = new Map()
-  /** The idempotency keys of calls that were begun in the spool, and the call of each. */
-  readonly #keys = new Map<string, string>()
   #isSpooling = false
   #appending = 0
   /** What this process last said of itself: said again before calls of its own are drained. */
@@ -178,28 +176,19 @@ export class SpoolingWriter implements Writer {
   #refusal(operation: Operation, mayBeCommitted: boolean): Applied | undefined {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
-    if (operation.kind === 'heartbeat') return refused('store_unavailable', { reason: 'it does not answer' })
+    if (operation.kind === 'heartbeat')
+      return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
-    if (isNew && operation.start.claim !== undefined) {
-      const refusal = this.#claimRefusal(operation.start, mayBeCommitted)
-      if (refusal !== undefined) return refusal
-    }
-    return bytes >= (isNew ? limit : limit * settleAllowance) ? refused('spool_full', { limit }) : undefined
-  }
-
-  /**
-   * Only the database knows whether an idempotency key is new. A begin that it failed to answer may have been committed,
-   * and is spooled to be settled whatever became of it; until that is drained its key is nobody else's.
-   */
-  #claimRefusal({ userId, callId, claim }: CallStart, mayBeCommitted: boolean): Applied | undefined {
-    const key = `${claim?.keyHash} ${userId}`
-    const holder = this.#keys.get(key)
-    if (holder === callId) return undefined
-    if (holder !== undefined) return refused('idempotency_key_in_use', {})
-    if (!mayBeCommitted)
-      return refused('store_unavailable', { reason: 'whether the idempotency key is new cannot be told' })
-    this.#keys.set(key, callId)
-    return undefined
+    // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.
+    if (isNew && operation.start.claim !== undefined)
+      return refused(
+        'store_unavailable',
+        { reason: 'whether the idempotency key is new cannot be told' },
+        mayBeCommitted,
+      )
+    return bytes >= (isNew ? limit : limit * settleAllowance)
+      ? refused('spool_full', { limit }, mayBeCommitted)
+      : undefined
   }
 
   #startSpooling(reason: unknown): void {
@@ -243,7 +232,6 @@ export class SpoolingWriter implements Writer {
     this.#isSpooling = false
     this.#isCatchingUp = false
     this.#letInBelow = Number.POSITIVE_INFINITY
-    this.#keys.clear()
     this.#letIn(Number.POSITIVE_INFINITY)
     await this.#spool.release().catch(() => undefined)
     this.#tell({ isSpooling: false, drained, rejected })
@@ -279,6 +267,10 @@ function stillAlive({ instance }: HeartbeatOperation): HeartbeatOperation {
   return { kind: 'heartbeat', instance: { ...instance, heartbeat_at: Date.now() }, usedKeys: [] }
 }
 
-function refused(code: ErrorCode, details: Record<string, string | number>): Applied {
-  return { ok: false, error: { code, details } }
+function refused(
+  code: ErrorCode,
+  details: Record<string, string | number>,
+  mayBeCommitted: boolean,
+): Applied {
+  return { ok: false, error: { code, details, mayBeCommitted } }
 }

@@ -37,11 +37,7 @@ export function instanceStore({ kysely }: Database) {
     async forget(id: string): Promise<void> {
       await kysely.deleteFrom('instances').where('id', '=', id).execute()
     },
-    /** Those of these calls that an instance began and nobody settled. */
-    openAmong(instanceId: string, callIds: readonly string[]): Promise<OpenCall[]> {
-      return openCallsOf(instanceId).where('q.id', 'in', callIds).execute()
-    },
-    /** Some of the calls that an instance began and nobody settled, oldest first. Empty when there are none left. */
+    /** Some of the calls that an instance began from `open_since` on and nobody settled, oldest first; none when there are none left. */
     openCalls(instance: Pick<Row<'instances'>, 'id' | 'open_since'>): Promise<OpenCall[]> {
       return openCallsOf(instance.id).where('q.id', '>=', instance.open_since).execute()
     },

@@ -40,6 +40,11 @@ async function start(options: { spoolLimit?: number } = {}): Promise<Away> {
   return { place, link, stele, witness: await place.stele() }
 }
 
+/** An idempotency key. */
+function claim() {
+  return { keyHash: 'k'.repeat(22), requestHash: 'r'.repeat(22), expiresAt: Date.now() + 60_000 }
+}
+
 async function drained(stele: Stele): Promise<void> {
   await expect.poll(() => stele.recorder.spool?.isSpooling, { timeout: 20_000 }).toBe(false)
 }
@@ -202,43 +207,18 @@ test('a named conversation is continued from the spool; one that is not there co
   expect(await witness.conversations.list()).toHaveLength(2)
 })
 
-test('a call whose idempotency key was taken elsewhere meanwhile is recorded all the same', async () => {
+test('no idempotency key is taken in a spool, where another gateway could not see it', async () => {
   const { link, stele, witness } = await start()
   link.cut()
-  const claim = { keyHash: 'k'.repeat(22), requestHash: 'r'.repeat(22), expiresAt: Date.now() + 60_000 }
-  const input = { userId: 'ada', provider: 'test', body: chatBody([user('q')]), claim }
-  const spooled = await stele.recorder.begin(input)
-  await stele.recorder.settle(spooled, completed(completionBody('a')))
-  await witness.recorder.begin({ ...input, claim: { ...claim, requestHash: 's'.repeat(22) } })
+  const input = { userId: 'ada', provider: 'test', body: chatBody([user('q')]), claim: claim() }
+  // In doubt, as the database was asked and did not answer; then not asked any more.
+  await failure('store_unavailable', stele.recorder.begin(input))
+  await failure('store_unavailable', stele.recorder.begin(input))
+  await witness.recorder.begin(input)
   link.restore()
   await drained(stele)
-  expect(await witness.calls.find(spooled.callId)).toMatchObject({ status: 'completed' })
-  expect(await countOf(witness, 'llm_requests')).toBe(2)
-})
-
-test('an idempotency key stands for one call, whatever is begun while the spool holds it', async () => {
-  const { link, stele, witness } = await start()
-  link.cut()
-  const claim = (name: string) => ({
-    keyHash: name.repeat(22),
-    requestHash: 'r'.repeat(22),
-    expiresAt: Date.now() + 60_000,
-  })
-  const begins = (name: string) =>
-    stele.recorder.begin({ userId: 'ada', provider: 'test', body: chatBody([user('q')]), claim: claim(name) })
-  // All in doubt: the database was asked and did not answer.
-  const [first, second] = await Promise.allSettled([begins('k'), begins('k')])
-  expect(first).toMatchObject({ status: 'fulfilled' })
-  expect(second).toMatchObject({ status: 'rejected', reason: { code: 'idempotency_key_in_use' } })
-  await failure('idempotency_key_in_use', begins('k'))
-  // Not in doubt: the database is not asked any more.
-  await failure('store_unavailable', begins('m'))
-  link.restore()
-  await drained(stele)
-  await failure('idempotency_key_in_use', begins('k'))
-  await begins('m')
-  expect(await countOf(witness, 'llm_requests')).toBe(2)
-  expect(await countOf(witness, 'idempotency_keys')).toBe(2)
+  await failure('idempotency_key_in_use', stele.recorder.begin(input))
+  expect(await countOf(witness, 'llm_requests')).toBe(1)
 })
 
 test('a call that others gave up for lost while this process was cut off ends as it really did', async () => {
@@ -355,23 +335,38 @@ test('the same question many times over is drained too, though each must be plac
   expect(await countOf(witness, 'llm_responses')).toBe(300)
 })
 
-test('a begin that was committed and could not be answered is given up, not left open', async () => {
-  const place = await postgresPlace()
-  const link = await linkToPostgres()
-  const options = { ...quick, lease: 600, retryFor: 100, onStoreFailure: 'refuse' } as const
-  const stele = await place.stele({ ...options, databaseUrl: link.databaseUrl })
-  const witness = await place.stele()
-  await stele.recorder.start()
-  const input = { userId: 'ada', provider: 'test', body: chatBody([user('q')]), callId: newId('call') }
-  link.cut()
-  await failure('store_unavailable', stele.recorder.begin(input))
-  // As if the answer to its commit had been lost on the way.
-  const instance = (await rowsOf(witness, 'instances'))[0]?.id ?? ''
-  await witness.recorder.begin(input)
-  await witness.database.kysely.updateTable('llm_requests').set({ instance_id: instance }).execute()
-  link.restore()
-  await expect.poll(() => witness.calls.find(input.callId)).toMatchObject({ status: 'orphaned' })
-})
+test.each([
+  ['store_unavailable', 'it is refused', { onStoreFailure: 'refuse' }, {}],
+  ['store_unavailable', 'it has an idempotency key', {}, { claim: claim() }],
+  ['spool_full', 'the spool is full', { spoolLimit: 0 }, {}],
+] as const)(
+  'a begin that was committed and could not be answered is given up: %s, as %s',
+  async (code, _, settings, more) => {
+    const place = await postgresPlace()
+    const link = await linkToPostgres()
+    const options = { ...quick, lease: 600, retryFor: 100, ...settings } as const
+    const stele = await place.stele({ ...options, databaseUrl: link.databaseUrl })
+    const witness = await place.stele()
+    await stele.recorder.start()
+    const input = {
+      userId: 'ada',
+      provider: 'test',
+      body: chatBody([user('q')]),
+      callId: newId('call'),
+      ...more,
+    }
+    link.cut()
+    await failure(code, stele.recorder.begin(input))
+    // As if the answer to its commit had been lost on the way.
+    const instance = (await rowsOf(witness, 'instances'))[0]?.id ?? ''
+    await witness.recorder.begin(input)
+    await witness.database.kysely.updateTable('llm_requests').set({ instance_id: instance }).execute()
+    link.restore()
+    await expect
+      .poll(() => witness.calls.find(input.callId), { timeout: 10_000 })
+      .toMatchObject({ status: 'orphaned' })
+  },
+)
 
 test('the spool of another database is left alone', async () => {
   const { place, link, stele } = await start()
