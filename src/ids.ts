@@ -12,6 +12,7 @@ const idPrefixes = {
   conversation: 'conv',
   instance: 'inst',
   message: 'msg',
+  snapshot: 'snap',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

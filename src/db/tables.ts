@@ -27,6 +27,7 @@ export const tables = {
     status: text,
     created_at: integer,
     deleted_at: integerOrNull,
+    preferences: textOrNull,
   },
   api_keys: {
     id: text,
@@ -61,6 +62,9 @@ export const tables = {
     created_at: integer,
     updated_at: integer,
     deleted_at: integerOrNull,
+    intent: textOrNull,
+    preferences: textOrNull,
+    session_id: textOrNull,
   },
   messages: {
     user_id: text,
@@ -77,6 +81,10 @@ export const tables = {
     echo: bytesOrNull,
     call_id: textOrNull,
     created_at: integer,
+    intent: textOrNull,
+    cost_nanousd: integerOrNull,
+    metadata: textOrNull,
+    deleted_at: integerOrNull,
   },
   llm_requests: {
     user_id: text,
@@ -122,6 +130,14 @@ export const tables = {
     created_at: integer,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
+  context_snapshots: {
+    user_id: text,
+    id: text,
+    conversation_id: text,
+    up_to_seq: integer,
+    content: bytes,
+    created_at: integer,
+  },
   usage_daily: {
     user_id: text,
     day: text,
@@ -176,6 +192,7 @@ export const primaryKeys = {
   messages: ['conversation_id', 'user_id', 'seq'],
   llm_requests: ['id', 'user_id'],
   llm_responses: ['request_id', 'user_id'],
+  context_snapshots: ['id', 'user_id'],
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],

@@ -50,6 +50,7 @@ const user = z.strictObject({
   status: word,
   created_at: time,
   deleted_at: time.nullable(),
+  preferences: text.nullable().default(null),
 })
 
 const apiKey = z.strictObject({
@@ -80,6 +81,9 @@ const conversation = z
     created_at: time,
     updated_at: time,
     deleted_at: time.nullable(),
+    intent: text.nullable().default(null),
+    preferences: text.nullable().default(null),
+    session_id: word.nullable().default(null),
   })
   .refine(
     ({ parent_id, parent_seq }) => (parent_id === null) === (parent_seq === null),
@@ -100,6 +104,10 @@ const message = z
     model: word.nullable(),
     call_id: id('call').nullable(),
     created_at: time,
+    intent: text.nullable().default(null),
+    cost_nanousd: z.int().nullable().default(null),
+    metadata: text.nullable().default(null),
+    deleted_at: time.nullable().default(null),
     /** How the messages before it were spelled when it was sent, from `from` on, where that differs. */
     echo: z.strictObject({ from: seq, messages: z.array(z.string()).min(1) }).nullable(),
   })

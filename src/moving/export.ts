@@ -87,8 +87,8 @@ async function* recordsOf(
 
 /** Named one by one: a column that is added to the table and holds a secret must not get out by itself. */
 function userOf(row: Row<'users'>): LineOf<'user'> {
-  const { id, email, username, role, status, created_at, deleted_at } = row
-  return { type: 'user', id, email, username, role, status, created_at, deleted_at }
+  const { id, email, username, role, status, created_at, deleted_at, preferences } = row
+  return { type: 'user', id, email, username, role, status, created_at, deleted_at, preferences }
 }
 
 async function* messagesOf(
@@ -110,6 +110,10 @@ async function* messagesOf(
         model,
         call_id,
         created_at,
+        intent: row.intent,
+        cost_nanousd: row.cost_nanousd,
+        metadata: row.metadata,
+        deleted_at: row.deleted_at,
         echo:
           row.echo === null || row.echo_from === null
             ? null

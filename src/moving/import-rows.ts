@@ -6,6 +6,7 @@ import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
+import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { checkUserId, newUserRow } from '../store/users.ts'
 import type { LineOf, RecordLine } from './export-format.ts'
@@ -119,7 +120,7 @@ export class ImportRows {
       spelled.wireHash,
     )
     this.#history.addLink(user_id, conversation_id, seq, { chainHash, wireHash })
-    const row: Row<'messages'> = {
+    const row = newMessageRow({
       user_id,
       conversation_id,
       seq,
@@ -135,7 +136,11 @@ export class ImportRows {
       echo: echo === null ? null : encodeContent(echo.messages.join(echoSeparator)),
       call_id,
       created_at,
-    }
+      intent: record.intent,
+      cost_nanousd: record.cost_nanousd,
+      metadata: record.metadata,
+      deleted_at: record.deleted_at,
+    })
     return { line, kind: 'message', table: 'messages', rows: { messages: row } }
   }
 }

@@ -4,7 +4,10 @@ import type { ProviderConfig } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { isFields } from '../model/reply.ts'
 import { upstreamBody } from '../model/upstream-body.ts'
-import type { Model, Provider, ProviderResponse } from './provider.ts'
+import type { ForwardedOperation, Model, Provider, ProviderResponse } from './provider.ts'
+
+/** What nearly every service offers that offers it at all; a service without one answers for itself. */
+const forwarded = ['embeddings', 'moderations', 'completions'] as const
 
 /** Reply headers that tell a client something; the rest describes a connection that is not the client's. */
 const passedOn =
@@ -28,40 +31,46 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
     ...config.headers,
   }
 
+  const post = async (
+    operation: 'chat/completions' | ForwardedOperation,
+    body: string,
+    signal: AbortSignal,
+  ): Promise<ProviderResponse> => {
+    try {
+      const response = await pool.request({
+        method: 'POST',
+        path: `${path}/${operation}`,
+        headers,
+        body,
+        signal,
+      })
+      return {
+        status: response.statusCode,
+        contentType: single(response.headers['content-type']) ?? '',
+        headers: passOn(response.headers),
+        body: {
+          forEach: take =>
+            readAll(response.body, take).catch(error => Promise.reject(providerFailure(name, config, error))),
+          async *[Symbol.asyncIterator]() {
+            try {
+              yield* response.body as AsyncIterable<Uint8Array>
+            } catch (error) {
+              throw providerFailure(name, config, error)
+            }
+          },
+        },
+      }
+    } catch (error) {
+      throw providerFailure(name, config, error)
+    }
+  }
+
   return {
     name,
-    async chat({ request, model, signal }) {
-      const body = upstreamBody(request, model, config.streamUsage)
-      try {
-        const response = await pool.request({
-          method: 'POST',
-          path: `${path}/chat/completions`,
-          headers,
-          body,
-          signal,
-        })
-        return {
-          status: response.statusCode,
-          contentType: single(response.headers['content-type']) ?? '',
-          headers: passOn(response.headers),
-          body: {
-            forEach: take =>
-              readAll(response.body, take).catch(error =>
-                Promise.reject(providerFailure(name, config, error)),
-              ),
-            async *[Symbol.asyncIterator]() {
-              try {
-                yield* response.body as AsyncIterable<Uint8Array>
-              } catch (error) {
-                throw providerFailure(name, config, error)
-              }
-            },
-          },
-        } satisfies ProviderResponse
-      } catch (error) {
-        throw providerFailure(name, config, error)
-      }
-    },
+    chat: ({ request, model, signal }) =>
+      post('chat/completions', upstreamBody(request, model, config.streamUsage), signal),
+    forwards: new Set(forwarded),
+    forward: ({ operation, body, signal }) => post(operation, body, signal),
     async models(signal) {
       if (config.models !== undefined) return config.models.map(id => ({ id, created: 0, ownedBy: name }))
       const { statusCode: status, body } = await pool

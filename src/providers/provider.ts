@@ -10,6 +10,19 @@ export interface ProviderRequest {
   readonly signal: AbortSignal
 }
 
+/** What OpenAI's API offers beside chat completions and Stele passes on as it came: the last part of its path. */
+export type ForwardedOperation = 'embeddings' | 'moderations' | 'completions' | 'responses'
+
+/** Such a request. */
+export interface ForwardedRequest {
+  readonly operation: ForwardedOperation
+  readonly userId: string
+  /** JSON, with the model in it as this provider knows it. */
+  readonly body: string
+  /** Aborted when nobody waits for the reply any more. */
+  readonly signal: AbortSignal
+}
+
 /** A provider's reply before anything is made of it. The body must be read to its end or aborted. */
 export interface ProviderResponse {
   readonly status: number
@@ -41,6 +54,10 @@ export interface Model {
 export interface Provider {
   readonly name: string
   chat(request: ProviderRequest): Promise<ProviderResponse>
+  /** Of other operations, those that it has; left out when it has none. */
+  readonly forwards?: ReadonlySet<ForwardedOperation>
+  /** To be asked only for what `forwards` names. */
+  forward?(request: ForwardedRequest): Promise<ProviderResponse>
   models(signal: AbortSignal): Promise<Model[]>
   close(): Promise<void>
 }

@@ -5,6 +5,7 @@ import { newId } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
@@ -123,7 +124,7 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> {
   const raw = s.message ?? ''
-  return {
+  return newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,
     seq: call.upToSeq + 1,
@@ -134,27 +135,20 @@ function messageRow(
     is_anchor: call.anchorsReply || conversationId !== call.conversationId ? 1 : 0,
     chain_hash: hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
     wire_hash: hashes.wire(call.wireHash, raw),
-    echo_from: null,
-    echo: null,
     call_id: call.callId,
     created_at: s.createdAt,
-  }
+  })
 }
 
 function fork({ call, settlement }: Ending): Row<'conversations'> {
-  return {
+  return newConversationRow({
     user_id: call.userId,
     id: newId('conversation'),
-    title: null,
-    status: 'active',
-    metadata: null,
     next_seq: call.upToSeq + 2,
     parent_id: call.conversationId,
     parent_seq: call.upToSeq,
     created_at: settlement.createdAt,
-    updated_at: settlement.createdAt,
-    deleted_at: null,
-  }
+  })
 }
 
 function usageOf({ call, settlement: s }: Ending): CallUsage {

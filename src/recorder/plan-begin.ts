@@ -4,6 +4,7 @@ import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
+import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { firstTellingMessage, type Match } from './find-match.ts'
 
 /** Where a call's messages go. */
@@ -32,14 +33,13 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
     const isFirst = offset === 0
     const echo = isFirst ? echoOf(start, match) : undefined
-    return {
+    return newMessageRow({
       user_id: userId,
       conversation_id: conversationId,
       seq: knownUpTo + 1 + offset,
       id: newId('message'),
       role: message.role,
       content: encodeContent(message.raw),
-      model: null,
       chain_hash: message.chainHash,
       is_anchor: isAnchor(request.messages, knownUpTo + 1 + offset) ? 1 : 0,
       wire_hash: message.wireHash,
@@ -47,7 +47,7 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       echo: echo === undefined ? null : encodeContent(echo.text),
       call_id: callId,
       created_at: createdAt,
-    }
+    })
   })
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
@@ -63,19 +63,14 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
     conversation:
       placement.kind !== 'new'
         ? undefined
-        : {
+        : newConversationRow({
             user_id: userId,
             id: conversationId,
-            title: null,
-            status: 'active',
-            metadata: null,
             next_seq: upToSeq + 1,
             parent_id: placement.parent?.id ?? null,
             parent_seq: placement.parent?.seq ?? null,
             created_at: createdAt,
-            updated_at: createdAt,
-            deleted_at: null,
-          },
+          }),
     messages,
     request: {
       user_id: userId,

@@ -18,6 +18,7 @@ export function newUserRow(
     status: 'active',
     created_at: createdAt,
     deleted_at: null,
+    preferences: null,
     ...fields,
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
 import { columnsOf, type Row } from '../../src/db/tables.ts'
+import { newConversationRow, newMessageRow } from '../../src/store/new-rows.ts'
 import type { Bed } from '../harness/databases.ts'
 
 const everyByte = Uint8Array.from({ length: 256 }, (_, index) => index)
@@ -309,40 +310,23 @@ async function migrated(bed: Bed): Promise<Database> {
 }
 
 function conversationRow(fields: Partial<Row<'conversations'>>): Row<'conversations'> {
-  return {
-    user_id: 'ada',
-    id: 'conv_1',
-    title: null,
-    status: 'active',
-    metadata: null,
-    next_seq: 0,
-    parent_id: null,
-    parent_seq: null,
-    created_at: 1,
-    updated_at: 1,
-    deleted_at: null,
-    ...fields,
-  }
+  return newConversationRow({ user_id: 'ada', id: 'conv_1', next_seq: 0, created_at: 1, ...fields })
 }
 
 function messageRow(fields: Partial<Row<'messages'>>): Row<'messages'> {
-  return {
+  return newMessageRow({
     user_id: 'ada',
     conversation_id: 'conv_1',
     seq: 0,
     id: 'msg_1',
     role: 'user',
     content: Uint8Array.of(1),
-    model: null,
     chain_hash: 'chain',
     is_anchor: 1,
     wire_hash: 'wire',
-    echo_from: null,
-    echo: null,
-    call_id: null,
     created_at: 1,
     ...fields,
-  }
+  })
 }
 
 function usageRow(fields: Partial<Row<'usage_daily'>>): Row<'usage_daily'> {

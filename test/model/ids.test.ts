@@ -10,6 +10,7 @@ const kinds = Object.keys({
   conversation: true,
   instance: true,
   message: true,
+  snapshot: true,
 } satisfies Record<IdKind, true>) as IdKind[]
 
 /** Times that fit the 48 bits of a UUIDv7. */
