@@ -151,8 +151,8 @@ const call = z.strictObject({
   group_id: id('call').nullable(),
   route_mode: z.enum(['retry', 'fallback']).nullable(),
   created_at: time,
-  /** The request exactly as it was received. */
-  request: content,
+  /** The request exactly as it was received; null when it was purged. */
+  request: content.nullable(),
   /** Null while the call is under way. */
   response: response.nullable(),
 })

@@ -139,7 +139,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     group_id: row.group_id,
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
     created_at: row.created_at,
-    request: toContent(await calls.exactRequest(user_id, id)),
+    request: isPurged(row) ? null : toContent(await calls.exactRequest(user_id, id)),
     response: await responseOf(db, row),
   }
 }
@@ -163,6 +163,10 @@ async function responseOf(
     body: body === undefined ? null : toContent(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
   }
+}
+
+function isPurged({ params, body }: Row<'llm_requests'>): boolean {
+  return params === null && body === null
 }
 
 function lineOf(value: object): string {

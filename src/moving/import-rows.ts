@@ -130,7 +130,12 @@ export class ImportRows {
       model,
       chain_hash: chainHash,
       // The last message of a request is made one when its call is imported.
-      is_anchor: telling(role) || (conversation.parent_id !== null && seq === first) ? 1 : 0,
+      is_anchor:
+        telling(role) ||
+        (conversation.parent_id !== null && seq === first) ||
+        (call_id === null && role !== 'assistant')
+          ? 1
+          : 0,
       wire_hash: wireHash,
       echo_from: echo?.from ?? null,
       echo: echo === null ? null : encodeContent(echo.messages.join(echoSeparator)),
