@@ -133,7 +133,7 @@ export function appendsSuite(bed: Bed): void {
     expect(await stele.conversations.get('ada', id)).toMatchObject({ nextSeq: 3, parentId: undefined })
   })
 
-  test('what is appended to a fork follows the fork, also when its last message is its parent\'s', async () => {
+  test("what is appended to a fork follows the fork, also when its last message is its parent's", async () => {
     const stele = await (await bed.place()).stele()
     // The same request while the first awaits its reply: a fork without a message of its own.
     const call = await begin(stele, chatBody([user('q')]))
