@@ -157,6 +157,16 @@ const call = z.strictObject({
   response: response.nullable(),
 })
 
+const contextSnapshot = z.strictObject({
+  type: z.literal('context_snapshot'),
+  id: id('snapshot'),
+  user_id: word,
+  conversation_id: id('conversation'),
+  up_to_seq: seq,
+  content,
+  created_at: time,
+})
+
 const auditEvent = z.strictObject({
   type: z.literal('audit_event'),
   id: id('audit'),
@@ -179,6 +189,7 @@ export const recordLine = z.discriminatedUnion('type', [
   conversation,
   message,
   call,
+  contextSnapshot,
   auditEvent,
   end,
 ])

@@ -47,6 +47,7 @@ export async function applyAppends(
         result: { conversationId: append.conversationId, isRepeat: known !== undefined, seq },
       })
     } catch (error) {
+      if (!(error instanceof SteleError)) throw error
       outcomes.set(append, { ok: false, error: describe(error) })
     }
   }

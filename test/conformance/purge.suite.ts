@@ -120,7 +120,7 @@ export function purgeSuite(bed: Bed): void {
     expect(await rowsOf(stele, 'conversations')).toEqual([])
   })
 
-  test('an export holds what is left of purged conversations, and imports as it was', async () => {
+  test('an export holds what applications keep and what is left of purged conversations, and imports as it was', async () => {
     const place = await bed.place()
     const stele = await place.stele()
     const shared = [user('q'), assistant('a')]
@@ -130,6 +130,14 @@ export function purgeSuite(bed: Bed): void {
     const gone = await exchange(stele, [user('gone')], 'd')
     await stele.conversations.purge('ada', call.conversationId)
     await stele.conversations.purge('ada', gone.call.conversationId)
+    const { id } = await stele.conversations.create({
+      userId: 'ada',
+      sessionId: 's',
+      metadata: { a: 1 },
+      messages: [{ message: { role: 'critic', content: 'no' }, intent: 'i', costNanousd: 5 }],
+    })
+    const snapshot = { userId: 'ada', conversationId: id, upToSeq: 0, content: 'in short: no' }
+    await stele.contextSnapshots.create(snapshot)
     const lines = await exported(stele)
     expect(lines.filter(line => line.includes('"request":null'))).toHaveLength(3)
 
@@ -137,6 +145,7 @@ export function purgeSuite(bed: Bed): void {
     const file = Readable.from([Buffer.from(lines.join(''))])
     await importLines(target.database, target.hashes, file)
     expect((await exported(target)).slice(1)).toEqual(lines.slice(1))
+    expect(await target.contextSnapshots.latest('ada', id)).toMatchObject(snapshot)
   })
 }
 
