@@ -58,30 +58,6 @@ async function call(stele: Stele, messages: readonly unknown[], reply: string) {
   return { callId: begun.callId, request, response, begun, settled }
 }
 
-test('while the database is away an append is refused, not spooled, and calls go on', async () => {
-  const { link, stele, witness } = await start()
-  const { id } = await stele.conversations.create({ userId: 'ada' })
-  link.cut()
-  const append = () =>
-    stele.messages.append({
-      userId: 'ada',
-      conversationId: id,
-      messages: [{ message: user('note') }],
-      expectedSeq: 0,
-    })
-  const [first, recorded] = await Promise.allSettled([append(), call(stele, [user('q')], 'a')])
-  expect(first).toMatchObject({ reason: { code: 'store_unavailable' } })
-  expect(recorded.status).toBe('fulfilled')
-  await failure('store_unavailable', append())
-  await failure('store_unavailable', stele.conversations.delete('ada', id))
-  expect(stele.recorder.spool?.isSpooling).toBe(true)
-  link.restore()
-  await drained(stele)
-  await append()
-  expect(await historyOf(witness, id)).toEqual([user('note')])
-  expect(await countOf(witness, 'messages')).toBe(3)
-})
-
 test.each(['cut', 'hang'] as const)(
   'what is recorded while the database is away (%s) is in it when it is back, once and exactly',
   async how => {
