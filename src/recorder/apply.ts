@@ -5,6 +5,7 @@ import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
+import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
 
@@ -78,11 +79,14 @@ function inTransaction(
       return [{ call, settlement, isAcknowledged }]
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
+    const changed = new Map<Operation, OperationResult>()
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+      if (operation.kind === 'respond') changed.set(operation, await changeResponse(batch, operation))
     }
     return operations.map((operation): OperationResult => {
       if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
+      if (operation.kind === 'respond') return required(changed.get(operation))
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))

@@ -24,6 +24,8 @@ export interface Settlement {
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
+  /** What has come of the response that the call is one of; its body in its stored form. */
+  readonly response: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
   readonly createdAt: number
 }
 
@@ -57,7 +59,24 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
-export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+/** A change of a response outside the calls made for it. A response that has ended does not end again. */
+export interface RespondOperation {
+  readonly kind: 'respond'
+  readonly userId: string
+  readonly id: string
+  readonly change:
+    | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
+    /** Whoever makes its calls is to stop. */
+    | { readonly kind: 'cancel' }
+    | { readonly kind: 'delete'; readonly at: number }
+}
+
+export type Operation =
+  | BeginOperation
+  | SettleOperation
+  | RecordOperation
+  | HeartbeatOperation
+  | RespondOperation
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {
