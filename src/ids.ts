@@ -12,6 +12,7 @@ const idPrefixes = {
   conversation: 'conv',
   instance: 'inst',
   message: 'msg',
+  response: 'resp',
   snapshot: 'snap',
 } as const
 

@@ -6,10 +6,10 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { unlessAborted } from '../in-time.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import type { Stele } from '../stele.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import { storeFailure } from './store-failure.ts'
 
 /** Headers that tell of calls of this request, which are void when the reply comes of others. */
@@ -26,9 +26,14 @@ export interface KeyedRequest {
   /** The id of the first call made for it. */
   readonly callId: string
   readonly userId: string
-  readonly chat: ChatRequest
+  readonly request: GatewayRequest
   /** The conversation that it names. */
   readonly conversationId: string | undefined
+}
+
+/** What of it tells one request from another. */
+type AskedOnce = Omit<KeyedRequest, 'request'> & {
+  readonly request: { readonly body: Pick<GatewayRequest['body'], 'text'> }
 }
 
 /**
@@ -75,16 +80,19 @@ export function createIdempotency(
     return holder.status !== 'pending' && leavesKeyFree(holder.status) ? undefined : holder
   }
 
-  /** Waits until the key's call has ended. Returns it when it was answered, undefined when the key is free. */
+  /**
+   * Waits until the key's call has ended; without a deadline, not even that. Returns it when it was answered, undefined when
+   * the key is free.
+   */
   const whenEnded = async (
     userId: string,
     claim: IdempotencyClaim,
-    deadline: number,
+    deadline: number | undefined,
     signal: AbortSignal,
   ): Promise<KeyedCall | undefined> => {
     for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
       const holder = await holderOf(userId, claim, signal)
-      if (holder?.status !== 'pending') return holder
+      if (holder?.status !== 'pending' || deadline === undefined) return holder
       if (performance.now() + wait > deadline)
         throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })
       await pause(wait, undefined, { signal })
@@ -95,7 +103,7 @@ export function createIdempotency(
   const wait = async (
     userId: string,
     claim: IdempotencyClaim,
-    deadline: number,
+    deadline: number | undefined,
     reply: ServerResponse,
   ): Promise<KeyedCall | undefined> => {
     const waiting = new AbortController()
@@ -123,20 +131,21 @@ export function createIdempotency(
      */
     async once<T>(
       key: string | undefined,
-      { callId, userId, chat, conversationId }: KeyedRequest,
+      { callId, userId, request: { body }, conversationId }: AskedOnce,
       reply: FastifyReply,
       make: (callId: string, claim: IdempotencyClaim | undefined) => Promise<T>,
       repeat: (call: KeyedCall) => Promise<T>,
+      { evenUnderWay = false }: { evenUnderWay?: boolean } = {},
     ): Promise<T> {
       if (key === undefined) return make(callId, undefined)
       const claim = {
         keyHash: hashes.idempotencyKey(key),
-        requestHash: hashes.idempotentRequest(conversationId, chat.text),
+        requestHash: hashes.idempotentRequest(conversationId, body.text),
         expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
       }
       const deadline = performance.now() + idempotencyWait * 1000
       for (let nextId = callId; ; nextId = newId('call')) {
-        const answered = await wait(userId, claim, deadline, reply.raw)
+        const answered = await wait(userId, claim, evenUnderWay ? undefined : deadline, reply.raw)
         if (answered !== undefined) return repeat(answered)
         try {
           return await make(nextId, claim)

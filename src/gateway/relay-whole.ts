@@ -1,12 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
-import { completionEvents, writtenReply } from '../model/completion-wire.ts'
-import { isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
+import { isFields, type Reply } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import type { LiveCall } from './live-call.ts'
 import { sizeLimit } from './size-limit.ts'
 
@@ -15,7 +13,7 @@ export async function relayWhole(
   call: LiveCall,
   response: ProviderResponse,
   client: Client,
-  chat: ChatRequest,
+  request: GatewayRequest,
   { replyLimit }: { replyLimit: number },
 ): Promise<AttemptFailure | undefined> {
   const { status, contentType, headers } = response
@@ -36,60 +34,38 @@ export async function relayWhole(
   const value = parse(text)
   const body = text ?? bytes
 
-  const read = status < 300 ? readCompletion(value) : undefined
+  const { rendition } = call
+  const readReply = rendition === undefined ? request.readReply : rendition.addWhole.bind(rendition)
+  const read = status < 300 ? readReply(value) : undefined
   if (read === undefined) {
     // The provider's own words may quote the prompt: they are kept as content, not as an error message.
     const answer = { status, headers, body, value }
-    return call.fail(errorOf(call.provider, answer), { ...http, body, reply: noReply }, { answer })
+    return call.fail(
+      errorOf(call.provider, answer, request.replyKind),
+      { ...http, body, reply: noReply },
+      { answer },
+    )
   }
   const { conversationId } = await call.complete({ ...http, body, reply: read })
-  const { reply } = client
-  if (conversationId !== undefined) reply.header('x-stele-conversation', conversationId)
-  if (!chat.stream) {
-    reply.headers(headers).type('application/json').send(bytes)
+  if (conversationId !== undefined) client.header('x-stele-conversation', conversationId)
+  if (!request.stream) {
+    client.sendWhole(rendition?.whole() ?? bytes, headers)
     return undefined
   }
   // For a client that asked for a stream and a provider that does not stream.
   client.startStream(headers)
-  client.endStream(wholeAsEvents(value, chat, call.begun))
+  client.endStream(rendition?.ending() ?? request.asEvents(value, call.begun))
   return undefined
 }
 
-/** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
-export function wholeAsEvents(
-  value: unknown,
-  chat: ChatRequest,
-  call: { readonly callId: string; readonly createdAt: number },
-): Buffer {
-  const written = writtenReply(readCompletion(value) ?? noReply, readChoices(value), chat.model, call)
-  return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
-}
-
-function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {
+function errorOf(provider: string, { status, value }: ProviderAnswer, replyKind: string): SteleError {
   if (status === 401 || status === 403) return new SteleError('provider_auth_failed', { provider, status })
   if (status >= 400) return new SteleError('provider_error', { provider, status })
   const reason =
     isFields(value) && isFields(value['error'])
       ? 'an error with a status of success'
-      : 'it is not a chat completion'
+      : `it is not ${replyKind}`
   return new SteleError('provider_invalid_response', { provider, reason })
-}
-
-/** Tells a failure, in the provider's own words when it refused in OpenAI's shape. @throws SteleError the failure's own */
-export function sendFailure(reply: FastifyReply, { error, answer }: AttemptFailure): FastifyReply {
-  // It is Stele's key that was refused; a 401 would make the client doubt its own, and trying again is no use.
-  if (error.code === 'provider_auth_failed') reply.header('x-should-retry', 'false')
-  if (error.code !== 'provider_error' || answer === undefined) throw error
-  const { status, headers, body, value } = answer
-  reply.headers(headers)
-  // Not every number that a provider sends is a status that HTTP knows.
-  reply.code(status < 600 ? status : error.status)
-  const isOpenAiShaped =
-    isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
-  if (isOpenAiShaped) return reply.type('application/json').send(body)
-  return reply.send({
-    error: { message: error.message, type: 'provider_error', param: null, code: error.code },
-  })
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }

@@ -1,5 +1,5 @@
 import { canonicalJson, canonicalMessage } from './canonical.ts'
-import type { ChatRequest } from './chat-request.ts'
+import type { ChatMessage, ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
 
 export interface PreparedMessage {
@@ -33,19 +33,70 @@ const deliveryOnly = new Set([
   'safety_identifier',
 ])
 
-export function prepareRequest(request: ChatRequest, hashes: ConversationHashes): PreparedRequest {
-  let chainHash = ''
-  let wireHash = ''
-  const messages = request.messages.map(({ role, raw, value }): PreparedMessage => {
+/** A recorded message that a request goes on from, for who knows without looking. */
+export interface Continuation {
+  readonly conversationId: string
+  /** The place of that message; -1 when the conversation is still empty. */
+  readonly seq: number
+  /** The message's hashes; '' for none. */
+  readonly chainHash: string
+  readonly wireHash: string
+  /** How many messages at the end of the request are not recorded yet. */
+  readonly newMessages: number
+  /** False when the request leaves out messages of that conversation: then it is kept as one text. */
+  readonly isWhole: boolean
+  /** The conversation must not have gone on meanwhile; without it, what goes on from an earlier message is a fork. */
+  readonly onlyAtEnd?: boolean
+  /** The places of messages at its end that were asked in vain: from now on they count as deleted. */
+  readonly withdraws?: readonly number[]
+}
+
+/** Takes a request apart. Of one that is known to continue, only what is new counts as its messages. */
+export function prepareRequest(
+  request: ChatRequest,
+  hashes: ConversationHashes,
+  continues?: Continuation,
+): PreparedRequest {
+  if (continues === undefined) {
+    const messages = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
+    return { ...cutMessages(request), messages, promptHash: promptHash(request, messages, hashes, '') }
+  }
+  const added = continues.newMessages === 0 ? [] : request.messages.slice(-continues.newMessages)
+  const messages = hashMessages(added, hashes, continues)
+  if (continues.isWhole) {
+    const hash = promptHash(request, messages, hashes, continues.chainHash)
+    return { ...cutMessages(request), messages, promptHash: hash }
+  }
+  const sent = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
+  const kept = { frame: request.text, messagesAt: undefined, separator: ',' }
+  return { ...kept, messages, promptHash: promptHash(request, sent, hashes, '') }
+}
+
+function hashMessages(
+  messages: readonly ChatMessage[],
+  hashes: ConversationHashes,
+  before: { readonly chainHash: string; readonly wireHash: string },
+): PreparedMessage[] {
+  let { chainHash, wireHash } = before
+  return messages.map(({ role, raw, value }): PreparedMessage => {
     chainHash = hashes.chain(chainHash, canonicalMessage(value))
     wireHash = hashes.wire(wireHash, raw)
     return { role, raw, chainHash, wireHash }
   })
-  const parameters = Object.entries(request.value).filter(
-    ([name, value]) => !deliveryOnly.has(name) && value !== null,
+}
+
+/** @param before the chain hash of what stands before `messages` */
+function promptHash(
+  { value, preface = [] }: ChatRequest,
+  messages: readonly PreparedMessage[],
+  hashes: ConversationHashes,
+  before: string,
+): string {
+  const parameters = Object.entries(value).filter(
+    ([name, given]) => !deliveryOnly.has(name) && given !== null,
   )
-  const promptHash = hashes.prompt(chainHash, canonicalJson(Object.fromEntries(parameters)))
-  return { ...cutMessages(request), messages, promptHash }
+  const all = preface.length === 0 ? parameters : [...parameters, ['preface', preface.map(one => one.value)]]
+  return hashes.prompt(messages.at(-1)?.chainHash ?? before, canonicalJson(Object.fromEntries(all)))
 }
 
 function cutMessages({

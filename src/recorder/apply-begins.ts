@@ -1,8 +1,9 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { claimKeys } from './claim-keys.ts'
+import { continued, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
@@ -28,6 +29,7 @@ export async function applyBegins(
   await claimKeys(batch, starts)
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
   const waves = splitIntoWaves(starts, start => {
+    if (start.continues !== undefined) return keyOf(start.userId, start.continues.conversationId)
     const { messages } = start.request
     return `${messages[firstTellingMessage(messages)]?.chainHash}${start.userId}`
   })
@@ -45,15 +47,29 @@ async function applyWave(
   if (starts.length === 0) return
   const repetitions = await findAttempts(batch, starts)
   const firsts = starts.filter(({ callId }) => !repetitions.has(callId))
-  const matches = await findMatches(batch, firsts)
+  const matches = continued(
+    firsts,
+    await findMatches(
+      batch,
+      firsts.filter(({ continues }) => continues === undefined),
+    ),
+  )
   const conversations = await lockConversations(batch, firsts, matches)
   const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
+    const match = matches.get(start.callId)
     const placed =
-      repetitions.get(start.callId) ?? place(start, matches.get(start.callId), conversations, underWay)
+      repetitions.get(start.callId) ??
+      (start.continues === undefined
+        ? place(start, match, conversations, underWay)
+        : placeContinued(
+            start.continues,
+            match,
+            conversations.get(keyOf(start.userId, start.continues.conversationId)),
+          ))
     return planBegin(start, ...placed)
   })
-  await write(batch, plans)
+  await write(batch, starts, plans)
   for (const { call, decision } of plans)
     begun.set(call.callId, { call, decision, isRepeat: false, isOwn: true })
 }
@@ -88,9 +104,10 @@ async function callsUnderWay(
   matches: ReadonlyMap<string, Match>,
   conversations: ReadonlyMap<string, Conversation>,
 ): Promise<Set<string>> {
-  const asked = starts.flatMap(({ callId, userId, request }): AskedCall[] => {
+  const asked = starts.flatMap(({ callId, userId, request, continues }): AskedCall[] => {
     const match = matches.get(callId)
     const isOpenEnd =
+      continues === undefined &&
       match?.seq === request.messages.length - 1 &&
       conversations.get(keyOf(userId, match.conversationId))?.next_seq === match.seq + 1
     return isOpenEnd && match.callId !== null ? [{ user_id: userId, request_id: match.callId }] : []
@@ -151,7 +168,7 @@ function place(
   return [match, { kind: 'new', parent: { id: target.id, seq: match.seq } }]
 }
 
-async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
+async function write(batch: Batch, starts: readonly CallStart[], plans: readonly BeginRows[]): Promise<void> {
   const updates = plans
     .filter(plan => plan.conversation === undefined && plan.messages.length > 0)
     .map(({ call, messages }) => ({
@@ -174,9 +191,17 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
       'llm_requests',
       plans.map(plan => plan.request),
     ),
+    insertResponses(batch, plans),
+    withdraw(batch, starts),
   ])
   if (updated !== updates.length)
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
+}
+
+/** Few calls are of a response. */
+async function insertResponses(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
+  const rows = plans.flatMap(plan => plan.response ?? [])
+  if (rows.length > 0) await batch.insert('responses', rows)
 }
 
 /** Takes out calls that are recorded already and answers for them from the record. */
@@ -216,7 +241,7 @@ async function withoutRepeats(
       conversationId: row.conversation_id,
       isKeptWhole: row.messages_at === null,
       // A fork from the request's own end has no message of its own before the reply.
-      anchorsReply: forkedAt.get(row.conversation_id) === start.request.messages.length - 1,
+      anchorsReply: forkedAt.get(row.conversation_id) === upToSeqOf(start),
     }
     const isOwn =
       row.instance_id === start.instanceId && row.created_at === start.createdAt && !settled.has(start.callId)

@@ -7,6 +7,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { endResponses } from './apply-responses.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
 import { splitIntoWaves } from './waves.ts'
@@ -81,6 +82,7 @@ async function applyWave(
       'messages',
       replies.map(ending => messageRow(ending, placeOf(ending), hashes)),
     ),
+    endResponses(batch, wave, placeOf),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
   ])

@@ -7,6 +7,7 @@ import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
+import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import type {
   AppendOperation,
@@ -88,13 +89,16 @@ function inTransaction(
     // Behind the replies: a call's place is the one right after its request.
     const appended = await applyAppends(batch, appendsOf(operations), hashes)
     const edited = await applyEdits(batch, operations)
+    const changed = new Map<Operation, OperationResult>()
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+      if (operation.kind === 'respond') changed.set(operation, await changeResponse(batch, operation))
     }
     return operations.map((operation): Applied => {
       if (operation.kind === 'heartbeat') return done({ conversationId: undefined, isRepeat: false })
       if (operation.kind === 'append') return required(appended.get(operation))
       if (operation.kind === 'edit') return required(edited.get(operation))
+      if (operation.kind === 'respond') return done(required(changed.get(operation)))
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       const { callId } = operation.start
       if (operation.kind === 'record') return done(required(settled.get(callId)))

@@ -24,6 +24,8 @@ export interface Settlement {
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
+  /** What has come of the response that the call is one of; its body in its stored form. */
+  readonly response: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
   readonly createdAt: number
 }
 
@@ -127,6 +129,18 @@ export interface EditOperation {
   readonly isRepeat?: true
 }
 
+/** A change of a response outside the calls made for it. A response that has ended does not end again. */
+export interface RespondOperation {
+  readonly kind: 'respond'
+  readonly userId: string
+  readonly id: string
+  readonly change:
+    | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
+    /** Whoever makes its calls is to stop. */
+    | { readonly kind: 'cancel' }
+    | { readonly kind: 'delete'; readonly at: number }
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -134,6 +148,7 @@ export type Operation =
   | HeartbeatOperation
   | AppendOperation
   | EditOperation
+  | RespondOperation
 
 /** An operation that is applied once more because nobody knows whether it was committed. */
 export function repeated(operation: Operation): Operation {

@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -22,6 +22,7 @@ export interface BeginRows {
   readonly conversation: Row<'conversations'> | undefined
   readonly messages: Row<'messages'>[]
   readonly request: Row<'llm_requests'>
+  readonly response: Row<'responses'> | undefined
 }
 
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
@@ -29,26 +30,30 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   const { callId, userId, createdAt, request } = start
   const conversationId = placement.kind === 'new' ? newId('conversation') : placement.conversationId
   const knownUpTo = match?.seq ?? -1
-  const upToSeq = request.messages.length - 1
-  const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
-    const isFirst = offset === 0
-    const echo = isFirst ? echoOf(start, match) : undefined
-    return newMessageRow({
-      user_id: userId,
-      conversation_id: conversationId,
-      seq: knownUpTo + 1 + offset,
-      id: newId('message'),
-      role: message.role,
-      content: encodeContent(message.raw),
-      chain_hash: message.chainHash,
-      is_anchor: isAnchor(request.messages, knownUpTo + 1 + offset) ? 1 : 0,
-      wire_hash: message.wireHash,
-      echo_from: echo?.from ?? null,
-      echo: echo === undefined ? null : encodeContent(echo.text),
-      call_id: callId,
-      created_at: createdAt,
+  const upToSeq = upToSeqOf(start)
+  // The place of the first message that the request holds: of one that continues, only those after it.
+  const firstSeq = upToSeq + 1 - request.messages.length
+  const messages = request.messages
+    .slice(knownUpTo + 1 - firstSeq)
+    .map((message, offset): Row<'messages'> => {
+      const isFirst = offset === 0
+      const echo = isFirst ? echoOf(start, match) : undefined
+      return newMessageRow({
+        user_id: userId,
+        conversation_id: conversationId,
+        seq: knownUpTo + 1 + offset,
+        id: newId('message'),
+        role: message.role,
+        content: encodeContent(message.raw),
+        chain_hash: message.chainHash,
+        is_anchor: isAnchor(request.messages, knownUpTo + 1 - firstSeq + offset) ? 1 : 0,
+        wire_hash: message.wireHash,
+        echo_from: echo?.from ?? null,
+        echo: echo === undefined ? null : encodeContent(echo.text),
+        call_id: callId,
+        created_at: createdAt,
+      })
     })
-  })
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
@@ -98,6 +103,28 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
     },
+    response: responseRow(start, conversationId),
+  }
+}
+
+function responseRow(
+  { callId, userId, createdAt, response }: CallStart,
+  conversationId: string,
+): Row<'responses'> | undefined {
+  if (response === undefined) return undefined
+  return {
+    user_id: userId,
+    id: response.id,
+    call_id: callId,
+    conversation_id: conversationId,
+    seq: null,
+    previous_response_id: response.previousResponseId ?? null,
+    status: 'in_progress',
+    input: encodeContent(response.input),
+    body: encodeContent(response.body),
+    metadata: response.metadata ?? null,
+    created_at: createdAt,
+    deleted_at: null,
   }
 }
 

@@ -9,18 +9,27 @@ import {
   type CallStart,
   type IdempotencyClaim,
   type Outcome,
+  type ResponseEnd,
+  type ResponseStart,
   type RouteMode,
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { prepareRequest } from '../model/prepared-request.ts'
+import { type Continuation, prepareRequest } from '../model/prepared-request.ts'
+import { encodeCompressed } from '../privacy/content.ts'
 import { instanceStore, openCallsPage } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { AppendOperation, EditOperation, OperationResult, SettleOperation } from './operations.ts'
+import type {
+  AppendOperation,
+  EditOperation,
+  OperationResult,
+  RespondOperation,
+  SettleOperation,
+} from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -42,6 +51,10 @@ export interface BeginInput {
   readonly isNew?: boolean | undefined
   readonly apiKeyId?: string | undefined
   readonly conversationId?: string | undefined
+  /** The recorded message that it goes on from, instead of a look at what it says. */
+  readonly continues?: Continuation | undefined
+  /** The response that it is the first call of: recorded with it. */
+  readonly response?: ResponseStart | undefined
   /** A key under which no other call may be made; see `begin`. */
   readonly claim?: IdempotencyClaim | undefined
   /** As OpenTelemetry names it; 'chat' when left out. */
@@ -202,6 +215,25 @@ export class Recorder {
   }
 
   /**
+   * Commits what has come of a response when none of its calls has said so. One that has ended already stays as it is.
+   * @throws SteleError store_unavailable
+   */
+  async endResponse(userId: string, { id, status, body }: ResponseEnd): Promise<void> {
+    const stored = await encodeCompressed(Buffer.from(body))
+    await this.#respond({ kind: 'respond', userId, id, change: { kind: 'end', status, body: stored } })
+  }
+
+  /** Asks whoever makes the calls of a response to stop. False when it has ended. @throws SteleError store_unavailable */
+  cancelResponse(userId: string, id: string): Promise<boolean> {
+    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'cancel' } })
+  }
+
+  /** Takes a response out of sight; its calls stay on record. @throws SteleError store_unavailable */
+  deleteResponse(userId: string, id: string): Promise<boolean> {
+    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'delete', at: Date.now() } })
+  }
+
+  /**
    * Brings into the database what processes that are gone have left in their spools; starting does so too.
    * Undefined when there is no spool.
    */
@@ -317,6 +349,13 @@ export class Recorder {
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
   }
 
+  #respond(operation: RespondOperation): Promise<boolean> {
+    return this.#accept(async () => {
+      await this.#ready({ evenWhenClosing: true })
+      return !(await this.#queue.submit(operation)).isRepeat
+    })
+  }
+
   async #settle(operation: SettleOperation): Promise<SettledCall> {
     return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
@@ -360,7 +399,9 @@ export class Recorder {
       provider: input.provider,
       requestModel: input.requestModel ?? request.model,
       operation: input.operation ?? 'chat',
-      request: prepareRequest(request, this.#options.hashes),
+      request: prepareRequest(request, this.#options.hashes, input.continues),
+      continues: input.continues,
+      response: input.response,
       conversationId,
       instanceId: this.#instance.id,
       claim: input.claim,

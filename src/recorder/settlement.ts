@@ -1,4 +1,4 @@
-import type { Outcome } from '../model/call.ts'
+import type { Outcome, ResponseEnd } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
 import { encodeCompressed } from '../privacy/content.ts'
@@ -33,8 +33,14 @@ export async function settlementOf(outcome: Outcome): Promise<Settlement> {
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,
     errorMessage: storable(outcome.errorMessage)?.slice(0, maxErrorLength),
+    response: await responseEnd(outcome.response),
     createdAt: outcome.createdAt ?? Date.now(),
   }
+}
+
+async function responseEnd(ended: ResponseEnd | undefined): Promise<Settlement['response']> {
+  if (ended === undefined) return undefined
+  return { ...ended, body: await encodeCompressed(Buffer.from(ended.body)) }
 }
 
 function storedBody(body: string | Uint8Array | undefined): string | Promise<Uint8Array> | undefined {

@@ -1,0 +1,64 @@
+import { isFields } from '../reply.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Chat messages as the input items of a request to create a response: the inverse of `chatMessages`. */
+export function historyItems(messages: readonly Fields[]): Fields[] {
+  return messages.flatMap(message => {
+    switch (message['role']) {
+      case 'assistant':
+        return assistantItems(message)
+      case 'tool':
+        return [
+          { type: 'function_call_output', call_id: message['tool_call_id'], output: toolOutput(message) },
+        ]
+      default:
+        return [{ type: 'message', role: message['role'], content: inputContent(message['content']) }]
+    }
+  })
+}
+
+function assistantItems({ content, refusal, tool_calls: calls }: Fields): Fields[] {
+  const texts =
+    typeof content === 'string'
+      ? [content]
+      : parts(content).flatMap(part => (typeof part['text'] === 'string' ? [part['text']] : []))
+  const said = [
+    ...texts
+      .filter(text => text !== '')
+      .map(text => ({ type: 'output_text', text, annotations: [], logprobs: [] })),
+    ...(typeof refusal === 'string' && refusal !== '' ? [{ type: 'refusal', refusal }] : []),
+  ]
+  const called = parts(calls).flatMap((call): Fields[] => {
+    const { id: call_id, function: fn, custom } = call
+    if (isFields(fn))
+      return [{ type: 'function_call', call_id, name: fn['name'], arguments: fn['arguments'] }]
+    if (isFields(custom))
+      return [{ type: 'custom_tool_call', call_id, name: custom['name'], input: custom['input'] }]
+    return []
+  })
+  return [...(said.length === 0 ? [] : [{ type: 'message', role: 'assistant', content: said }]), ...called]
+}
+
+function toolOutput({ content }: Fields): unknown {
+  return typeof content === 'string' ? content : inputContent(content)
+}
+
+function inputContent(content: unknown): unknown {
+  if (!Array.isArray(content)) return content ?? ''
+  return parts(content).map(part => {
+    if (part['type'] === 'text') return { type: 'input_text', text: part['text'] }
+    if (part['type'] === 'image_url' && isFields(part['image_url']))
+      return {
+        type: 'input_image',
+        image_url: part['image_url']['url'],
+        detail: part['image_url']['detail'] ?? 'auto',
+      }
+    if (part['type'] === 'file' && isFields(part['file'])) return { type: 'input_file', ...part['file'] }
+    return part
+  })
+}
+
+function parts(value: unknown): Fields[] {
+  return Array.isArray(value) ? value.filter(isFields) : []
+}
