@@ -22,6 +22,7 @@ export const errorTable = {
   replay_miss: row(404, "No recorded answer to exactly this request for the model '{model}'."),
   conversation_not_found: row(404, "There is no conversation '{conversation}' of this user."),
   message_not_found: row(404, "There is no message '{message}' in this conversation."),
+  item_not_found: row(404, "There is no item '{item}' in this conversation."),
   snapshot_not_found: row(404, "There is no context snapshot '{snapshot}' of this user."),
   sequence_conflict: row(
     409,

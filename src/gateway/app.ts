@@ -17,6 +17,7 @@ import { createAccess } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
+import { conversationRoutes } from './routes/conversations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
@@ -24,7 +25,7 @@ import { responsesRoutes } from './routes/responses.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The key that authenticated this request; set on every route under /v1. */
+    /** The key that authenticated this request; set on every route but the open ones. */
     apiKey: ApiKey | undefined
   }
 }
@@ -59,6 +60,8 @@ export interface GatewayState {
 export interface Gateway {
   readonly app: FastifyInstance
   readonly state: GatewayState
+  /** The methods of each route, once it is ready. */
+  readonly routes: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
@@ -83,6 +86,8 @@ export function createGateway(parts: GatewayParts): Gateway {
     childLoggerFactory: parent => parent,
     bodyLimit,
     genReqId: () => newId('call'),
+    // Users and sessions are called as applications like, up to 256 characters each.
+    routerOptions: { maxParamLength: 4_000 },
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -117,7 +122,8 @@ export function createGateway(parts: GatewayParts): Gateway {
       throw new SteleError('shutting_down')
     }
     // The matched route counts, not the path as it was written: `/%761/models` is the same route.
-    if (!(request.routeOptions.url ?? request.url).startsWith('/v1/')) return
+    const route = request.routeOptions.url
+    if (route === undefined ? !request.url.startsWith('/v1/') : openRoutes.has(route)) return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
     request.apiKey = await access.authenticate(request.headers.authorization)
     const encoding = request.headers['content-encoding']
@@ -145,8 +151,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? ''
-    const known =
-      allowed.get(path) ?? (path.startsWith('/v1/models/') ? allowed.get('/v1/models/*') : undefined)
+    const known = allowed.get(path) ?? [...allowed].find(([route]) => isAt(route, path))?.[1]
     const methods = [...(known ?? [])].join(', ')
     if (methods === '') throw new SteleError('route_not_found', { method: request.method, path })
     reply.header('allow', methods)
@@ -158,7 +163,25 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
-  return { app, state }
+  app.register(conversationRoutes, { stele })
+  return { app, state, routes: allowed }
+}
+
+/** What needs no key. Every other route does. */
+const openRoutes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
+
+/** Whether a path is one of a route's, whose parameters stand for one part each, and a `*` for the rest. */
+function isAt(route: string, path: string): boolean {
+  const parts = route.split('/')
+  const given = path.split('/')
+  const isPart = (part: string, index: number): boolean => {
+    const found = given[index] ?? ''
+    return part === found || (found !== '' && (part === '*' || part.startsWith(':')))
+  }
+  return (
+    (parts.length === given.length || (parts.at(-1) === '*' && given.length > parts.length)) &&
+    parts.every(isPart)
+  )
 }
 
 /** Failures that may be over in a moment. */

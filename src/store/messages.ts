@@ -3,6 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
 import { decodeText } from '../privacy/content.ts'
+import { shownText } from './shown-message.ts'
 
 export interface Message {
   readonly id: string
@@ -10,7 +11,7 @@ export interface Message {
   readonly conversationId: string
   readonly seq: number
   readonly role: string
-  /** The message as JSON text, as it was sent or received. */
+  /** The message as JSON text, as it was sent or received; without those of its items that are deleted. */
   readonly raw: string
   readonly model: string | undefined
   /** The call that brought it; undefined when it was appended by itself. */
@@ -137,22 +138,53 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     return row
   }
 
+  const page = async (asked: MessagePage, includeDeleted: boolean): Promise<Row<'messages'>[]> => {
+    const { userId, conversationId, limit = 50, after, order = 'asc' } = asked
+    const upToSeq = (asked.before ?? Number.MAX_SAFE_INTEGER) - 1
+    const beginning = await required(userId, conversationId, asked.includeDeleted ?? false)
+    const rows =
+      after === undefined
+        ? await newestRows(userId, beginning, upToSeq, limit, includeDeleted)
+        : await oldestRows(userId, beginning, after + 1, upToSeq, limit, includeDeleted)
+    const isAscending = after !== undefined
+    return isAscending === (order === 'asc') ? rows : rows.reverse()
+  }
+
   return {
     /**
      * A page of the messages of a conversation, those that it shares with the one it was forked from included: with
      * `after` the next ones, else the last ones before `before`. Deleted messages are left out; the seqs of the others stay.
      * @throws SteleError conversation_not_found
      */
-    async list(page: MessagePage): Promise<Message[]> {
-      const { userId, conversationId, limit = 50, after, order = 'asc', includeDeleted = false } = page
-      const upToSeq = (page.before ?? Number.MAX_SAFE_INTEGER) - 1
-      const beginning = await required(userId, conversationId, includeDeleted)
-      const rows =
-        after === undefined
-          ? await newestRows(userId, beginning, upToSeq, limit, includeDeleted)
-          : await oldestRows(userId, beginning, after + 1, upToSeq, limit, includeDeleted)
-      const isAscending = after !== undefined
-      return (isAscending === (order === 'asc') ? rows : rows.reverse()).map(messageFromRow)
+    async list(asked: MessagePage): Promise<Message[]> {
+      return (await page(asked, asked.includeDeleted ?? false)).map(messageFromRow)
+    },
+    /** The same as rows, deleted messages always among them. @throws SteleError conversation_not_found */
+    rows: (asked: MessagePage): Promise<Row<'messages'>[]> => page(asked, true),
+    /**
+     * The rows that have this id or were brought by one of these calls, deleted ones too.
+     * @throws SteleError conversation_not_found
+     */
+    async rowsOf(
+      userId: string,
+      conversationId: string,
+      messageId: string,
+      callIds: readonly string[],
+    ): Promise<Row<'messages'>[]> {
+      const beginning = await required(userId, conversationId, false)
+      const rows: Row<'messages'>[] = []
+      for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
+        const more = await kysely
+          .selectFrom('messages')
+          .selectAll()
+          .where('user_id', '=', userId)
+          .where('conversation_id', '=', stretch.conversationId)
+          .where('seq', '<=', stretch.upToSeq)
+          .where(eb => eb.or([eb('id', '=', messageId), eb('call_id', 'in', ['', ...callIds])]))
+          .execute()
+        for (const row of more) rows.push(row)
+      }
+      return rows
     },
     /**
      * A message by its id; undefined when it is unknown or deleted. Found by reading the conversation from its end.
@@ -190,7 +222,7 @@ function messageFromRow(row: Row<'messages'>): Message {
     conversationId: row.conversation_id,
     seq: row.seq,
     role: row.role,
-    raw: decodeText(row.content),
+    raw: shownText(row) ?? decodeText(row.content),
     model: row.model ?? undefined,
     callId: row.call_id ?? undefined,
     intent: row.intent ?? undefined,

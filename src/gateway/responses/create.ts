@@ -3,6 +3,7 @@ import { SteleError } from '../../errors.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
 import { wantsLogprobs } from '../../model/responses/chat-body.ts'
 import { readInput } from '../../model/responses/input-items.ts'
+import { responseIdOf } from '../../model/responses/item-ids.ts'
 import { parseResponseRequest, type ResponseRequest } from '../../model/responses/request.ts'
 import { type ResponseObject, responseInProgress } from '../../model/responses/response.ts'
 import type { Target } from '../../providers/registry.ts'
@@ -130,11 +131,6 @@ export function responseCreation(
       { evenUnderWay: request.background },
     )
   }
-}
-
-/** The id of the response that a group of calls is made for. @param groupId that of the first of them */
-function responseIdOf(groupId: string): string {
-  return `resp_${groupId.slice(groupId.indexOf('_') + 1)}`
 }
 
 /** The same request, saying when its first call is on record. */
