@@ -98,6 +98,11 @@ const settings = z.strictObject({
   idempotencyWait: z.coerce.number().min(0).max(3_600).default(30),
   /** Seconds that running replies are given when the gateway is told to stop. */
   shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
+  /** The model that answers chats whose history is kept here; the built-in echo when there is no other. */
+  chatModel: z.string().min(1).optional(),
+  /** What such a chat begins with: what is said to the model, and what is said to the user. */
+  chatSystem: z.string().min(1).optional(),
+  chatGreeting: z.string().min(1).optional(),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -138,6 +143,9 @@ export const environmentVariables = {
   STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
   STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
   STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
+  STELE_CHAT_MODEL: 'chatModel',
+  STELE_CHAT_SYSTEM: 'chatSystem',
+  STELE_CHAT_GREETING: 'chatGreeting',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

@@ -22,6 +22,7 @@ import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { responsesRoutes } from './routes/responses.ts'
+import { sessionRoutes } from './routes/sessions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -33,7 +34,15 @@ declare module 'fastify' {
 /** What of the configuration concerns clients. */
 export type ClientSettings = Pick<
   Config,
-  'bodyLimit' | 'replyLimit' | 'requestTimeout' | 'clientTimeout' | 'idempotencyTtl' | 'idempotencyWait'
+  | 'bodyLimit'
+  | 'replyLimit'
+  | 'requestTimeout'
+  | 'clientTimeout'
+  | 'idempotencyTtl'
+  | 'idempotencyWait'
+  | 'chatModel'
+  | 'chatSystem'
+  | 'chatGreeting'
 >
 
 export interface GatewayParts {
@@ -164,6 +173,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(conversationRoutes, { stele })
+  app.register(sessionRoutes, { stele, providers, state, settings })
   return { app, state, routes: allowed }
 }
 

@@ -59,6 +59,9 @@ describe('defaults and precedence', () => {
       STELE_IDEMPOTENCY_TTL: '60',
       STELE_IDEMPOTENCY_WAIT: '0',
       STELE_SHUTDOWN_TIMEOUT: '0',
+      STELE_CHAT_MODEL: 'coach',
+      STELE_CHAT_SYSTEM: 'Be a coach.',
+      STELE_CHAT_GREETING: 'Hello!',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }
@@ -86,6 +89,9 @@ describe('defaults and precedence', () => {
       idempotencyTtl: 60,
       idempotencyWait: 0,
       shutdownTimeout: 0,
+      chatModel: 'coach',
+      chatSystem: 'Be a coach.',
+      chatGreeting: 'Hello!',
       openaiBaseUrl: 'http://localhost:11434/v1',
       openaiApiKey: 'sk-1',
     })
