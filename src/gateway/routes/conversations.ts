@@ -20,7 +20,7 @@ const longestPage = 100
 const items = z.array(z.looseObject({})).max(mostItems, `${mostItems} items are the most at a time`)
 
 const creation = z.looseObject({ metadata, items: items.nullish() })
-const change = z.looseObject({ metadata: metadata.refine(value => value !== undefined, 'it is missing') })
+const change = z.looseObject({ metadata })
 const addition = z.looseObject({ items })
 
 type Received = FastifyRequest<{
@@ -68,6 +68,8 @@ export async function conversationRoutes(
   app.post('/v1/conversations/:id', async (request: Received, reply) => {
     const userId = userOf(request)
     const given = checked(change, readObject(request.body ?? ''))
+    if (given.metadata === undefined)
+      throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
     const changed = conversations.update(userId, request.params.id, { metadata: given.metadata ?? null })
     return send(reply, resourceOf(await told(changed)))
   })

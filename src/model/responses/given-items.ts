@@ -24,14 +24,21 @@ export const itemRole = 'item'
 
 const longestId = 512
 
-/** Items that are always listed with a status. */
-const haveStatus: ReadonlySet<string> = new Set([
-  'message',
-  'function_call',
-  'function_call_output',
-  'custom_tool_call',
-  'custom_tool_call_output',
-])
+const status = 'completed'
+
+/** What items are listed with that may be left out of those that are given. */
+const listedWith: Readonly<Record<string, Fields>> = {
+  message: { status },
+  function_call: { status },
+  function_call_output: { status },
+  custom_tool_call: { status },
+  custom_tool_call_output: { status },
+  computer_call_output: { status },
+  tool_search_call: { status, execution: 'server', call_id: null },
+  tool_search_output: { status, execution: 'server', call_id: null },
+  shell_call: { status, environment: null },
+  shell_call_output: { status, max_output_length: null },
+}
 
 /**
  * Reads the items that a client adds to a conversation: messages and calls of functions in the form in which OpenAI
@@ -75,9 +82,11 @@ function readGiven(given: unknown, path: string): Item {
   const { id } = given
   const isId = id == null || (typeof id === 'string' && id.length > 0 && id.length <= longestId)
   if (!isId) throw invalid(`${path}.id`, `it must be text of 1 to ${longestId} characters`)
-  const { id: _, status, ...read } = readOne(given, path)
-  const hasStatus = given['status'] !== undefined || haveStatus.has(read.type)
-  return { ...(id == null ? {} : { id }), ...read, ...(hasStatus ? { status } : {}) }
+  const { id: _, status: read, ...rest } = readOne(given, path)
+  const listed = listedWith[rest.type] ?? {}
+  // Everything is read with one, but not everything is listed with one.
+  const hasStatus = 'status' in listed || given['status'] !== undefined
+  return { ...(id == null ? {} : { id }), ...listed, ...rest, ...(hasStatus ? { status: read } : {}) }
 }
 
 function readOne(given: Fields, path: string): Item {
