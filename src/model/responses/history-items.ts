@@ -18,17 +18,13 @@ export function historyItems(messages: readonly Fields[]): Fields[] {
   })
 }
 
+/** A reply is told as a plain text: as parts it would need the id under which its provider keeps it, which this one has not. */
 function assistantItems({ content, refusal, tool_calls: calls }: Fields): Fields[] {
   const texts =
     typeof content === 'string'
       ? [content]
       : parts(content).flatMap(part => (typeof part['text'] === 'string' ? [part['text']] : []))
-  const said = [
-    ...texts
-      .filter(text => text !== '')
-      .map(text => ({ type: 'output_text', text, annotations: [], logprobs: [] })),
-    ...(typeof refusal === 'string' && refusal !== '' ? [{ type: 'refusal', refusal }] : []),
-  ]
+  const said = [...texts, ...(typeof refusal === 'string' ? [refusal] : [])].join('')
   const called = parts(calls).flatMap((call): Fields[] => {
     const { id: call_id, function: fn, custom } = call
     if (isFields(fn))
@@ -37,7 +33,7 @@ function assistantItems({ content, refusal, tool_calls: calls }: Fields): Fields
       return [{ type: 'custom_tool_call', call_id, name: custom['name'], input: custom['input'] }]
     return []
   })
-  return [...(said.length === 0 ? [] : [{ type: 'message', role: 'assistant', content: said }]), ...called]
+  return [...(said === '' ? [] : [{ type: 'message', role: 'assistant', content: said }]), ...called]
 }
 
 function toolOutput({ content }: Fields): unknown {
