@@ -9,7 +9,6 @@ import {
   type CallStart,
   type IdempotencyClaim,
   type Outcome,
-  type ResponseEnd,
   type ResponseStart,
   type RouteMode,
   type SettledCall,
@@ -18,7 +17,6 @@ import {
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type Continuation, prepareRequest } from '../model/prepared-request.ts'
-import { encodeCompressed } from '../privacy/content.ts'
 import { instanceStore, openCallsPage } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
@@ -201,22 +199,14 @@ export class Recorder {
   }
 
   /**
-   * Commits what has come of a response when none of its calls has said so. One that has ended already stays as it is.
+   * Changes a response outside the calls made for it (see respond.ts). False when there was nothing to change.
    * @throws SteleError store_unavailable
    */
-  async endResponse(userId: string, { id, status, body }: ResponseEnd): Promise<void> {
-    const stored = await encodeCompressed(Buffer.from(body))
-    await this.#respond({ kind: 'respond', userId, id, change: { kind: 'end', status, body: stored } })
-  }
-
-  /** Asks whoever makes the calls of a response to stop. False when it has ended. @throws SteleError store_unavailable */
-  cancelResponse(userId: string, id: string): Promise<boolean> {
-    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'cancel' } })
-  }
-
-  /** Takes a response out of sight; its calls stay on record. @throws SteleError store_unavailable */
-  deleteResponse(userId: string, id: string): Promise<boolean> {
-    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'delete', at: Date.now() } })
+  respond(operation: RespondOperation): Promise<boolean> {
+    return this.#accept(async () => {
+      await this.#ready({ evenWhenClosing: true })
+      return !(await this.#queue.submit(operation)).isRepeat
+    })
   }
 
   /**
@@ -333,13 +323,6 @@ export class Recorder {
     // What could not be written, and what was used again meanwhile, goes with the next.
     for (const { id, at: usedAt } of usedKeys)
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
-  }
-
-  #respond(operation: RespondOperation): Promise<boolean> {
-    return this.#accept(async () => {
-      await this.#ready({ evenWhenClosing: true })
-      return !(await this.#queue.submit(operation)).isRepeat
-    })
   }
 
   async #settle(operation: SettleOperation): Promise<SettledCall> {

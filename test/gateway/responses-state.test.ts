@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { absentContent } from '../../src/privacy/content.ts'
 import { completion, historyOf } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { countOf, rowsOf, storedBytes } from '../harness/rows.ts'
@@ -237,6 +238,21 @@ describeEachDatabase('the state of responses', bed => {
     expect(rows.filter(row => row.conversation_id === conversation).map(({ seq }) => seq)).toEqual([
       0, 1, 2, 3, 4, 5, 6, 7,
     ])
+  })
+
+  test('what was not kept of a conversation is not told again', async () => {
+    const upstream = await startAnswering()
+    const running = await startGateway({ upstream, place: await bed.place() })
+    const { responses } = running.client()
+    const conversation = await newConversation(running)
+    await responses.create({ model, input: 'unkept', conversation })
+    await running.stele.database.kysely
+      .updateTable('messages')
+      .set({ content: absentContent() })
+      .where('seq', '>=', 2)
+      .execute()
+    await responses.create({ model, input: 'next', conversation })
+    expect(saidIn(upstream.journal[1])).toEqual(['Before', 'Earlier', 'next'])
   })
 
   test('a retry of a turn that goes on adds nothing to its conversation', async () => {

@@ -201,8 +201,16 @@ test('what the history says as items, says the same as messages', () => {
       tool_calls: [{ id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }],
     },
     { role: 'tool', tool_call_id: 'a', content: '1' },
-    { role: 'assistant', content: 'So.' },
+    { role: 'user', content: 'And?' },
+    {
+      role: 'assistant',
+      content: null,
+      tool_calls: [{ id: 'b', type: 'custom', custom: { name: 'g', input: 'x' } }],
+    },
+    { role: 'tool', tool_call_id: 'b', content: '2' },
   ]
+  const types = historyItems(messages).map(({ type }) => type)
+  expect(types.slice(-2)).toEqual(['custom_tool_call', 'custom_tool_call_output'])
   expect(chatMessages(readInput(historyItems(messages), id), refuse)).toEqual(messages)
 })
 
@@ -371,19 +379,17 @@ test('pieces of several calls that come in turns are told apart, and the same pi
     { type: 'custom_tool_call', call_id: 'b', name: 'g', input: 'xy' },
   ])
   expect(play().events).toBe(events)
-  const told = events
-    .split('\n\n')
-    .flatMap(event =>
-      event === ''
-        ? []
-        : [
-            JSON.parse(event.split('\ndata: ')[1] ?? '') as {
-              type: string
-              delta?: string
-              output_index?: number
-            },
-          ],
-    )
+  const told = events.split('\n\n').flatMap(event =>
+    event === ''
+      ? []
+      : [
+          JSON.parse(event.split('\ndata: ')[1] ?? '') as {
+            type: string
+            delta?: string
+            output_index?: number
+          },
+        ],
+  )
   const deltas = (type: string): string =>
     told
       .filter(event => event.type === type)

@@ -4,14 +4,19 @@ type Fields = Readonly<Record<string, unknown>>
 
 /** Chat messages as the input items of a request to create a response: the inverse of `chatMessages`. */
 export function historyItems(messages: readonly Fields[]): Fields[] {
+  const customCalls = new Set<unknown>()
   return messages.flatMap(message => {
     switch (message['role']) {
-      case 'assistant':
-        return assistantItems(message)
-      case 'tool':
-        return [
-          { type: 'function_call_output', call_id: message['tool_call_id'], output: toolOutput(message) },
-        ]
+      case 'assistant': {
+        const items = assistantItems(message)
+        for (const { type, call_id } of items) if (type === 'custom_tool_call') customCalls.add(call_id)
+        return items
+      }
+      case 'tool': {
+        const call_id = message['tool_call_id']
+        const type = customCalls.has(call_id) ? 'custom_tool_call_output' : 'function_call_output'
+        return [{ type, call_id, output: toolOutput(message) }]
+      }
       default:
         return [{ type: 'message', role: message['role'], content: inputContent(message['content']) }]
     }
