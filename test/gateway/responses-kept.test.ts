@@ -71,6 +71,13 @@ test('of a response that is not to be kept there is nothing to retrieve or to go
   )
   const running = await startGateway({ upstream })
   const { responses } = running.client()
+  const { recorder } = running.stele
+  const begin = recorder.begin.bind(recorder)
+  const kept: unknown[] = []
+  recorder.begin = input => {
+    kept.push((input.body as { store?: boolean }).store)
+    return begin(input)
+  }
   const whole = expectResponse(await responses.create({ model, input: 'x', store: false }))
   expect(whole).toMatchObject({ output_text: 'unkept', store: false })
   const [created] = await eventsOf(await responses.create({ model, input: 'x', store: false, stream: true }))
@@ -83,6 +90,7 @@ test('of a response that is not to be kept there is nothing to retrieve or to go
     await expect(next).rejects.toMatchObject({ status: 400, code: 'previous_response_not_found' })
   }
   expect(await countOf(running.stele, 'responses')).toBe(0)
+  expect(kept).toEqual([false, false])
   const usage = await running.stele.calls.list()
   expect(usage.map(({ status, outputTokens }) => [status, outputTokens])).toEqual([
     ['completed', 1],

@@ -367,13 +367,17 @@ test('pieces of several calls that come in turns are told apart, and the same pi
     call(0, { function: { arguments: '}' } }),
     { choices: [{ index: 0, delta: {}, finish_reason: 'tool_calls' }] },
   ]
-  const play = (): { events: string; output: unknown } => {
+  const play = () => {
     const made = new ResponseFromChat(begun, { showsLogprobs: false })
     const events = chunks.map(chunk => made.add(chunk)).join('')
     const response = made.response(0)
-    return { events: events + made.ending(response), output: response.output }
+    return { events: events + made.ending(response), output: response.output, message: made.reply().message }
   }
-  const { events, output } = play()
+  const { events, output, message } = play()
+  expect(message?.tool_calls).toMatchObject([
+    { id: 'a', function: { name: 'f', arguments: '{}' } },
+    { id: 'b', custom: { name: 'g', input: 'xy' } },
+  ])
   expect(output).toMatchObject([
     { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' },
     { type: 'custom_tool_call', call_id: 'b', name: 'g', input: 'xy' },

@@ -16,7 +16,7 @@ import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
 import type { AnsweringParts } from './answering.ts'
-import { keyOf, userOf } from './request-parts.ts'
+import { userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { id: string }
@@ -99,7 +99,6 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
   })
 
   app.post('/v1/responses/input_tokens', async (request: Received, reply) => {
-    keyOf(request)
     const fields = parseCountRequest(request.body ?? '')
     if (fields.model != null) providers.targets(fields.model)
     const names = {
