@@ -16,7 +16,7 @@ import {
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { prepareRequest } from '../model/prepared-request.ts'
-import { instanceStore, openCallsPage } from '../store/instances.ts'
+import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
@@ -122,6 +122,11 @@ export class Recorder {
     return this.#queue.length
   }
 
+  /** Why nothing can be written at present; undefined when the last attempt went well. */
+  get failure(): SteleError | undefined {
+    return this.#queue.failure
+  }
+
   /** How the spool stands; undefined when there is none. */
   get spool(): SpoolState | undefined {
     return this.#options.spooling?.state
@@ -217,7 +222,7 @@ export class Recorder {
       if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
       if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
-        const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
+        const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
@@ -266,7 +271,7 @@ export class Recorder {
   async #giveUpDoubtful(): Promise<void> {
     const doubt = this.#doubt
     if (doubt === undefined) return
-    const instances = instanceStore(this.#options.database)
+    const instances = promptInstances(this.#options.database)
     const { id } = this.#instance
     const since = performance.now()
     for (let from = doubt.since; ; ) {
