@@ -219,7 +219,8 @@ export class Recorder {
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
-      if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
+      if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true)
+        await this.#beat().catch(error => this.#options.onError?.(error))
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
       if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
         const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
