@@ -1,5 +1,11 @@
 import { reasonOf, SteleError } from '../errors.ts'
-import type { Applied, AppliedError, Operation, OperationResult } from './operations.ts'
+import {
+  type Applied,
+  type AppliedError,
+  type Operation,
+  type OperationResult,
+  repeated,
+} from './operations.ts'
 import type { Writer } from './writer.ts'
 
 export interface QueueLimits {
@@ -106,13 +112,15 @@ export class CommitQueue {
     this.#entries.push(...this.#waitingForRoom.splice(0, room))
   }
 
-  async #applyPersistently(operations: readonly Operation[]): Promise<Applied[]> {
+  async #applyPersistently(given: readonly Operation[]): Promise<Applied[]> {
     const deadline = performance.now() + this.#limits.retryFor
+    let operations = given
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       try {
         return await this.#writer.apply(operations)
       } catch (error) {
         if (performance.now() + pause > deadline) throw error
+        operations = given.map(repeated)
         await new Promise(resolve => setTimeout(resolve, pause))
       }
     }

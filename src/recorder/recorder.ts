@@ -20,7 +20,7 @@ import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { SettleOperation } from './operations.ts'
+import type { AppendOperation, EditOperation, OperationResult, SettleOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -195,6 +195,14 @@ export class Recorder {
       const settlement = await settlementOf(outcome)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
       return { callId: start.callId, conversationId, isRepeat }
+    })
+  }
+
+  /** Commits what an application changes by itself; while the database is away it is refused. */
+  change(operation: AppendOperation | EditOperation): Promise<OperationResult> {
+    return this.#accept(async () => {
+      await this.#ready()
+      return this.#queue.submit(operation)
     })
   }
 
