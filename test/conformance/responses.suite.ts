@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { newId } from '../../src/ids.ts'
+import { newId, responseIdOf } from '../../src/ids.ts'
 import type { PlacedCall, ResponseStart } from '../../src/model/call.ts'
 import { parseChatRequest, withPreface } from '../../src/model/chat-request.ts'
 import type { Continuation } from '../../src/model/prepared-request.ts'
@@ -248,6 +248,17 @@ export function responsesSuite(bed: Bed): void {
     await stele.database.kysely.updateTable('conversations').set({ deleted_at: 1 }).execute()
     await failure('conversation_not_found', begin(stele, body, { continues }))
     expect(await countOf(stele, 'llm_requests')).toBe(1)
+  })
+
+  test('a purged conversation takes what its responses said along, and leaves others', async () => {
+    const stele = await (await bed.place()).stele()
+    const [callId, other] = [newId('call'), newId('call')]
+    const own = { callId, response: started(responseIdOf(callId)) }
+    const { call } = await exchange(stele, [user('q1')], 'a1', own)
+    await exchange(stele, [user('another')], 'a', { callId: other, response: started(responseIdOf(other)) })
+    const edit = { userId: 'ada', at: 1, action: 'purge-conversation', id: call.conversationId } as const
+    await stele.recorder.change({ kind: 'edit', edit })
+    expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([other])
   })
 
   test('instructions and left-out messages survive an export and an import', async () => {

@@ -59,7 +59,7 @@ export function postgresBatch(run: RunStatement): Batch {
         ...match.map(column => ({ name: `match_${column}`, table, column })),
       ]
       const assignments = set
-        .map(column => `${column} = ${decoded(table, column, `k.set_${column}`)}`)
+        .map(column => `${column} = ${stored(table, column, `k.set_${column}`)}`)
         .join(', ')
       const matches = match.map(column => `t.${column} = k.match_${column}`).join(' AND ')
       const rows = updates.map(update => ({
@@ -95,7 +95,7 @@ async function insert<T extends TableName>(
   if (rows.length === 0) return
   const columns = columnsOf(table)
   const source = columns.map(name => ({ name, table, column: name }))
-  const values = columns.map(name => decoded(table, name, name))
+  const values = source.map(({ name }) => stored(table, name as ColumnName<T>, name))
   const order = orderBy.length === 0 ? '' : ` ORDER BY ${orderBy.join(', ')}`
   await run(
     `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${unnest(source)} k${order} ${onConflict}`,
@@ -103,8 +103,8 @@ async function insert<T extends TableName>(
   )
 }
 
-/** A value of a column as it came, as what it is. */
-function decoded<T extends TableName>(table: T, column: ColumnName<T>, value: string): string {
+/** A value of the source in the type of its column. */
+function stored<T extends TableName>(table: T, column: ColumnName<T>, value: string): string {
   return kindOf(table, column) === 'bytes' ? `decode(${value}, 'base64')` : value
 }
 

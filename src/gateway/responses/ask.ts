@@ -53,7 +53,7 @@ export function responseTargets(ask: ResponseAsk, targets: readonly Target[]): r
 }
 
 /** A response to be made, as the gateway asks for any reply. */
-export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'respond'>): GatewayRequest {
+export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'change'>): GatewayRequest {
   const { request, begun, history, items, userId } = ask
   const added = chatMessages(items, leaveOut).map(chatMessage)
   const messages = [...history.messages, ...added]

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { SteleError } from '../../errors.ts'
+import { responseIdOf } from '../../ids.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
 import { wantsLogprobs } from '../../model/responses/chat-body.ts'
 import { readInput } from '../../model/responses/input-items.ts'
@@ -130,11 +131,6 @@ export function responseCreation(
       { evenUnderWay: request.background },
     )
   }
-}
-
-/** The id of the response that a group of calls is made for. @param groupId that of the first of them */
-function responseIdOf(groupId: string): string {
-  return `resp_${groupId.slice(groupId.indexOf('_') + 1)}`
 }
 
 /** The same request, saying when its first call is on record. */
