@@ -70,6 +70,11 @@ function pair(bits: number): string {
   return digitPairs[bits & 0x3ff] ?? ''
 }
 
+/** The id of the response that a group of calls is made for: never two for one. @param groupId that of the first of them */
+export function responseIdOf(groupId: string): string {
+  return `${idPrefixes.response}_${groupId.slice(groupId.indexOf('_') + 1)}`
+}
+
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/
 
 /** True when `value` is a well-formed id of this kind. */

@@ -11,10 +11,11 @@ import type { ClientSettings, GatewayState } from './app.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
 import { backoff } from './backoff.ts'
 import { type Client, HttpClient } from './client.ts'
-import type { GatewayRequest, Rendition } from './gateway-request.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import { asKnown, LiveCall } from './live-call.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
+import type { Rendition } from './rendition.ts'
 
 export interface AttemptParts {
   readonly stele: Pick<Stele, 'recorder'>

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { errorBody, SteleError } from '../errors.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
-import type { Rendition } from './gateway-request.ts'
+import type { Rendition } from './rendition.ts'
 import { sendFailure } from './send-failure.ts'
 import { streamHeaders } from './stream-events.ts'
 

@@ -1,12 +1,12 @@
 import type { SteleError } from '../errors.ts'
-import type { BegunCall, ResponseEnd } from '../model/call.ts'
+import type { BegunCall } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
 import { type Reply, readChoices, readCompletion } from '../model/reply.ts'
-import type { ResponseObject } from '../model/responses/response.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
 import type { BeginInput } from '../recorder/recorder.ts'
+import type { Rendition } from './rendition.ts'
 
 /** A request that a provider is to answer: all in which OpenAI's operations differ on their way through the gateway. */
 export interface GatewayRequest {
@@ -31,28 +31,6 @@ export interface GatewayRequest {
   render?(call: BegunCall): Rendition
   /** Told once when no call has answered and no other will be made. */
   givenUp?(error: SteleError): Promise<void>
-}
-
-/** A provider's reply as it is read, and put in the form that its client asked for. One for each call. */
-export interface Rendition {
-  /** Takes an event of the provider's stream; returns what its client gets for it, '' for nothing. */
-  add(event: Readonly<Record<string, unknown>>): string
-  /** Takes a reply that came whole; undefined when it is not what was asked for. */
-  addWhole(value: unknown): Reply | undefined
-  /** Whether an event tells of an error. */
-  isError(event: Readonly<Record<string, unknown>>): boolean
-  /** True once the last event has come. */
-  readonly isEnded: boolean
-  /** True once the reply is whole. */
-  readonly isFinished: boolean
-  /** What came so far. */
-  reply(): Reply
-  /** What is recorded of how it ended; undefined when nothing is. @param error why it ended before its time */
-  end(error?: SteleError): ResponseEnd | undefined
-  /** What the client gets last in a stream, once that is on record. @param recorded as it is on record, when not by `end` */
-  ending(recorded?: ResponseObject): string
-  /** All that a client gets who asked for no stream. */
-  whole(): string
 }
 
 export function chatRequest(chat: ChatRequest): GatewayRequest {

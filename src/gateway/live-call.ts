@@ -4,7 +4,7 @@ import type { BegunCall, Outcome, RouteMode, SettledCall } from '../model/call.t
 import type { Recorder } from '../recorder/recorder.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
-import type { Rendition } from './gateway-request.ts'
+import type { Rendition } from './rendition.ts'
 
 export interface LiveCallParts {
   readonly recorder: Recorder

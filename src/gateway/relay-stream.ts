@@ -5,8 +5,8 @@ import { StreamedReply } from '../model/stream-reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
 import type { Client } from './client.ts'
-import type { Rendition } from './gateway-request.ts'
 import type { LiveCall } from './live-call.ts'
+import type { Rendition } from './rendition.ts'
 import { sizeLimit } from './size-limit.ts'
 import { done, isUsageOnly, withBlankLine } from './stream-events.ts'
 
@@ -55,6 +55,8 @@ export async function relayStream(
     return undefined
   } catch (error) {
     if (relay.isWhole) throw error
+    // However long it takes to record the failure: a head sent now would name an attempt that is over, and say 200.
+    clearTimeout(headTimer)
     const { isAnswering: isTold, reported } = relay
     const { status, headers } = response
     const answer = reported === undefined ? undefined : { status, headers, value: reported }
@@ -118,7 +120,9 @@ class StreamRelay {
         this.transcript.push(within(chunk))
         await this.#pass(splitter.push(chunk))
       }
-      await this.#pass(splitter.end().map(withBlankLine))
+      // What is left without data is a piece of an event, which only a stream that is whole may end with.
+      const rest = splitter.end().filter(event => this.streamed.isFinished || eventData(event) !== undefined)
+      await this.#pass(rest.map(withBlankLine))
     } catch (error) {
       // Whatever happens to the connection after the last event, the reply was whole.
       if (this.#ending === undefined) throw error

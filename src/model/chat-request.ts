@@ -46,6 +46,17 @@ export interface ChatRequest {
   readonly metadata: Metadata
 }
 
+/** The same request, its first messages its own and not the conversation's. */
+export function withPreface(request: ChatRequest, count: number): ChatRequest {
+  const { messages, messageSpans } = request
+  return {
+    ...request,
+    preface: messages.slice(0, count),
+    messages: messages.slice(count),
+    messageSpans: messageSpans.slice(count),
+  }
+}
+
 /**
  * Reads the body of `POST /v1/chat/completions`.
  * @throws SteleError invalid_utf8, invalid_json, json_too_deep, missing_required_parameter, invalid_value,

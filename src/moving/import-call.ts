@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { parseChatRequest } from '../model/chat-request.ts'
+import { parseChatRequest, withPreface } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type PreparedRequest, prepareRequest } from '../model/prepared-request.ts'
 import { cutContent } from '../model/reply.ts'
@@ -85,9 +85,7 @@ async function storedRequest(
   content: Content,
 ): Promise<StoredRequest> {
   const text = fromContent(content)
-  const prepared = prepareRequest(parseChatRequest(text), hashes)
-  if (record.up_to_seq !== prepared.messages.length - 1)
-    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  const prepared = await preparedRequest(database, hashes, line, record, text)
   const isReproducible = await canBeReproduced(database, record, prepared)
   return {
     params: isReproducible ? encodeContent(prepared.frame) : null,
@@ -96,6 +94,38 @@ async function storedRequest(
     body: isReproducible ? null : encodeContent(text),
     prompt_hash: prepared.promptHash,
   }
+}
+
+/**
+ * A request taken apart as it was when it was recorded: one that was made for a response may begin with messages that are
+ * its own, or leave out deleted ones; one that was passed on as a request for a response is no chat.
+ */
+async function preparedRequest(
+  database: Database,
+  hashes: ConversationHashes,
+  line: number,
+  { user_id, conversation_id, up_to_seq, operation }: LineOf<'call'>,
+  content: string | Buffer,
+): Promise<PreparedRequest> {
+  const text = content.toString()
+  if (operation === 'responses')
+    return {
+      frame: text,
+      messagesAt: undefined,
+      separator: ',',
+      messages: [],
+      promptHash: hashes.prompt('', text),
+    }
+  const request = parseChatRequest(content)
+  const further = request.messages.length - (up_to_seq + 1)
+  if (further === 0) return prepareRequest(request, hashes)
+  if (further > 0 && request.messages.slice(0, further).every(({ role }) => role === 'system'))
+    return prepareRequest(withPreface(request, further), hashes)
+  const history = await conversationStore(database).history(user_id, conversation_id, up_to_seq)
+  const deleted = history.filter(row => row.deleted_at !== null).length
+  if (further > 0 || deleted < -further)
+    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  return { ...prepareRequest(request, hashes), messagesAt: undefined }
 }
 
 async function canBeReproduced(

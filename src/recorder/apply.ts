@@ -96,9 +96,9 @@ function inTransaction(
     }
     return operations.map((operation): Applied => {
       if (operation.kind === 'heartbeat') return done({ conversationId: undefined, isRepeat: false })
+      if (operation.kind === 'respond') return done(required(changed.get(operation)))
       if (operation.kind === 'append') return required(appended.get(operation))
       if (operation.kind === 'edit') return required(edited.get(operation))
-      if (operation.kind === 'respond') return done(required(changed.get(operation)))
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       const { callId } = operation.start
       if (operation.kind === 'record') return done(required(settled.get(callId)))

@@ -59,6 +59,18 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
+/** A change of a response outside the calls made for it. A response that has ended does not end again. */
+export interface RespondOperation {
+  readonly kind: 'respond'
+  readonly userId: string
+  readonly id: string
+  readonly change:
+    | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
+    /** Whoever makes its calls is to stop. */
+    | { readonly kind: 'cancel' }
+    | { readonly kind: 'delete'; readonly at: number }
+}
+
 /** A message that an application adds by itself, in no call. */
 export interface AppendedMessage {
   readonly id: string
@@ -138,26 +150,14 @@ export interface EditOperation {
   readonly isRepeat?: true
 }
 
-/** A change of a response outside the calls made for it. A response that has ended does not end again. */
-export interface RespondOperation {
-  readonly kind: 'respond'
-  readonly userId: string
-  readonly id: string
-  readonly change:
-    | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
-    /** Whoever makes its calls is to stop. */
-    | { readonly kind: 'cancel' }
-    | { readonly kind: 'delete'; readonly at: number }
-}
-
 export type Operation =
   | BeginOperation
   | SettleOperation
   | RecordOperation
   | HeartbeatOperation
+  | RespondOperation
   | AppendOperation
   | EditOperation
-  | RespondOperation
 
 /** An operation that is applied once more because nobody knows whether it was committed. */
 export function repeated(operation: Operation): Operation {

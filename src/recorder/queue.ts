@@ -40,6 +40,7 @@ export class CommitQueue {
   readonly #waitingForRoom: Entry[] = []
   #underWay = 0
   #isScheduled = false
+  #failure: SteleError | undefined
 
   constructor(writer: Writer, limits: QueueLimits) {
     this.#writer = writer
@@ -49,6 +50,11 @@ export class CommitQueue {
   /** Operations waiting to be written. */
   get length(): number {
     return this.#entries.length
+  }
+
+  /** Why the last batch could not be written; undefined when it was. */
+  get failure(): SteleError | undefined {
+    return this.#failure
   }
 
   /** Resolves when the operation is committed. */
@@ -84,12 +90,13 @@ export class CommitQueue {
 
   async #write(entries: readonly Entry[]): Promise<void> {
     let applied: Applied[] | undefined
-    let failure: unknown
+    let failure: SteleError | undefined
     try {
       applied = await this.#applyPersistently(entries.map(entry => entry.operation))
     } catch (error) {
-      failure = error
+      failure = asUnavailable(error)
     }
+    this.#failure = failure
     this.#underWay--
     // With a fair crowd waiting the writer goes on at once, before the callers of this batch take up the thread.
     if (this.#entries.length >= entries.length / 2) this.#pump()
@@ -131,7 +138,7 @@ function asSteleError({ code, details, param, mayBeCommitted }: AppliedError): S
   return new Kind(code, details, param === undefined ? {} : { param })
 }
 
-function asUnavailable(cause: unknown): Error {
+function asUnavailable(cause: unknown): SteleError {
   if (cause instanceof SteleError) return new OutcomeUnknown(cause.code, cause.details, { cause })
   return new OutcomeUnknown('store_unavailable', { reason: reasonOf(cause) }, { cause })
 }

@@ -9,7 +9,6 @@ import {
   type CallStart,
   type IdempotencyClaim,
   type Outcome,
-  type ResponseEnd,
   type ResponseStart,
   type RouteMode,
   type SettledCall,
@@ -18,10 +17,10 @@ import {
 import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type Continuation, prepareRequest } from '../model/prepared-request.ts'
-import { encodeCompressed } from '../privacy/content.ts'
-import { instanceStore, openCallsPage } from '../store/instances.ts'
+import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
+import { checkCallId, idTaken } from './call-ids.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
@@ -135,6 +134,11 @@ export class Recorder {
     return this.#queue.length
   }
 
+  /** Why nothing can be written at present; undefined when the last attempt went well. */
+  get failure(): SteleError | undefined {
+    return this.#queue.failure
+  }
+
   /** How the spool stands; undefined when there is none. */
   get spool(): SpoolState | undefined {
     return this.#options.spooling?.state
@@ -206,31 +210,15 @@ export class Recorder {
     })
   }
 
-  /** Commits what an application changes by itself; while the database is away it is refused. */
-  change(operation: AppendOperation | EditOperation): Promise<OperationResult> {
+  /**
+   * Commits what an application changes by itself, which is refused while the database is away, or what becomes of a
+   * response outside its calls (see respond.ts).
+   */
+  change(operation: AppendOperation | EditOperation | RespondOperation): Promise<OperationResult> {
     return this.#accept(async () => {
-      await this.#ready()
+      await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
       return this.#queue.submit(operation)
     })
-  }
-
-  /**
-   * Commits what has come of a response when none of its calls has said so. One that has ended already stays as it is.
-   * @throws SteleError store_unavailable
-   */
-  async endResponse(userId: string, { id, status, body }: ResponseEnd): Promise<void> {
-    const stored = await encodeCompressed(Buffer.from(body))
-    await this.#respond({ kind: 'respond', userId, id, change: { kind: 'end', status, body: stored } })
-  }
-
-  /** Asks whoever makes the calls of a response to stop. False when it has ended. @throws SteleError store_unavailable */
-  cancelResponse(userId: string, id: string): Promise<boolean> {
-    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'cancel' } })
-  }
-
-  /** Takes a response out of sight; its calls stay on record. @throws SteleError store_unavailable */
-  deleteResponse(userId: string, id: string): Promise<boolean> {
-    return this.#respond({ kind: 'respond', userId, id, change: { kind: 'delete', at: Date.now() } })
   }
 
   /**
@@ -254,10 +242,11 @@ export class Recorder {
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
-      if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
+      if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true)
+        await this.#beat().catch(error => this.#options.onError?.(error))
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
       if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
-        const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
+        const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
@@ -306,7 +295,7 @@ export class Recorder {
   async #giveUpDoubtful(): Promise<void> {
     const doubt = this.#doubt
     if (doubt === undefined) return
-    const instances = instanceStore(this.#options.database)
+    const instances = promptInstances(this.#options.database)
     const { id } = this.#instance
     const since = performance.now()
     for (let from = doubt.since; ; ) {
@@ -347,13 +336,6 @@ export class Recorder {
     // What could not be written, and what was used again meanwhile, goes with the next.
     for (const { id, at: usedAt } of usedKeys)
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
-  }
-
-  #respond(operation: RespondOperation): Promise<boolean> {
-    return this.#accept(async () => {
-      await this.#ready({ evenWhenClosing: true })
-      return !(await this.#queue.submit(operation)).isRepeat
-    })
   }
 
   async #settle(operation: SettleOperation): Promise<SettledCall> {
@@ -410,18 +392,4 @@ export class Recorder {
       createdAt: input.createdAt ?? Date.now(),
     }
   }
-}
-
-function idTaken(call: string): SteleError {
-  return new SteleError('call_id_taken', { call })
-}
-
-/** Ids say when a call was made; partitions and recovery rely on it. */
-function checkCallId(id: string, name: string): string {
-  if (!isId('call', id))
-    throw new SteleError('invalid_value', {
-      name,
-      reason: 'it must be a TypeID with the prefix call',
-    })
-  return id
 }

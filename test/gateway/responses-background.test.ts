@@ -290,7 +290,7 @@ test('the last event waits for the record: while the store is away it is not sen
     for await (const event of await running.client().responses.create({ model, input: 'Hi', stream: true }))
       types.push(event.type)
   })()
-  await expect.poll(() => types).toContain('response.output_item.done')
+  await expect.poll(() => types).toContain('response.output_text.delta')
   expect(types).not.toContain('response.completed')
   held.resolve()
   await told

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { absentContent } from '../../src/privacy/content.ts'
 import { completion, historyOf } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { countOf, rowsOf, storedBytes } from '../harness/rows.ts'
@@ -105,20 +106,6 @@ describeEachDatabase('the state of responses', bed => {
       expect((await responses.retrieve(id)).output_text).toBe(output_text)
   })
 
-  test('a client that sends its whole history again goes on in the same conversation', async () => {
-    const upstream = await startAnswering()
-    const running = await startGateway({ upstream, place: await bed.place() })
-    const { responses } = running.client()
-    const first = await responses.create({ model, input: 'q1' })
-    await responses.create({
-      model,
-      input: [{ role: 'user', content: 'q1' }, ...first.output, { role: 'user', content: 'q2' }] as never,
-    })
-    expect(await countOf(running.stele, 'conversations')).toBe(1)
-    expect(await countOf(running.stele, 'messages')).toBe(4)
-    expect(saidIn(upstream.journal[1])).toEqual(['q1', 'answer to q1', 'q2'])
-  })
-
   test('a named conversation is continued at its end, whoever continued it last', async () => {
     const upstream = await startAnswering()
     const running = await startGateway({ upstream, place: await bed.place() })
@@ -142,29 +129,6 @@ describeEachDatabase('the state of responses', bed => {
     ])
     expect(await historyOf(running.stele, conversation)).toHaveLength(8)
     expect(await countOf(running.stele, 'conversations')).toBe(1)
-  })
-
-  test('a conversation that is unknown or of somebody else is refused, and so is naming both', async () => {
-    const running = await startGateway({ place: await bed.place() })
-    const { responses } = running.client()
-    const others = await newConversation(running, 'bob')
-    for (const conversation of ['conv_01h455vb4pex5vsknk084sn02q', 'x', '', others]) {
-      const refused = responses.create({ model: 'echo', input: 'x', conversation })
-      await expect(refused).rejects.toMatchObject({
-        status: 404,
-        code: 'conversation_not_found',
-        param: 'conversation',
-      })
-    }
-    const { id } = await responses.create({ model: 'echo', input: 'x' })
-    const both = responses.create({
-      model: 'echo',
-      input: 'x',
-      conversation: others,
-      previous_response_id: id,
-    })
-    await expect(both).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
-    expect(await countOf(running.stele, 'llm_requests')).toBe(2)
   })
 
   test('a conversation is continued by one request at a time', async () => {
@@ -269,54 +233,105 @@ describeEachDatabase('the state of responses', bed => {
     const usage = await rowsOf(running.stele, 'usage_daily')
     expect(usage.reduce((sum, { output_tokens }) => sum + output_tokens, 0)).toBe(10)
   })
+})
 
-  test('a conversation of T turns costs T rows and bytes, not T²', async () => {
-    const upstream = await startAnswering()
-    const running = await startGateway({ upstream, place: await bed.place() })
-    const { responses } = running.client()
-    const grow = async (from: string | null, turns: number): Promise<string | null> => {
-      let previous_response_id = from
-      for (let turn = 0; turn < turns; turn++)
-        previous_response_id = (
-          await responses.create({
-            model,
-            input: `a question that says something ${turn % 10}`,
-            previous_response_id,
-          })
-        ).id
-      return previous_response_id
-    }
-    const bytes = async (): Promise<number> => {
-      const rows = await rowsOf(running.stele, 'responses')
-      const own = rows.reduce((sum, row) => sum + row.body.byteLength + row.input.byteLength, 0)
-      return own + (await storedBytes(running.stele))
-    }
-    const third = await grow(null, 10)
-    const early = await bytes()
-    await grow(third, 10)
-    const late = await bytes()
-    expect(late / early).toBeLessThan(2.05)
-    expect(await countOf(running.stele, 'messages')).toBe(40)
-    expect(await countOf(running.stele, 'responses')).toBe(20)
+test('a client that sends its whole history again goes on in the same conversation', async () => {
+  const upstream = await startAnswering()
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const first = await responses.create({ model, input: 'q1' })
+  await responses.create({
+    model,
+    input: [{ role: 'user', content: 'q1' }, ...first.output, { role: 'user', content: 'q2' }] as never,
   })
+  expect(await countOf(running.stele, 'conversations')).toBe(1)
+  expect(await countOf(running.stele, 'messages')).toBe(4)
+  expect(saidIn(upstream.journal[1])).toEqual(['q1', 'answer to q1', 'q2'])
+})
 
-  test('reading a response is no call: nothing is billed again', async () => {
-    const upstream = await startAnswering()
-    const running = await startGateway({ upstream, place: await bed.place() })
-    const { responses } = running.client()
-    const { id } = await responses.create({ model, input: 'x' })
-    const before = [await rowsOf(running.stele, 'usage_daily'), await countOf(running.stele, 'llm_requests')]
-    for (let look = 0; look < 3; look++) {
-      await responses.retrieve(id)
-      await eventsOf(await responses.retrieve(id, { stream: true }))
-      await responses.inputItems.list(id)
-      await responses.inputTokens.count({ model, input: 'x', previous_response_id: id })
-    }
-    await responses.delete(id)
-    expect([
-      await rowsOf(running.stele, 'usage_daily'),
-      await countOf(running.stele, 'llm_requests'),
-    ]).toEqual(before)
-    expect(upstream.journal).toHaveLength(1)
+test('a conversation that is unknown or of somebody else is refused, and so is naming both', async () => {
+  const running = await startGateway()
+  const { responses } = running.client()
+  const others = await newConversation(running, 'bob')
+  for (const conversation of ['conv_01h455vb4pex5vsknk084sn02q', 'x', '', others]) {
+    const refused = responses.create({ model: 'echo', input: 'x', conversation })
+    await expect(refused).rejects.toMatchObject({
+      status: 404,
+      code: 'conversation_not_found',
+      param: 'conversation',
+    })
+  }
+  const { id } = await responses.create({ model: 'echo', input: 'x' })
+  const both = responses.create({
+    model: 'echo',
+    input: 'x',
+    conversation: others,
+    previous_response_id: id,
   })
+  await expect(both).rejects.toMatchObject({ status: 400, param: 'previous_response_id' })
+  expect(await countOf(running.stele, 'llm_requests')).toBe(2)
+})
+
+test('what was not kept of a conversation is not told again', async () => {
+  const upstream = await startAnswering()
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const conversation = await newConversation(running)
+  await responses.create({ model, input: 'unkept', conversation })
+  await running.stele.database.kysely
+    .updateTable('messages')
+    .set({ content: absentContent() })
+    .where('seq', '>=', 2)
+    .execute()
+  await responses.create({ model, input: 'next', conversation })
+  expect(saidIn(upstream.journal[1])).toEqual(['Before', 'Earlier', 'next'])
+})
+
+test('a conversation of T turns costs T rows and bytes, not T²', async () => {
+  const upstream = await startAnswering()
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const grow = async (from: string | null, turns: number): Promise<string | null> => {
+    let previous_response_id = from
+    for (let turn = 0; turn < turns; turn++)
+      previous_response_id = (
+        await responses.create({
+          model,
+          input: `a question that says something ${turn % 10}`,
+          previous_response_id,
+        })
+      ).id
+    return previous_response_id
+  }
+  const bytes = async (): Promise<number> => {
+    const rows = await rowsOf(running.stele, 'responses')
+    const own = rows.reduce((sum, row) => sum + row.body.byteLength + row.input.byteLength, 0)
+    return own + (await storedBytes(running.stele))
+  }
+  const third = await grow(null, 10)
+  const early = await bytes()
+  await grow(third, 10)
+  const late = await bytes()
+  expect(late / early).toBeLessThan(2.05)
+  expect(await countOf(running.stele, 'messages')).toBe(40)
+  expect(await countOf(running.stele, 'responses')).toBe(20)
+})
+
+test('reading a response is no call: nothing is billed again', async () => {
+  const upstream = await startAnswering()
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const { id } = await responses.create({ model, input: 'x' })
+  const before = [await rowsOf(running.stele, 'usage_daily'), await countOf(running.stele, 'llm_requests')]
+  for (let look = 0; look < 3; look++) {
+    await responses.retrieve(id)
+    await eventsOf(await responses.retrieve(id, { stream: true }))
+    await responses.inputItems.list(id)
+    await responses.inputTokens.count({ model, input: 'x', previous_response_id: id })
+  }
+  await responses.delete(id)
+  expect([await rowsOf(running.stele, 'usage_daily'), await countOf(running.stele, 'llm_requests')]).toEqual(
+    before,
+  )
+  expect(upstream.journal).toHaveLength(1)
 })

@@ -89,6 +89,27 @@ test('echo answers through the same translation, as JSON and as a stream', async
   expect(lastResponse(events).output).toMatchObject([{ content: [{ text: 'say this' }] }])
 })
 
+test("the client's own helpers collect a stream and parse a format", async () => {
+  const upstream = await startUpstream(stream(answerEvents(['{"a"', ':1}'])), json(completion('{"a":2}')))
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const schema = {
+    type: 'object',
+    properties: { a: { type: 'number' } },
+    required: ['a'],
+    additionalProperties: false,
+  }
+  const text = { format: { type: 'json_schema' as const, name: 'a', schema, strict: true } }
+  const collected = await responses.stream({ model, input: 'x', text }).finalResponse()
+  expect(collected.output_text).toBe('{"a":1}')
+  const parsed = await responses.parse({ model, input: 'x', text })
+  expect(parsed.output_text).toBe('{"a":2}')
+  expect(askedOf(upstream.journal[1] as never)).toMatchObject({
+    response_format: { type: 'json_schema', json_schema: { name: 'a', schema, strict: true } },
+  })
+  expect(parsed.text).toMatchObject(text)
+})
+
 test('replay answers a turn that is on record, through the same translation', async () => {
   const upstream = await startUpstream(json(completion('recorded')))
   const running = await startGateway({ upstream })
@@ -170,24 +191,17 @@ test.each(['whole', 'streamed'])('a %s call of tools goes out, comes back and is
     { role: 'tool', tool_call_id: 'call_a', content: 'sunny' },
     { role: 'tool', tool_call_id: 'call_b', content: 'sunny' },
   ])
-  const items = await client.responses.inputItems.list(answer.id, { order: 'asc' })
-  expectOpenAI(
-    'ResponseItemList',
-    JSON.parse(
-      JSON.stringify(
-        items.getPaginatedItems().length
-          ? {
-              object: 'list',
-              data: items.data,
-              has_more: items.has_more,
-              first_id: items.data[0]?.id,
-              last_id: items.data.at(-1)?.id,
-            }
-          : {},
-      ),
-    ),
-  )
-  expect(items.data).toMatchObject([{ type: 'function_call_output' }, { type: 'function_call_output' }])
+  const listed = await running.send('GET', `/v1/responses/${answer.id}/input_items?order=asc`, {
+    headers: { authorization: `Bearer ${running.key}` },
+  })
+  expectOpenAI('ResponseItemList', JSON.parse(listed.text))
+  const paged = []
+  for await (const item of client.responses.inputItems.list(answer.id, { order: 'asc', limit: 1 }))
+    paged.push(item)
+  expect(paged).toEqual(JSON.parse(listed.text).data)
+  expect(paged.map(({ type }) => type)).toEqual(['function_call_output', 'function_call_output'])
+  const latest = await client.responses.inputItems.list(answer.id)
+  expect(latest.data).toEqual(paged.toReversed())
 })
 
 test('a refusal is a part of its own', async () => {
@@ -334,6 +348,26 @@ test('a response of another user, or of nobody, is not there', async () => {
     expect(errorOf(reply).code).toBe('response_not_found')
   }
   expect((await running.client().responses.retrieve(id)).output_text).toBe('mine')
+})
+
+test('tokens are counted, of what came before too', async () => {
+  const running = await startGateway()
+  const { responses } = running.client()
+  const { id } = await responses.create({ model: 'echo', input: 'x'.repeat(400) })
+  const alone = await responses.inputTokens.count({
+    model: 'echo',
+    input: 'y'.repeat(40),
+    instructions: 'Be brief.',
+  })
+  expectOpenAI('TokenCountsResource', { object: alone.object, input_tokens: alone.input_tokens })
+  const further = await responses.inputTokens.count({
+    model: 'echo',
+    input: 'y'.repeat(40),
+    previous_response_id: id,
+  })
+  expect(further.input_tokens).toBeGreaterThan(alone.input_tokens + 150)
+  const refused = responses.inputTokens.count({ model: 'unknown', input: 'x' })
+  await expect(refused).rejects.toMatchObject({ status: 404, code: 'model_not_found' })
 })
 
 test('a service key acts for its users', async () => {

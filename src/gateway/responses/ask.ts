@@ -17,6 +17,7 @@ import { endedResponse, type ResponseObject } from '../../model/responses/respon
 import { upstreamResponseBody } from '../../model/responses/upstream-body.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { Recorder } from '../../recorder/recorder.ts'
+import { endResponse } from '../../recorder/respond.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import type { History } from './history.ts'
 import { chatRendition, shortfallFor, upstreamRendition } from './renditions.ts'
@@ -52,7 +53,7 @@ export function responseTargets(ask: ResponseAsk, targets: readonly Target[]): r
 }
 
 /** A response to be made, as the gateway asks for any reply. */
-export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'endResponse'>): GatewayRequest {
+export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'change'>): GatewayRequest {
   const { request, begun, history, items, userId } = ask
   const added = chatMessages(items, leaveOut).map(chatMessage)
   const messages = [...history.messages, ...added]
@@ -71,7 +72,7 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'endR
       shortfall: shortfallFor(error),
       endedAt: Date.now(),
     })
-    await recorder.endResponse(userId, { id: begun.id, status: ended.status, body: JSON.stringify(ended) })
+    await endResponse(recorder, userId, { id: begun.id, status: ended.status, body: JSON.stringify(ended) })
   }
   const shared = { stream: request.stream, hidesUsage: false, givenUp, asEvents: () => Buffer.alloc(0) }
 

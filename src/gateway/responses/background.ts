@@ -42,9 +42,10 @@ export class BackgroundResponses {
       this.#running.delete(id)
       client.release()
     })
-    // Once it is begun, what goes wrong is on record and nobody's to handle.
-    made.catch(() => undefined)
     await Promise.race([begun.promise, made])
+    made.catch(error =>
+      this.#log.error({ callId: client.callId, err: error }, 'a response in the background failed'),
+    )
     return client
   }
 

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { SteleError } from '../../errors.ts'
 import type { AttemptFailure } from '../attempt-failure.ts'
 import type { Client } from '../client.ts'
-import type { Rendition } from '../gateway-request.ts'
+import type { Rendition } from '../rendition.ts'
 
 /**
  * Stands for the client of a response that is made in the background: it never leaves, and keeps what it is sent for

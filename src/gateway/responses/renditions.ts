@@ -4,7 +4,7 @@ import { isFields, type Reply, readCompletion } from '../../model/reply.ts'
 import { ResponseFromChat } from '../../model/responses/from-chat.ts'
 import { ResponseFromUpstream } from '../../model/responses/from-upstream.ts'
 import type { ResponseObject, Shortfall } from '../../model/responses/response.ts'
-import type { Rendition } from '../gateway-request.ts'
+import type { Rendition } from '../rendition.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 

@@ -6,6 +6,7 @@ import { readInput } from '../../model/responses/input-items.ts'
 import { conversationOf, parseCountRequest } from '../../model/responses/request.ts'
 import type { ResponseObject } from '../../model/responses/response.ts'
 import { estimateTokens } from '../../model/responses/token-estimate.ts'
+import { cancelResponse, deleteResponse } from '../../recorder/respond.ts'
 import { BackgroundResponses } from '../responses/background.ts'
 import { responseCreation } from '../responses/create.ts'
 import { follow } from '../responses/follow.ts'
@@ -15,7 +16,7 @@ import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
 import type { AnsweringParts } from './answering.ts'
-import { keyOf, userOf } from './request-parts.ts'
+import { userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { id: string }
@@ -72,7 +73,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     const { id } = request.params
     const userId = userOf(request)
     await reader.present(userId, id)
-    await stele.recorder.deleteResponse(userId, id)
+    await deleteResponse(stele.recorder, userId, id)
     return sendText(reply, JSON.stringify({ id, object: 'response', deleted: true }))
   })
 
@@ -87,7 +88,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
         reason: 'it is not made in the background; to end it, close its connection',
       })
     if (present.hasEnded) return sendText(reply, present.text)
-    await stele.recorder.cancelResponse(userId, id)
+    await cancelResponse(stele.recorder, userId, id)
     background.cancel(id)
     return sendText(reply, (await ended(userId, id, reply, performance.now() + cancelTime)).text)
   })
@@ -98,7 +99,6 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
   })
 
   app.post('/v1/responses/input_tokens', async (request: Received, reply) => {
-    keyOf(request)
     const fields = parseCountRequest(request.body ?? '')
     if (fields.model != null) providers.targets(fields.model)
     const names = {

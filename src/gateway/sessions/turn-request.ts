@@ -1,6 +1,7 @@
 import { type Reply, readCompletion } from '../../model/reply.ts'
 import { chatMessage, writeChatRequest } from '../../model/responses/chat-body.ts'
-import { chatRequest, type GatewayRequest, type Rendition } from '../gateway-request.ts'
+import { chatRequest, type GatewayRequest } from '../gateway-request.ts'
+import type { Rendition } from '../rendition.ts'
 import type { History } from '../responses/history.ts'
 
 /** A turn of a chat: who says what in which session. */

@@ -19,7 +19,6 @@ export class ResponseFromChat {
   readonly #output: ResponseOutput
   readonly #streamed = new StreamedReply()
   #serviceTier: string | undefined
-  #isClosed = false
 
   constructor(begun: ResponseObject, options: { showsLogprobs: boolean }) {
     this.#begun = begun
@@ -37,14 +36,10 @@ export class ResponseFromChat {
       if (isFirst && isFields(choice['delta']))
         events += this.#output.add(choice['delta'], choice['logprobs'])
     }
-    if (this.isFinished && !this.#isClosed) {
-      this.#isClosed = true
-      events += this.#output.close(this.#shortfall === undefined ? 'completed' : 'incomplete')
-    }
     return events
   }
 
-  /** Takes a `chat.completion` object; returns all events but the last. */
+  /** Takes a `chat.completion` object; returns all events but those of its end. */
   addWhole(completion: Fields): string {
     const choices = Array.isArray(completion['choices']) ? completion['choices'].filter(isFields) : []
     const first = choices.find(choice => (choice['index'] ?? 0) === 0)
@@ -79,9 +74,12 @@ export class ResponseFromChat {
     })
   }
 
-  /** The last events of a response that ended so. */
+  /** The last events of a response that ended so: its items end with it, unless it broke off. */
   ending(response: ResponseObject): string {
-    return (this.#events.isStarted ? '' : this.#events.start(this.#begun)) + this.#events.end(response)
+    const { status } = response
+    const started = this.#events.isStarted ? '' : this.#events.start(this.#begun)
+    const closed = status === 'completed' || status === 'incomplete' ? this.#output.close(status) : ''
+    return started + closed + this.#events.end(response)
   }
 
   get #shortfall(): Shortfall | undefined {

@@ -1,4 +1,5 @@
 import { isFields, type Reply } from '../reply.ts'
+import { EventWriter } from './events.ts'
 import type { Item } from './input-items.ts'
 import { messageOf, readResponse } from './reply.ts'
 import { endedResponse, type ResponseObject, type Shortfall } from './response.ts'
@@ -69,6 +70,11 @@ export class ResponseFromUpstream {
 
   /** The last event of a response that ended so. */
   ending(response: ResponseObject): string {
+    if (this.#sequence === -1) {
+      // It came whole, or nothing came.
+      const events = new EventWriter()
+      return events.start(this.#begun) + events.end(response)
+    }
     const isOwn = this.#last !== undefined && response.status === this.#last.status
     const type = isOwn
       ? this.#lastType

@@ -1,8 +1,3 @@
-/** The id of the response that a group of calls is made for. @param groupId that of the first of them */
-export function responseIdOf(groupId: string): string {
-  return `resp_${groupId.slice(groupId.indexOf('_') + 1)}`
-}
-
 /**
  * Ids of a response's items are made of its own id and their places, never drawn: the same record, read again, gives the
  * same items.
