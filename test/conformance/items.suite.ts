@@ -84,6 +84,37 @@ export function itemsSuite(bed: Bed): void {
     expect(await idsOf(stele, id)).toEqual([])
   })
 
+  test('of items that are added at once under one id, one is', async () => {
+    const stele = await (await bed.place()).stele()
+    const { id } = await stele.conversations.create({ userId })
+    const add = () => stele.conversationItems.create({ userId, conversationId: id, items: [search] })
+    const made = await Promise.allSettled([1, 2, 3, 4].map(add))
+    expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+    expect(await idsOf(stele, id)).toEqual(['ws_1'])
+  })
+
+  test('a message that is deleted takes its items along, and a list goes on behind them', async () => {
+    const stele = await (await bed.place()).stele()
+    const { id } = await stele.conversations.create({ userId, items: [search, call('c1')] })
+    const { conversationId } = (await exchange(stele, [user('1')], 'a')).call
+    await stele.conversationItems.create({ userId, conversationId, items: [call('c2')] })
+    for (const [of, at] of [
+      [id, 0],
+      [conversationId, 1],
+    ] as const) {
+      const before = await idsOf(stele, of)
+      const messages = await stele.messages.list({ userId, conversationId: of })
+      await stele.messages.delete(userId, of, messages[at]?.id ?? '')
+      const gone = before[at] ?? ''
+      expect(await idsOf(stele, of)).toEqual(of === id ? [] : [before[0], before[2]])
+      await failure('item_not_found', stele.conversationItems.get(userId, of, gone))
+      await failure('item_not_found', stele.conversationItems.delete(userId, of, gone))
+      const page = { userId, conversationId: of, limit: 5, order: 'asc', after: gone } as const
+      const { items } = await stele.conversationItems.list(page)
+      expect(items.map(item => item.id)).toEqual(before.slice(2))
+    }
+  })
+
   test('nobody reaches the items of another', async () => {
     const stele = await (await bed.place()).stele()
     const { id } = await stele.conversations.create({ userId, items: [{ role: 'user', content: 'mine' }] })
