@@ -9,6 +9,7 @@ import type { BeginInput } from '../../src/recorder/recorder.ts'
 import { cancelResponse, deleteResponse, endResponse } from '../../src/recorder/respond.ts'
 import type { Stele } from '../../src/stele.ts'
 import { callStore } from '../../src/store/calls.ts'
+import { newConversationRow } from '../../src/store/new-rows.ts'
 import { responseStore } from '../../src/store/responses.ts'
 import {
   assistant,
@@ -237,6 +238,16 @@ export function responsesSuite(bed: Bed): void {
       'assistant',
       'assistant',
     ])
+  })
+
+  test('a conversation that is still empty begins with it', async () => {
+    const stele = await (await bed.place()).stele()
+    const id = newId('conversation')
+    const row = newConversationRow({ user_id: 'ada', id, next_seq: 0, created_at: 1 })
+    await stele.database.kysely.insertInto('conversations').values(row).execute()
+    const next = await turn(stele, { continues: await after(stele, id) }, [user('q1')])
+    expect(next).toMatchObject({ conversationId: id, upToSeq: 0 })
+    expect((await rowsOf(stele, 'messages')).map(({ seq }) => seq)).toEqual([0, 1])
   })
 
   test('a conversation that is gone, or of another user, is not gone on from', async () => {
