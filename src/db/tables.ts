@@ -89,6 +89,7 @@ export const tables = {
   llm_requests: {
     user_id: text,
     id: text,
+    // '' and -1 of a call that is no chat and belongs to no conversation.
     conversation_id: text,
     up_to_seq: integer,
     api_key_id: textOrNull,

@@ -20,6 +20,7 @@ import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
+import { plainRequestRoutes } from './routes/plain-requests.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -156,6 +157,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
+  app.register(plainRequestRoutes, { stele, providers, state, settings })
   return { app, state }
 }
 

@@ -99,8 +99,8 @@ const message = z
     conversation_id: id('conversation'),
     seq,
     role: word,
-    /** The message as JSON text, as it was sent or received. */
-    message: z.string(),
+    /** The message as JSON text, as it was sent or received; null when it was not kept. */
+    message: z.string().nullable(),
     model: word.nullable(),
     call_id: id('call').nullable(),
     created_at: time,
@@ -114,6 +114,10 @@ const message = z
   .refine(
     ({ echo, seq: at }) => echo === null || echo.from + echo.messages.length === at,
     'the messages of the echo must end right before this one',
+  )
+  .refine(
+    ({ echo, message: raw }) => echo === null || raw !== null,
+    'a message that was not kept has no echo',
   )
 
 const response = z.strictObject({
@@ -138,24 +142,33 @@ const response = z.strictObject({
   created_at: time,
 })
 
-const call = z.strictObject({
-  type: z.literal('call'),
-  id: id('call'),
-  user_id: word,
-  conversation_id: id('conversation'),
-  up_to_seq: seq,
-  api_key_id: word.nullable(),
-  provider: text,
-  request_model: text,
-  operation: text,
-  group_id: id('call').nullable(),
-  route_mode: z.enum(['retry', 'fallback']).nullable(),
-  created_at: time,
-  /** The request exactly as it was received. */
-  request: content,
-  /** Null while the call is under way. */
-  response: response.nullable(),
-})
+const call = z
+  .strictObject({
+    type: z.literal('call'),
+    id: id('call'),
+    user_id: word,
+    /** Null, and -1, of a call that is no chat. */
+    conversation_id: id('conversation').nullable(),
+    up_to_seq: z
+      .int()
+      .min(-1)
+      .max(2 ** 31),
+    api_key_id: word.nullable(),
+    provider: text,
+    request_model: text,
+    operation: text,
+    group_id: id('call').nullable(),
+    route_mode: z.enum(['retry', 'fallback']).nullable(),
+    created_at: time,
+    /** The request exactly as it was received; null when it was not kept. */
+    request: content.nullable(),
+    /** Null while the call is under way. */
+    response: response.nullable(),
+  })
+  .refine(
+    ({ conversation_id, up_to_seq }) => (conversation_id === null) === (up_to_seq === -1),
+    'up_to_seq must be -1 in no conversation, and in no other',
+  )
 
 const auditEvent = z.strictObject({
   type: z.literal('audit_event'),

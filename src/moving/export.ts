@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Row, TableName, Tables } from '../db/tables.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeText, isAbsent } from '../privacy/content.ts'
 import { callStore } from '../store/calls.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
@@ -106,7 +106,7 @@ async function* messagesOf(
         conversation_id: id,
         seq,
         role,
-        message: decodeText(row.content),
+        message: isAbsent(row.content) ? null : decodeText(row.content),
         model,
         call_id,
         created_at,
@@ -130,7 +130,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     type: 'call',
     id,
     user_id,
-    conversation_id,
+    conversation_id: conversation_id || null,
     up_to_seq,
     api_key_id,
     provider,
@@ -139,7 +139,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     group_id: row.group_id,
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
     created_at: row.created_at,
-    request: toContent(await calls.exactRequest(user_id, id)),
+    request: isKept(row.body) ? toContent(await calls.exactRequest(user_id, id)) : null,
     response: await responseOf(db, row),
   }
 }
@@ -155,7 +155,7 @@ async function responseOf(
     .where('user_id', '=', user_id)
     .executeTakeFirst()
   if (row === undefined) return null
-  const body = await callStore({ kysely: db }).exactResponse(user_id, id)
+  const body = isKept(row.body) ? await callStore({ kysely: db }).exactResponse(user_id, id) : undefined
   const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
   return {
     status: status as NonNullable<LineOf<'call'>['response']>['status'],
@@ -163,6 +163,10 @@ async function responseOf(
     body: body === undefined ? null : toContent(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
   }
+}
+
+function isKept(body: Uint8Array | null): boolean {
+  return body === null || !isAbsent(body)
 }
 
 function lineOf(value: object): string {

@@ -4,7 +4,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import type { OperationResult, Settlement } from './operations.ts'
@@ -36,7 +36,7 @@ export async function applySettles(
   options: Options,
 ): Promise<Map<string, OperationResult>> {
   const settled = new Map<string, OperationResult>()
-  for (const wave of splitIntoWaves(endings, ({ call }) => `${call.conversationId} ${call.userId}`)) {
+  for (const wave of splitIntoWaves(endings, placeKey)) {
     const { fresh, orphaned } = options.careful
       ? await withoutRepeats(batch, wave, settled)
       : { fresh: wave, orphaned: [] }
@@ -44,6 +44,11 @@ export async function applySettles(
     if (fresh.length > 0) await applyWave(batch, fresh, options, settled)
   }
   return settled
+}
+
+/** Calls that belong to no conversation do not stand in each other's way. */
+function placeKey({ call }: Ending): string {
+  return call.conversationId === '' ? call.callId : `${call.conversationId} ${call.userId}`
 }
 
 async function applyWave(
@@ -124,17 +129,18 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> {
   const raw = s.message ?? ''
+  const isKept = s.messageHash === undefined
   return newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,
     seq: call.upToSeq + 1,
     id: newId('message'),
     role: 'assistant',
-    content: encodeContent(raw),
+    content: isKept ? encodeContent(raw) : absentContent(),
     model: s.responseModel ?? call.requestModel,
     is_anchor: call.anchorsReply || conversationId !== call.conversationId ? 1 : 0,
-    chain_hash: hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
-    wire_hash: hashes.wire(call.wireHash, raw),
+    chain_hash: s.messageHash ?? hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
+    wire_hash: isKept ? hashes.wire(call.wireHash, raw) : '',
     call_id: call.callId,
     created_at: s.createdAt,
   })
