@@ -131,6 +131,15 @@ export const tables = {
     created_at: integer,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
+  stored_completions: {
+    user_id: text,
+    id: text,
+    call_id: text,
+    model: text,
+    metadata: text,
+    created_at: integer,
+    deleted_at: integerOrNull,
+  },
   context_snapshots: {
     user_id: text,
     id: text,
@@ -197,6 +206,7 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
+  stored_completions: ['user_id', 'id'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
 export const tableNames = Object.keys(tables) as readonly TableName[]

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
+import { pairs } from '../model/metadata.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -170,6 +171,19 @@ const call = z
     'up_to_seq must be -1 in no conversation, and in no other',
   )
 
+const storedCompletion = z.strictObject({
+  type: z.literal('stored_completion'),
+  user_id: word,
+  /** As its client got it. */
+  id: word,
+  call_id: id('call'),
+  model: word,
+  /** JSON text of an object of strings. */
+  metadata: text.refine(isMetadata, 'it must be the JSON text of an object of strings'),
+  created_at: time,
+  deleted_at: time.nullable(),
+})
+
 const auditEvent = z.strictObject({
   type: z.literal('audit_event'),
   id: id('audit'),
@@ -192,9 +206,18 @@ export const recordLine = z.discriminatedUnion('type', [
   conversation,
   message,
   call,
+  storedCompletion,
   auditEvent,
   end,
 ])
+
+function isMetadata(value: string): boolean {
+  try {
+    return pairs.safeParse(JSON.parse(value)).success
+  } catch {
+    return false
+  }
+}
 
 export type RecordLine = z.infer<typeof recordLine>
 export type LineOf<K extends RecordLine['type']> = Extract<RecordLine, { type: K }>

@@ -53,7 +53,14 @@ export async function exportLines(
 /** Characters of lines that are written at once. */
 const textAtATime = 256 * 1024
 
-const exportedTables = ['users', 'conversations', 'messages', 'llm_requests', 'audit_events'] as const
+const exportedTables = [
+  'users',
+  'conversations',
+  'messages',
+  'llm_requests',
+  'stored_completions',
+  'audit_events',
+] as const
 
 async function countRecords(
   db: Kysely<Tables>,
@@ -81,6 +88,8 @@ async function* recordsOf(
   }
   for await (const rows of pagesOf(db, 'llm_requests', { userId }))
     for (const row of rows) yield await callOf(db, row)
+  for await (const rows of pagesOf(db, 'stored_completions', { userId }))
+    for (const row of rows) yield { type: 'stored_completion', ...row }
   for await (const rows of pagesOf(db, 'audit_events', { userId }))
     for (const row of rows) yield { type: 'audit_event', ...row }
 }

@@ -69,6 +69,11 @@ export class ImportRows {
         const user = this.#userOf(record)
         return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
       }
+      case 'stored_completion': {
+        const { type: kind, ...row } = record
+        const rows = { stored_completions: row, ...this.#userOf(record) }
+        return { line, kind, table: 'stored_completions', rows }
+      }
       case 'audit_event': {
         const { type: kind, ...row } = record
         return { line, kind, table: 'audit_events', rows: { audit_events: row } }

@@ -7,6 +7,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
 import { splitIntoWaves } from './waves.ts'
@@ -88,6 +89,7 @@ async function applyWave(
     ),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
+    addListed(batch, wave),
   ])
   for (const ending of wave) {
     const { callId } = ending.call

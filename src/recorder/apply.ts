@@ -6,6 +6,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { applyRelist } from './listed.ts'
 import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
 
 export interface ApplyContext {
@@ -80,9 +81,11 @@ function inTransaction(
     const settled = await applySettles(batch, endings, { hashes, careful })
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+      else if (operation.kind === 'relist') await applyRelist(batch, operation)
     }
     return operations.map((operation): OperationResult => {
-      if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
+      if (operation.kind === 'heartbeat' || operation.kind === 'relist')
+        return { conversationId: undefined, isRepeat: false }
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))

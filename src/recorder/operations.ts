@@ -59,7 +59,22 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
-export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+/** Changes what a stored completion is listed with, or takes it off the list. */
+export interface RelistOperation {
+  readonly kind: 'relist'
+  readonly userId: string
+  /** Of the completion, and of its call. */
+  readonly id: string
+  readonly callId: string
+  readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+}
+
+export type Operation =
+  | BeginOperation
+  | SettleOperation
+  | RecordOperation
+  | HeartbeatOperation
+  | RelistOperation
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {

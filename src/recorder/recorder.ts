@@ -19,7 +19,7 @@ import { instanceStore, openCallsPage } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { SettleOperation } from './operations.ts'
+import type { RelistOperation, SettleOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -192,6 +192,14 @@ export class Recorder {
       const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
       return { callId: start.callId, conversationId: conversationId || undefined, isRepeat }
+    })
+  }
+
+  /** Changes what a stored completion is listed with, or takes it off the list. @throws SteleError store_unavailable */
+  relist(change: Omit<RelistOperation, 'kind'>): Promise<void> {
+    return this.#accept(async () => {
+      await this.#ready()
+      await this.#queue.submit({ kind: 'relist', ...change })
     })
   }
 
