@@ -265,7 +265,11 @@ export function unkeptSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     await unkept(stele, [user('one')], '1')
     const kept = await exchange(stele, [user('one'), assistant('1'), user('two')], '2')
-    await unkept(stele, [user('one'), assistant('1'), user('two'), assistant('2'), user('three')], '3')
+    await unkept(
+      stele,
+      [user('one'), assistant('1'), user('two'), assistant('2', { refusal: null }), user('three')],
+      '3',
+    )
     const failed = await begin(stele, chatBody([user('x')], unstored))
     await settle(stele, failed, { status: 'failed', errorCode: 'orphaned' })
     const plain = await stele.recorder.begin({

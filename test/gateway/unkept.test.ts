@@ -12,14 +12,16 @@ describe('store: false', () => {
       json(completion(`${secret}!`)),
       stream([chunk({ content: secret }), chunk({}, { finish: 'stop' }), done]),
       json(openAiError(`${secret} is not allowed`), { status: 400 }),
+      stream([`data: ${secret} is no JSON\n\n`]),
     )
     const running = await startGateway({ upstream })
     const ask = (parameters = {}) => running.post(questionOf(`${secret}?`, { store: false, ...parameters }))
-    const replies = [await ask(), await ask({ stream: true }), await ask()]
+    const replies = [await ask(), await ask({ stream: true }), await ask(), await ask({ stream: true })]
     expect(replies.map(({ status, text }) => [status, text.includes(secret)])).toEqual([
       [200, true],
       [200, true],
       [400, true],
+      [502, false],
     ])
     expect(upstream.journal[0]?.text).toContain(secret)
     for (const table of [
@@ -39,6 +41,7 @@ describe('store: false', () => {
     expect(running.log()).not.toContain(secret)
     const calls = await running.stele.calls.list()
     expect(calls.map(({ status, outputTokens }) => [status, outputTokens])).toEqual([
+      ['failed', undefined],
       ['failed', undefined],
       ['completed', undefined],
       ['completed', 5],
