@@ -1,11 +1,11 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { begin, chatBody, completed, completionBody, user } from '../harness/chat.ts'
-import { describeEachDatabase } from '../harness/databases.ts'
+import { sqlitePlace } from '../harness/databases.ts'
 import { runJson, runStele } from './run-stele.ts'
 
-describeEachDatabase('stele shows', bed => {
+describe('stele shows', () => {
   test('a call of which nothing was kept: its facts, and that there is no more', async () => {
-    const place = await bed.place()
+    const place = await sqlitePlace()
     const stele = await place.stele()
     const call = await begin(stele, chatBody([user('classified')], { store: false }))
     await stele.recorder.settle(call, completed(completionBody('secret')))
@@ -30,7 +30,7 @@ describeEachDatabase('stele shows', bed => {
   })
 
   test('a call that is no chat', async () => {
-    const place = await bed.place()
+    const place = await sqlitePlace()
     const stele = await place.stele()
     const request = '{"model":"embed","input":["one","two"]}'
     const call = await stele.recorder.begin({

@@ -67,19 +67,15 @@ export function listedSuite(bed: Bed): void {
 
   test('an id that comes again and again, from several processes at once, breaks no settle', async () => {
     const place = await bed.place()
-    const steles = [
-      await place.stele(),
-      ...(bed.name === 'SQLite memory' ? [] : [await place.stele({ poolSize: 4 })]),
-    ]
+    const steles = [await place.stele(), await place.stele({ poolSize: 4 })] as const
     await Promise.all(
       steles.flatMap(stele =>
-        Array.from({ length: 60 }, (_, index) => store(stele, index % 3 === 0 ? 'other' : 'same')),
+        Array.from({ length: 24 }, (_, index) => store(stele, index % 3 === 0 ? 'other' : 'same')),
       ),
     )
     const [stele] = steles
-    if (stele === undefined) throw new Error('there is none')
     expect((await listed(stele)).sort()).toEqual(['other', 'same'])
-    expect(await countOf(stele, 'llm_responses')).toBe(60 * steles.length)
+    expect(await countOf(stele, 'llm_responses')).toBe(24 * steles.length)
   })
 
   test('a change is one of the completion that was looked at, not of a later one with its id', async () => {
@@ -99,13 +95,13 @@ export function listedSuite(bed: Bed): void {
 
   test('metadata is found among many, exactly', async () => {
     const stele = await (await bed.place()).stele()
-    const ids = Array.from({ length: 450 }, (_, index) => `c-${String(index).padStart(3, '0')}`)
+    const ids = Array.from({ length: 230 }, (_, index) => `c-${String(index).padStart(3, '0')}`)
     await Promise.all(ids.map((id, index) => store(stele, id, { team: index % 3 === 0 ? 'Red' : 'red', id })))
     const red = (await listed(stele, { metadata: new Map([['team', 'red']]) })).sort()
     expect(red).toEqual(ids.filter((_, index) => index % 3 !== 0))
-    expect(await listed(stele, { metadata: new Map([['id', 'c-317']]) })).toEqual(['c-317'])
-    expect(await listed(stele, { metadata: new Map([['id', 'C-317']]) })).toEqual([])
-    expect(await listed(stele, { metadata: new Map([['id', 'c-31_']]), limit: 5 })).toEqual([])
+    expect(await listed(stele, { metadata: new Map([['id', 'c-217']]) })).toEqual(['c-217'])
+    expect(await listed(stele, { metadata: new Map([['id', 'C-217']]) })).toEqual([])
+    expect(await listed(stele, { metadata: new Map([['id', 'c-21_']]), limit: 5 })).toEqual([])
     const all = await listed(stele)
     expect(await listed(stele, { order: 'desc' })).toEqual(all.toReversed())
   })

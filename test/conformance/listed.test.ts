@@ -1,4 +1,4 @@
-import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { describeEachDatabase } from '../harness/databases.ts'
 import { listedSuite } from './listed.suite.ts'
 
-describeEachDatabaseAndMemory('stored completions', listedSuite)
+describeEachDatabase('stored completions', listedSuite)

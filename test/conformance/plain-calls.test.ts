@@ -1,4 +1,4 @@
-import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { describeEachDatabase } from '../harness/databases.ts'
 import { plainCallsSuite } from './plain-calls.suite.ts'
 
-describeEachDatabaseAndMemory('calls that are no chat', plainCallsSuite)
+describeEachDatabase('calls that are no chat', plainCallsSuite)

@@ -1,4 +1,4 @@
-import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { describeEachDatabase } from '../harness/databases.ts'
 import { unkeptSuite } from './unkept.suite.ts'
 
-describeEachDatabaseAndMemory('content that is not kept', unkeptSuite)
+describeEachDatabase('content that is not kept', unkeptSuite)
