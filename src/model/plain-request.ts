@@ -8,7 +8,7 @@ export const plainOperations = ['embeddings', 'moderations', 'completions'] as c
 export type PlainOperation = (typeof plainOperations)[number]
 
 /** What OpenAI takes when a request for moderation names no model. */
-export const defaultModerationModel = 'omni-moderation-latest'
+const defaultModerationModel = 'omni-moderation-latest'
 
 /** Only what Stele itself acts on is checked; every other parameter is the provider's business. */
 const body = z.looseObject({ model: word, user: z.string().nullish() })

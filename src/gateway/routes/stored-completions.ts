@@ -34,7 +34,10 @@ export async function storedCompletionRoutes(
   const told = <T>(reading: Promise<T>): Promise<T> =>
     reading.catch(cause => Promise.reject(storeFailure(database, cause)))
 
-  const find = async (userId: string, id: string): Promise<StoredCompletion> => {
+  /** The completion that a path names. */
+  const find = async (userId: string, { method, url, params: { id } }: FastifyRequest<OfOne>) => {
+    // A path that ends before the id is none of these.
+    if (id === '') throw new SteleError('route_not_found', { method, path: url.split('?', 1)[0] ?? '' })
     const completion = await told(completions.get(userId, id))
     if (completion === undefined) throw new SteleError('completion_not_found', { completion: id })
     return completion
@@ -68,12 +71,12 @@ export async function storedCompletionRoutes(
 
   app.get<OfOne>(`${path}/:id`, async request => {
     const userId = userOf(request)
-    return objectOf(userId, await find(userId, request.params.id))
+    return objectOf(userId, await find(userId, request))
   })
 
   app.post<OfOne>(`${path}/:id`, async request => {
     const userId = userOf(request)
-    const completion = await find(userId, request.params.id)
+    const completion = await find(userId, request)
     const body = readObject(request.body ?? '')
     membersOf(body, ['metadata'])
     if (!Object.hasOwn(body.value, 'metadata'))
@@ -86,15 +89,15 @@ export async function storedCompletionRoutes(
 
   app.delete<OfOne>(`${path}/:id`, async request => {
     const userId = userOf(request)
-    const { id, callId } = await find(userId, request.params.id)
+    const { id, callId } = await find(userId, request)
     await recorder.relist({ userId, id, callId, change: { deletedAt: Date.now() } })
     return { object: 'chat.completion.deleted', id, deleted: true }
   })
 
   app.get<OfOne>(`${path}/:id/messages`, async request => {
     const userId = userOf(request)
+    const { id, callId } = await find(userId, request)
     const { limit, order, after } = pageOf(request.query)
-    const { id, callId } = await find(userId, request.params.id)
     const sent = await told(calls.exactRequest(userId, callId))
     const messages = listedMessages(JSON.parse(sent.toString('utf8')) as Record<string, unknown>, id)
     const ordered = order === 'asc' ? messages : messages.toReversed()
