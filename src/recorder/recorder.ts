@@ -13,14 +13,19 @@ import {
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { prepareRequest } from '../model/prepared-request.ts'
+import { type RequestBody, recordedRequest } from '../model/recorded-request.ts'
 import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { AppendOperation, EditOperation, OperationResult, SettleOperation } from './operations.ts'
+import type {
+  AppendOperation,
+  EditOperation,
+  OperationResult,
+  RelistOperation,
+  SettleOperation,
+} from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -32,8 +37,8 @@ export interface BeginInput {
   /** Whoever the application says the user is. */
   readonly userId: string
   readonly provider: string
-  /** The request as sent: chat-completions JSON, or already read. */
-  readonly body: string | Uint8Array | ChatRequest
+  /** The request as sent: chat-completions JSON (or what `operation` takes), or already read. */
+  readonly body: RequestBody
   /** The model as the provider knows it; the body's own when left out. */
   readonly requestModel?: string | undefined
   /** Makes begin idempotent: the same id again returns the call already begun. */
@@ -44,7 +49,10 @@ export interface BeginInput {
   readonly conversationId?: string | undefined
   /** A key under which no other call may be made; see `begin`. */
   readonly claim?: IdempotencyClaim | undefined
-  /** As OpenTelemetry names it; 'chat' when left out. */
+  /**
+   * 'chat' when left out. A call of 'embeddings', 'moderations' or 'completions' has such a request for its body and
+   * belongs to no conversation.
+   */
   readonly operation?: string | undefined
   /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
   readonly groupId?: string | undefined
@@ -175,7 +183,7 @@ export class Recorder {
   settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, call, this.#options.hashes)
       const { conversationId, isRepeat, isOwn } = await this.#queue.submit({
         kind: 'settle',
         call,
@@ -183,7 +191,7 @@ export class Recorder {
       })
       this.#open.delete(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
-      return { callId: call.callId, conversationId, isRepeat }
+      return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
   }
 
@@ -192,9 +200,17 @@ export class Recorder {
     return this.#accept(async () => {
       const start = this.#callStart(input)
       await this.#ready()
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
-      return { callId: start.callId, conversationId, isRepeat }
+      return { callId: start.callId, conversationId: conversationId || undefined, isRepeat }
+    })
+  }
+
+  /** Changes what a stored completion is listed with, or takes it off the list. @throws SteleError store_unavailable */
+  relist(change: Omit<RelistOperation, 'kind'>): Promise<void> {
+    return this.#accept(async () => {
+      await this.#ready()
+      await this.#queue.submit({ kind: 'relist', ...change })
     })
   }
 
@@ -358,15 +374,14 @@ export class Recorder {
         { param: 'conversation' },
       )
     }
-    const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
+    const { model, ...recorded } = recordedRequest(body, input.operation, this.#options.hashes)
     return {
       callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
       userId: checkUserId(input.userId),
       apiKeyId: input.apiKeyId,
       provider: input.provider,
-      requestModel: input.requestModel ?? request.model,
-      operation: input.operation ?? 'chat',
-      request: prepareRequest(request, this.#options.hashes),
+      requestModel: input.requestModel ?? model,
+      ...recorded,
       conversationId,
       instanceId: this.#instance.id,
       claim: input.claim,
