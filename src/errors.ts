@@ -25,6 +25,7 @@ export const errorTable = {
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),
   already_exists: row(409, '{what} exists already.'),
+  search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
   call_id_taken: row(

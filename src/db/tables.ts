@@ -161,6 +161,7 @@ export const tables = {
     details: textOrNull,
     created_at: integer,
   },
+  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integer, to_seq: integer },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables
@@ -196,7 +197,11 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
+  search_queue: ['user_id', 'id'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
+
+/** Tables beside these, which each database makes in its own way and fills from them. */
+export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 

@@ -5,6 +5,7 @@ import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
+import { applyIndex } from './apply-index.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
 
@@ -78,10 +79,13 @@ function inTransaction(
       return [{ call, settlement, isAcknowledged }]
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
+    const indexed = new Map<Operation, OperationResult>()
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+      else if (operation.kind === 'index') indexed.set(operation, await applyIndex(batch, operation))
     }
     return operations.map((operation): OperationResult => {
+      if (operation.kind === 'index') return required(indexed.get(operation))
       if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
       const { callId } = operation.start

@@ -57,7 +57,21 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
-export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+/** Puts messages that wait for it into the search index. Repeating it takes the next. */
+export interface IndexOperation {
+  readonly kind: 'index'
+  /** Only this user's. */
+  readonly userId: string | undefined
+  /** Messages at most. */
+  readonly limit: number
+}
+
+export type Operation =
+  | BeginOperation
+  | SettleOperation
+  | RecordOperation
+  | HeartbeatOperation
+  | IndexOperation
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {
@@ -71,6 +85,8 @@ export interface OperationResult {
   readonly isOwn?: boolean
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of an index operation: whether nothing waits any more. */
+  readonly isIndexed?: boolean
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

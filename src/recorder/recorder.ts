@@ -201,6 +201,18 @@ export class Recorder {
     return this.#options.spooling?.adopt(options)
   }
 
+  /**
+   * Puts up to `limit` messages that wait for it into the search index, of one user if need be. True when no more wait.
+   * @throws SteleError store_unavailable
+   */
+  index(options: { readonly userId?: string | undefined; readonly limit: number }): Promise<boolean> {
+    return this.#accept(async () => {
+      const { userId, limit } = options
+      const { isIndexed } = await this.#queue.submit({ kind: 'index', userId, limit })
+      return isIndexed === true
+    })
+  }
+
   /** Notes that an API key was used; written with the next heartbeat. */
   touchKey(id: string): void {
     this.#usedKeys.set(id, Date.now())
