@@ -68,7 +68,15 @@ export function settingsOf({
   search,
   sqlEcho,
 }: Config): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql: sqlEcho ? say : undefined }
+  return {
+    poolSize,
+    maxOverflow,
+    poolTimeout,
+    commitTimeout,
+    schema,
+    search,
+    onSql: sqlEcho ? say : undefined,
+  }
 }
 
 /**

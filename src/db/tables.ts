@@ -205,6 +205,9 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
+/** Those that hold the record. What waits for the search index is found in the messages again. */
+export const recordTables = tableNames.filter(table => table !== 'search_queue')
+
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 
 export function columnsOf<T extends TableName>(table: T): readonly ColumnName<T>[] {

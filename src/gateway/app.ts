@@ -20,6 +20,7 @@ import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
+import { searchRoute } from './routes/search.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -155,6 +156,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(healthRoutes, { stele, providers })
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
+  app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   return { app, state }
 }

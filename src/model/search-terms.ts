@@ -53,5 +53,7 @@ function ownerOf(userId: string): string {
 
 /** Not between the two halves of a character. */
 function cut(word: string): string {
-  return word.length <= longestWord ? word : word.slice(0, longestWord).toWellFormed().replaceAll('\ufffd', '')
+  return word.length <= longestWord
+    ? word
+    : word.slice(0, longestWord).toWellFormed().replaceAll('\ufffd', '')
 }

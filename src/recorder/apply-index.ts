@@ -65,10 +65,7 @@ async function index(batch: Batch, places: readonly Place[]): Promise<void> {
 }
 
 function documentOf(
-  row: Pick<
-    Row<'messages'>,
-    'user_id' | 'conversation_id' | 'seq' | 'role' | 'content' | 'created_at'
-  >,
+  row: Pick<Row<'messages'>, 'user_id' | 'conversation_id' | 'seq' | 'role' | 'content' | 'created_at'>,
 ): SearchDocument[] {
   if (!isSearchedRole(row.role)) return []
   const terms = termsOf(row.user_id, searchedContent(row.content))

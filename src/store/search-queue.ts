@@ -40,21 +40,24 @@ const page = 1_000
  * still wait; what is in the index already is left as it is.
  */
 export async function queueEverything(database: Database): Promise<void> {
-  for (let last = ''; ; ) {
+  for (let last = { id: '', user_id: '' }; ; ) {
     const conversations = await database.kysely
       .selectFrom('conversations')
       .select(['user_id', 'id', 'next_seq', 'parent_seq'])
-      .where('id', '>', last)
+      .where(({ eb, refTuple, tuple }) => eb(refTuple('id', 'user_id'), '>', tuple(last.id, last.user_id)))
       .orderBy('id')
+      .orderBy('user_id')
       .limit(page)
       .execute()
-    const rows = conversations.map(({ user_id, id, next_seq, parent_seq }): Row<'search_queue'> => ({
-      user_id,
-      id: id.replace(/^conv_/, 'srch_'),
-      conversation_id: id,
-      from_seq: (parent_seq ?? -1) + 1,
-      to_seq: next_seq - 1,
-    }))
+    const rows = conversations.map(
+      ({ user_id, id, next_seq, parent_seq }): Row<'search_queue'> => ({
+        user_id,
+        id: id.replace(/^conv_/, 'srch_'),
+        conversation_id: id,
+        from_seq: (parent_seq ?? -1) + 1,
+        to_seq: next_seq - 1,
+      }),
+    )
     await database.batch(batch =>
       batch.insertAbsent(
         'search_queue',
@@ -62,7 +65,7 @@ export async function queueEverything(database: Database): Promise<void> {
       ),
     )
     if (conversations.length < page) return
-    last = conversations.at(-1)?.id ?? last
+    last = conversations.at(-1) ?? last
   }
 }
 

@@ -145,10 +145,7 @@ function conditions(
       sql`TRUE`,
       ...given(conversationId, id => sql`d.conversation_id = ${id}`),
       ...given(role, name => sql`d.role = ${name}`),
-      ...given(
-        from,
-        time => sql`d.created_at >= ${time} AND w.rowid >= ${secondOf(time) * numbersInSecond}`,
-      ),
+      ...given(from, time => sql`d.created_at >= ${time} AND w.rowid >= ${secondOf(time) * numbersInSecond}`),
       ...given(to, time => sql`d.created_at < ${time}`),
       ...given(upTo, place => sql`w.rowid <= ${Number(place)}`),
       ...given(before, place => sql`w.rowid < ${Number(place)}`),
