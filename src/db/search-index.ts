@@ -17,8 +17,8 @@ export interface SearchWriter {
   /** Whether messages are to be found; otherwise nothing is queued for the index. */
   readonly isOn: boolean
   /**
-   * Takes up to `limit` rows out of the queue, oldest first: of one user, waiting for whoever has some of them in hand, or
-   * of everybody, leaving those aside.
+   * Up to `limit` rows of the queue, oldest first, that nobody else takes before this batch ends: of one user, waiting
+   * for whoever has some of them in hand, or of everybody, leaving those aside.
    */
   claim(limit: number, userId?: string): Promise<Row<'search_queue'>[]>
   /** Adds the documents that are not there yet. */

@@ -1,4 +1,5 @@
 import type { Batch } from '../db/batch.ts'
+import type { Capabilities } from '../db/database.ts'
 import type { SearchDocument } from '../db/search-index.ts'
 import type { Row } from '../db/tables.ts'
 import { termsOf } from '../model/search-terms.ts'
@@ -9,8 +10,8 @@ import type { IndexOperation, OperationResult } from './operations.ts'
 /** Rows taken out of the queue at a time. Most stand for one message or two. */
 const mostRows = 64
 
-/** Milliseconds after which what is left waits for the next time: calls may wait for the same writer. */
-const longestTurn = 5
+/** Milliseconds after which the rest is left for the next time. Where there is one writer, calls wait for it. */
+const longestTurn = { ofOneWriter: 5, else: 100 } as const
 
 /** Messages that are read together. */
 const step = 16
@@ -18,24 +19,39 @@ const step = 16
 type Waiting = Row<'search_queue'>
 
 /**
- * Writes the index of messages that wait for it. Rows are claimed by taking them out, in the same transaction: whoever
- * dies has claimed nothing. What the limits leave over is put back.
+ * Writes the index of messages that wait for it, and takes them out of the queue in the same transaction: whoever dies has
+ * taken nothing. What goes beyond the limits stays.
  */
-export async function applyIndex(batch: Batch, operation: IndexOperation): Promise<OperationResult> {
-  const { userId, limit } = operation
+export async function applyIndex(
+  batch: Batch,
+  { userId, limit }: IndexOperation,
+  { hasOneWriter }: Pick<Capabilities, 'hasOneWriter'>,
+): Promise<OperationResult> {
+  const longest = hasOneWriter ? longestTurn.ofOneWriter : longestTurn.else
   const started = performance.now()
-  const rows = Math.min(mostRows, limit)
-  const claimed = await batch.search.claim(rows, userId)
+  const count = Math.min(mostRows, limit)
+  const claimed = await batch.search.claim(count, userId)
   let rest: readonly Waiting[] = claimed
   for (let done = 0; rest.length > 0 && done < limit; done += step) {
-    if (done > 0 && performance.now() - started > longestTurn) break
+    if (done > 0 && performance.now() - started > longest) break
     const taken = takeFrom(rest, Math.min(step, limit - done))
     await index(batch, taken.messages)
     rest = taken.rest
   }
-  await batch.insert('search_queue', rest)
-  const isIndexed = claimed.length < rows && rest.length === 0
+  await settle(batch, claimed, rest)
+  const isIndexed = claimed.length < count && rest.length === 0
   return { conversationId: undefined, isRepeat: false, isIndexed }
+}
+
+/** A row of which some is left is changed, not made anew: whoever waits for it then finds it. */
+async function settle(batch: Batch, claimed: readonly Waiting[], rest: readonly Waiting[]): Promise<void> {
+  const done = claimed.slice(0, claimed.length - rest.length)
+  await batch.remove('search_queue', ['user_id', 'id'], done)
+  const begun = rest.slice(0, 1).map(({ user_id, id, from_seq }) => ({
+    set: { from_seq },
+    match: { user_id, id },
+  }))
+  await batch.update('search_queue', ['from_seq'], ['user_id', 'id'], begun)
 }
 
 interface Place {

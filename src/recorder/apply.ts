@@ -65,7 +65,7 @@ function inTransaction(
   careful: boolean,
 ): Promise<OperationResult[]> {
   return context.database.batch(async batch => {
-    const { hashes } = context
+    const { hashes, database } = context
     const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
     await addUsers(batch, context.knownUsers, starts)
     const begun = await applyBegins(batch, starts, { careful })
@@ -82,7 +82,8 @@ function inTransaction(
     const indexed = new Map<Operation, OperationResult>()
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
-      else if (operation.kind === 'index') indexed.set(operation, await applyIndex(batch, operation))
+      else if (operation.kind === 'index')
+        indexed.set(operation, await applyIndex(batch, operation, database.capabilities))
     }
     return operations.map((operation): OperationResult => {
       if (operation.kind === 'index') return required(indexed.get(operation))

@@ -61,7 +61,7 @@ export interface HeartbeatOperation {
 export interface IndexOperation {
   readonly kind: 'index'
   /** Only this user's. */
-  readonly userId: string | undefined
+  readonly userId?: string | undefined
   /** Messages at most. */
   readonly limit: number
 }

@@ -20,7 +20,7 @@ import { instanceStore, openCallsPage } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { SettleOperation } from './operations.ts'
+import type { IndexOperation, SettleOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -201,16 +201,9 @@ export class Recorder {
     return this.#options.spooling?.adopt(options)
   }
 
-  /**
-   * Puts up to `limit` messages that wait for it into the search index, of one user if need be. True when no more wait.
-   * @throws SteleError store_unavailable
-   */
-  index(options: { readonly userId?: string | undefined; readonly limit: number }): Promise<boolean> {
-    return this.#accept(async () => {
-      const { userId, limit } = options
-      const { isIndexed } = await this.#queue.submit({ kind: 'index', userId, limit })
-      return isIndexed === true
-    })
+  /** Puts messages that wait for it into the search index. True when no more wait. @throws SteleError store_unavailable */
+  index(what: Pick<IndexOperation, 'userId' | 'limit'>): Promise<boolean> {
+    return this.#accept(async () => (await this.#queue.submit({ kind: 'index', ...what })).isIndexed === true)
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */

@@ -25,7 +25,7 @@ describeEachDatabase('stele migrate', bed => {
     const history = await runStele(['migrate', 'history'], { place })
     expect(history.stdout).toMatch(new RegExp(`^${newest} +\\d{4}-\\d\\d-\\d\\dT[\\d:]{8}Z$`, 'm'))
     expect(await runJson(['migrate', 'history'], { place })).toEqual(
-      names.map((name, index) => ({ id: index + 1, name, applied_at: expect.stringMatching(/Z$/) })),
+      names.map(name => ({ id: Number.parseInt(name, 10), name, applied_at: expect.stringMatching(/Z$/) })),
     )
 
     const dry = await runStele(['migrate', 'down', '--count', '99', '--dry-run'], { place })

@@ -44,9 +44,7 @@ export function postgresSearchWriter(run: RunStatement, isOn: boolean): SearchWr
     async claim(limit, userId) {
       const [own, lock] = userId === undefined ? ['', ' SKIP LOCKED'] : ['WHERE user_id = $2', '']
       const { rows } = await run(
-        `DELETE FROM search_queue q USING
-          (SELECT user_id, id FROM search_queue ${own} ORDER BY user_id, id LIMIT $1 FOR UPDATE${lock}) k
-          WHERE q.user_id = k.user_id AND q.id = k.id RETURNING q.*`,
+        `SELECT * FROM search_queue ${own} ORDER BY user_id, id LIMIT $1 FOR UPDATE${lock}`,
         userId === undefined ? [limit] : [limit, userId],
       )
       return rows as Row<'search_queue'>[]
