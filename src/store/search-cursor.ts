@@ -13,6 +13,8 @@ const position = z.strictObject({
   upTo: z.string().optional(),
   before: z.string().optional(),
   downTo: z.string().optional(),
+  /** Nothing that is found lies behind that stretch. */
+  isLast: z.literal(true).optional(),
   last: last.optional(),
 })
 

@@ -122,6 +122,7 @@ async function collect(
     const shown = left.slice(0, limit - found.length)
     found.push(...shown)
     const end = downTo ?? entries.at(-1)?.place
+    const isLast = downTo === undefined ? !hasMore : position.isLast === true
     const lastShown = shown.at(-1)
     if (lastShown !== undefined && shown.length < left.length) {
       const { rank, createdAt, messageId } = lastShown
@@ -129,12 +130,12 @@ async function collect(
         query: start.query,
         upTo: upTo ?? entries[0]?.place,
         downTo: end,
+        ...(isLast ? { isLast } : {}),
         last: { rank, createdAt, messageId },
       }
       return { found, next }
     }
-    // A stretch that was begun on an earlier page may have older ones behind it.
-    if (end === undefined || (!hasMore && downTo === undefined)) return { found, next: undefined }
+    if (end === undefined || isLast) return { found, next: undefined }
     position = { query: start.query, before: end }
     if (found.length === limit || performance.now() > until) return { found, next: position }
   }

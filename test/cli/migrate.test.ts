@@ -65,7 +65,7 @@ test('new writes the next numbered migration, which then is known', async () => 
   await symlink(join(root, 'node_modules'), join(clone, 'node_modules'))
   const main = join(clone, 'src/cli/main.ts')
   const made = await runStele(['migrate', 'new', 'Add notes'], { main, cwd: clone })
-  const name = `${String(names.length + 1).padStart(4, '0')}-add-notes`
+  const name = `${String(Number.parseInt(newest, 10) + 1).padStart(4, '0')}-add-notes`
   expect(made).toMatchObject({ code: 0, stdout: `src/db/migrations/${name}.ts\n` })
   expect(await readFile(join(clone, made.stdout.trim()), 'utf8')).toContain('export const down')
   const dry = await runStele(['migrate', 'up', '--dry-run'], { main })
