@@ -29,13 +29,25 @@ export async function searchRecord(
   return { ...(await search()), isComplete }
 }
 
+/** Indexes what waits of a user, as far as that goes in the time. True when nothing waits any more. */
 async function indexUser(database: Database, recorder: Recorder, userId: string): Promise<boolean> {
   if (!(await waitsForSearch(database, userId))) return true
-  const until = performance.now() + longestWait
-  while (!(await recorder.index({ userId, limit: batchSize }))) {
-    if (performance.now() > until) return false
+  const late = new AbortController()
+  const work = async (): Promise<boolean> => {
+    while (!late.signal.aborted) if (await recorder.index({ userId, limit: batchSize })) return true
+    return false
   }
-  return true
+  const indexed = work()
+  // When it is late nobody waits for it any more: the writer may be held up for long.
+  indexed.catch(() => undefined)
+  const timer = Promise.withResolvers<boolean>()
+  const timeout = setTimeout(() => timer.resolve(false), longestWait)
+  try {
+    return await Promise.race([indexed, timer.promise])
+  } finally {
+    clearTimeout(timeout)
+    late.abort()
+  }
 }
 
 /**

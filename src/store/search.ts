@@ -63,7 +63,7 @@ const highestLimit = 100
  * Matches are ranked a stretch at a time: so many of the newest, or so many bytes of them, then those before. It bounds
  * what a page takes, whatever is on record, and an order within a stretch does not change by what is written later.
  */
-const stretch = { limit: 1_000, byteLimit: 2 * 1024 * 1024 }
+const stretch = { limit: 500, byteLimit: 1024 * 1024 }
 
 /** A stretch that a page goes on with: what was added to it meanwhile must not push its end out. */
 const begunStretch = { limit: stretch.limit * 4, byteLimit: stretch.byteLimit * 4 }

@@ -126,6 +126,24 @@ export function searchIndexSuite(bed: Bed): void {
     expect(await indexedCount(stele)).toBe(10)
   })
 
+  test('a search does not wait long for the index, and says what it may have missed', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    await say(stele, ['an old word'])
+    expect(await found(stele, 'word')).toEqual(['an old word'])
+    await say(stele, ['a new word'])
+    const page = await place.database().batch(async batch => {
+      await batch.search.claim(1, 'ada')
+      return stele.search({ userId: 'ada', query: 'word' })
+    })
+    expect(page.isComplete).toBe(false)
+    expect(page.hits.map(({ snippet }) => snippet.text)).toEqual(['an old word'])
+    await expect
+      .poll(async () => (await stele.search({ userId: 'ada', query: 'word' })).isComplete)
+      .toBe(true)
+    expect(await found(stele, 'word')).toHaveLength(2)
+  })
+
   test('what is deleted is hidden, what is restored is shown, what is removed is gone', async () => {
     const { database, ...stele } = await (await bed.place()).stele()
     const whole = { database, ...stele }

@@ -63,7 +63,9 @@ test('a search goes from the index of words to its messages by their keys, in on
       .raw<{ detail: string }>(`EXPLAIN QUERY PLAN ${statement}`)
       .execute(stele.database.kysely)
     const scans = rows.map(({ detail }) => detail).filter(detail => /^(SCAN|SEARCH)/.test(detail))
-    expect(scans[0]).toMatch(index === 0 ? /^SCAN w VIRTUAL TABLE INDEX .*M/ : /^SEARCH d USING (COVERING )?INDEX/)
+    expect(scans[0]).toMatch(
+      index === 0 ? /^SCAN w VIRTUAL TABLE INDEX .*M/ : /^SEARCH d USING (COVERING )?INDEX/,
+    )
     const whole = scans.filter(detail => /^SCAN (d|m|c|messages|conversations|message_search)\b/.test(detail))
     expect(whole).toEqual([])
   }
