@@ -8,7 +8,7 @@ import type { Recorder } from './recorder.ts'
 const batchSize = 512
 
 /** Milliseconds for which a search waits until what its user has said before can be found. */
-const longestWait = 250
+const longestWait = 1_000
 
 /** Milliseconds between two looks at how much still waits. */
 const reportInterval = 500

@@ -1,6 +1,6 @@
 import { spawn } from '@lydell/node-pty'
 import { expect, onTestFinished, test } from 'vitest'
-import { say } from '../conformance/search.suite.ts'
+import { indexed, say } from '../conformance/search.suite.ts'
 import { describeEachDatabase, type Place, sqlitePlace, temporaryFolder } from '../harness/databases.ts'
 import { mainFile, runJson, runStele } from './run-stele.ts'
 
@@ -9,6 +9,7 @@ describeEachDatabase('stele search', bed => {
     const place = await bed.place()
     const stele = await place.stele()
     const conversation = await say(stele, ['The red house', 'the blue house \u001b[31m', 'a tree'])
+    await indexed(stele)
     const args = ['search', 'house', '--user', 'ada']
     const all = await runStele(args, { place })
     expect(all).toMatchObject({ code: 0, stderr: '' })
@@ -77,7 +78,9 @@ test('wrong usage is told', async () => {
 
 test('a terminal shows what was found in colour, unless NO_COLOR says otherwise', async () => {
   const place = await sqlitePlace()
-  await say(await place.stele(), ['a red\u001b[5m house'])
+  const stele = await place.stele()
+  await say(stele, ['a red\u001b[5m house'])
+  await indexed(stele)
   const found = '\u001b[1;33mhouse\u001b[0m'
   const shown = await onTerminal(place, {})
   expect(shown).toContain(`a red\\x1b[5m ${found}`)

@@ -11,7 +11,7 @@ import { startChild } from '../harness/children.ts'
 import { type Bed, withKeyOf } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
-import { found, say } from './search.suite.ts'
+import { found, indexed, say } from './search.suite.ts'
 
 const numbered = (count: number, text = 'message'): string[] =>
   Array.from({ length: count }, (_, index) => `${text} number ${index}`)
@@ -21,11 +21,6 @@ async function indexedCount({ database }: Stele): Promise<number> {
     database.kysely,
   )
   return rows[0]?.count ?? 0
-}
-
-/** Waits until nothing of the user waits for the index: a search alone does not wait long. */
-async function indexed(stele: Stele): Promise<void> {
-  while (!(await stele.recorder.index({ userId: 'ada', limit: 512 })));
 }
 
 /** Every page of a search, with `between` run after each. */
@@ -53,6 +48,7 @@ export function searchIndexSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     for (let index = 0; index < 9; index++)
       await say(stele, [`apple ${index}`, `apple apple ${index}`, `a pear and much else, ${index} apple`])
+    await indexed(stele)
     const whole = await pagesOf(stele, 'apple', 100)
     expect(whole).toHaveLength(27)
     expect(whole.slice(0, 9).every(({ snippet }) => snippet.text.startsWith('apple apple'))).toBe(true)

@@ -14,9 +14,15 @@ export async function say(stele: Stele, texts: readonly string[], userId = 'ada'
   return call.conversationId ?? ''
 }
 
+/** Waits until all that a user has said can be found: a search itself does not wait for long. */
+export async function indexed({ recorder }: Stele, userId = 'ada'): Promise<void> {
+  while (!(await recorder.index({ userId, limit: 512 })));
+}
+
 /** The texts that a search finds, all pages of it, in their order. */
 export async function found(stele: Stele, query: string, more: Partial<SearchInput> = {}): Promise<string[]> {
   const texts: string[] = []
+  await indexed(stele, more.userId)
   for (let cursor: string | undefined; ; ) {
     const page = await stele.search({ userId: 'ada', query, limit: 100, ...more, cursor })
     expect(page.isComplete).toBe(true)
