@@ -1,7 +1,10 @@
+import { Readable } from 'node:stream'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { lowestIdAt } from '../../src/ids.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
+import { exportLines } from '../../src/moving/export.ts'
+import { importLines } from '../../src/moving/import.ts'
 import { indexEverything } from '../../src/recorder/search.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { SearchHit } from '../../src/store/search.ts'
@@ -58,7 +61,13 @@ export function searchIndexSuite(bed: Bed): void {
       const next = whole[index + 1]
       if (next?.rank === hit.rank) expect(next.createdAt).toBeLessThanOrEqual(hit.createdAt)
     }
-    const paged = await pagesOf(stele, 'apple', 4, page => say(stele, [`apple apple apple ${page}`]))
+    const paged = await pagesOf(stele, 'apple', 4, async page => {
+      await say(stele, [
+        `apple apple apple ${page}`,
+        `some place ${page} in which an apple hardly counts at all`,
+      ])
+      await indexed(stele)
+    })
     expect(ids(paged)).toEqual(ids(whole))
     const near = await say(stele, [
       'red and green and blue and yellow apple',
@@ -217,6 +226,22 @@ export function searchIndexSuite(bed: Bed): void {
     await say(stele, ['a new word'])
     await copyDatabase(source.database(), target.database())
     expect((await found(await target.stele(), 'word')).sort()).toEqual(['a new word', 'an old word'])
+  })
+
+  test('what is imported is found', async () => {
+    const source = await (await bed.place()).stele()
+    const { settled } = await exchange(source, [user('a word')], 'its answer')
+    let text = ''
+    await exportLines(source.database, async lines => {
+      text += lines
+    })
+    const target = await (await bed.place()).stele()
+    await importLines(target.database, target.hashes, Readable.from([Buffer.from(text)]))
+    const { hits } = await target.search({ userId: 'ada', query: 'answer' })
+    expect(hits).toMatchObject([{ conversationId: settled.conversationId, seq: 1 }])
+    expect(await found(target, 'word')).toEqual(['a word'])
+    await importLines(target.database, target.hashes, Readable.from([Buffer.from(text)]))
+    expect(await countOf(target, 'search_queue')).toBe(0)
   })
 
   test('a long message is found by its words and phrases far behind the start, and by no other', async () => {
