@@ -39,6 +39,7 @@ export const errorTable = {
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   already_exists: row(409, '{what} exists already.'),
+  search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
   call_id_taken: row(

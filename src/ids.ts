@@ -12,6 +12,7 @@ const idPrefixes = {
   conversation: 'conv',
   instance: 'inst',
   message: 'msg',
+  searchQueue: 'srch',
   snapshot: 'snap',
 } as const
 

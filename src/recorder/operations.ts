@@ -139,11 +139,21 @@ export interface RelistOperation {
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
 }
 
+/** Puts messages that wait for it into the search index. Repeating it takes the next. */
+export interface IndexOperation {
+  readonly kind: 'index'
+  /** Only this user's. */
+  readonly userId?: string | undefined
+  /** Messages at most. */
+  readonly limit: number
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
   | RecordOperation
   | HeartbeatOperation
+  | IndexOperation
   | RelistOperation
   | AppendOperation
   | EditOperation
@@ -169,6 +179,8 @@ export interface OperationResult {
   readonly seq?: number
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of an index operation: whether nothing waits any more. */
+  readonly isIndexed?: boolean
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */
