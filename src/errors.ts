@@ -48,8 +48,11 @@ export const errorTable = {
   call_not_found: row(404, "There is no call '{call}' of this user."),
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),
-  content_not_kept: row(410, 'What was said was not kept: the request asked for that by store: false.'),
+  completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
+  operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
+  content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   already_exists: row(409, '{what} exists already.'),
+  search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
   call_id_taken: row(

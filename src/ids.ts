@@ -13,6 +13,7 @@ const idPrefixes = {
   instance: 'inst',
   message: 'msg',
   response: 'resp',
+  searchQueue: 'srch',
   snapshot: 'snap',
 } as const
 

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
 
@@ -25,6 +26,7 @@ const tablesInOrder = [
   'messages',
   'llm_requests',
   'llm_responses',
+  'stored_completions',
   'context_snapshots',
   'audit_events',
 ] as const satisfies readonly TableName[]
@@ -70,6 +72,10 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
   const isNew = (table: TableName, row: object | undefined): boolean =>
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
+  await queueForSearch(
+    batch,
+    rowsOf(good, 'messages').filter(row => isNew('messages', row)),
+  )
   const settled = onceEach('llm_responses', good).filter(({ rows }) =>
     isNew('llm_responses', rows.llm_responses),
   )

@@ -12,9 +12,11 @@ export interface Settlement {
   readonly body: string | Uint8Array | undefined
   /** Where the message's content was cut out of `body`. */
   readonly contentAt: number | undefined
-  /** The reply's message as JSON text, and its normal form, when it has one. */
+  /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
+  /** The chain hash of a message that is not kept. */
+  readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
@@ -25,7 +27,7 @@ export interface Settlement {
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
   /** What has come of the response that the call is one of; its body in its stored form. */
-  readonly response: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
+  readonly response?: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
   readonly createdAt: number
 }
 
@@ -141,12 +143,33 @@ export interface EditOperation {
   readonly isRepeat?: true
 }
 
+/** Changes what a stored completion is listed with, or takes it off the list. */
+export interface RelistOperation {
+  readonly kind: 'relist'
+  readonly userId: string
+  /** Of the completion, and of its call. */
+  readonly id: string
+  readonly callId: string
+  readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+}
+
+/** Puts messages that wait for it into the search index. Repeating it takes the next. */
+export interface IndexOperation {
+  readonly kind: 'index'
+  /** Only this user's. */
+  readonly userId?: string | undefined
+  /** Messages at most. */
+  readonly limit: number
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
   | RecordOperation
   | HeartbeatOperation
   | RespondOperation
+  | IndexOperation
+  | RelistOperation
   | AppendOperation
   | EditOperation
 
@@ -171,6 +194,8 @@ export interface OperationResult {
   readonly seq?: number
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of an index operation: whether nothing waits any more. */
+  readonly isIndexed?: boolean
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -18,6 +18,7 @@ const commands = [
   'calls tail',
   'conversations list',
   'conversations show',
+  'search',
   'spool status',
   'spool drain',
   'backup',
