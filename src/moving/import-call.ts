@@ -5,7 +5,7 @@ import { parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type PreparedRequest, prepareRequest } from '../model/prepared-request.ts'
 import { cutContent } from '../model/reply.ts'
-import { decodeText, encodeCompressed, encodeContent } from '../privacy/content.ts'
+import { absentContent, decodeText, encodeCompressed, encodeContent } from '../privacy/content.ts'
 import { conversationStore } from '../store/conversations.ts'
 import { rawMessages } from '../store/raw-messages.ts'
 import type { CallUsage } from '../store/usage.ts'
@@ -31,11 +31,7 @@ export async function importedCall(
   record: LineOf<'call'>,
 ): Promise<ImportedCall> {
   const { id, user_id, conversation_id, up_to_seq, created_at, response } = record
-  const text = fromContent(record.request)
-  const prepared = prepareRequest(parseChatRequest(text), hashes)
-  if (up_to_seq !== prepared.messages.length - 1)
-    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
-  const isReproducible = await canBeReproduced(database, record, prepared)
+  const content = await requestContent(database, hashes, line, record)
   const request: Row<'llm_requests'> = {
     user_id,
     id,
@@ -48,11 +44,7 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
-    params: isReproducible ? encodeContent(prepared.frame) : null,
-    messages_at: isReproducible ? (prepared.messagesAt ?? null) : null,
-    separator: isReproducible && prepared.separator !== ',' ? prepared.separator : null,
-    body: isReproducible ? null : encodeContent(text),
-    prompt_hash: prepared.promptHash,
+    ...content,
     created_at,
   }
   if (response === null) return { rows: { llm_requests: request }, usage: undefined }
@@ -67,6 +59,36 @@ export async function importedCall(
       costNanousd: response.cost_nanousd ?? undefined,
       settledAt: response.created_at,
     },
+  }
+}
+
+type RequestContent = Pick<
+  Row<'llm_requests'>,
+  'params' | 'messages_at' | 'separator' | 'body' | 'prompt_hash'
+>
+
+const inOnePiece = { params: null, messages_at: null, separator: null }
+
+async function requestContent(
+  database: Database,
+  hashes: ConversationHashes,
+  line: number,
+  record: LineOf<'call'>,
+): Promise<RequestContent> {
+  if (record.request === null) return { ...inOnePiece, body: absentContent(), prompt_hash: '' }
+  const text = fromContent(record.request)
+  const request = prepareRequest(parseChatRequest(text), hashes)
+  const { promptHash: prompt_hash, messages, frame, messagesAt, separator } = request
+  if (record.up_to_seq !== messages.length - 1)
+    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  if (!(await canBeReproduced(database, record, request)))
+    return { ...inOnePiece, body: encodeContent(text), prompt_hash }
+  return {
+    params: encodeContent(frame),
+    messages_at: messagesAt ?? null,
+    separator: separator === ',' ? null : separator,
+    body: null,
+    prompt_hash,
   }
 }
 

@@ -1,0 +1,6 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { foreignSuite } from './foreign.suite.ts'
+import { foreignRunsSuite } from './foreign-runs.suite.ts'
+
+describeEachDatabase('what comes of the rows of other programs, imported to', foreignSuite)
+describeEachDatabase('repeating an import from other programs to', foreignRunsSuite)
