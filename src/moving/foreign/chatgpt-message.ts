@@ -43,7 +43,9 @@ export function chatGptDraft(
   const checked = chatGptMessage.safeParse(value)
   if (!checked.success) return { ...none, skipped: 'its shape is none that is known' }
   const { author, content, recipient, metadata, create_time, status } = checked.data
-  const role = roleOf(author.role)
+  // Custom instructions and memories are told to the model as from the user, but nobody said them here.
+  const isContext = content?.content_type.endsWith('_editable_context') === true
+  const role = isContext ? 'system' : roleOf(author.role)
   if (role === undefined) return { ...none, skipped: 'its role is none that is known' }
   if (content == null) return { ...none, skipped: 'it has no content' }
   const parts = partsOf(origin, content)

@@ -13,26 +13,18 @@ export class Tree {
   readonly #nodes: ReadonlyMap<string, TreeNode>
   readonly #children = new Map<string, Set<string>>()
   readonly #parents = new Map<string, string>()
-  readonly #shown = new Set<string>()
   readonly #unseen: Set<string>
-  /** Where it begins; the way that was shown last comes first. */
+  /** Where it begins. */
   readonly roots: readonly string[]
 
-  constructor(mapping: Readonly<Record<string, TreeNode>>, current: string | undefined) {
+  constructor(mapping: Readonly<Record<string, TreeNode>>) {
     this.#nodes = new Map(Object.entries(mapping))
     this.#unseen = new Set(this.#nodes.keys())
     for (const [id, { parent, children }] of this.#nodes) {
       for (const child of children ?? []) this.#link(id, child)
       if (typeof parent === 'string') this.#link(parent, id)
     }
-    for (
-      let at = current;
-      at !== undefined && this.#nodes.has(at) && !this.#shown.has(at);
-      at = this.parentOf(at)
-    )
-      this.#shown.add(at)
-    const roots = [...this.#nodes.keys()].filter(id => this.parentOf(id) === undefined)
-    this.roots = roots.sort((a, b) => Number(this.isShown(b)) - Number(this.isShown(a)))
+    this.roots = [...this.#nodes.keys()].filter(id => this.parentOf(id) === undefined)
   }
 
   messageOf(id: string): unknown {
@@ -43,11 +35,7 @@ export class Tree {
     return this.#parents.get(id)
   }
 
-  isShown(id: string): boolean {
-    return this.#shown.has(id)
-  }
-
-  /** Marks a node as seen; its children that are not. */
+  /** Marks a node as seen; its children that are not, the oldest first. */
   visit(id: string): string[] {
     this.#unseen.delete(id)
     return [...(this.#children.get(id) ?? [])].filter(child => this.#unseen.has(child))

@@ -53,8 +53,9 @@ export function isChatGpt(value: unknown): boolean {
 }
 
 /**
- * A conversation of ChatGPT's export. It is a tree: the way to the node that was shown last is the conversation, and every
- * other way is a fork of it.
+ * A conversation of ChatGPT's export. It is a tree: the way along the oldest children is the conversation, and every other
+ * way is a fork, so that what comes later (an edited question, another answer) adds forks and moves nothing. The
+ * conversation's name goes to the way that was shown last.
  */
 export async function* chatGptItems(
   origin: Origin,
@@ -80,7 +81,7 @@ export async function* chatGptItems(
 }
 
 function branchesOf(origin: Origin, owner: string, id: string, source: Conversation): Branch[] {
-  const tree = new Tree(source.mapping, source.current_node ?? undefined)
+  const tree = new Tree(source.mapping)
   const waiting: Fork[] = tree.roots.map(start => ({ start, parent: undefined }))
   const branches: Branch[] = []
   let main: ConversationLine | undefined
@@ -93,14 +94,12 @@ function branchesOf(origin: Origin, owner: string, id: string, source: Conversat
   }
   for (let fork = nextFork(); fork !== undefined; fork = nextFork()) {
     const parent: Place | undefined = fork.parent ?? (main && { id: main.id, seq: -1 })
-    const { drafts, forks } = walk(origin, tree, fork.start, parent?.seq ?? -1)
+    const { drafts, forks, isShown } = walk(origin, tree, fork.start, parent?.seq ?? -1, source.current_node)
     const saysNothing = drafts.every(({ skipped }) => skipped !== undefined)
     const line =
-      parent === undefined
-        ? mainLine(origin, owner, id, source, drafts)
-        : saysNothing
-          ? undefined
-          : forkLine(origin, owner, fork.start, parent, drafts)
+      parent !== undefined && saysNothing
+        ? undefined
+        : lineOf(origin, owner, id, source, { drafts, parent, start: fork.start, isShown })
     main ??= line
     branches.push({ line, drafts })
     const from = line?.id ?? parent?.id ?? ''
@@ -108,70 +107,75 @@ function branchesOf(origin: Origin, owner: string, id: string, source: Conversat
   }
   const forks = branches.filter(({ line }) => line !== undefined).length - 1
   if (forks > 0) origin.note('conversations: have branches, which are forks here', forks)
+  if (main !== undefined) return branches
   // A conversation without a single node is one all the same.
-  return main === undefined ? [{ line: mainLine(origin, owner, id, source, []), drafts: [] }] : branches
+  const way = { drafts: [], parent: undefined, start: '', isShown: true }
+  return [{ line: lineOf(origin, owner, id, source, way), drafts: [] }]
 }
 
-/** Follows the tree from a node to an end: what was shown, else what came last. */
+interface Walk {
+  readonly drafts: MessageDraft[]
+  readonly forks: { readonly start: string; readonly seq: number }[]
+  /** Whether it leads to the node that was shown last. */
+  readonly isShown: boolean
+}
+
+/** Follows the tree along the oldest children from a node to an end. */
 function walk(
   origin: Origin,
   tree: Tree,
   start: string,
   before: number,
-): { readonly drafts: MessageDraft[]; readonly forks: { readonly start: string; readonly seq: number }[] } {
+  shown: string | null | undefined,
+): Walk {
   const drafts: MessageDraft[] = []
   const forks: { start: string; seq: number }[] = []
   let seq = before
+  let isShown = false
   for (let at: string | undefined = start; at !== undefined; ) {
     const draft = chatGptDraft(origin, at, tree.messageOf(at), tree.parentOf(at) ?? null)
     if (draft.skipped === undefined) seq++
+    if (at === shown) isShown = true
     drafts.push(draft)
-    const children = tree.visit(at)
-    const next: string | undefined = children.find(child => tree.isShown(child)) ?? children.at(-1)
-    for (const child of children) if (child !== next) forks.push({ start: child, seq })
+    const [next, ...others]: string[] = tree.visit(at)
+    for (const child of others) forks.push({ start: child, seq })
     at = next
   }
-  return { drafts, forks }
+  return { drafts, forks, isShown }
 }
 
-function mainLine(
+interface Way {
+  readonly drafts: readonly MessageDraft[]
+  /** What it leaves; undefined of the first way. */
+  readonly parent: Place | undefined
+  readonly start: string
+  readonly isShown: boolean
+}
+
+function lineOf(
   origin: Origin,
   owner: string,
   id: string,
   source: Conversation,
-  drafts: readonly MessageDraft[],
+  { drafts, parent, start, isShown }: Way,
 ): ConversationLine {
-  const createdAt = millisecondsOf(source.create_time) ?? firstTime(drafts) ?? 0
+  const ownTime = parent === undefined ? millisecondsOf(source.create_time) : undefined
+  const createdAt = ownTime ?? firstTime(drafts) ?? 0
+  const updatedAt = isShown ? (millisecondsOf(source.update_time) ?? 0) : 0
+  const hasShown = Object.hasOwn(source.mapping, source.current_node ?? '')
   return conversationLine({
-    id: origin.id('conversation', createdAt, id, owner),
+    id: origin.id('conversation', createdAt, id, owner, parent === undefined ? null : start),
     user_id: owner,
-    session_id: wordOf(id),
+    session_id: isShown || (parent === undefined && !hasShown) ? wordOf(id) : null,
     title: origin.text(source.title, 'conversations.title'),
     status: source.is_archived === true ? 'archived' : 'active',
-    metadata: origin.metadata(id, {
+    metadata: origin.metadata(parent === undefined ? id : start, {
       gizmo_id: wordOf(source.gizmo_id),
       default_model: wordOf(source.default_model_slug),
     }),
     created_at: createdAt,
-    updated_at: Math.max(createdAt, millisecondsOf(source.update_time) ?? 0),
-  })
-}
-
-function forkLine(
-  origin: Origin,
-  owner: string,
-  start: string,
-  parent: Place,
-  drafts: readonly MessageDraft[],
-): ConversationLine {
-  const createdAt = firstTime(drafts) ?? 0
-  return conversationLine({
-    id: origin.id('conversation', createdAt, parent.id, start, owner),
-    user_id: owner,
-    metadata: origin.metadata(start),
-    created_at: createdAt,
-    parent_id: parent.id,
-    parent_seq: parent.seq,
+    updated_at: Math.max(createdAt, updatedAt),
+    ...(parent === undefined ? {} : { parent_id: parent.id, parent_seq: parent.seq }),
   })
 }
 

@@ -2,12 +2,11 @@ import { createReadStream } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { streamArray } from 'stream-json/streamers/stream-array.js'
-import { streamObject } from 'stream-json/streamers/stream-object.js'
 import { verifier } from 'stream-json/utils/verifier.js'
 import { type Entry, openPromise, type ZipFile } from 'yauzl'
 import { reasonOf, SteleError } from '../../errors.ts'
 import { linesOf } from '../lines.ts'
+import { ElementSplitter } from './json-split.ts'
 
 /** A JSON text that can be read more than once. */
 export interface JsonText {
@@ -103,20 +102,14 @@ export async function* entriesOf(
   text: JsonText,
   onBytes: (bytes: number) => void = () => undefined,
 ): AsyncGenerator<JsonEntry> {
-  const shape = await shapeOf(text)
-  if (shape === 'lines') return yield* lineEntries(text, onBytes)
-  const values = (shape === 'array' ? streamArray : streamObject).withParserAsStream({ streamValues: false })
-  const source = Readable.from(decoded(text, await text.open(), onBytes))
-  // The error reaches whoever reads the values.
-  const flow = pipeline(source, values).catch(() => undefined)
+  if ((await shapeOf(text)) === 'lines') return yield* lineEntries(text, onBytes)
+  const splitter = new ElementSplitter()
   try {
-    for await (const entry of values) yield entry as JsonEntry
+    for await (const piece of decoded(text, await text.open(), onBytes))
+      for (const [key, value] of splitter.push(piece)) yield { key, value }
+    splitter.finish()
   } catch (error) {
-    throw error instanceof SteleError ? error : await damageOf(text, error)
-  } finally {
-    source.destroy()
-    values.destroy()
-    await flow
+    throw error instanceof SyntaxError || error instanceof RangeError ? await damageOf(text, error) : error
   }
 }
 
@@ -138,15 +131,14 @@ async function* lineEntries(text: JsonText, onBytes: (bytes: number) => void): A
   }
 }
 
-/** An array, an object of entries by name, or an object on each line. */
-async function shapeOf(text: JsonText): Promise<'array' | 'object' | 'lines'> {
+/** An array or an object of entries by name, or an object on each line. */
+async function shapeOf(text: JsonText): Promise<'elements' | 'lines'> {
   const source = await text.open()
   try {
     for await (const { bytes } of linesOf(beginningOf(source))) {
       const line = (bytes?.toString('utf8') ?? '').replace(/^\uFEFF/, '').trim()
       if (line === '') continue
-      if (line.startsWith('[')) return 'array'
-      return isEntryLine(line) ? 'lines' : 'object'
+      return !line.startsWith('[') && isEntryLine(line) ? 'lines' : 'elements'
     }
     return 'lines'
   } finally {
@@ -214,7 +206,9 @@ async function damageOf(text: JsonText, error: unknown): Promise<SteleError> {
       return new SteleError('source_invalid', { source: text.name, place, reason })
     }
   }
-  return new SteleError('source_unreadable', { source: text.name, reason: reasonOf(error) }, { cause: error })
+  // JSON that is in order and yet cannot be read: nested too deeply, or no list.
+  const reason = error instanceof RangeError ? 'it is nested too deeply' : 'it is no list of entries'
+  return new SteleError('source_invalid', { source: text.name, place: 'its beginning', reason })
 }
 
 async function reading<R>(source: string, work: () => Promise<R>): Promise<R> {

@@ -28,6 +28,11 @@ export class Tally {
   imported = 0
   present = 0
 
+  /** Tables are told in the order in which they come. */
+  see({ table, also = [] }: SourceItem): void {
+    for (const name of [table, ...also]) this.#of(name)
+  }
+
   mapped({ table, rows = 1, also = [] }: SourceItem): void {
     this.#of(table).mapped += rows
     for (const other of also) this.#of(other).mapped++

@@ -40,6 +40,7 @@ export class ForeignWriter {
   }
 
   async take(item: SourceItem): Promise<void> {
+    this.#tally.see(item)
     if (item.skipped !== undefined) return this.#tally.skipped(item, item.skipped)
     // What is written of a conversation must be there before it is said to go on.
     const goesOn = item.records.some(
