@@ -4,7 +4,7 @@ interface NodeFields {
   readonly role?: string
   readonly name?: string
   readonly recipient?: string
-  readonly content?: object | null
+  readonly content?: object | null | undefined
   readonly at?: number | null
   readonly metadata?: object
 }

@@ -66,7 +66,6 @@ export async function* sessionItems(origin: Origin, { key, value }: JsonEntry): 
   const createdAt =
     millisecondsOf(checked.data.created_at) ?? drafts.find(draft => draft.createdAt)?.createdAt ?? 0
   const line = conversationLine({
-    // Its name is its own; when it was made may be added to the file later.
     id: origin.id('conversation', createdAt, userId, sessionId),
     user_id: userId,
     session_id: sessionId,

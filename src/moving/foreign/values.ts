@@ -13,7 +13,7 @@ const timePattern =
 
 /**
  * A time in microseconds since 1970, UTC. It is written as databases do (without an offset it is UTC), or as a number of
- * seconds or milliseconds since 1970. Undefined when it is none, or before 1970.
+ * seconds or milliseconds since 1970. Exact until the year 2255. Undefined when it is none, or before 1970.
  */
 export function microsecondsOf(value: ForeignValue | number | undefined): number | undefined {
   if (value === null || value === undefined || value instanceof Uint8Array) return undefined
