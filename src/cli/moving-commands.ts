@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { SteleError } from '../errors.ts'
-import { formatNames } from '../moving/foreign/source.ts'
+import { formatNames } from '../moving/foreign/formats.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { CopyCommandOptions } from './commands/copy.ts'
 import type { ExportCommandOptions } from './commands/export.ts'

@@ -32,7 +32,7 @@ function reasonsOf({ tables }: ForeignReport): Record<string, number> {
   )
 }
 
-export async function expectWhole(place: ForeignPlace, { tables }: ForeignReport): Promise<void> {
+async function expectWhole(place: ForeignPlace, { tables }: ForeignReport): Promise<void> {
   const counted = Object.fromEntries(tables.map(({ table, rows }) => [table, rows]))
   const there = Object.entries(await place.counts()).filter(([, rows]) => rows > 0)
   expect(counted).toEqual(Object.fromEntries(there))

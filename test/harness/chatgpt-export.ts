@@ -11,7 +11,7 @@ interface NodeFields {
 
 type ExportNode = { id: string; message: object | null; parent: string | null; children: string[] }
 
-export const textContent = (...parts: string[]): object => ({ content_type: 'text', parts })
+const textContent = (...parts: string[]): object => ({ content_type: 'text', parts })
 
 /** A tree that grows node by node. */
 export class ExportTree {

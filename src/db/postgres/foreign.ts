@@ -56,6 +56,8 @@ async function foreignDatabase(
   await client.query(
     "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL bytea_output = 'hex'",
   )
+  // A server may end transactions that take long or wait long, as reading everything does.
+  await client.query('SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0')
   const { rows } = await client.query<{ schema: string }>('SELECT coalesce($1, current_schema()) AS schema', [
     schema ?? null,
   ])

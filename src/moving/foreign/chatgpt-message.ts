@@ -5,7 +5,7 @@ import { wordOf } from './values.ts'
 
 const maybe = z.string().nullish()
 
-export const chatGptMessage = z.looseObject({
+const chatGptMessage = z.looseObject({
   id: maybe,
   author: z.looseObject({ role: z.string(), name: maybe }),
   create_time: z.number().nullish(),

@@ -1,10 +1,11 @@
 import type { Database } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import type { ConversationHashes } from '../../model/hashes.ts'
+import type { FormatName } from './formats.ts'
 import { openSource } from './open.ts'
 import { type ForeignReport, Tally } from './report.ts'
 import { dryingSink, writingSink } from './sink.ts'
-import type { FormatName, SourceOptions, SourceSize } from './source.ts'
+import type { SourceOptions, SourceSize } from './source.ts'
 import { ForeignWriter } from './write.ts'
 
 export interface ImportForeignOptions extends SourceOptions {

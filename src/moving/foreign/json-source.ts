@@ -1,8 +1,9 @@
 import { SteleError } from '../../errors.ts'
 import { chatGptItems, isChatGpt } from './chatgpt.ts'
+import type { FormatName } from './formats.ts'
 import { entriesOf, type JsonFile, openJsonFile, smallJson } from './json-file.ts'
 import { isSession, sessionItems } from './sessions-json.ts'
-import { type FormatName, Origin, type Source, type SourceItem, type SourceOptions } from './source.ts'
+import { Origin, type Source, type SourceItem, type SourceOptions } from './source.ts'
 import { userLine } from './user.ts'
 import { wordOf } from './values.ts'
 

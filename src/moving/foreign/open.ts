@@ -4,17 +4,11 @@ import { SteleError } from '../../errors.ts'
 import { bitesoft } from './bitesoft.ts'
 import { chatCoach } from './chat-coach.ts'
 import { cortexai } from './cortexai.ts'
+import type { FormatName } from './formats.ts'
 import { kindOfFile } from './json-file.ts'
 import { openJsonSource } from './json-source.ts'
 import { procode } from './procode.ts'
-import {
-  type FormatName,
-  Origin,
-  type Source,
-  type SourceItem,
-  type SourceOptions,
-  type TableReader,
-} from './source.ts'
+import { Origin, type Source, type SourceItem, type SourceOptions, type TableReader } from './source.ts'
 import { synthlang } from './synthlang.ts'
 import { unreadParts } from './tables.ts'
 

@@ -1,4 +1,5 @@
-import type { FormatName, SourceItem } from './source.ts'
+import type { FormatName } from './formats.ts'
+import type { SourceItem } from './source.ts'
 
 /** What became of the rows of one table of a source; the numbers add up. */
 export interface TableReport {

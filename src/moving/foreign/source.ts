@@ -3,20 +3,8 @@ import type { ForeignDatabase, ForeignValue } from '../../db/foreign.ts'
 import { derivedId, type IdKind } from '../../ids.ts'
 import type { RecordLine } from '../export-format.ts'
 import type { FernetKey } from './fernet.ts'
+import type { FormatName } from './formats.ts'
 import { columnText } from './values.ts'
-
-/** What the formats of other programs are called. */
-export const formatNames = [
-  'chatgpt',
-  'sessions-json',
-  'synthlang',
-  'bitesoft',
-  'procode',
-  'cortexai',
-  'chat-coach',
-] as const
-
-export type FormatName = (typeof formatNames)[number]
 
 /**
  * What became of some of a source's rows: the records they are here, or why they are none. Each row of a source comes

@@ -113,10 +113,3 @@ export function jsonOf(value: ForeignValue | undefined): unknown {
     return undefined
   }
 }
-
-/** Text that says what is known, without what is not. */
-export function jsonText(members: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(
-    Object.fromEntries(Object.entries(members).filter(([, value]) => value !== null && value !== undefined)),
-  )
-}
