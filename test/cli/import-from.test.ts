@@ -57,7 +57,12 @@ test('import --from takes a key from a file, and says what is wrong with what it
     cwd,
   })
   expect(JSON.stringify(report)).not.toContain('encrypted')
-  expect((await rowsOf(stele, 'llm_requests')).length).toBe(7)
+  const calls = await rowsOf(stele, 'llm_requests')
+  expect(calls.length).toBe(7)
+  const [call] = await stele.calls.list({ limit: 1 })
+  const shown = await runStele(['calls', 'show', call?.id ?? ''], { place, cwd })
+  expect(shown).toMatchObject({ code: 0, stderr: '' })
+  expect(shown.stdout).toContain('synthlang')
   const wrong = async (...args: string[]): Promise<string> => {
     const { code, stderr, stdout } = await runStele(['import', ...args], { place, cwd })
     expect(stdout).toBe('')

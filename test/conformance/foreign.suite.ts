@@ -1,9 +1,13 @@
+import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { exportLines } from '../../src/moving/export.ts'
 import { FernetKey } from '../../src/moving/foreign/fernet.ts'
 import { type ImportForeignOptions, importForeign } from '../../src/moving/foreign/import-foreign.ts'
 import type { ForeignReport } from '../../src/moving/foreign/report.ts'
+import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { Bed, BedName } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
 import { type ForeignPlace, foreignPlace, type TableFormat } from '../harness/foreign.ts'
 import { fernetKey, fernetToken, fills, oddTexts, uuid } from '../harness/foreign-rows.ts'
 import { rowsOf } from '../harness/rows.ts'
@@ -38,6 +42,21 @@ async function expectWhole(place: ForeignPlace, { tables }: ForeignReport): Prom
   expect(counted).toEqual(Object.fromEntries(there))
   for (const { rows, mapped, skipped } of tables)
     expect(skipped.reduce((sum, each) => sum + each.rows, mapped)).toBe(rows)
+}
+
+/** Whether what was imported can be exported, imported elsewhere and exported again, the same. */
+async function movedOn(from: Stele, to: Stele): Promise<boolean> {
+  const exported = async ({ database }: Stele): Promise<string> => {
+    let text = ''
+    await exportLines(database, async lines => {
+      text += lines
+    })
+    return text
+  }
+  const lines = await exported(from)
+  await importLines(to.database, to.hashes, Readable.from([Buffer.from(lines)]))
+  const records = (text: string): string => text.slice(text.indexOf('\n'))
+  return records(await exported(to)) === records(lines)
 }
 
 interface Said {
@@ -204,6 +223,8 @@ export function foreignSuite(to: Bed): void {
     })
     const ties = report.notes.find(({ what }) => what.includes('the time of the one before'))
     expect(ties?.count).toBe(2)
+    await failure('content_not_kept', stele.calls.exactRequest(ada, calls[0]?.id ?? ''))
+    expect(await movedOn(stele, await (await to.place()).stele())).toBe(true)
     const events = (await rowsOf(stele, 'audit_events')).map(({ details }) => details).join()
     expect(events).toContain('"prompt_sha256":"abab')
     expect(events).toContain('"route_mode":"compare"')

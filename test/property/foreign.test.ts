@@ -219,7 +219,7 @@ test("a token opens with its key alone; Fernet's own example opens", () => {
       bytes[place % bytes.length] = (bytes[place % bytes.length] ?? 0) ^ (1 << bit)
       expect(own.open(Buffer.from(bytes.toString('base64url')))).toBeUndefined()
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   )
   expect(isFernetToken(Buffer.from('plain text, however long it may be: '.repeat(10)))).toBe(false)
   for (const bad of ['', 'short', 'x'.repeat(44), `${fernetKey}AAAA`])
