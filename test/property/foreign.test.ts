@@ -12,9 +12,18 @@ import { fernetKey, fernetToken } from '../harness/foreign-rows.ts'
 
 test('an amount in dollars is counted by its digits, whatever a float would make of it', () => {
   expect(
-    ['0.1', '0.30000000000000004', '1e-7', '5E-10', '4.9e-10', '-2.5', '.5', '3.', '12', '1e3'].map(
-      nanousdOf,
-    ),
+    [
+      '0.1',
+      '0.30000000000000004',
+      '1e-7',
+      '5E-10',
+      '0.00000000049999999999999999999',
+      '-2.5',
+      '.5',
+      '3.',
+      '12',
+      '1e3',
+    ].map(nanousdOf),
   ).toEqual([
     100_000_000, 300_000_000, 100, 1, 0, -2_500_000_000, 500_000_000, 3_000_000_000, 12_000_000_000,
     1_000_000_000_000,
