@@ -1,5 +1,9 @@
+import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { newId } from '../../src/ids.ts'
+import { conversationLine } from '../../src/moving/foreign/conversation.ts'
 import { importForeign } from '../../src/moving/foreign/import-foreign.ts'
+import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
 import { assistant, begin, chatBody, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
@@ -175,5 +179,31 @@ export function foreignRunsSuite(to: Bed): void {
       user('message 1298'),
       user('message 1299'),
     ])
+  })
+
+  test('lines of an export whose user no id can name leave no message behind', async () => {
+    const stele = await (await to.place()).stele()
+    const owned = { user_id: 'a\u0001', created_at: 1 }
+    const conversation = conversationLine({ ...owned, id: newId('conversation'), next_seq: 1 })
+    const message = {
+      ...owned,
+      type: 'message',
+      id: newId('message'),
+      conversation_id: conversation.id,
+      seq: 0,
+      role: 'user',
+      message: '{"role":"user","content":"x"}',
+      model: null,
+      call_id: null,
+      echo: null,
+    }
+    const header = { format: 'stele-export', version: 1, created_at: 1, source: '' }
+    const lines = [header, conversation, message, { type: 'end', records: 2 }].map(
+      each => `${JSON.stringify(each)}\n`,
+    )
+    const input = Readable.from([Buffer.from(lines.join(''))])
+    const report = await importLines(stele.database, stele.hashes, input, { keepGoing: true })
+    expect(report).toEqual({ imported: 0, present: 0, refused: 2 })
+    expect(await rowsOf(stele, 'messages')).toEqual([])
   })
 }

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { importForeign } from '../../src/moving/foreign/import-foreign.ts'
 import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
@@ -88,6 +89,20 @@ test('what is missing, what is too much and what is something else is named', as
   const own = stele.database.location.display
   const same = await failure('source_unrecognized', importForeign(stele, { from: own, as: 'auto' }))
   expect(same.message).toContain("it is Stele's own")
+})
+
+test('text of another encoding, whose order is another, is refused and not mixed up', async () => {
+  const stele = await (await sqlitePlace()).stele()
+  const path = join(await temporaryFolder(), 'utf16.db')
+  const database = new DatabaseSync(path)
+  database.exec(`PRAGMA encoding = 'UTF-16le';
+    CREATE TABLE sessions (session_id TEXT, user_id TEXT);
+    CREATE TABLE messages (id INTEGER PRIMARY KEY, session_id TEXT, user_id TEXT, role TEXT, content TEXT);
+    INSERT INTO sessions VALUES ('a', 'ada'), ('\u0100', 'ada');
+    INSERT INTO messages VALUES (1, 'a', 'ada', 'user', 'x'), (2, '\u0100', 'ada', 'user', 'y')`)
+  database.close()
+  const error = await failure('source_unreadable', importForeign(stele, { from: path, as: 'auto' }))
+  expect(error.message).toContain('does not come in the order of its bytes')
 })
 
 test('a file that is not there, is no database, or may not be read is told as such', async () => {

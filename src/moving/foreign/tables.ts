@@ -6,6 +6,7 @@ import type {
   ForeignTable,
   ForeignValue,
 } from '../../db/foreign.ts'
+import { SteleError } from '../../errors.ts'
 import type { Origin, SourceItem, TableReader } from './source.ts'
 
 /** What tells the rows of a group from others: the values of some columns. */
@@ -56,8 +57,11 @@ export class KeyedRows {
       this.#isStarted = true
       await this.#advance()
     }
-    const row = this.#next
-    return row && this.#columns.map(column => row[column] ?? null)
+    return this.#next && this.#keyOf(this.#next)
+  }
+
+  #keyOf(row: ForeignRow): Key {
+    return this.#columns.map(column => row[column] ?? null)
   }
 
   /** The next row, if it has this key. */
@@ -78,8 +82,15 @@ export class KeyedRows {
   }
 
   async #advance(): Promise<void> {
+    const before = this.#next && this.#keyOf(this.#next)
     const { value, done } = await this.#rows.next()
     this.#next = done === true ? undefined : value
+    // In another order rows would seem to lack those of other tables that belong to them.
+    if (this.#next !== undefined && before !== undefined && compareKeys(before, this.#keyOf(this.#next)) > 0)
+      throw new SteleError('source_unreadable', {
+        source: this.#columns.join(', '),
+        reason: 'its text does not come in the order of its bytes as UTF-8',
+      })
   }
 }
 
