@@ -104,6 +104,12 @@ export const errorTable = {
   ),
   copy_failed: row(500, 'The copy stopped in table {table}: {reason}'),
   import_invalid: row(500, 'Line {line} cannot be imported: {reason}'),
+  source_unreadable: row(500, 'The source {source} cannot be read: {reason}'),
+  source_unrecognized: row(500, 'The source {source} cannot be imported as {format}: {reason}'),
+  source_invalid: row(
+    500,
+    'The source {source} is not valid JSON at {place}: {reason}. What stands before it is imported; the same import again goes on.',
+  ),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
   worker_failed: row(500, 'A worker process {reason}.'),
   usage: row(500, '{reason}'),
