@@ -138,6 +138,14 @@ export const tables = {
     content: bytes,
     created_at: integer,
   },
+  retention_policies: {
+    user_id: text,
+    content_days: integerOrNull,
+    metadata_days: integerOrNull,
+    inactive_days: integerOrNull,
+    updated_at: integer,
+  },
+  leases: { name: text, holder: text, expires_at: integer },
   usage_daily: {
     user_id: text,
     day: text,
@@ -196,6 +204,8 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
+  retention_policies: ['user_id'],
+  leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
 export const tableNames = Object.keys(tables) as readonly TableName[]

@@ -99,8 +99,8 @@ const message = z
     conversation_id: id('conversation'),
     seq,
     role: word,
-    /** The message as JSON text, as it was sent or received. */
-    message: z.string(),
+    /** The message as JSON text, as it was sent or received; null when it was not kept. */
+    message: z.string().nullable(),
     model: word.nullable(),
     call_id: id('call').nullable(),
     created_at: time,
@@ -114,6 +114,10 @@ const message = z
   .refine(
     ({ echo, seq: at }) => echo === null || echo.from + echo.messages.length === at,
     'the messages of the echo must end right before this one',
+  )
+  .refine(
+    ({ echo, message: raw }) => echo === null || raw !== null,
+    'a message that was not kept has no echo',
   )
 
 const response = z.strictObject({
@@ -151,8 +155,8 @@ const call = z.strictObject({
   group_id: id('call').nullable(),
   route_mode: z.enum(['retry', 'fallback']).nullable(),
   created_at: time,
-  /** The request exactly as it was received. */
-  request: content,
+  /** The request exactly as it was received; null when it was not kept. */
+  request: content.nullable(),
   /** Null while the call is under way. */
   response: response.nullable(),
 })

@@ -5,7 +5,7 @@ import { parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type PreparedRequest, prepareRequest } from '../model/prepared-request.ts'
 import { cutContent } from '../model/reply.ts'
-import { decodeText, encodeCompressed, encodeContent } from '../privacy/content.ts'
+import { absentContent, decodeText, encodeCompressed, encodeContent, isAbsent } from '../privacy/content.ts'
 import { conversationStore } from '../store/conversations.ts'
 import { rawMessages } from '../store/raw-messages.ts'
 import type { CallUsage } from '../store/usage.ts'
@@ -31,11 +31,7 @@ export async function importedCall(
   record: LineOf<'call'>,
 ): Promise<ImportedCall> {
   const { id, user_id, conversation_id, up_to_seq, created_at, response } = record
-  const text = fromContent(record.request)
-  const prepared = prepareRequest(parseChatRequest(text), hashes)
-  if (up_to_seq !== prepared.messages.length - 1)
-    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
-  const isReproducible = await canBeReproduced(database, record, prepared)
+  const content = await requestContent(database, hashes, line, record)
   const request: Row<'llm_requests'> = {
     user_id,
     id,
@@ -48,11 +44,7 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
-    params: isReproducible ? encodeContent(prepared.frame) : null,
-    messages_at: isReproducible ? (prepared.messagesAt ?? null) : null,
-    separator: isReproducible && prepared.separator !== ',' ? prepared.separator : null,
-    body: isReproducible ? null : encodeContent(text),
-    prompt_hash: prepared.promptHash,
+    ...content,
     created_at,
   }
   if (response === null) return { rows: { llm_requests: request }, usage: undefined }
@@ -70,6 +62,36 @@ export async function importedCall(
   }
 }
 
+type RequestContent = Pick<
+  Row<'llm_requests'>,
+  'params' | 'messages_at' | 'separator' | 'body' | 'prompt_hash'
+>
+
+const inOnePiece = { params: null, messages_at: null, separator: null }
+
+async function requestContent(
+  database: Database,
+  hashes: ConversationHashes,
+  line: number,
+  record: LineOf<'call'>,
+): Promise<RequestContent> {
+  if (record.request === null) return { ...inOnePiece, body: absentContent(), prompt_hash: '' }
+  const text = fromContent(record.request)
+  const request = prepareRequest(parseChatRequest(text), hashes)
+  const { promptHash: prompt_hash, messages, frame, messagesAt, separator } = request
+  if (record.up_to_seq !== messages.length - 1)
+    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  if (!(await canBeReproduced(database, record, request)))
+    return { ...inOnePiece, body: encodeContent(text), prompt_hash }
+  return {
+    params: encodeContent(frame),
+    messages_at: messagesAt ?? null,
+    separator: separator === ',' ? null : separator,
+    body: null,
+    prompt_hash,
+  }
+}
+
 async function canBeReproduced(
   database: Database,
   { user_id, conversation_id, up_to_seq }: LineOf<'call'>,
@@ -78,24 +100,30 @@ async function canBeReproduced(
   if (messagesAt === undefined) return false
   const history = await conversationStore(database).history(user_id, conversation_id, up_to_seq)
   // A history with gaps reproduces nothing.
-  if (history.length !== messages.length) return false
+  if (history.length !== messages.length || history.some(({ content }) => isAbsent(content))) return false
   const raws = rawMessages(history, up_to_seq)
   return messages.every(({ raw }, index) => raw === raws[index])
 }
 
 async function responseRow(
   database: Database,
-  { id, user_id }: LineOf<'call'>,
+  { id, user_id, request }: LineOf<'call'>,
   response: NonNullable<LineOf<'call'>['response']>,
 ): Promise<Row<'llm_responses'>> {
   const { body, finish_reasons, ...facts } = response
   const content = body === null ? undefined : fromContent(body)
+  // What a provider had answered, and was not kept.
+  const isAbsentHere = request === null && content === undefined && facts.http_status !== null
   const cut = await cutOut(database, user_id, response, content)
   return {
     user_id,
     request_id: id,
     ...facts,
-    body: cut === undefined ? await storedBody(content) : encodeContent(cut.frame),
+    body: isAbsentHere
+      ? absentContent()
+      : cut === undefined
+        ? await storedBody(content)
+        : encodeContent(cut.frame),
     content_at: cut?.contentAt ?? null,
     finish_reasons: finish_reasons.length === 0 ? null : JSON.stringify(finish_reasons),
   }
@@ -117,7 +145,7 @@ async function cutOut(
     .where('user_id', '=', userId)
     .where('seq', '=', seq)
     .executeTakeFirst()
-  if (row === undefined) return undefined
+  if (row === undefined || isAbsent(row.content)) return undefined
   const message = JSON.parse(decodeText(row.content)) as { content?: unknown }
   return cutContent(content, typeof message.content === 'string' ? message.content : undefined)
 }

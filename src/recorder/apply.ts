@@ -3,10 +3,20 @@ import type { Database } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doStep } from '../retention/do-step.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
-import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
+import type {
+  Applied,
+  AppliedError,
+  HeartbeatOperation,
+  Operation,
+  OperationResult,
+  RetentionOperation,
+} from './operations.ts'
+
+type CallOperation = Exclude<Operation, RetentionOperation>
 
 export interface ApplyContext {
   readonly database: Database
@@ -22,14 +32,46 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. If the batch fails, its operations are applied one by one,
- * so that a bad one fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention follow, each on its own: calls do not wait in
+ * one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
   context: ApplyContext,
   operations: readonly Operation[],
 ): Promise<Applied[]> {
+  const calls = operations.filter(operation => operation.kind !== 'retention')
+  const applied = calls.length === 0 ? [] : await applyCalls(context, calls)
+  if (calls.length === operations.length) return applied
+  const answers: Applied[] = []
+  for (const operation of operations) {
+    const answer = operation.kind === 'retention' ? await applyStep(context, operation) : applied.shift()
+    answers.push(required(answer))
+  }
+  return answers
+}
+
+async function applyStep({ database }: ApplyContext, { step }: RetentionOperation): Promise<Applied> {
+  try {
+    return {
+      ok: true,
+      result: { conversationId: undefined, isRepeat: false, step: await doStep(database, step) },
+    }
+  } catch (error) {
+    const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
+    const reason = reasonOf(error)
+    return {
+      ok: false,
+      error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
+    }
+  }
+}
+
+/**
+ * Applies operations on calls and answers for each operation. If the batch fails, its operations are applied one by one,
+ * so that a bad one fails alone.
+ */
+async function applyCalls(context: ApplyContext, operations: readonly CallOperation[]): Promise<Applied[]> {
   try {
     const results = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
@@ -42,7 +84,7 @@ export async function applyBatch(
   return applied
 }
 
-async function applyAlone(context: ApplyContext, operation: Operation): Promise<Applied> {
+async function applyAlone(context: ApplyContext, operation: CallOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
       const [result] = await inTransaction(context, [operation], true)
@@ -60,7 +102,7 @@ async function applyAlone(context: ApplyContext, operation: Operation): Promise<
 
 function inTransaction(
   context: ApplyContext,
-  operations: readonly Operation[],
+  operations: readonly CallOperation[],
   careful: boolean,
 ): Promise<OperationResult[]> {
   return context.database.batch(async batch => {
@@ -107,7 +149,7 @@ async function addUsers(
   )
 }
 
-function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
+function rememberUsers(known: Set<string>, operations: readonly CallOperation[]): void {
   if (known.size > maxKnownUsers) known.clear()
   for (const operation of operations) if ('start' in operation) known.add(operation.start.userId)
 }

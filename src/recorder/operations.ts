@@ -2,6 +2,7 @@ import type { Row } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
+import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement {
@@ -57,7 +58,18 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
-export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+/** A step of letting go what has expired, in a transaction of its own between those of calls. */
+export interface RetentionOperation {
+  readonly kind: 'retention'
+  readonly step: RetentionStep
+}
+
+export type Operation =
+  | BeginOperation
+  | SettleOperation
+  | RecordOperation
+  | HeartbeatOperation
+  | RetentionOperation
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {
@@ -71,6 +83,8 @@ export interface OperationResult {
   readonly isOwn?: boolean
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of a step of retention: what it did. */
+  readonly step?: RetentionStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -176,7 +176,7 @@ export class SpoolingWriter implements Writer {
   #refusal(operation: Operation, mayBeCommitted: boolean): Applied | undefined {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
-    if (operation.kind === 'heartbeat')
+    if (operation.kind === 'heartbeat' || operation.kind === 'retention')
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.

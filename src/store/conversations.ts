@@ -1,6 +1,6 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeText, isAbsent } from '../privacy/content.ts'
 
 export interface Conversation {
   readonly id: string
@@ -21,8 +21,10 @@ export interface Message {
   readonly conversationId: string
   readonly seq: number
   readonly role: string
-  /** The message as JSON text, as it was sent or received. */
+  /** The message as JSON text, as it was sent or received; its role alone when its content was not kept. */
   readonly raw: string
+  /** False when its content was not kept. */
+  readonly isKept: boolean
   readonly model: string | undefined
   readonly callId: string | undefined
   readonly createdAt: number
@@ -163,12 +165,14 @@ function fromRow(row: Row<'conversations'>): Conversation {
 }
 
 function messageFromRow(row: Row<'messages'>): Message {
+  const isKept = !isAbsent(row.content)
   return {
     id: row.id,
     conversationId: row.conversation_id,
     seq: row.seq,
     role: row.role,
-    raw: decodeText(row.content),
+    raw: isKept ? decodeText(row.content) : JSON.stringify({ role: row.role, content: null }),
+    isKept,
     model: row.model ?? undefined,
     callId: row.call_id ?? undefined,
     createdAt: row.created_at,
