@@ -47,7 +47,7 @@ export async function dropMonths(database: Database, options: DropOptions): Prom
     let counted: Tally[] = []
     const outcome = await persistently(() =>
       database.dropMonth(month, async tx => {
-        if (!(await isExpired(tx))) return false
+        if (!(await isExpired(tx)) || (await hasForks(tx, month))) return false
         counted = await countMonth(tx, month, options.defaults)
         return true
       }),
@@ -75,7 +75,7 @@ async function hasExpired(db: Kysely<Tables>, month: StorageMonth, before: numbe
     (await sql`SELECT 1 WHERE EXISTS (${query})`.execute(db)).rows.length > 0
   if (tables.includes('messages')) {
     const [low, high] = [lowestIdAt('conversation', from), lowestIdAt('conversation', to)]
-    // A call that is still under way keeps its messages; so does one that is younger than its conversation.
+    // A call that is still under way keeps its conversation; so does one that is younger.
     const kept = [
       sql`SELECT 1 FROM messages WHERE conversation_id >= ${low} AND conversation_id < ${high} AND created_at >= ${before}`,
       sql`SELECT 1 FROM conversations WHERE id >= ${low} AND id < ${high} AND (created_at >= ${before} OR updated_at >= ${before})`,
@@ -111,6 +111,19 @@ async function removeParents(
     await removeConversations(rows.map(({ parent_id, user_id }) => ({ id: parent_id ?? '', user_id })))
     after = rows.at(-1)?.parent_id ?? undefined
   }
+}
+
+/** A fork of a call that is under way holds what it shares. */
+async function hasForks(db: Kysely<Tables>, { tables, from, to }: StorageMonth): Promise<boolean> {
+  if (!tables.includes('messages')) return false
+  const fork = await db
+    .selectFrom('conversations')
+    .select('id')
+    .where('parent_id', '>=', lowestIdAt('conversation', from))
+    .where('parent_id', '<', lowestIdAt('conversation', to))
+    .limit(1)
+    .executeTakeFirst()
+  return fork !== undefined
 }
 
 async function countMonth(

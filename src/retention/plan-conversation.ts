@@ -6,7 +6,6 @@ import type { ExpiryReason } from './tally.ts'
 export interface MessageFacts {
   readonly seq: number
   readonly created_at: number
-  readonly call_id: string | null
   /** Bytes of its content and of its echo; 0 when that is not kept or was never there. */
   readonly content_bytes: number
   readonly echo_bytes: number
@@ -19,7 +18,6 @@ export interface MessageFacts {
 export interface CallFacts {
   readonly id: string
   readonly created_at: number
-  readonly is_settled: boolean
   /** Bytes of what was said in it; 0 when nothing is kept. */
   readonly bytes: number
 }
@@ -43,6 +41,8 @@ export interface ConversationFacts {
   readonly snapshots: readonly SnapshotFacts[]
   /** Whether a fork that is in use shares its messages. */
   readonly hasLiveFork: boolean
+  /** Whether a call is under way here or in a fork: its reply will build on what is here now. */
+  readonly isInUse: boolean
 }
 
 interface Leaving {
@@ -72,34 +72,43 @@ export interface ConversationPlan {
   isBroken(seq: number): boolean
 }
 
+/** Nothing goes. */
+const idle: ConversationPlan = {
+  removed: [],
+  cleared: [],
+  inexact: [],
+  clearedCalls: [],
+  snapshots: [],
+  title: undefined,
+  isInactive: false,
+  isRemoved: false,
+  isBroken: () => false,
+}
+
 /**
  * What is to go of a conversation. Nothing in it counts as older than itself. Rows go from the beginning, so that what
- * remains has no gap; what was said goes by each message's own age. A call under way keeps its messages.
+ * remains has no gap; what was said goes by each message's own age. While a call is under way nothing does: the next run
+ * comes soon enough.
  * @param now the time of the run: what it deletes itself counts as in use until the next one
  */
 export function planConversation(facts: ConversationFacts, cutoffs: Cutoffs, now: number): ConversationPlan {
+  if (facts.isInUse) return idle
   const { conversation, messages, calls, snapshots, hasLiveFork } = facts
   const ageOf = (createdAt: number): number => Math.max(createdAt, conversation.created_at)
   const isDeleted = conversation.deleted_at !== null && conversation.deleted_at < now
   const isPurged = isDeleted && (conversation.deleted_at ?? now) < cutoffs.deleted && !hasLiveFork
-  const underWay = new Set(calls.filter(call => !call.is_settled).map(call => call.id))
-  const isFree = ({ call_id }: MessageFacts): boolean => call_id === null || !underWay.has(call_id)
   const reasonFor = (createdAt: number): ExpiryReason | undefined => {
     if (ageOf(createdAt) < cutoffs.content) return 'content'
     return isPurged ? 'deleted' : undefined
   }
 
-  const stays = messages.findIndex(
-    message => ageOf(message.created_at) >= cutoffs.metadata || !isFree(message),
-  )
+  const stays = messages.findIndex(({ created_at }) => ageOf(created_at) >= cutoffs.metadata)
   const removed = stays === -1 ? messages : messages.slice(0, stays)
   const remaining = stays === -1 ? [] : messages.slice(stays)
   const cleared = remaining.flatMap(message => {
     const reason = reasonFor(message.created_at)
     const bytes = message.content_bytes + message.echo_bytes
-    return reason === undefined || bytes === 0 || !isFree(message)
-      ? []
-      : [{ seq: message.seq, reason, bytes }]
+    return reason === undefined || bytes === 0 ? [] : [{ seq: message.seq, reason, bytes }]
   })
   const isBroken = brokenIn(
     remaining,
@@ -110,7 +119,7 @@ export function planConversation(facts: ConversationFacts, cutoffs: Cutoffs, now
   const isRemoved =
     remaining.length === 0 &&
     lastUse < cutoffs.metadata &&
-    calls.every(call => call.is_settled && call.created_at < cutoffs.metadata)
+    calls.every(({ created_at }) => created_at < cutoffs.metadata)
   const titleReason = reasonFor(lastUse)
   return {
     removed: removed.map(({ seq, content_bytes, echo_bytes }) => ({
@@ -122,9 +131,9 @@ export function planConversation(facts: ConversationFacts, cutoffs: Cutoffs, now
     inexact: remaining.filter(({ seq, is_exact }) => is_exact && isBroken(seq)).map(({ seq }) => seq),
     clearedCalls: !isPurged
       ? []
-      : calls.flatMap(({ id, bytes, is_settled, created_at }) =>
+      : calls.flatMap(({ id, bytes, created_at }) =>
           // What is old enough goes with all other calls of its age.
-          is_settled && bytes > 0 && created_at >= cutoffs.content ? [{ id, reason: 'deleted', bytes }] : [],
+          bytes > 0 && created_at >= cutoffs.content ? [{ id, reason: 'deleted', bytes }] : [],
         ),
     snapshots: snapshots.flatMap(({ id, created_at, bytes }) => {
       const reason = isRemoved ? 'metadata' : reasonFor(created_at)
@@ -134,22 +143,10 @@ export function planConversation(facts: ConversationFacts, cutoffs: Cutoffs, now
       conversation.title === null || isRemoved || titleReason === undefined
         ? undefined
         : { reason: titleReason, bytes: Buffer.byteLength(conversation.title) },
-    isInactive:
-      conversation.deleted_at === null &&
-      !isRemoved &&
-      lastUse < cutoffs.inactive &&
-      underWay.size === 0 &&
-      !hasLiveFork,
+    isInactive: conversation.deleted_at === null && !isRemoved && lastUse < cutoffs.inactive && !hasLiveFork,
     isRemoved,
     isBroken,
   }
-}
-
-/** Whether anything of it goes. */
-export function isIdle(plan: ConversationPlan): boolean {
-  const { removed, cleared, inexact, clearedCalls, snapshots, title, isInactive, isRemoved } = plan
-  const lists = [removed, cleared, inexact, clearedCalls, snapshots]
-  return lists.every(list => list.length === 0) && title === undefined && !isInactive && !isRemoved
 }
 
 /** What is known of a conversation before its messages are looked at one by one. */

@@ -126,43 +126,63 @@ export async function conversationFacts(
     ...message,
     is_exact: wire_hash !== '',
   }))
-  const calls: CallFacts[] = (
-    await db
-      .selectFrom('llm_requests as q')
-      .leftJoin('llm_responses as s', join =>
-        join.onRef('s.request_id', '=', 'q.id').onRef('s.user_id', '=', 'q.user_id'),
-      )
-      .select(['q.id', 'q.created_at', 's.request_id'])
-      .select(callBytes.as('bytes'))
-      .where('q.conversation_id', '=', id)
-      .where('q.user_id', '=', user_id)
-      .execute()
-  ).map(({ request_id, ...call }) => ({ ...call, is_settled: request_id !== null }))
+  const calls = await callsOf(db, { user_id, id })
   const snapshots: SnapshotFacts[] = await db
     .selectFrom('context_snapshots')
     .select(['id', 'created_at', bytesOf('content').as('bytes')])
     .where('conversation_id', '=', id)
     .where('user_id', '=', user_id)
     .execute()
-  const liveFork = await forksOf(db, { user_id, id })
-    .where(({ eb, or }) => or([eb('deleted_at', 'is', null), eb('deleted_at', '>=', now)]))
+  const forks = await forksOf(db, { user_id, id }).execute()
+  const isLive = (fork: (typeof forks)[number]): boolean =>
+    (fork.deleted_at === null || fork.deleted_at >= now) &&
     // One that goes itself in this run holds nothing.
-    .where(({ eb, or }) =>
-      or([eb('updated_at', '>=', cutoffs.metadata), eb('created_at', '>=', cutoffs.metadata)]),
+    Math.max(fork.updated_at, fork.created_at) >= cutoffs.metadata
+  return {
+    conversation,
+    messages,
+    calls,
+    snapshots,
+    hasLiveFork: forks.some(isLive),
+    isInUse: calls.some(call => !call.is_settled) || (await areInUse(db, forks)),
+  }
+}
+
+/** Whether a call is under way in one of these conversations or in a fork of theirs. */
+async function areInUse(db: Kysely<Tables>, conversations: readonly Key[]): Promise<boolean> {
+  for (const conversation of conversations) {
+    const calls = await callsOf(db, conversation)
+    if (calls.some(call => !call.is_settled)) return true
+    if (await areInUse(db, await forksOf(db, conversation).execute())) return true
+  }
+  return false
+}
+
+async function callsOf(
+  db: Kysely<Tables>,
+  { user_id, id }: Key,
+): Promise<(CallFacts & { is_settled: boolean })[]> {
+  const rows = await db
+    .selectFrom('llm_requests as q')
+    .leftJoin('llm_responses as s', join =>
+      join.onRef('s.request_id', '=', 'q.id').onRef('s.user_id', '=', 'q.user_id'),
     )
-    .limit(1)
-    .executeTakeFirst()
-  return { conversation, messages, calls, snapshots, hasLiveFork: liveFork !== undefined }
+    .select(['q.id', 'q.created_at', 's.request_id'])
+    .select(callBytes.as('bytes'))
+    .where('q.conversation_id', '=', id)
+    .where('q.user_id', '=', user_id)
+    .execute()
+  return rows.map(({ request_id, ...call }) => ({ ...call, is_settled: request_id !== null }))
 }
 
 /** How the messages of a conversation are read, in order. */
 export function readings(
   db: Kysely<Tables>,
   { user_id, id }: Key,
-): Promise<(Reading & { created_at: number; call_id: string | null; wire_hash: string })[]> {
+): Promise<(Reading & { created_at: number; wire_hash: string })[]> {
   return db
     .selectFrom('messages')
-    .select(['seq', 'created_at', 'call_id', 'echo_from', 'wire_hash'])
+    .select(['seq', 'created_at', 'echo_from', 'wire_hash'])
     .select([bytesOf('content').as('content_bytes'), bytesOf('echo').as('echo_bytes')])
     .where('conversation_id', '=', id)
     .where('user_id', '=', user_id)
@@ -174,7 +194,7 @@ export function readings(
 export function forksOf(db: Kysely<Tables>, { user_id, id }: Key) {
   return db
     .selectFrom('conversations')
-    .select(['user_id', 'id', 'parent_seq'])
+    .select(['user_id', 'id', 'parent_seq', 'created_at', 'updated_at', 'deleted_at'])
     .where('parent_id', '=', id)
     .where('user_id', '=', user_id)
 }
