@@ -31,3 +31,9 @@ export function costText(nanousd: number | undefined): string {
 export function attemptText({ attempt, routeMode }: Pick<Call, 'attempt' | 'routeMode'>): string {
   return routeMode === undefined ? String(attempt) : `${attempt} ${routeMode}`
 }
+
+/** A period of retention: 0 has no end, and one that is not set is everybody's. */
+export function daysText(days: number | undefined): string {
+  if (days === undefined) return 'as for everybody'
+  return days === 0 ? 'for ever' : `${days} d`
+}

@@ -7,10 +7,9 @@ import type { Key } from './read-facts.ts'
 import { Tallies, type Tally } from './tally.ts'
 
 export interface MonthsDropped {
-  /** As `llm_requests 2026-01`. */
-  readonly dropped: readonly string[]
-  /** Those that somebody worked with: they are tried again by the next run. */
-  readonly busy: readonly string[]
+  readonly dropped: readonly StorageMonth[]
+  /** Those that somebody worked with: they are left as they are for the next run. */
+  readonly busy: readonly StorageMonth[]
   readonly tallies: readonly Tally[]
 }
 
@@ -35,15 +34,14 @@ const parentsAtATime = 200
  */
 export async function dropMonths(database: Database, options: DropOptions): Promise<MonthsDropped> {
   const { before, now } = options
-  const dropped: string[] = []
-  const busy: string[] = []
+  const dropped: StorageMonth[] = []
+  const busy: StorageMonth[] = []
   const tallies = new Tallies()
   const months = before === 0 ? [] : await database.storageMonths(before, now)
   for (const month of months) {
     const isExpired = (db: Kysely<Tables>): Promise<boolean> => hasExpired(db, month, before)
     if (!(await isExpired(database.kysely))) continue
     if (month.tables.includes('messages')) await removeParents(database, month, options)
-    const names = month.tables.map(table => `${table} ${month.name}`)
     let counted: Tally[] = []
     const outcome = await persistently(() =>
       database.dropMonth(month, async tx => {
@@ -52,12 +50,29 @@ export async function dropMonths(database: Database, options: DropOptions): Prom
         return true
       }),
     )
-    if (outcome === 'busy') busy.push(...names)
+    if (outcome === 'busy') busy.push(month)
     if (outcome !== 'dropped') continue
-    dropped.push(...names)
+    dropped.push(month)
     tallies.addAll(counted)
   }
   return { dropped, busy, tallies: tallies.list }
+}
+
+/** Whether an id is of a month of this table that is among those given. */
+export function isInMonths(
+  months: readonly StorageMonth[],
+  table: 'messages' | 'llm_requests',
+): (id: string) => boolean {
+  const kind = table === 'messages' ? 'conversation' : 'call'
+  const ranges = months
+    .filter(({ tables }) => tables.includes(table))
+    .map(({ from, to }) => [lowestIdAt(kind, from), lowestIdAt(kind, to)] as const)
+  return id => ranges.some(([low, high]) => id >= low && id < high)
+}
+
+/** As `llm_requests 2026-01`. */
+export function monthNames(months: readonly StorageMonth[]): string[] {
+  return months.flatMap(({ tables, name }) => tables.map(table => `${table} ${name}`))
 }
 
 async function persistently(attempt: () => ReturnType<Database['dropMonth']>) {

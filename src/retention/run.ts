@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
-import type { Database } from '../db/database.ts'
+import type { Database, StorageMonth } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { tally } from './do-step.ts'
-import { dropMonths } from './drop-months.ts'
+import { dropMonths, isInMonths, monthNames } from './drop-months.ts'
 import {
   type Cutoffs,
   cutoffsAt,
@@ -75,7 +75,7 @@ export async function runRetention(parts: RunParts): Promise<RetentionReport> {
 class Run {
   readonly #parts: RunParts
   readonly #tallies = new Tallies()
-  #months = { dropped: [] as readonly string[], busy: [] as readonly string[] }
+  #months = { dropped: [] as readonly StorageMonth[], busy: [] as readonly StorageMonth[] }
   #done = 0
   #total = 0
 
@@ -100,8 +100,8 @@ class Run {
       now,
       isDryRun: doStep === undefined,
       expired: this.#tallies.list,
-      droppedMonths: this.#months.dropped,
-      busyMonths: this.#months.busy,
+      droppedMonths: monthNames(this.#months.dropped),
+      busyMonths: monthNames(this.#months.busy),
       reclaimedBytes: reclaimed.freed,
       unusedBytes: reclaimed.left,
     }
@@ -121,7 +121,7 @@ class Run {
       severity: outcome === 'success' ? 'info' : 'warning',
       target: null,
       outcome,
-      details: JSON.stringify({ now, expired, dropped_months: this.#months.dropped }),
+      details: JSON.stringify({ now, expired, dropped_months: monthNames(this.#months.dropped) }),
       created_at: now,
     }
     await doStep({ kind: 'note', event })
@@ -173,6 +173,7 @@ class Run {
 
   async #calls(before: number): Promise<void> {
     const { database, doStep } = this.#parts
+    const isBusy = isInMonths(this.#months.busy, 'llm_requests')
     for (let after: Key | undefined; ; ) {
       const page = await callPage(database.kysely, { after, before, limit: callsAtATime })
       const periods = await this.#periodsOf(page)
@@ -181,7 +182,7 @@ class Run {
       const tallies: Tally[] = []
       for (const call of page) {
         const { cutoffs, group } = periods(call.user_id)
-        if (!call.is_settled || call.created_at >= cutoffs.content) continue
+        if (!call.is_settled || call.created_at >= cutoffs.content || isBusy(call.id)) continue
         const reason = call.created_at < cutoffs.metadata ? 'metadata' : 'content'
         if (reason === 'content' && call.bytes === 0) continue
         ;(reason === 'metadata' ? removed : cleared).push(call)
@@ -198,9 +199,10 @@ class Run {
 
   async #conversations(before: number): Promise<void> {
     const { database } = this.#parts
+    const isBusy = isInMonths(this.#months.busy, 'messages')
     for (let after: Key | undefined; ; ) {
       const page = await conversationPage(database.kysely, { after, before, limit: conversationsAtATime })
-      await this.#doConversations(await this.#dueOf(page))
+      await this.#doConversations(await this.#dueOf(page.filter(({ id }) => !isBusy(id))))
       await this.#turn(page.length)
       after = page.at(-1)
       if (page.length < conversationsAtATime || after === undefined) return

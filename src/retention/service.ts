@@ -47,8 +47,8 @@ const runLease = 'retention'
 const turnLease = 'retention-turn'
 
 /** Milliseconds for which a run that says nothing holds others off, and after which it says something. */
-const leaseTime = 60_000
-const renewAfter = 15_000
+const leaseTime = 20_000
+const renewAfter = 5_000
 
 /** Clocks and timers are not so exact that a turn could be taken again right when it ends. */
 const turnShare = 0.9
@@ -75,10 +75,10 @@ export function createRetention({ database, defaults, doStep, holder }: Retentio
   }
 
   const runAlone = async ({ now, onProgress, signal }: RetentionRunOptions): Promise<RetentionReport> => {
-    await hold()
     isRunning = true
     let renewedAt = performance.now()
     try {
+      await hold()
       const report = await runRetention({
         database,
         defaults,
@@ -100,7 +100,8 @@ export function createRetention({ database, defaults, doStep, holder }: Retentio
       }
       return report
     } catch (error) {
-      if (signal?.aborted !== true) counts.failures++
+      const isTaken = error instanceof SteleError && error.code === 'retention_running'
+      if (signal?.aborted !== true && !isTaken) counts.failures++
       throw error
     } finally {
       isRunning = false
