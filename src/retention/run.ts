@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { Database, StorageMonth } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
@@ -155,6 +156,8 @@ class Run {
   async #turn(rows: number): Promise<void> {
     this.#done += rows
     this.#parts.onProgress?.(this.#done, Math.max(this.#total, this.#done))
+    // A database in this process answers without ever letting others have the thread.
+    await setImmediate()
     await this.#parts.onPage?.()
   }
 
@@ -223,13 +226,13 @@ class Run {
   }
 
   async #doConversations(due: readonly DueConversation[]): Promise<void> {
-    const { doStep, now, onPage } = this.#parts
+    const { doStep, now } = this.#parts
     if (doStep === undefined) return this.#previewConversations(due)
     for (let rest = due; rest.length > 0; ) {
       const { done, tallies } = await doStep({ kind: 'conversations', due: rest, now })
       this.#tallies.addAll(tallies)
       rest = rest.slice(done)
-      await onPage?.()
+      await this.#turn(0)
     }
   }
 
