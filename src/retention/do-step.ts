@@ -7,8 +7,12 @@ import { conversationFacts, forksOf, type Key, readings } from './read-facts.ts'
 import type { RetentionStep, RetentionStepResult } from './steps.ts'
 import { Tallies } from './tally.ts'
 
-/** Messages changed in one transaction, which bounds how long those who record wait for it. */
+/**
+ * Messages changed in one transaction, and the milliseconds after which it takes on no further conversation: both bound how
+ * long those who record wait for it.
+ */
 const mostMessages = 500
+const longestStep = 5
 
 const nothing: RetentionStepResult = { tallies: [], done: 0, reclaimed: { freed: 0, left: 0 } }
 
@@ -83,10 +87,11 @@ async function doConversations(
   lock: RawBuilder<unknown>,
 ): Promise<RetentionStepResult> {
   const tallies = new Tallies()
+  const startedAt = performance.now()
   let room = mostMessages
   let done = 0
   for (const conversation of due) {
-    if (room <= 0) break
+    if (room <= 0 || (done > 0 && performance.now() - startedAt > longestStep)) break
     const { cutoffs } = conversation
     const facts = await conversationFacts(tx, conversation, { cutoffs, now, lock })
     if (facts !== undefined) {

@@ -1,4 +1,4 @@
-import { setImmediate } from 'node:timers/promises'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { Database, StorageMonth } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
@@ -52,6 +52,7 @@ export interface RunParts {
 }
 
 const callsAtATime = 250
+const callsInAStep = 50
 const conversationsAtATime = 200
 const keysAtATime = 500
 
@@ -73,8 +74,13 @@ export async function runRetention(parts: RunParts): Promise<RetentionReport> {
   }
 }
 
+/** Milliseconds that a step may make the next one wait. */
+const longestPause = 50
+
 class Run {
   readonly #parts: RunParts
+  /** Undefined in a dry run. */
+  readonly #doStep: DoStep | undefined
   readonly #tallies = new Tallies()
   #months = { dropped: [] as readonly StorageMonth[], busy: [] as readonly StorageMonth[] }
   #done = 0
@@ -82,10 +88,13 @@ class Run {
 
   constructor(parts: RunParts) {
     this.#parts = parts
+    const { doStep, database } = parts
+    this.#doStep = doStep && (database.capabilities.hasOneWriter ? unhurried(doStep) : doStep)
   }
 
   async all(): Promise<RetentionReport> {
-    const { onProgress, now, doStep } = this.#parts
+    const { onProgress, now } = this.#parts
+    const doStep = this.#doStep
     const { latest, oldestMetadata } = await this.#bounds()
     let reclaimed = { freed: 0, left: 0 }
     if (latest > 0) {
@@ -110,7 +119,8 @@ class Run {
 
   /** Leaves an event of what was done, if anything was. */
   async note(outcome: 'success' | 'failure'): Promise<void> {
-    const { doStep, now } = this.#parts
+    const { now } = this.#parts
+    const doStep = this.#doStep
     const expired = this.#tallies.list
     if (doStep === undefined || expired.length === 0) return
     const event: Row<'audit_events'> = {
@@ -175,7 +185,8 @@ class Run {
   }
 
   async #calls(before: number): Promise<void> {
-    const { database, doStep } = this.#parts
+    const { database } = this.#parts
+    const doStep = this.#doStep
     const isBusy = isInMonths(this.#months.busy, 'llm_requests')
     for (let after: Key | undefined; ; ) {
       const page = await callPage(database.kysely, { after, before, limit: callsAtATime })
@@ -191,8 +202,10 @@ class Run {
         ;(reason === 'metadata' ? removed : cleared).push(call)
         tallies.push({ group, reason, kind: 'calls', rows: 1, bytes: call.bytes })
       }
-      if (removed.length + cleared.length > 0)
-        await doStep?.({ kind: 'calls', removed: removed.map(keyOf), cleared: cleared.map(keyOf) })
+      for (let at = 0; at < Math.max(removed.length, cleared.length); at += callsInAStep) {
+        const part = (calls: readonly CallRow[]): Key[] => calls.slice(at, at + callsInAStep).map(keyOf)
+        await doStep?.({ kind: 'calls', removed: part(removed), cleared: part(cleared) })
+      }
       this.#tallies.addAll(tallies)
       await this.#turn(page.length)
       after = page.at(-1)
@@ -226,7 +239,8 @@ class Run {
   }
 
   async #doConversations(due: readonly DueConversation[]): Promise<void> {
-    const { doStep, now } = this.#parts
+    const { now } = this.#parts
+    const doStep = this.#doStep
     if (doStep === undefined) return this.#previewConversations(due)
     for (let rest = due; rest.length > 0; ) {
       const { done, tallies } = await doStep({ kind: 'conversations', due: rest, now })
@@ -242,12 +256,14 @@ class Run {
       const { cutoffs, group } = conversation
       const facts = await conversationFacts(database.kysely, conversation, { cutoffs, now, lock: sql`` })
       if (facts !== undefined) tally(this.#tallies, group, planConversation(facts, cutoffs, now))
+      await this.#turn(0)
     }
   }
 
   /** Forgets the idempotency keys of calls that are gone: nobody would ever answer for them. */
   async #keys(): Promise<void> {
-    const { database, doStep } = this.#parts
+    const { database } = this.#parts
+    const doStep = this.#doStep
     if (doStep === undefined) return
     for (let after = { user_id: '', key_hash: '' }; ; ) {
       const page = await database.kysely
@@ -300,6 +316,16 @@ class Run {
       const policy = known.get(userId)
       return { cutoffs: cutoffsAt(now, defaults, policy), group: groupOf(defaults, policy) }
     }
+  }
+}
+
+/** Leaves calls as much of the one writer's time as it takes. */
+function unhurried(doStep: DoStep): DoStep {
+  return async step => {
+    const startedAt = performance.now()
+    const result = await doStep(step)
+    await setTimeout(Math.min(performance.now() - startedAt, longestPause))
+    return result
   }
 }
 

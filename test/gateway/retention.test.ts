@@ -7,7 +7,9 @@ import { serveProcess } from './serve-process.ts'
 const day = 86_400_000
 
 describeEachDatabase('retention in serve', bed => {
-  test('of two gateways one lets go what has expired, logs it and counts it', async () => {
+  test('of two gateways one lets go what has expired, logs it and counts it', {
+    timeout: 60_000,
+  }, async () => {
     const place = await bed.place()
     const stele = await place.stele()
     const createdAt = Date.now() - 40 * day
