@@ -16,7 +16,7 @@ export interface RetentionJob {
  */
 export function startRetentionJob(
   retention: Pick<Retention, 'run' | 'takeTurn'>,
-  { period, logger }: { period: number; logger: Pick<Logger, 'info' | 'error'> },
+  { period, logger }: { period: number; logger: Pick<Logger, 'debug' | 'info' | 'error'> },
 ): RetentionJob {
   const stopping = new AbortController()
   let current: Promise<void> | undefined
@@ -29,7 +29,11 @@ export function startRetentionJob(
         signal: stopping.signal,
       })
       const took = Math.round(performance.now() - startedAt)
-      logger.info({ expired, droppedMonths, busyMonths, reclaimedBytes, took }, 'let go what has expired')
+      const isQuiet = expired.length + busyMonths.length === 0 && reclaimedBytes === 0
+      logger[isQuiet ? 'debug' : 'info'](
+        { expired, droppedMonths, busyMonths, reclaimedBytes, took },
+        'let go what has expired',
+      )
     } catch (error) {
       const isExpected =
         stopping.signal.aborted || (error instanceof SteleError && error.code === 'retention_running')

@@ -159,11 +159,12 @@ async function changeRest(
   { clearedCalls, snapshots, title, isInactive, isRemoved }: ConversationPlan,
   now: number,
 ): Promise<void> {
-  await clearCalls(
-    tx,
-    clearedCalls.map(call => ({ user_id, id: call.id })),
-  )
-  if (snapshots.length > 0)
+  for (const calls of inParts(clearedCalls))
+    await clearCalls(
+      tx,
+      calls.map(call => ({ user_id, id: call.id })),
+    )
+  for (const part of inParts(snapshots))
     await tx
       .deleteFrom('context_snapshots')
       .where('conversation_id', '=', id)
@@ -171,7 +172,7 @@ async function changeRest(
       .where(
         'id',
         'in',
-        snapshots.map(snapshot => snapshot.id),
+        part.map(snapshot => snapshot.id),
       )
       .execute()
   if (isRemoved) {
@@ -220,17 +221,23 @@ async function makeForksInexact(
   }
 }
 
-/** Sequence numbers named in one statement: every database takes so many parameters. */
-const mostNumbers = 1_000
+/** Keys named in one statement: every database takes so many parameters. */
+const keysInAStatement = 1_000
+
+function inParts<T>(values: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(values.length / keysInAStatement) }, (_, part) =>
+    values.slice(part * keysInAStatement, (part + 1) * keysInAStatement),
+  )
+}
 
 async function clearHashes(tx: Kysely<Tables>, { user_id, id }: Key, seqs: readonly number[]): Promise<void> {
-  for (let at = 0; at < seqs.length; at += mostNumbers)
+  for (const part of inParts(seqs))
     await tx
       .updateTable('messages')
       .set({ wire_hash: '' })
       .where('conversation_id', '=', id)
       .where('user_id', '=', user_id)
-      .where('seq', 'in', seqs.slice(at, at + mostNumbers))
+      .where('seq', 'in', part)
       .execute()
 }
 

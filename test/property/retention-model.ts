@@ -240,7 +240,7 @@ export function withoutDeadHashes(tables: Tables, before: Tables): Tables {
 }
 
 /** Whether reading the history back from a message, as a request is rebuilt, meets something that is gone. */
-export function isBroken(
+function isBroken(
   tables: Tables,
   message: Pick<Row<'messages'>, 'user_id' | 'conversation_id' | 'seq'>,
 ): boolean {

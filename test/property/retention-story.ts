@@ -12,7 +12,7 @@ import { spellings, unevenSpelling } from '../harness/spellings.ts'
 import { expectedAfter, tablesOf, watched, withoutDeadHashes } from './retention-model.ts'
 
 const day = 86_400_000
-export const start = Date.UTC(2026, 0, 1)
+const start = Date.UTC(2026, 0, 1)
 const clients = [...Object.values(spellings), unevenSpelling]
 const users = ['ada', 'bob', 'cyd'] as const
 
