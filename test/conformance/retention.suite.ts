@@ -210,8 +210,8 @@ export function retentionSuite(bed: Bed): void {
     expect(await stele.calls.get('ada', idle.callId)).toMatchObject({ status: 'completed', inputTokens: 10 })
     // What a fork that is in use shares is in use.
     const forked = (await rowsOf(stele, 'conversations')).find(({ id }) => id === fork.conversationId)
-    const isFork = forked?.parent_id === shared.conversationId
-    expect(isFork || fork.conversationId !== shared.conversationId).toBe(true)
+    expect(forked?.parent_id).toBe(shared.conversationId)
+    expect((await deletedOf()).get(shared.conversationId)).toBeNull()
     expect((await reproduced(stele, fork.callId)).request).toBe(fork.request)
   })
 
