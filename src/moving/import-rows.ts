@@ -104,8 +104,10 @@ export class ImportRows {
     const here = await this.#history.recordedConversation(row.user_id, row.id)
     if (here !== undefined && (here.parent_id !== row.parent_id || here.parent_seq !== row.parent_seq))
       throw invalid(line, 'the conversation is here already, with another beginning')
+    const user = this.#userOf(record)
+    // Not before it is known to be good: its messages must not be taken without it.
     this.#history.addConversation(row)
-    return { line, kind, table: 'conversations', rows: { conversations: row, ...this.#userOf(record) } }
+    return { line, kind, table: 'conversations', rows: { conversations: row, ...user } }
   }
 
   async #snapshot(line: number, record: LineOf<'context_snapshot'>): Promise<PreparedLine> {
@@ -123,8 +125,9 @@ export class ImportRows {
     const first = (conversation.parent_seq ?? -1) + 1
     if (seq < first || seq >= conversation.next_seq)
       throw invalid(line, `its conversation has messages ${first} to ${conversation.next_seq - 1} of its own`)
-    const before = await this.#history.linkAt(user_id, conversation_id, seq - 1)
-    const spelled = await this.#history.linkAt(user_id, conversation_id, (echo?.from ?? seq) - 1)
+    const linkAt = (at: number) => this.#history.linkOrLost(user_id, conversation_id, at)
+    const before = await linkAt(seq - 1)
+    const spelled = await linkAt((echo?.from ?? seq) - 1)
     if (before === undefined || spelled === undefined) throw invalid(line, 'the message before it is missing')
     for (const raw of echo?.messages ?? []) oneMessage(line, raw)
     const hashes = this.#hashes

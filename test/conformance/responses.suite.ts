@@ -7,6 +7,7 @@ import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
 import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import { cancelResponse, deleteResponse, endResponse } from '../../src/recorder/respond.ts'
+import { doStep } from '../../src/retention/do-step.ts'
 import type { Stele } from '../../src/stele.ts'
 import { callStore } from '../../src/store/calls.ts'
 import { newConversationRow } from '../../src/store/new-rows.ts'
@@ -270,6 +271,16 @@ export function responsesSuite(bed: Bed): void {
     const edit = { userId: 'ada', at: 1, action: 'purge-conversation', id: call.conversationId } as const
     await stele.recorder.change({ kind: 'edit', edit })
     expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([other])
+  })
+
+  test('what expires of a call takes its response along', async () => {
+    const stele = await (await bed.place()).stele()
+    const ids = [newId('call'), newId('call'), newId('call')]
+    for (const callId of ids)
+      await exchange(stele, [user(callId)], 'a', { callId, response: started(responseIdOf(callId)) })
+    const [removed = [], cleared = []] = ids.map(id => [{ id, user_id: 'ada' }])
+    await doStep(stele.database, { kind: 'calls', removed, cleared })
+    expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([ids[2]])
   })
 
   test('instructions and left-out messages survive an export and an import', async () => {
