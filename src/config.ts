@@ -4,10 +4,14 @@ import { z } from 'zod'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
+import type { RetentionDefaults } from './retention/periods.ts'
 
 /** Where the settings of a run come from, strongest first: command-line flags, environment, file, defaults. */
 
 const seconds = z.number().positive().max(86_400)
+
+/** Days for which something is kept; for ever when left out. */
+const days = z.coerce.number().int().min(1).max(36_500).optional()
 
 const provider = z.strictObject({
   type: z.enum(['openai-compatible', 'echo', 'replay']).default('openai-compatible'),
@@ -68,6 +72,8 @@ const settings = z.strictObject({
     .string()
     .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only')
     .optional(),
+  /** Whether messages are kept in the search index: `on` and `off` too. */
+  search: z.union([z.boolean(), z.stringbool()]).default(true),
   sqlEcho: z.union([z.boolean(), z.stringbool()]).default(false),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** An admin key to install when the gateway starts. */
@@ -98,6 +104,14 @@ const settings = z.strictObject({
   idempotencyWait: z.coerce.number().min(0).max(3_600).default(30),
   /** Seconds that running replies are given when the gateway is told to stop. */
   shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
+  /** Days after which what was said goes, and after which all that is known of a call does. */
+  retentionContent: days,
+  retentionMetadata: days,
+  /** Days after which a conversation that nobody used is deleted, and after which what was said in a deleted one goes. */
+  retentionInactive: days,
+  retentionDeleted: days,
+  /** Seconds between two looks for what has expired. */
+  retentionEvery: z.coerce.number().positive().max(86_400).default(3_600),
   /** The model that answers chats whose history is kept here; the built-in echo when there is no other. */
   chatModel: z.string().min(1).optional(),
   /** What such a chat begins with: what is said to the model, and what is said to the user. */
@@ -118,6 +132,16 @@ const settings = z.strictObject({
 
 export type Config = z.infer<typeof settings>
 
+/** How long things are kept, as the library takes it. */
+export function retentionOf(config: Config): RetentionDefaults {
+  return {
+    contentDays: config.retentionContent,
+    metadataDays: config.retentionMetadata,
+    inactiveDays: config.retentionInactive,
+    deletedDays: config.retentionDeleted,
+  }
+}
+
 /** Every environment variable that Stele reads, with the setting it gives. */
 export const environmentVariables = {
   DATABASE_URL: 'databaseUrl',
@@ -132,6 +156,7 @@ export const environmentVariables = {
   STELE_SPOOL_FOLDER: 'spoolFolder',
   STELE_SPOOL_LIMIT: 'spoolLimit',
   DB_SCHEMA: 'schema',
+  STELE_SEARCH: 'search',
   SQL_ECHO: 'sqlEcho',
   LOG_LEVEL: 'logLevel',
   STELE_API_KEY: 'apiKey',
@@ -143,6 +168,11 @@ export const environmentVariables = {
   STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
   STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
   STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
+  STELE_RETENTION_CONTENT: 'retentionContent',
+  STELE_RETENTION_METADATA: 'retentionMetadata',
+  STELE_RETENTION_INACTIVE: 'retentionInactive',
+  STELE_RETENTION_DELETED: 'retentionDeleted',
+  STELE_RETENTION_EVERY: 'retentionEvery',
   STELE_CHAT_MODEL: 'chatModel',
   STELE_CHAT_SYSTEM: 'chatSystem',
   STELE_CHAT_GREETING: 'chatGreeting',
@@ -216,6 +246,9 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
   ) {
     problems.push('  defaultProvider: names no provider of this configuration')
   }
+  const { retentionContent, retentionMetadata } = config
+  if ((retentionContent ?? 0) > (retentionMetadata ?? Number.POSITIVE_INFINITY))
+    problems.push('  retentionContent (STELE_RETENTION_CONTENT): content cannot outlive its metadata')
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
   return config
 }

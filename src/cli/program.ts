@@ -9,6 +9,8 @@ import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
+import { retentionCommand } from './retention-commands.ts'
+import { searchCommand } from './search-command.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -29,8 +31,10 @@ export function createProgram(): Command {
   migrateCommand(program)
   accessCommands(program)
   recordCommands(program)
+  searchCommand(program)
   spoolCommand(program)
   movingCommands(program)
+  retentionCommand(program)
   doctorCommand(program)
   return program
 }

@@ -1,8 +1,9 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, RawBuilder } from 'kysely'
 import type { Batch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
+import type { SearchReader } from './search-index.ts'
 import { openSqlite } from './sqlite/database.ts'
 import type { Row, TableName, Tables } from './tables.ts'
 
@@ -39,6 +40,8 @@ export interface DatabaseSettings {
   readonly commitTimeout?: number | undefined
   /** Schema (namespace) that holds the tables, where the database has such. */
   readonly schema?: string | undefined
+  /** Whether messages are kept in the search index; true when left out. */
+  readonly search?: boolean | undefined
   /** Receives every statement's SQL, without its parameters. */
   readonly onSql?: ((sql: string) => void) | undefined
 }
@@ -69,6 +72,28 @@ export interface DatabaseFile {
    * @throws SteleError database_in_use, file_not_writable
    */
   replaceWith(from: string): void
+  /**
+   * Writes the file anew without the space that nothing uses, and so that later such space can be given back step by step.
+   * No other process has it open meanwhile, and neither has this one.
+   * @throws SteleError database_in_use, file_not_writable
+   */
+  compact(): void
+}
+
+/** A month of some tables that can be given up whole. */
+export interface StorageMonth {
+  readonly tables: readonly TableName[]
+  /** As in 2026-01. */
+  readonly name: string
+  /** The ids that it holds were made from `from` on and before `to`, in milliseconds since 1970. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Bytes that nothing uses: how many were given back, and how many are left. */
+export interface Reclaimed {
+  readonly freed: number
+  readonly left: number
 }
 
 export interface Database {
@@ -87,6 +112,8 @@ export interface Database {
    * The same for short statements that somebody waits for: none of them waits longer for an answer than a batch may take.
    */
   readonly prompt: Kysely<Tables>
+  /** Undefined when messages are not kept in the search index. */
+  readonly search: SearchReader | undefined
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */
@@ -104,6 +131,23 @@ export interface Database {
   verify(): Promise<void>
   /** Prepares storage for exactly these rows, whenever they were made. */
   ensureStorageFor<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
+  /** Ends a query whose rows are to stay as they are until commit, where that has to be said. */
+  readonly forUpdate: RawBuilder<unknown>
+  /**
+   * The months of rows that can be given up whole, the oldest first: all of them over at `before`, and none in which rows
+   * are still made at `now`. None where rows go one by one.
+   */
+  storageMonths(before: number, now: number): Promise<StorageMonth[]>
+  /**
+   * Gives up a month with all its rows, if `mayGo` still says so once nobody can add to it. Holds nobody up: a month that
+   * somebody works with is left, and is `busy`.
+   */
+  dropMonth(
+    month: StorageMonth,
+    mayGo: (tx: Kysely<Tables>) => Promise<boolean>,
+  ): Promise<'dropped' | 'kept' | 'busy'>
+  /** Gives back some of the space that removed rows have left, as far as that is not the server's own business. */
+  reclaim(): Promise<Reclaimed>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>

@@ -90,6 +90,7 @@ export const tables = {
   llm_requests: {
     user_id: text,
     id: text,
+    // '' and -1 of a call that is no chat and belongs to no conversation.
     conversation_id: text,
     up_to_seq: integer,
     api_key_id: textOrNull,
@@ -145,6 +146,15 @@ export const tables = {
     deleted_at: integerOrNull,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
+  stored_completions: {
+    user_id: text,
+    id: text,
+    call_id: text,
+    model: text,
+    metadata: text,
+    created_at: integer,
+    deleted_at: integerOrNull,
+  },
   context_snapshots: {
     user_id: text,
     id: text,
@@ -153,6 +163,14 @@ export const tables = {
     content: bytes,
     created_at: integer,
   },
+  retention_policies: {
+    user_id: text,
+    content_days: integerOrNull,
+    metadata_days: integerOrNull,
+    inactive_days: integerOrNull,
+    updated_at: integer,
+  },
+  leases: { name: text, holder: text, expires_at: integer },
   usage_daily: {
     user_id: text,
     day: text,
@@ -176,6 +194,7 @@ export const tables = {
     details: textOrNull,
     created_at: integer,
   },
+  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integer, to_seq: integer },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables
@@ -212,9 +231,19 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
+  stored_completions: ['user_id', 'id'],
+  search_queue: ['user_id', 'id'],
+  retention_policies: ['user_id'],
+  leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
+/** Tables beside these, which each database makes in its own way and fills from them. */
+export const derivedTables = ['message_search'] as const
+
 export const tableNames = Object.keys(tables) as readonly TableName[]
+
+/** Those that hold the record. What waits for the search index is found in the messages again. */
+export const recordTables = tableNames.filter(table => table !== 'search_queue')
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

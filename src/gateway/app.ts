@@ -21,8 +21,11 @@ import { conversationRoutes } from './routes/conversations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
+import { plainRequestRoutes } from './routes/plain-requests.ts'
 import { responsesRoutes } from './routes/responses.ts'
+import { searchRoute } from './routes/search.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { storedCompletionRoutes } from './routes/stored-completions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -95,7 +98,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     childLoggerFactory: parent => parent,
     bodyLimit,
     genReqId: () => newId('call'),
-    // Users and sessions are called as applications like, up to 256 characters each.
+    // Providers' ids are as long as they like; users and sessions are called as applications like, up to 256 characters each.
     routerOptions: { maxParamLength: 4_000 },
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
@@ -170,8 +173,11 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(healthRoutes, { stele, providers })
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
+  app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
+  app.register(plainRequestRoutes, { stele, providers, state, settings })
+  app.register(storedCompletionRoutes, { stele })
   app.register(conversationRoutes, { stele })
   app.register(sessionRoutes, { stele, providers, state, settings })
   return { app, state, routes: allowed }

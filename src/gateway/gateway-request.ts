@@ -1,17 +1,20 @@
-import type { SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import type { BegunCall } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
+import { readPlainReply } from '../model/plain-reply.ts'
+import { type PlainRequest, plainUpstreamBody } from '../model/plain-request.ts'
 import { type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
-import type { BeginInput } from '../recorder/recorder.ts'
+import type { BeginInput } from '../recorder/begin-input.ts'
 import type { Rendition } from './rendition.ts'
+import { done } from './stream-events.ts'
 
 /** A request that a provider is to answer: all in which OpenAI's operations differ on their way through the gateway. */
 export interface GatewayRequest {
   /** What is recorded. */
-  readonly body: ChatRequest
+  readonly body: ChatRequest | PlainRequest
   /** What is recorded beside it; the response only with the first call of a group. */
   readonly recording?: Pick<BeginInput, 'operation' | 'continues' | 'response'>
   /** The client wants a stream. */
@@ -46,5 +49,31 @@ export function chatRequest(chat: ChatRequest): GatewayRequest {
       const written = writtenReply(read, readChoices(value), chat.model, call)
       return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
     },
+  }
+}
+
+const replyKinds = {
+  embeddings: 'a list of embeddings',
+  moderations: 'the result of a moderation',
+  completions: 'a completion',
+} as const
+
+/** A request that is passed on as it came. */
+export function plainRequest(request: PlainRequest): GatewayRequest {
+  const { operation, stream } = request
+  return {
+    body: request,
+    stream,
+    hidesUsage: false,
+    replyKind: replyKinds[operation],
+    async send({ provider, model }, userId, signal) {
+      const body = plainUpstreamBody(request, model)
+      const response = await provider.forward?.({ operation, userId, body, signal })
+      if (response === undefined) throw new SteleError('operation_not_served', { operation, model })
+      return response
+    },
+    readReply: value => readPlainReply(operation, value),
+    // Here the events of a stream look like the whole.
+    asEvents: value => Buffer.concat([Buffer.from(`data: ${JSON.stringify(value)}\n\n`), done]),
   }
 }

@@ -33,7 +33,7 @@ export interface KeyedRequest {
 
 /** What of it tells one request from another. */
 type AskedOnce = Omit<KeyedRequest, 'request'> & {
-  readonly request: { readonly body: Pick<GatewayRequest['body'], 'text'> }
+  readonly request: { readonly body: { readonly text: string; readonly operation?: string } }
 }
 
 /**
@@ -140,7 +140,7 @@ export function createIdempotency(
       if (key === undefined) return make(callId, undefined)
       const claim = {
         keyHash: hashes.idempotencyKey(key),
-        requestHash: hashes.idempotentRequest(conversationId, body.text),
+        requestHash: hashes.idempotentRequest(body.operation ?? conversationId, body.text),
         expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
       }
       const deadline = performance.now() + idempotencyWait * 1000

@@ -32,7 +32,8 @@ export async function relayWhole(
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
   const value = parse(text)
-  const body = text ?? bytes
+  // Bytes are compressed where that pays: numbers by the thousand are what a chat does not hold.
+  const body = 'messages' in request.body ? (text ?? bytes) : bytes
 
   const { rendition } = call
   const readReply = rendition === undefined ? request.readReply : rendition.addWhole.bind(rendition)

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import { type Config, retentionOf } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
+import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
@@ -9,6 +10,7 @@ import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
 import { firstKey } from './first-key.ts'
 import { createLogger } from './logger.ts'
+import { startRetentionJob } from './retention-job.ts'
 import { shutDown } from './shutdown.ts'
 
 /** How often storage for the coming months is made ready, and what has expired is let go, in milliseconds. */
@@ -33,6 +35,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed')
   const stele = await openStele({
     ...config,
+    retention: retentionOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
@@ -44,11 +47,14 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
     }, storageInterval).unref()
+    const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
+    const retention = startRetentionJob(stele.retention, { period: config.retentionEvery * 1000, logger })
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)
+      indexer?.start()
       const data = stele.database.location.display
       const stopped = stop()
       announce(banner({ address, data, providers, key, workers: config.workers }))
@@ -59,6 +65,8 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       })
     } finally {
       clearInterval(storage)
+      await indexer?.stop()
+      await retention.stop()
       await providers.close()
     }
   } finally {

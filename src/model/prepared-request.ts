@@ -1,6 +1,7 @@
 import { canonicalJson, canonicalMessage } from './canonical.ts'
 import type { ChatMessage, ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
+import type { PlainRequest } from './plain-request.ts'
 
 export interface PreparedMessage {
   readonly role: string
@@ -19,6 +20,8 @@ export interface PreparedRequest {
   readonly separator: string
   readonly messages: readonly PreparedMessage[]
   readonly promptHash: string
+  /** False when nothing of what is said may be kept: the texts are blank, their hashes are there. */
+  readonly keepsContent: boolean
 }
 
 /** Parameters that do not change what is answered, only how it is delivered or filed. */
@@ -59,17 +62,34 @@ export function prepareRequest(
 ): PreparedRequest {
   if (continues === undefined) {
     const messages = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
-    return { ...cutMessages(request), messages, promptHash: promptHash(request, messages, hashes, '') }
+    return kept(request, {
+      ...cutMessages(request),
+      messages,
+      promptHash: promptHash(request, messages, hashes, ''),
+    })
   }
   const added = continues.newMessages === 0 ? [] : request.messages.slice(-continues.newMessages)
   const messages = hashMessages(added, hashes, continues)
   if (continues.isWhole) {
     const hash = promptHash(request, messages, hashes, continues.chainHash)
-    return { ...cutMessages(request), messages, promptHash: hash }
+    return kept(request, { ...cutMessages(request), messages, promptHash: hash })
   }
   const sent = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
-  const kept = { frame: request.text, messagesAt: undefined, separator: ',' }
-  return { ...kept, messages, promptHash: promptHash(request, sent, hashes, '') }
+  const whole = { frame: request.text, messagesAt: undefined, separator: ',' }
+  return kept(request, { ...whole, messages, promptHash: promptHash(request, sent, hashes, '') })
+}
+
+/** What of a request is kept: of one that must not be, its hashes alone. */
+function kept({ store }: ChatRequest, prepared: Omit<PreparedRequest, 'keepsContent'>): PreparedRequest {
+  if (store !== false) return { ...prepared, keepsContent: true }
+  return {
+    frame: '',
+    messagesAt: undefined,
+    separator: ',',
+    messages: prepared.messages.map(message => ({ ...message, raw: '' })),
+    promptHash: prepared.promptHash,
+    keepsContent: false,
+  }
 }
 
 function hashMessages(
@@ -92,11 +112,28 @@ function promptHash(
   hashes: ConversationHashes,
   before: string,
 ): string {
-  const parameters = Object.entries(value).filter(
-    ([name, given]) => !deliveryOnly.has(name) && given !== null,
-  )
-  const all = preface.length === 0 ? parameters : [...parameters, ['preface', preface.map(one => one.value)]]
-  return hashes.prompt(messages.at(-1)?.chainHash ?? before, canonicalJson(Object.fromEntries(all)))
+  const all = preface.length === 0 ? value : { ...value, preface: preface.map(one => one.value) }
+  return hashes.prompt(messages.at(-1)?.chainHash ?? before, canonicalParameters(all))
+}
+
+/** A request that is no chat has no messages to cut out. */
+export function preparePlainRequest(
+  { operation, text, value }: PlainRequest,
+  hashes: ConversationHashes,
+): PreparedRequest {
+  return {
+    frame: text,
+    messagesAt: undefined,
+    separator: ',',
+    messages: [],
+    promptHash: hashes.prompt('', `${operation} ${canonicalParameters(value)}`),
+    keepsContent: true,
+  }
+}
+
+function canonicalParameters(value: Readonly<Record<string, unknown>>): string {
+  const parameters = Object.entries(value).filter(([name, each]) => !deliveryOnly.has(name) && each !== null)
+  return canonicalJson(Object.fromEntries(parameters))
 }
 
 function cutMessages({

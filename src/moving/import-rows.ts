@@ -4,7 +4,7 @@ import { SteleError } from '../errors.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
@@ -70,6 +70,11 @@ export class ImportRows {
         const user = this.#userOf(record)
         return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
       }
+      case 'stored_completion': {
+        const { type: kind, ...row } = record
+        const rows = { stored_completions: row, ...this.#userOf(record) }
+        return { line, kind, table: 'stored_completions', rows }
+      }
       case 'context_snapshot':
         return this.#snapshot(line, record)
       case 'audit_event': {
@@ -99,8 +104,10 @@ export class ImportRows {
     const here = await this.#history.recordedConversation(row.user_id, row.id)
     if (here !== undefined && (here.parent_id !== row.parent_id || here.parent_seq !== row.parent_seq))
       throw invalid(line, 'the conversation is here already, with another beginning')
+    const user = this.#userOf(record)
+    // Not before it is known to be good: its messages must not be taken without it.
     this.#history.addConversation(row)
-    return { line, kind, table: 'conversations', rows: { conversations: row, ...this.#userOf(record) } }
+    return { line, kind, table: 'conversations', rows: { conversations: row, ...user } }
   }
 
   async #snapshot(line: number, record: LineOf<'context_snapshot'>): Promise<PreparedLine> {
@@ -118,18 +125,25 @@ export class ImportRows {
     const first = (conversation.parent_seq ?? -1) + 1
     if (seq < first || seq >= conversation.next_seq)
       throw invalid(line, `its conversation has messages ${first} to ${conversation.next_seq - 1} of its own`)
-    const before = await this.#history.linkAt(user_id, conversation_id, seq - 1)
-    const spelled = await this.#history.linkAt(user_id, conversation_id, (echo?.from ?? seq) - 1)
+    const linkAt = (at: number) => this.#history.linkOrLost(user_id, conversation_id, at)
+    const before = await linkAt(seq - 1)
+    const spelled = await linkAt((echo?.from ?? seq) - 1)
     if (before === undefined || spelled === undefined) throw invalid(line, 'the message before it is missing')
     for (const raw of echo?.messages ?? []) oneMessage(line, raw)
-    const message = oneMessage(line, record.message)
-    if (message.role !== role) throw invalid(line, 'its role is not that of the message')
     const hashes = this.#hashes
-    const chainHash = hashes.chain(before.chainHash, canonicalMessage(message.value))
-    const wireHash = [...(echo?.messages ?? []), record.message].reduce(
-      (previous, raw) => hashes.wire(previous, raw),
-      spelled.wireHash,
-    )
+    const { message: kept } = record
+    // What was not kept cannot be hashed as it was: nothing that is sent from now on will be found to continue it.
+    let chainHash = hashes.chain(before.chainHash, record.id)
+    let wireHash = ''
+    if (kept !== null) {
+      const message = oneMessage(line, kept)
+      if (message.role !== role) throw invalid(line, 'its role is not that of the message')
+      chainHash = hashes.chain(before.chainHash, canonicalMessage(message.value))
+      wireHash = [...(echo?.messages ?? []), kept].reduce(
+        (previous, raw) => hashes.wire(previous, raw),
+        spelled.wireHash,
+      )
+    }
     this.#history.addLink(user_id, conversation_id, seq, { chainHash, wireHash })
     const row = newMessageRow({
       user_id,
@@ -137,7 +151,7 @@ export class ImportRows {
       seq,
       id: record.id,
       role,
-      content: encodeContent(record.message),
+      content: kept === null ? absentContent() : encodeContent(kept),
       model,
       chain_hash: chainHash,
       // The last message of a request is made one when its call is imported.

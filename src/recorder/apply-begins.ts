@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { claimKeys } from './claim-keys.ts'
 import { continued, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
@@ -31,6 +32,7 @@ export async function applyBegins(
   const waves = splitIntoWaves(starts, start => {
     if (start.continues !== undefined) return keyOf(start.userId, start.continues.conversationId)
     const { messages } = start.request
+    if (messages.length === 0) return start.callId
     return `${messages[firstTellingMessage(messages)]?.chainHash}${start.userId}`
   })
   for (const wave of waves) await applyWave(batch, wave, options, begun)
@@ -45,8 +47,9 @@ async function applyWave(
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
   if (starts.length === 0) return
-  const repetitions = await findAttempts(batch, starts)
-  const firsts = starts.filter(({ callId }) => !repetitions.has(callId))
+  const threaded = starts.filter(isThreaded)
+  const repetitions = await findAttempts(batch, threaded)
+  const firsts = threaded.filter(({ callId }) => !repetitions.has(callId))
   const matches = continued(
     firsts,
     await findMatches(
@@ -57,6 +60,7 @@ async function applyWave(
   const conversations = await lockConversations(batch, firsts, matches)
   const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
+    if (!isThreaded(start)) return planBegin(start, undefined, { kind: 'apart' })
     const match = matches.get(start.callId)
     const placed =
       repetitions.get(start.callId) ??
@@ -72,6 +76,11 @@ async function applyWave(
   await write(batch, starts, plans)
   for (const { call, decision } of plans)
     begun.set(call.callId, { call, decision, isRepeat: false, isOwn: true })
+}
+
+/** Whether a call belongs to a conversation: one that is no chat has no messages. */
+function isThreaded({ request, continues }: CallStart): boolean {
+  return request.messages.length > 0 || continues !== undefined
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -193,6 +202,10 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
     ),
     insertResponses(batch, plans),
     withdraw(batch, starts),
+    queueForSearch(
+      batch,
+      plans.flatMap(plan => plan.messages),
+    ),
   ])
   if (updated !== updates.length)
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })

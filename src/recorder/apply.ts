@@ -1,22 +1,28 @@
 import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
-import { SteleError } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doStep } from '../retention/do-step.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
+import { applyIndex } from './apply-index.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { applyRelist } from './listed.ts'
 import type {
   AppendOperation,
   Applied,
   HeartbeatOperation,
   Operation,
   OperationResult,
+  RetentionOperation,
 } from './operations.ts'
 import { describe } from './refusal.ts'
+
+type RecordOperation = Exclude<Operation, RetentionOperation>
 
 export interface ApplyContext {
   readonly database: Database
@@ -32,14 +38,46 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. If the batch fails, its operations are applied one by one,
- * so that a bad one fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention follow, each on its own: calls do not wait in
+ * one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
   context: ApplyContext,
   operations: readonly Operation[],
 ): Promise<Applied[]> {
+  const calls = operations.filter(operation => operation.kind !== 'retention')
+  const applied = calls.length === 0 ? [] : await applyCalls(context, calls)
+  if (calls.length === operations.length) return applied
+  const answers: Applied[] = []
+  for (const operation of operations) {
+    const answer = operation.kind === 'retention' ? await applyStep(context, operation) : applied.shift()
+    answers.push(required(answer))
+  }
+  return answers
+}
+
+async function applyStep({ database }: ApplyContext, { step }: RetentionOperation): Promise<Applied> {
+  try {
+    return {
+      ok: true,
+      result: { conversationId: undefined, isRepeat: false, step: await doStep(database, step) },
+    }
+  } catch (error) {
+    const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
+    const reason = reasonOf(error)
+    return {
+      ok: false,
+      error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
+    }
+  }
+}
+
+/**
+ * Applies operations on calls and answers for each operation. If the batch fails, its operations are applied one by one,
+ * so that a bad one fails alone.
+ */
+async function applyCalls(context: ApplyContext, operations: readonly RecordOperation[]): Promise<Applied[]> {
   try {
     const applied = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
@@ -52,7 +90,7 @@ export async function applyBatch(
   return applied
 }
 
-async function applyAlone(context: ApplyContext, operation: Operation): Promise<Applied> {
+async function applyAlone(context: ApplyContext, operation: RecordOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
       return required((await inTransaction(context, [operation], true))[0])
@@ -68,11 +106,11 @@ async function applyAlone(context: ApplyContext, operation: Operation): Promise<
 
 function inTransaction(
   context: ApplyContext,
-  operations: readonly Operation[],
+  operations: readonly RecordOperation[],
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async batch => {
-    const { hashes } = context
+    const { hashes, database } = context
     const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
     await addUsers(batch, context.knownUsers, newcomers(operations))
     const begun = await applyBegins(batch, starts, { careful })
@@ -87,19 +125,17 @@ function inTransaction(
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
     // Behind the replies: a call's place is the one right after its request.
-    const appended = await applyAppends(batch, appendsOf(operations), hashes)
-    const edited = await applyEdits(batch, operations)
-    const changed = new Map<Operation, OperationResult>()
+    const others = new Map<Operation, Applied>([
+      ...(await applyAppends(batch, appendsOf(operations), hashes)),
+      ...(await applyEdits(batch, operations)),
+    ])
     for (const operation of operations) {
-      if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
-      if (operation.kind === 'respond') changed.set(operation, await changeResponse(batch, operation))
+      const result = await applyOther(batch, operation, database.capabilities)
+      if (result !== undefined) others.set(operation, done(result))
     }
     return operations.map((operation): Applied => {
-      if (operation.kind === 'heartbeat') return done({ conversationId: undefined, isRepeat: false })
-      if (operation.kind === 'respond') return done(required(changed.get(operation)))
-      if (operation.kind === 'append') return required(appended.get(operation))
-      if (operation.kind === 'edit') return required(edited.get(operation))
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
+      if (!('start' in operation)) return required(others.get(operation))
       const { callId } = operation.start
       if (operation.kind === 'record') return done(required(settled.get(callId)))
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
@@ -126,6 +162,29 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
   })
 }
 
+/** What is neither a call nor an addition to a conversation; undefined of those. */
+async function applyOther(
+  batch: Batch,
+  operation: Operation,
+  capabilities: Database['capabilities'],
+): Promise<OperationResult | undefined> {
+  const nothing = { conversationId: undefined, isRepeat: false }
+  switch (operation.kind) {
+    case 'heartbeat':
+      await applyHeartbeat(batch, operation)
+      return nothing
+    case 'relist':
+      await applyRelist(batch, operation)
+      return nothing
+    case 'respond':
+      return changeResponse(batch, operation)
+    case 'index':
+      return applyIndex(batch, operation, capabilities)
+    default:
+      return undefined
+  }
+}
+
 /** Applications name their users as they like; a user's first call makes the row. */
 async function addUsers(
   batch: Batch,
@@ -141,7 +200,7 @@ async function addUsers(
   )
 }
 
-function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
+function rememberUsers(known: Set<string>, operations: readonly RecordOperation[]): void {
   if (known.size > maxKnownUsers) known.clear()
   for (const { userId } of newcomers(operations)) known.add(userId)
 }

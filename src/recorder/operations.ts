@@ -2,6 +2,7 @@ import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
+import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement {
@@ -12,9 +13,11 @@ export interface Settlement {
   readonly body: string | Uint8Array | undefined
   /** Where the message's content was cut out of `body`. */
   readonly contentAt: number | undefined
-  /** The reply's message as JSON text, and its normal form, when it has one. */
+  /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
+  /** The chain hash of a message that is not kept. */
+  readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
@@ -25,7 +28,7 @@ export interface Settlement {
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
   /** What has come of the response that the call is one of; its body in its stored form. */
-  readonly response: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
+  readonly response?: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
   readonly createdAt: number
 }
 
@@ -150,12 +153,40 @@ export interface EditOperation {
   readonly isRepeat?: true
 }
 
+/** Changes what a stored completion is listed with, or takes it off the list. */
+export interface RelistOperation {
+  readonly kind: 'relist'
+  readonly userId: string
+  /** Of the completion, and of its call. */
+  readonly id: string
+  readonly callId: string
+  readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+}
+
+/** Puts messages that wait for it into the search index. Repeating it takes the next. */
+export interface IndexOperation {
+  readonly kind: 'index'
+  /** Only this user's. */
+  readonly userId?: string | undefined
+  /** Messages at most. */
+  readonly limit: number
+}
+
+/** A step of letting go what has expired, in a transaction of its own between those of calls. */
+export interface RetentionOperation {
+  readonly kind: 'retention'
+  readonly step: RetentionStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
   | RecordOperation
   | HeartbeatOperation
   | RespondOperation
+  | RetentionOperation
+  | IndexOperation
+  | RelistOperation
   | AppendOperation
   | EditOperation
 
@@ -180,6 +211,10 @@ export interface OperationResult {
   readonly seq?: number
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of an index operation: whether nothing waits any more. */
+  readonly isIndexed?: boolean
+  /** Of a step of retention: what it did. */
+  readonly step?: RetentionStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -2,7 +2,7 @@ import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { firstTellingMessage, type Match } from './find-match.ts'
@@ -13,6 +13,8 @@ export type Placement =
   | { readonly kind: 'new'; readonly parent?: { readonly id: string; readonly seq: number } }
   /** Onto the end of this one. */
   | { readonly kind: 'append'; readonly conversationId: string }
+  /** Nowhere: there are none. */
+  | { readonly kind: 'apart' }
   /** Nowhere: an earlier attempt at the same request has put them there. */
   | { readonly kind: 'repeat'; readonly conversationId: string; readonly isEmptyFork: boolean }
 
@@ -28,35 +30,45 @@ export interface BeginRows {
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
 export function planBegin(start: CallStart, match: Match | undefined, placement: Placement): BeginRows {
   const { callId, userId, createdAt, request } = start
-  const conversationId = placement.kind === 'new' ? newId('conversation') : placement.conversationId
+  const conversationId = conversationOf(placement)
+  const { keepsContent } = request
   const knownUpTo = match?.seq ?? -1
   const upToSeq = upToSeqOf(start)
   // The place of the first message that the request holds: of one that continues, only those after it.
   const firstSeq = upToSeq + 1 - request.messages.length
-  const messages = request.messages
-    .slice(knownUpTo + 1 - firstSeq)
-    .map((message, offset): Row<'messages'> => {
-      const isFirst = offset === 0
-      const echo = isFirst ? echoOf(start, match) : undefined
-      return newMessageRow({
-        user_id: userId,
-        conversation_id: conversationId,
-        seq: knownUpTo + 1 + offset,
-        id: newId('message'),
-        role: message.role,
-        content: encodeContent(message.raw),
-        chain_hash: message.chainHash,
-        is_anchor: isAnchor(request.messages, knownUpTo + 1 - firstSeq + offset) ? 1 : 0,
-        wire_hash: message.wireHash,
-        echo_from: echo?.from ?? null,
-        echo: echo === undefined ? null : encodeContent(echo.text),
-        call_id: callId,
-        created_at: createdAt,
-      })
+  const added = request.messages.slice(knownUpTo + 1 - firstSeq)
+  const messages = added.map((message, offset): Row<'messages'> => {
+    const isFirst = offset === 0
+    const echo = isFirst && keepsContent ? echoOf(start, match) : undefined
+    return newMessageRow({
+      user_id: userId,
+      conversation_id: conversationId,
+      seq: knownUpTo + 1 + offset,
+      id: newId('message'),
+      role: message.role,
+      content: keepsContent ? encodeContent(message.raw) : absentContent(),
+      chain_hash: message.chainHash,
+      is_anchor: isAnchor(request.messages, knownUpTo + 1 - firstSeq + offset) ? 1 : 0,
+      // Nothing reproduces what was not kept.
+      wire_hash: keepsContent ? message.wireHash : '',
+      echo_from: echo?.from ?? null,
+      echo: echo === undefined ? null : encodeContent(echo.text),
+      call_id: callId,
+      created_at: createdAt,
     })
+  })
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
+  const wholeBody = (): Uint8Array =>
+    keepsContent
+      ? encodeContent(
+          assembleRequest(
+            request,
+            request.messages.map(({ raw }) => raw),
+          ),
+        )
+      : absentContent()
   // A fork without a message of its own begins with the reply.
   const anchorsReply =
     messages.length === 0 &&
@@ -90,14 +102,7 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       params: isReproducible ? encodeContent(request.frame) : null,
       messages_at: isReproducible ? (request.messagesAt ?? null) : null,
       separator: isReproducible && request.separator !== ',' ? request.separator : null,
-      body: isReproducible
-        ? null
-        : encodeContent(
-            assembleRequest(
-              request,
-              request.messages.map(message => message.raw),
-            ),
-          ),
+      body: isReproducible ? null : wholeBody(),
       prompt_hash: request.promptHash,
       created_at: createdAt,
       group_id: start.groupId ?? null,
@@ -126,6 +131,11 @@ function responseRow(
     created_at: createdAt,
     deleted_at: null,
   }
+}
+
+function conversationOf(placement: Placement): string {
+  if (placement.kind === 'apart') return ''
+  return placement.kind === 'new' ? newId('conversation') : placement.conversationId
 }
 
 /**

@@ -1,6 +1,8 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import { responseIdOf } from '../ids.ts'
+import { absentContent } from '../privacy/content.ts'
+import { removeFromSearch } from '../store/search-queue.ts'
 import type { Edit } from './operations.ts'
 
 /** The status of a conversation of which nothing is left but messages that its forks share. */
@@ -34,6 +36,7 @@ export async function purgeConversation(
     ['conversation_id', 'user_id'],
     [{ conversation_id: id, user_id: userId }],
   )
+  await removeFromSearch(batch, userId, id)
   await removeUnshared(batch, userId, id)
 }
 
@@ -60,7 +63,7 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     ['params', 'body', 'messages_at', 'separator'],
     ['id', 'user_id'],
     calls.map(call => ({
-      set: { params: null, body: null, messages_at: null, separator: null },
+      set: { params: null, body: absentContent(), messages_at: null, separator: null },
       match: { id: call.id, user_id: userId },
     })),
   )
@@ -69,9 +72,14 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     ['body', 'content_at', 'error_message'],
     ['request_id', 'user_id'],
     erased.map(({ request_id }) => ({
-      set: { body: null, content_at: null, error_message: null },
+      set: { body: absentContent(), content_at: null, error_message: null },
       match: { request_id, user_id: userId },
     })),
+  )
+  await batch.remove(
+    'stored_completions',
+    ['user_id', 'call_id'],
+    erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
   )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
   // A response has the name of its first call, which lies where its others do.

@@ -7,25 +7,24 @@ import {
   type BegunCall,
   begunCall,
   type CallStart,
-  type IdempotencyClaim,
   type Outcome,
-  type ResponseStart,
-  type RouteMode,
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { type Continuation, prepareRequest } from '../model/prepared-request.ts'
+import { recordedRequest } from '../model/recorded-request.ts'
 import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
+import type { BeginInput } from './begin-input.ts'
 import { checkCallId, idTaken } from './call-ids.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
   EditOperation,
+  IndexOperation,
   OperationResult,
+  RelistOperation,
   RespondOperation,
   SettleOperation,
 } from './operations.ts'
@@ -34,37 +33,6 @@ import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
-
-/** A call about to be made. */
-export interface BeginInput {
-  /** Whoever the application says the user is. */
-  readonly userId: string
-  readonly provider: string
-  /** The request as sent: chat-completions JSON, or already read. */
-  readonly body: string | Uint8Array | ChatRequest
-  /** The model as the provider knows it; the body's own when left out. */
-  readonly requestModel?: string | undefined
-  /** Makes begin idempotent: the same id again returns the call already begun. */
-  readonly callId?: string | undefined
-  /** Refuses that instead: whoever asks a provider under the id of a call that has ended cannot record its answer. */
-  readonly isNew?: boolean | undefined
-  readonly apiKeyId?: string | undefined
-  readonly conversationId?: string | undefined
-  /** The recorded message that it goes on from, instead of a look at what it says. */
-  readonly continues?: Continuation | undefined
-  /** The response that it is the first call of: recorded with it. */
-  readonly response?: ResponseStart | undefined
-  /** A key under which no other call may be made; see `begin`. */
-  readonly claim?: IdempotencyClaim | undefined
-  /** As OpenTelemetry names it; 'chat' when left out. */
-  readonly operation?: string | undefined
-  /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
-  readonly groupId?: string | undefined
-  /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
-  readonly routeMode?: RouteMode | undefined
-  /** Milliseconds since 1970; now when left out. */
-  readonly createdAt?: number | undefined
-}
 
 export interface RecorderOptions {
   readonly database: Database
@@ -187,7 +155,7 @@ export class Recorder {
   settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, call, this.#options.hashes)
       const { conversationId, isRepeat, isOwn } = await this.#queue.submit({
         kind: 'settle',
         call,
@@ -195,7 +163,7 @@ export class Recorder {
       })
       this.#open.delete(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
-      return { callId: call.callId, conversationId, isRepeat }
+      return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
   }
 
@@ -204,9 +172,17 @@ export class Recorder {
     return this.#accept(async () => {
       const start = this.#callStart(input)
       await this.#ready()
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
-      return { callId: start.callId, conversationId, isRepeat }
+      return { callId: start.callId, conversationId: conversationId || undefined, isRepeat }
+    })
+  }
+
+  /** Changes what a stored completion is listed with, or takes it off the list. @throws SteleError store_unavailable */
+  relist(change: Omit<RelistOperation, 'kind'>): Promise<void> {
+    return this.#accept(async () => {
+      await this.#ready()
+      await this.#queue.submit({ kind: 'relist', ...change })
     })
   }
 
@@ -227,6 +203,11 @@ export class Recorder {
    */
   async drainSpools(options: { retryRejected?: boolean } = {}): Promise<Adopted | undefined> {
     return this.#options.spooling?.adopt(options)
+  }
+
+  /** Puts messages that wait for it into the search index. True when no more wait. @throws SteleError store_unavailable */
+  index(what: Pick<IndexOperation, 'userId' | 'limit'>): Promise<boolean> {
+    return this.#accept(async () => (await this.#queue.submit({ kind: 'index', ...what })).isIndexed === true)
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */
@@ -373,15 +354,19 @@ export class Recorder {
         { param: 'conversation' },
       )
     }
-    const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
+    const { model, ...recorded } = recordedRequest(
+      body,
+      input.operation,
+      this.#options.hashes,
+      input.continues,
+    )
     return {
       callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
       userId: checkUserId(input.userId),
       apiKeyId: input.apiKeyId,
       provider: input.provider,
-      requestModel: input.requestModel ?? request.model,
-      operation: input.operation ?? 'chat',
-      request: prepareRequest(request, this.#options.hashes, input.continues),
+      requestModel: input.requestModel ?? model,
+      ...recorded,
       continues: input.continues,
       response: input.response,
       conversationId,

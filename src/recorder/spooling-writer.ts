@@ -179,7 +179,7 @@ export class SpoolingWriter implements Writer {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
     // Only the database knows the end of a conversation, and where an edit finds what it changes.
-    if (operation.kind === 'heartbeat' || operation.kind === 'append' || operation.kind === 'edit')
+    if (!('start' in operation) && operation.kind !== 'settle')
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.

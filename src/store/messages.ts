@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeText, isAbsent } from '../privacy/content.ts'
 import { shownText } from './shown-message.ts'
 
 export interface Message {
@@ -11,8 +11,13 @@ export interface Message {
   readonly conversationId: string
   readonly seq: number
   readonly role: string
-  /** The message as JSON text, as it was sent or received; without those of its items that are deleted. */
+  /**
+   * The message as JSON text, as it was sent or received, without those of its items that are deleted; its role alone when
+   * its content was not kept.
+   */
   readonly raw: string
+  /** False when its content was not kept. */
+  readonly isKept: boolean
   readonly model: string | undefined
   /** The call that brought it; undefined when it was appended by itself. */
   readonly callId: string | undefined
@@ -217,12 +222,16 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
 }
 
 function messageFromRow(row: Row<'messages'>): Message {
+  const isKept = !isAbsent(row.content)
   return {
     id: row.id,
     conversationId: row.conversation_id,
     seq: row.seq,
     role: row.role,
-    raw: shownText(row) ?? decodeText(row.content),
+    raw: isKept
+      ? (shownText(row) ?? decodeText(row.content))
+      : JSON.stringify({ role: row.role, content: null }),
+    isKept,
     model: row.model ?? undefined,
     callId: row.call_id ?? undefined,
     intent: row.intent ?? undefined,

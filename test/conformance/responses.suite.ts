@@ -5,10 +5,12 @@ import { parseChatRequest, withPreface } from '../../src/model/chat-request.ts'
 import type { Continuation } from '../../src/model/prepared-request.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
-import type { BeginInput } from '../../src/recorder/recorder.ts'
+import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import { cancelResponse, deleteResponse, endResponse } from '../../src/recorder/respond.ts'
+import { doStep } from '../../src/retention/do-step.ts'
 import type { Stele } from '../../src/stele.ts'
 import { callStore } from '../../src/store/calls.ts'
+import { newConversationRow } from '../../src/store/new-rows.ts'
 import { responseStore } from '../../src/store/responses.ts'
 import {
   assistant,
@@ -239,6 +241,16 @@ export function responsesSuite(bed: Bed): void {
     ])
   })
 
+  test('a conversation that is still empty begins with it', async () => {
+    const stele = await (await bed.place()).stele()
+    const id = newId('conversation')
+    const row = newConversationRow({ user_id: 'ada', id, next_seq: 0, created_at: 1 })
+    await stele.database.kysely.insertInto('conversations').values(row).execute()
+    const next = await turn(stele, { continues: await after(stele, id) }, [user('q1')])
+    expect(next).toMatchObject({ conversationId: id, upToSeq: 0 })
+    expect((await rowsOf(stele, 'messages')).map(({ seq }) => seq)).toEqual([0, 1])
+  })
+
   test('a conversation that is gone, or of another user, is not gone on from', async () => {
     const stele = await (await bed.place()).stele()
     const { call } = await exchange(stele, [user('q1')], 'a1')
@@ -259,6 +271,16 @@ export function responsesSuite(bed: Bed): void {
     const edit = { userId: 'ada', at: 1, action: 'purge-conversation', id: call.conversationId } as const
     await stele.recorder.change({ kind: 'edit', edit })
     expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([other])
+  })
+
+  test('what expires of a call takes its response along', async () => {
+    const stele = await (await bed.place()).stele()
+    const ids = [newId('call'), newId('call'), newId('call')]
+    for (const callId of ids)
+      await exchange(stele, [user(callId)], 'a', { callId, response: started(responseIdOf(callId)) })
+    const [removed = [], cleared = []] = ids.map(id => [{ id, user_id: 'ada' }])
+    await doStep(stele.database, { kind: 'calls', removed, cleared })
+    expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([ids[2]])
   })
 
   test('instructions and left-out messages survive an export and an import', async () => {

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
+import { isAbsent } from '../../src/privacy/content.ts'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
-import { countOf } from '../harness/rows.ts'
+import { countOf, rowsOf } from '../harness/rows.ts'
 import { eventsOf, expectResponse } from './responding.ts'
 import { errorOf, type RawReply, type Running, startGateway } from './running.ts'
 import { json, silence, startUpstream, stream } from './upstream.ts'
@@ -91,6 +92,11 @@ test('of a response that is not to be kept there is nothing to retrieve or to go
   }
   expect(await countOf(running.stele, 'responses')).toBe(0)
   expect(kept).toEqual([false, false])
+  const { stele } = running
+  expect((await rowsOf(stele, 'messages')).every(({ content }) => isAbsent(content))).toBe(true)
+  for (const { params, body } of await rowsOf(stele, 'llm_requests'))
+    expect([params, body && isAbsent(body)]).toEqual([null, true])
+  for (const { body } of await rowsOf(stele, 'llm_responses')) expect(body && isAbsent(body)).toBe(true)
   const usage = await running.stele.calls.list()
   expect(usage.map(({ status, outputTokens }) => [status, outputTokens])).toEqual([
     ['completed', 1],

@@ -11,6 +11,7 @@ const kinds = Object.keys({
   instance: true,
   message: true,
   response: true,
+  searchQueue: true,
   snapshot: true,
 } satisfies Record<IdKind, true>) as IdKind[]
 

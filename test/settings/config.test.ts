@@ -48,6 +48,7 @@ describe('defaults and precedence', () => {
       STELE_SPOOL_FOLDER: '/var/spool/stele',
       STELE_SPOOL_LIMIT: '4096',
       DB_SCHEMA: 'stele_1',
+      STELE_SEARCH: 'off',
       SQL_ECHO: 'true',
       LOG_LEVEL: 'debug',
       STELE_API_KEY: 'a-key-of-my-own-making',
@@ -59,6 +60,11 @@ describe('defaults and precedence', () => {
       STELE_IDEMPOTENCY_TTL: '60',
       STELE_IDEMPOTENCY_WAIT: '0',
       STELE_SHUTDOWN_TIMEOUT: '0',
+      STELE_RETENTION_CONTENT: '30',
+      STELE_RETENTION_METADATA: '365',
+      STELE_RETENTION_INACTIVE: '90',
+      STELE_RETENTION_DELETED: '7',
+      STELE_RETENTION_EVERY: '60',
       STELE_CHAT_MODEL: 'coach',
       STELE_CHAT_SYSTEM: 'Be a coach.',
       STELE_CHAT_GREETING: 'Hello!',
@@ -78,6 +84,7 @@ describe('defaults and precedence', () => {
       spoolFolder: '/var/spool/stele',
       spoolLimit: 4096,
       schema: 'stele_1',
+      search: false,
       sqlEcho: true,
       logLevel: 'debug',
       apiKey: 'a-key-of-my-own-making',
@@ -89,12 +96,23 @@ describe('defaults and precedence', () => {
       idempotencyTtl: 60,
       idempotencyWait: 0,
       shutdownTimeout: 0,
+      retentionContent: 30,
+      retentionMetadata: 365,
+      retentionInactive: 90,
+      retentionDeleted: 7,
+      retentionEvery: 60,
       chatModel: 'coach',
       chatSystem: 'Be a coach.',
       chatGreeting: 'Hello!',
       openaiBaseUrl: 'http://localhost:11434/v1',
       openaiApiKey: 'sk-1',
     })
+  })
+
+  test('content that would outlive its metadata is refused', () => {
+    const environment = { STELE_RETENTION_CONTENT: '31', STELE_RETENTION_METADATA: '30' }
+    expect(() => resolveConfig({}, environment)).toThrow(/STELE_RETENTION_CONTENT\): content cannot outlive/)
+    expect(() => resolveConfig({}, { STELE_RETENTION_CONTENT: '0' })).toThrow(/STELE_RETENTION_CONTENT/)
   })
 
   test.for([

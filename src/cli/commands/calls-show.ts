@@ -1,3 +1,4 @@
+import { SteleError } from '../../errors.ts'
 import { isFields } from '../../model/reply.ts'
 import type { Stele } from '../../stele.ts'
 import type { Call } from '../../store/calls.ts'
@@ -10,7 +11,7 @@ import { printableText } from '../printable.ts'
 import { toRecord } from '../record.ts'
 import { replyMessages } from '../reply-messages.ts'
 import { formatFacts } from '../table.ts'
-import { attemptText, costText, countText, none, timeText } from '../values.ts'
+import { attemptText, costText, countText, none, notKept, timeText } from '../values.ts'
 
 export interface ShowCallOptions extends GlobalOptions {
   readonly user?: string
@@ -54,6 +55,7 @@ async function exactResponse(calls: Stele['calls'], { userId, id, status }: Call
 }
 
 interface Said {
+  /** Null when nothing of what was said was kept. */
   readonly request: unknown
   /** The body of the reply: parsed when it is JSON, else as text, null when there is none. */
   readonly response: unknown
@@ -62,14 +64,24 @@ interface Said {
 }
 
 async function whatWasSaid(calls: Stele['calls'], call: Call): Promise<Said> {
-  const request = await calls.exactRequest(call.userId, call.id)
-  const body = await calls.exactResponse(call.userId, call.id)
+  const request = await calls.exactRequest(call.userId, call.id).catch(unlessNotKept)
+  const body = await calls.exactResponse(call.userId, call.id).catch(unlessNotKept)
+  if (request === undefined && body === undefined) return { request: null, response: null, reply: [] }
   const fromBody = body === undefined ? [] : replyMessages(body, call.contentType)
   const reply =
     fromBody.length > 0
       ? fromBody.map(message => ({ role: 'assistant', ...message }))
       : await recordedReply(calls, call)
-  return { request: jsonOrText(request), response: body === undefined ? null : jsonOrText(body), reply }
+  return {
+    request: request === undefined ? null : jsonOrText(request),
+    response: body === undefined ? null : jsonOrText(body),
+    reply,
+  }
+}
+
+/** The facts of a call are worth showing without what was said. */
+function unlessNotKept(error: unknown): undefined {
+  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
 }
 
 /** The reply as the conversation has it, for calls that were made elsewhere and came without their bytes. */
@@ -79,13 +91,17 @@ async function recordedReply(calls: Stele['calls'], { userId, id }: Call): Promi
 }
 
 function textOf(call: Call, { request, response, reply }: Said): string {
+  if (request === null && reply.length === 0)
+    return `${formatFacts(factsOf(call))}\n\n── content ──\n${notKept}\n`
   const { messages, ...parameters } = isFields(request) ? request : {}
   const asked = Array.isArray(messages) ? messages.filter(isFields) : []
   const unread =
     reply.length === 0 && response !== null ? [`── reply ──\n${printableText(asText(response))}\n`] : []
   return [
     `${formatFacts(factsOf(call))}\n`,
-    `── parameters ──\n${printableText(JSON.stringify(parameters, null, 2))}\n`,
+    request === null
+      ? `── request ──\n${notKept}\n`
+      : `── parameters ──\n${printableText(JSON.stringify(parameters, null, 2))}\n`,
     ...asked.map((message, index) => messageText(`${index} ${speakerOf(message)}`, message)),
     ...reply.map((message, index) =>
       messageText(`reply${reply.length > 1 ? ` ${index}` : ''}: ${speakerOf(message)}`, message),
@@ -98,7 +114,7 @@ function factsOf(call: Call): [string, string][] {
   return [
     ['call', call.id],
     ['user', call.userId],
-    ['conversation', call.conversationId],
+    ['conversation', call.conversationId || none],
     ['key', call.apiKeyId ?? none],
     ['status', [call.status, call.httpStatus].filter(each => each !== undefined).join(' ')],
     ['provider', call.provider],

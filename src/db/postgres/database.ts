@@ -6,9 +6,11 @@ import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
+import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
+import { postgresSearchReader, searchIndex } from './search.ts'
 import { Sockets } from './sockets.ts'
 import { withinTime } from './within-time.ts'
 
@@ -32,6 +34,7 @@ const schemaTypes: SchemaTypes = {
   clustered: '',
   partitionedBy: column => ` PARTITION BY RANGE (${column})`,
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
+  searchIndex,
 }
 
 export function openPostgres(location: PostgresLocation, settings: DatabaseSettings): Database {
@@ -55,6 +58,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       ...(settings.onSql === undefined ? {} : { log: event => settings.onSql?.(event.query.sql) }),
     })
   const kysely = queries(async () => openOnce())
+  const prompt = queries(promptPool(openOnce, answerTime))
+  const search = settings.search !== false
   const exclusively: Database['exclusively'] = work =>
     kysely.transaction().execute(async tx => {
       await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
@@ -78,12 +83,13 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     backupAdvice:
       'Its own tools do that: pg_dump --format=custom --file=stele.dump "$DATABASE_URL", or pg_basebackup for the whole server; docs/databases.md tells more.',
     kysely,
-    prompt: queries(promptPool(openOnce, answerTime)),
+    prompt,
+    search: search ? postgresSearchReader(prompt) : undefined,
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
       writers ??= openWriterPool(location, settings, sockets, concurrentBatches)
       return withinTime(writers, answerTime, client =>
-        inTransaction(client, settings.onSql, run => work(postgresBatch(run))),
+        inTransaction(client, settings.onSql, run => work(postgresBatch(run, { search }))),
       )
     },
     snapshot: work =>
@@ -103,6 +109,16 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     // The server sees to its own storage.
     verify: async () => undefined,
     examineStorage: () => [],
+    forUpdate: sql`FOR UPDATE`,
+    storageMonths: (before, now) => storageMonths(kysely, before, now),
+    dropMonth: async (month, mayGo) => {
+      const outcome = await dropMonth(kysely, month, mayGo)
+      if (outcome === 'dropped')
+        for (const table of month.tables) madeFor.delete(`${table}_${month.name.replace('-', '_')}`)
+      return outcome
+    },
+    // The server's own vacuum makes the space of removed rows usable again.
+    reclaim: async () => ({ freed: 0, left: 0 }),
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),

@@ -123,8 +123,7 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
 
   return {
     ...shared,
-    // What a repetition of the request is known by: its own words, and what it is.
-    body: forwardedBody(request, `responses ${request.text}`, request.fields.model, messages),
+    body: forwardedBody(request, request.text, request.fields.model, messages),
     replyKind: 'a response',
     readReply: readResponse,
     send: () => Promise.reject(new Error('a response is asked of a target')),

@@ -122,7 +122,7 @@ export function responseCreation(
       {
         callId: received.id,
         userId,
-        request: { body: { text: `responses ${request.text}` } },
+        request: { body: { text: request.text, operation: 'responses' } },
         conversationId: undefined,
       },
       reply,
