@@ -9,6 +9,7 @@ export interface Belongings {
   readonly conversation: string
   readonly item: string
   readonly response: string
+  readonly completion: string
   readonly session: string
 }
 
@@ -19,6 +20,8 @@ export interface Attempt {
   readonly headers?: Readonly<Record<string, string>>
   /** What whoever may not gets with a key of their own: a refusal, or 200 where all that is named is their own. */
   readonly own: readonly [status: number, code?: string]
+  /** Set when it names her where the header that says for whom it is comes first. */
+  readonly isOutranked?: true
 }
 
 export interface Recipe {
@@ -35,6 +38,7 @@ export interface Recipe {
 const noConversation = [404, 'conversation_not_found'] as const
 const noItem = noConversation
 const noResponse = [404, 'response_not_found'] as const
+const noCompletion = [404, 'completion_not_found'] as const
 const noPrevious = [400, 'previous_response_not_found'] as const
 const denied = [403, 'permission_denied'] as const
 const fine = [200] as const
@@ -53,7 +57,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'POST /v1/chat/completions': {
     attempts: ({ conversation }) => [
       { path: '/v1/chat/completions', body: hello, own: fine },
-      { path: '/v1/chat/completions', body: { ...hello, user: 'ada' }, own: denied },
+      { path: '/v1/chat/completions', body: { ...hello, user: 'ada' }, own: denied, isOutranked: true },
       {
         path: '/v1/chat/completions',
         body: hello,
@@ -68,10 +72,46 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       },
     ],
   },
+  'GET /v1/chat/completions': {
+    shows: true,
+    attempts: ({ completion }) => [
+      { path: '/v1/chat/completions', own: fine },
+      { path: `/v1/chat/completions?after=${completion}`, own: [400] },
+    ],
+  },
+  'GET /v1/chat/completions/:id': {
+    shows: true,
+    attempts: ({ completion }) => [{ path: `/v1/chat/completions/${completion}`, own: noCompletion }],
+  },
+  'POST /v1/chat/completions/:id': {
+    attempts: ({ completion }) => [
+      { path: `/v1/chat/completions/${completion}`, body: { metadata: { by: 'bob' } }, own: noCompletion },
+    ],
+  },
+  'DELETE /v1/chat/completions/:id': {
+    attempts: ({ completion }) => [{ path: `/v1/chat/completions/${completion}`, own: noCompletion }],
+  },
+  'GET /v1/chat/completions/:id/messages': {
+    shows: true,
+    attempts: ({ completion }) => [
+      { path: `/v1/chat/completions/${completion}/messages`, own: noCompletion },
+    ],
+  },
+  'POST /v1/embeddings': plain('/v1/embeddings', { model: 'echo', input: 'Hello' }),
+  'POST /v1/moderations': plain('/v1/moderations', { model: 'echo', input: 'Hello' }),
+  'POST /v1/completions': plain('/v1/completions', { model: 'echo', prompt: 'Hello' }),
+  'GET /v1/search': {
+    shows: true,
+    attempts: ({ conversation }) => [
+      { path: '/v1/search?query=secret', own: fine },
+      { path: '/v1/search?query=secret&user=ada', own: denied, isOutranked: true },
+      { path: `/v1/search?query=secret&conversation=${conversation}`, own: noConversation },
+    ],
+  },
   'POST /v1/responses': {
     attempts: ({ conversation, response }) => [
       { path: '/v1/responses', body: input, own: fine },
-      { path: '/v1/responses', body: { ...input, user: 'ada' }, own: denied },
+      { path: '/v1/responses', body: { ...input, user: 'ada' }, own: denied, isOutranked: true },
       { path: '/v1/responses', body: { ...input, conversation }, own: noConversation },
       { path: '/v1/responses', body: { ...input, previous_response_id: response }, own: noPrevious },
     ],
@@ -144,7 +184,12 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'POST /chat': {
     attempts: ({ session }) => [
       { path: '/chat', body: { user_text: 'Hello', session_id: session }, own: fine },
-      { path: '/chat', body: { user_text: 'Hello', session_id: session, user_id: 'ada' }, own: denied },
+      {
+        path: '/chat',
+        body: { user_text: 'Hello', session_id: session, user_id: 'ada' },
+        own: denied,
+        isOutranked: true,
+      },
     ],
   },
   'GET /sessions/:user': {
@@ -165,6 +210,16 @@ function question(content: string): object {
   return { model: 'echo', messages: [{ role: 'user', content }] }
 }
 
+/** A route that is asked of a provider and keeps nothing that could be reached. */
+function plain(path: string, body: object): Recipe {
+  return {
+    attempts: () => [
+      { path, body, own: fine },
+      { path, body: { ...body, user: 'ada' }, own: denied, isOutranked: true },
+    ],
+  }
+}
+
 /** Makes for Ada, with her own key, one of everything that can be reached over HTTP. */
 export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): Promise<Belongings> {
   const post = async (
@@ -179,6 +234,9 @@ export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): 
   const session = 'web-1'
   await post('/v1/chat/completions', question(secretless), { 'idempotency-key': 'key-of-ada' })
   await post('/v1/chat/completions', question(secret))
+  const completion = idOf(
+    await post('/v1/chat/completions', { ...question(`${secret} stored`), store: true }),
+  )
   await post('/chat', { user_text: secret, session_id: session })
   const conversation = idOf(
     await post('/v1/conversations', {
@@ -190,7 +248,7 @@ export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): 
     items: [{ role: 'assistant', content: secret }],
   })
   const response = idOf(await post('/v1/responses', { model: 'echo', input: secret, conversation }))
-  return { conversation, session, response, item: firstOf(added) }
+  return { conversation, session, response, completion, item: firstOf(added) }
 }
 
 /** The headers of a request with JSON. */
