@@ -25,6 +25,8 @@ const provider = z.strictObject({
   headers: z.record(z.string(), z.string()).default({}),
   /** Whether it understands `stream_options`, which Stele uses to learn a stream's usage. */
   streamUsage: z.boolean().default(true),
+  /** Whether it has `/responses`; when left out, only OpenAI itself. Others are asked by chat completions. */
+  responses: z.boolean().optional(),
   connections: z.int().positive().max(10_000).default(256),
   connectTimeout: seconds.default(10),
   firstByteTimeout: seconds.default(300),

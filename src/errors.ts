@@ -21,6 +21,19 @@ export const errorTable = {
   model_not_found: row(404, "The model '{model}' is not served here. {hint}"),
   replay_miss: row(404, "No recorded answer to exactly this request for the model '{model}'."),
   conversation_not_found: row(404, "There is no conversation '{conversation}' of this user."),
+  conversation_locked: row(
+    409,
+    "The conversation '{conversation}' is being continued by another request.",
+    true,
+  ),
+  response_not_found: row(404, "There is no response '{response}' of this user."),
+  previous_response_not_found: row(400, "There is no previous response '{response}' of this user."),
+  response_not_cancellable: row(400, "The response '{response}' cannot be cancelled: {reason}"),
+  not_translatable: row(
+    400,
+    "The provider of the model '{model}' speaks chat completions, which cannot hold {what}.",
+  ),
+  response_cancelled: row(499, 'The response was cancelled.'),
   message_not_found: row(404, "There is no message '{message}' in this conversation."),
   snapshot_not_found: row(404, "There is no context snapshot '{snapshot}' of this user."),
   sequence_conflict: row(

@@ -12,6 +12,7 @@ const idPrefixes = {
   conversation: 'conv',
   instance: 'inst',
   message: 'msg',
+  response: 'resp',
   searchQueue: 'srch',
   snapshot: 'snap',
 } as const
@@ -68,6 +69,11 @@ function random(): number {
 
 function pair(bits: number): string {
   return digitPairs[bits & 0x3ff] ?? ''
+}
+
+/** The id of the response that a group of calls is made for: never two for one. @param groupId that of the first of them */
+export function responseIdOf(groupId: string): string {
+  return `${idPrefixes.response}_${groupId.slice(groupId.indexOf('_') + 1)}`
 }
 
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/

@@ -10,11 +10,12 @@ import type { Stele } from '../stele.ts'
 import type { ClientSettings, GatewayState } from './app.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
 import { backoff } from './backoff.ts'
-import { Client } from './client.ts'
+import { type Client, HttpClient } from './client.ts'
 import type { GatewayRequest } from './gateway-request.ts'
 import { asKnown, LiveCall } from './live-call.ts'
 import { relayStream } from './relay-stream.ts'
-import { relayWhole, sendFailure } from './relay-whole.ts'
+import { relayWhole } from './relay-whole.ts'
+import type { Rendition } from './rendition.ts'
 
 export interface AttemptParts {
   readonly stele: Pick<Stele, 'recorder'>
@@ -47,20 +48,23 @@ export async function answerQuestion(
   question: Question,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  await answerClient(parts, question, new HttpClient(reply))
+  return reply
+}
+
+/** The same for whoever waits. */
+export async function answerClient(parts: AttemptParts, question: Question, client: Client): Promise<void> {
   const { state } = parts
-  const client = new Client(reply)
   state.underWay.add(client.abort)
+  const attempts = new Attempts(parts, question, client)
   try {
-    return await new Attempts(parts, question, client).run()
+    await attempts.run()
   } catch (error) {
-    if (!client.isStreaming) throw error
     const known = asKnown(error)
-    reply.log.error(
-      { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
-      'request failed',
-    )
-    client.failStream(known)
-    return reply
+    await attempts.giveUp(known)
+    if (!client.isStreaming) throw error
+    client.log.error({ callId: client.callId, code: known.code, err: error }, 'request failed')
+    client.failStream(known, attempts.rendition)
   } finally {
     state.underWay.delete(client.abort)
     state.events.emit('ended')
@@ -78,6 +82,9 @@ class Attempts {
   readonly #log: FastifyBaseLogger
   readonly #startedAt: number
   #count = 0
+  #isGivenUp = false
+  /** Of the last call. */
+  rendition: Rendition | undefined
   /** The failure to tell when no target answers, and whether it may pass. */
   #told: { readonly failure: AttemptFailure; readonly mayPass: boolean } | undefined
 
@@ -85,18 +92,30 @@ class Attempts {
     this.#parts = parts
     this.#question = question
     this.#client = client
-    this.#log = client.reply.log
+    this.#log = client.log
     this.#startedAt = parts.providers.timing.now()
   }
 
-  async run(): Promise<FastifyReply> {
+  async run(): Promise<void> {
     for (const [index, target] of this.#question.targets.entries()) {
       const asked = await this.#ask(target, index === 0 ? undefined : 'fallback')
-      if (asked === 'answered') return this.#client.reply
+      if (asked === 'answered') return
       if (asked === 'over' || !this.#mayGoOn) break
     }
     if (this.#told === undefined) throw this.#unavailable()
-    return this.#tell(this.#told.failure)
+    const { failure } = this.#told
+    await this.giveUp(failure.error)
+    this.#client.header('x-stele-call-id', failure.callId)
+    this.#client.tell(failure, this.rendition)
+  }
+
+  /** Says of a request that has come to calls that there will be no more of them. Whatever fails here is not the client's. */
+  async giveUp(error: SteleError): Promise<void> {
+    if (this.#count === 0 || this.#isGivenUp) return
+    this.#isGivenUp = true
+    await this.#question.request
+      .givenUp?.(error)
+      .catch(cause => this.#log.error({ err: cause }, 'what came of a response is not recorded'))
   }
 
   /** Asks one target until it answers or is given up. */
@@ -146,12 +165,16 @@ class Attempts {
     onAnswering: () => void,
   ): Promise<AttemptFailure | undefined> {
     const { provider, model } = target
-    const { request, userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const request = this.#question.request.forTarget?.(target) ?? this.#question.request
     const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
     const attempt = ++this.#count
+    const { response: started, ...recording } = request.recording ?? {}
     const begun = await recorder.begin({
+      ...recording,
+      response: attempt === 1 ? started : undefined,
       callId: attempt === 1 ? groupId : newId('call'),
       isNew: true,
       groupId,
@@ -164,11 +187,14 @@ class Attempts {
       conversationId,
       claim,
     })
-    client.reply.header('x-stele-call-id', begun.callId)
-    if (begun.conversationId) client.reply.header('x-stele-conversation', begun.conversationId)
-    if (attempt > 1) client.reply.header('x-stele-attempts', String(attempt))
+    client.header('x-stele-call-id', begun.callId)
+    if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
+    if (attempt > 1) client.header('x-stele-attempts', String(attempt))
 
-    const call = new LiveCall(begun, { recorder, log: this.#log, client, provider: provider.name, routeMode })
+    const rendition = request.render?.(begun)
+    this.rendition = rendition
+    const log = this.#log
+    const call = new LiveCall(begun, { recorder, log, client, provider: provider.name, routeMode, rendition })
     let response: ProviderResponse
     try {
       client.signal.throwIfAborted()
@@ -202,21 +228,13 @@ class Attempts {
     return !this.#client.signal.aborted && !this.#parts.state.isStopping
   }
 
-  #tell(failure: AttemptFailure): FastifyReply {
-    const { reply, isStreaming } = this.#client
-    reply.header('x-stele-call-id', failure.callId)
-    if (!isStreaming) return sendFailure(reply, failure)
-    this.#client.failStream(failure.error)
-    return reply
-  }
-
   /** Of a model none of whose providers may be asked: when the first of them may. */
   #unavailable(): SteleError {
     const [soonest] = this.#question.targets.toSorted(
       (a, b) => a.policy.breaker.blockedFor - b.policy.breaker.blockedFor,
     )
     const seconds = Math.ceil((soonest?.policy.breaker.blockedFor ?? 0) / 1000)
-    this.#client.reply.header('retry-after', String(Math.max(1, seconds)))
+    this.#client.header('retry-after', String(Math.max(1, seconds)))
     return new SteleError('provider_unavailable', { provider: soonest?.provider.name ?? '' })
   }
 }

@@ -1,17 +1,46 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { errorBody, SteleError } from '../errors.ts'
+import type { AttemptFailure } from './attempt-failure.ts'
+import type { Rendition } from './rendition.ts'
+import { sendFailure } from './send-failure.ts'
 import { streamHeaders } from './stream-events.ts'
 
 /** Whoever waits for the reply to one request. It may leave at any time, and what it was sent cannot be taken back. */
-export class Client {
-  readonly reply: FastifyReply
+export interface Client {
   /** Ends all work for this client. */
+  readonly abort: AbortController
+  readonly signal: AbortSignal
+  readonly log: FastifyBaseLogger
+  /** Of the call that it is told of. */
+  readonly callId: string | undefined
+  /** True once it has been told that a stream begins: a status can no longer say that there is none. */
+  readonly isStreaming: boolean
+  /** What it is told of the reply beside its body, before that begins. */
+  header(name: string, value: string): void
+  /** Sends a reply in one piece. */
+  sendWhole(body: string | Buffer | Uint8Array, headers: Readonly<Record<string, string>>): void
+  /** Sends the head of a stream, once. */
+  startStream(headers: Readonly<Record<string, string>>): void
+  /** Writes to a stream, and waits while the client reads slower than the provider sends. */
+  write(bytes: Buffer): Promise<void>
+  endStream(bytes: string | Buffer): void
+  /** Ends a stream so that what came of it cannot be taken for the whole reply. */
+  failStream(error: SteleError, rendition?: Rendition): void
+  /** Tells that there is no reply, and why. @throws SteleError the failure's own, to whom it can be told so */
+  tell(failure: AttemptFailure, rendition?: Rendition): void
+  /** Looks no longer whether it leaves. */
+  release(): void
+}
+
+/** A client at the other end of a connection. */
+export class HttpClient implements Client {
+  readonly #reply: FastifyReply
   readonly abort = new AbortController()
   readonly #onClose: () => void
   #isStreaming = false
 
   constructor(reply: FastifyReply) {
-    this.reply = reply
+    this.#reply = reply
     this.#onClose = () => {
       if (reply.raw.writableFinished) return
       const { errored } = reply.raw
@@ -26,16 +55,31 @@ export class Client {
     return this.abort.signal
   }
 
-  /** True once it has been told that a stream begins: a status can no longer say that there is none. */
+  get log(): FastifyBaseLogger {
+    return this.#reply.log
+  }
+
+  get callId(): string | undefined {
+    const id = this.#reply.getHeader('x-stele-call-id')
+    return typeof id === 'string' ? id : undefined
+  }
+
   get isStreaming(): boolean {
     return this.#isStreaming
   }
 
-  /** Sends the head of a stream, once. */
+  header(name: string, value: string): void {
+    this.#reply.header(name, value)
+  }
+
+  sendWhole(body: string | Buffer | Uint8Array, headers: Readonly<Record<string, string>>): void {
+    this.#reply.headers(headers).type('application/json').send(body)
+  }
+
   startStream(headers: Readonly<Record<string, string>>): void {
     if (this.#isStreaming) return
     this.#isStreaming = true
-    const { reply } = this
+    const reply = this.#reply
     reply.hijack()
     const all = {
       ...reply.getHeaders(),
@@ -47,9 +91,8 @@ export class Client {
     setImmediate(() => reply.raw.flushHeaders())
   }
 
-  /** Writes to a stream, and waits while the client reads slower than the provider sends. */
   async write(bytes: Buffer): Promise<void> {
-    const { raw } = this.reply
+    const { raw } = this.#reply
     const { signal } = this
     if (raw.write(bytes) || raw.destroyed || signal.aborted) return
     await new Promise<void>(resolve => {
@@ -66,16 +109,21 @@ export class Client {
   }
 
   endStream(bytes: string | Buffer): void {
-    this.reply.raw.end(bytes)
+    this.#reply.raw.end(bytes)
   }
 
-  /** Ends a stream without a [DONE]: what came of it must not be taken for the whole reply. */
-  failStream(error: SteleError): void {
-    this.endStream(`data: ${JSON.stringify(errorBody(error))}\n\n`)
+  failStream(error: SteleError, rendition?: Rendition): void {
+    rendition?.end(error)
+    // Without a [DONE].
+    this.endStream(rendition?.ending() ?? `data: ${JSON.stringify(errorBody(error))}\n\n`)
   }
 
-  /** Looks no longer whether it leaves. */
+  tell(failure: AttemptFailure, rendition?: Rendition): void {
+    if (this.#isStreaming) this.failStream(failure.error, rendition)
+    else sendFailure(this.#reply, failure)
+  }
+
   release(): void {
-    this.reply.raw.off('close', this.#onClose)
+    this.#reply.raw.off('close', this.#onClose)
   }
 }

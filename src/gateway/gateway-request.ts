@@ -1,4 +1,5 @@
 import { SteleError } from '../errors.ts'
+import type { BegunCall } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
 import { readPlainReply } from '../model/plain-reply.ts'
@@ -6,12 +7,16 @@ import { type PlainRequest, plainUpstreamBody } from '../model/plain-request.ts'
 import { type Reply, readChoices, readCompletion } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
+import type { BeginInput } from '../recorder/begin-input.ts'
+import type { Rendition } from './rendition.ts'
 import { done } from './stream-events.ts'
 
 /** A request that a provider is to answer: all in which OpenAI's operations differ on their way through the gateway. */
 export interface GatewayRequest {
   /** What is recorded. */
   readonly body: ChatRequest | PlainRequest
+  /** What is recorded beside it; the response only with the first call of a group. */
+  readonly recording?: Pick<BeginInput, 'operation' | 'continues' | 'response'>
   /** The client wants a stream. */
   readonly stream: boolean
   /** A stream's event that tells the usage was asked for by Stele, not by the client. */
@@ -23,6 +28,12 @@ export interface GatewayRequest {
   readReply(value: unknown): Reply | undefined
   /** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
   asEvents(value: unknown, call: { readonly callId: string; readonly createdAt: number }): Buffer
+  /** The request as it is put to this target, where that is not the same for all. */
+  forTarget?(target: Target): GatewayRequest
+  /** Set when the client gets the reply in another form than the provider sends it. Asked for once a call is begun. */
+  render?(call: BegunCall): Rendition
+  /** Told once when no call has answered and no other will be made. */
+  givenUp?(error: SteleError): Promise<void>
 }
 
 export function chatRequest(chat: ChatRequest): GatewayRequest {

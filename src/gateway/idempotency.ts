@@ -31,6 +31,11 @@ export interface KeyedRequest {
   readonly conversationId: string | undefined
 }
 
+/** What of it tells one request from another. */
+type AskedOnce = Omit<KeyedRequest, 'request'> & {
+  readonly request: { readonly body: { readonly text: string; readonly operation?: string } }
+}
+
 /**
  * The `Idempotency-Key` of a request; undefined without one.
  * @throws SteleError invalid_value
@@ -75,16 +80,19 @@ export function createIdempotency(
     return holder.status !== 'pending' && leavesKeyFree(holder.status) ? undefined : holder
   }
 
-  /** Waits until the key's call has ended. Returns it when it was answered, undefined when the key is free. */
+  /**
+   * Waits until the key's call has ended; without a deadline, not even that. Returns it when it was answered, undefined when
+   * the key is free.
+   */
   const whenEnded = async (
     userId: string,
     claim: IdempotencyClaim,
-    deadline: number,
+    deadline: number | undefined,
     signal: AbortSignal,
   ): Promise<KeyedCall | undefined> => {
     for (let wait = firstPause; ; wait = Math.min(wait * 2, longestPause)) {
       const holder = await holderOf(userId, claim, signal)
-      if (holder?.status !== 'pending') return holder
+      if (holder?.status !== 'pending' || deadline === undefined) return holder
       if (performance.now() + wait > deadline)
         throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })
       await pause(wait, undefined, { signal })
@@ -95,7 +103,7 @@ export function createIdempotency(
   const wait = async (
     userId: string,
     claim: IdempotencyClaim,
-    deadline: number,
+    deadline: number | undefined,
     reply: ServerResponse,
   ): Promise<KeyedCall | undefined> => {
     const waiting = new AbortController()
@@ -123,23 +131,21 @@ export function createIdempotency(
      */
     async once<T>(
       key: string | undefined,
-      { callId, userId, request: { body }, conversationId }: KeyedRequest,
+      { callId, userId, request: { body }, conversationId }: AskedOnce,
       reply: FastifyReply,
       make: (callId: string, claim: IdempotencyClaim | undefined) => Promise<T>,
       repeat: (call: KeyedCall) => Promise<T>,
+      { evenUnderWay = false }: { evenUnderWay?: boolean } = {},
     ): Promise<T> {
       if (key === undefined) return make(callId, undefined)
       const claim = {
         keyHash: hashes.idempotencyKey(key),
-        requestHash: hashes.idempotentRequest(
-          'operation' in body ? body.operation : conversationId,
-          body.text,
-        ),
+        requestHash: hashes.idempotentRequest(body.operation ?? conversationId, body.text),
         expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
       }
       const deadline = performance.now() + idempotencyWait * 1000
       for (let nextId = callId; ; nextId = newId('call')) {
-        const answered = await wait(userId, claim, deadline, reply.raw)
+        const answered = await wait(userId, claim, evenUnderWay ? undefined : deadline, reply.raw)
         if (answered !== undefined) return repeat(answered)
         try {
           return await make(nextId, claim)

@@ -4,6 +4,7 @@ import type { BegunCall, Outcome, RouteMode, SettledCall } from '../model/call.t
 import type { Recorder } from '../recorder/recorder.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import type { Rendition } from './rendition.ts'
 
 export interface LiveCallParts {
   readonly recorder: Recorder
@@ -11,12 +12,15 @@ export interface LiveCallParts {
   readonly client: Client
   readonly provider: string
   readonly routeMode: RouteMode | undefined
+  readonly rendition: Rendition | undefined
 }
 
 /** A call that a client waits for: begun, about to be dispatched, to be settled whatever happens. */
 export class LiveCall {
   readonly begun: BegunCall
   readonly provider: string
+  /** Set when the client gets the reply in another form. */
+  readonly rendition: Rendition | undefined
   readonly #parts: LiveCallParts
   readonly #startedAt = performance.now()
   #firstChunkAt: number | undefined
@@ -24,6 +28,7 @@ export class LiveCall {
   constructor(begun: BegunCall, parts: LiveCallParts) {
     this.begun = begun
     this.provider = parts.provider
+    this.rendition = parts.rendition
     this.#parts = parts
   }
 
@@ -41,7 +46,7 @@ export class LiveCall {
    */
   async complete(outcome: Omit<Outcome, 'status'>): Promise<SettledCall> {
     try {
-      return await this.#settle({ ...outcome, status: 'completed' })
+      return await this.#settle({ ...outcome, status: 'completed', response: this.rendition?.end() })
     } catch (error) {
       const isOver = error instanceof SteleError && settledNoMore.has(error.code)
       // What failed first is told, whatever becomes of the second.
@@ -69,6 +74,8 @@ export class LiveCall {
       status: isAborted ? 'aborted' : 'failed',
       errorCode: known.code,
       errorMessage: known.message,
+      // With a part of it told, or nobody left to tell, there will be no other call.
+      response: isTold || isAborted ? this.rendition?.end(known) : undefined,
     })
     return { callId: this.begun.callId, error: known, isTold, answer }
   }

@@ -6,6 +6,7 @@ import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
 import type { Client } from './client.ts'
 import type { LiveCall } from './live-call.ts'
+import type { Rendition } from './rendition.ts'
 import { sizeLimit } from './size-limit.ts'
 import { done, isUsageOnly, withBlankLine } from './stream-events.ts'
 
@@ -50,7 +51,7 @@ export async function relayStream(
     const ending = await relay.run()
     await call.complete(received())
     client.startStream(response.headers)
-    client.endStream(ending)
+    client.endStream(call.rendition?.ending() ?? ending)
     return undefined
   } catch (error) {
     if (relay.isWhole) throw error
@@ -60,7 +61,7 @@ export async function relayStream(
     const { status, headers } = response
     const answer = reported === undefined ? undefined : { status, headers, value: reported }
     const failure = await call.fail(error, received(), { isTold, answer })
-    if (isTold) client.failStream(failure.error)
+    if (isTold) client.failStream(failure.error, call.rendition)
     return failure
   } finally {
     clearTimeout(headTimer)
@@ -71,7 +72,7 @@ class StreamRelay {
   /** Every byte that came. */
   readonly transcript: Uint8Array[] = []
   /** What they amount to. */
-  readonly streamed = new StreamedReply()
+  readonly streamed: Pick<Rendition, 'isFinished' | 'reply'>
   /** True once the client has been sent a part of the reply. */
   isAnswering = false
   /** True once the reply is there to its end. */
@@ -82,6 +83,7 @@ class StreamRelay {
   readonly #response: ProviderResponse
   readonly #client: Client
   readonly #options: StreamOptions
+  readonly #put: (event: Buffer, chunk: Readonly<Record<string, unknown>>) => Buffer | undefined
   #ending: Buffer | undefined
 
   constructor(call: LiveCall, response: ProviderResponse, client: Client, options: StreamOptions) {
@@ -89,6 +91,22 @@ class StreamRelay {
     this.#response = response
     this.#client = client
     this.#options = options
+    const { rendition } = call
+    if (rendition === undefined) {
+      const streamed = new StreamedReply()
+      this.streamed = streamed
+      this.#put = (event, chunk) => {
+        streamed.add(chunk)
+        return options.hidesUsage && isUsageOnly(chunk) ? undefined : event
+      }
+    } else {
+      this.streamed = rendition
+      this.#put = (event, chunk) => {
+        const put = rendition.add(chunk)
+        if (rendition.isEnded) this.#ending = event
+        return put === '' ? undefined : Buffer.from(put)
+      }
+    }
   }
 
   /** Passes events on until the stream ends; returns the last event, not passed on. */
@@ -127,9 +145,11 @@ class StreamRelay {
         const data = eventData(event)
         if (data === '[DONE]') this.#ending = event
         else if (data === undefined) passed.push(event)
-        else if (this.#take(data)) {
+        else {
+          const put = this.#take(event, data)
+          if (put === undefined) continue
           hasData = true
-          passed.push(event)
+          passed.push(put)
         }
       }
     } finally {
@@ -148,8 +168,8 @@ class StreamRelay {
     await this.#client.write(events.length === 1 && first !== undefined ? first : Buffer.concat(events))
   }
 
-  /** Notes what a chunk says. False when the client must not see it. */
-  #take(data: string): boolean {
+  /** Notes what a chunk says. Returns what the client gets for it; undefined when it must not see it. */
+  #take(event: Buffer, data: string): Buffer | undefined {
     let chunk: unknown
     try {
       chunk = JSON.parse(data)
@@ -158,12 +178,12 @@ class StreamRelay {
       throw this.#truncated('an event is not JSON')
     }
     if (!isFields(chunk)) throw this.#truncated('an event is not an object')
-    if (chunk['error'] !== undefined && chunk['error'] !== null) {
+    const { rendition } = this.#call
+    if (rendition === undefined ? chunk['error'] != null : rendition.isError(chunk)) {
       this.reported = chunk
       throw this.#truncated('it reported an error')
     }
-    this.streamed.add(chunk)
-    return !(this.#options.hidesUsage && isUsageOnly(chunk))
+    return this.#put(event, chunk)
   }
 
   #truncated(reason: string): SteleError {

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { isFields, type Reply } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
@@ -36,7 +35,9 @@ export async function relayWhole(
   // Bytes are compressed where that pays: numbers by the thousand are what a chat does not hold.
   const body = 'messages' in request.body ? (text ?? bytes) : bytes
 
-  const read = status < 300 ? request.readReply(value) : undefined
+  const { rendition } = call
+  const readReply = rendition === undefined ? request.readReply : rendition.addWhole.bind(rendition)
+  const read = status < 300 ? readReply(value) : undefined
   if (read === undefined) {
     // The provider's own words may quote the prompt: they are kept as content, not as an error message.
     const answer = { status, headers, body, value }
@@ -47,15 +48,14 @@ export async function relayWhole(
     )
   }
   const { conversationId } = await call.complete({ ...http, body, reply: read })
-  const { reply } = client
-  if (conversationId !== undefined) reply.header('x-stele-conversation', conversationId)
+  if (conversationId !== undefined) client.header('x-stele-conversation', conversationId)
   if (!request.stream) {
-    reply.headers(headers).type('application/json').send(bytes)
+    client.sendWhole(rendition?.whole() ?? bytes, headers)
     return undefined
   }
   // For a client that asked for a stream and a provider that does not stream.
   client.startStream(headers)
-  client.endStream(request.asEvents(value, call.begun))
+  client.endStream(rendition?.ending() ?? request.asEvents(value, call.begun))
   return undefined
 }
 
@@ -67,23 +67,6 @@ function errorOf(provider: string, { status, value }: ProviderAnswer, replyKind:
       ? 'an error with a status of success'
       : `it is not ${replyKind}`
   return new SteleError('provider_invalid_response', { provider, reason })
-}
-
-/** Tells a failure, in the provider's own words when it refused in OpenAI's shape. @throws SteleError the failure's own */
-export function sendFailure(reply: FastifyReply, { error, answer }: AttemptFailure): FastifyReply {
-  // It is Stele's key that was refused; a 401 would make the client doubt its own, and trying again is no use.
-  if (error.code === 'provider_auth_failed') reply.header('x-should-retry', 'false')
-  if (error.code !== 'provider_error' || answer === undefined) throw error
-  const { status, headers, body, value } = answer
-  reply.headers(headers)
-  // Not every number that a provider sends is a status that HTTP knows.
-  reply.code(status < 600 ? status : error.status)
-  const isOpenAiShaped =
-    isFields(value) && isFields(value['error']) && typeof value['error']['message'] === 'string'
-  if (isOpenAiShaped) return reply.type('application/json').send(body)
-  return reply.send({
-    error: { message: error.message, type: 'provider_error', param: null, code: error.code },
-  })
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }

@@ -25,7 +25,7 @@ export async function shutDown(
   let closing = staysOpen ? undefined : app.close()
   const deadline = Promise.withResolvers<void>()
   const timer = setTimeout(deadline.resolve, timeout)
-  const answered = until(state, () => state.unanswered.size === 0)
+  const answered = until(state, () => state.unanswered.size === 0 && state.underWay.size === 0)
   await Promise.race([answered, deadline.promise.then(() => endCalls(state))])
   clearTimeout(timer)
   closing ??= app.close()

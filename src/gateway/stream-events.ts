@@ -26,7 +26,8 @@ export function relayedEvents(transcript: Buffer, { hidesUsage }: { hidesUsage: 
   return Buffer.concat([...passed, done])
 }
 
-function* eventsOf(transcript: Buffer): Generator<Buffer> {
+/** The events of a recorded stream, each as it came. */
+export function* eventsOf(transcript: Buffer): Generator<Buffer> {
   const splitter = new SseSplitter()
   for (let at = 0; at < transcript.length; at += sliceLength)
     yield* splitter.push(transcript.subarray(at, at + sliceLength))

@@ -1,4 +1,4 @@
-import type { PreparedRequest } from './prepared-request.ts'
+import type { Continuation, PreparedRequest } from './prepared-request.ts'
 import type { Reply } from './reply.ts'
 
 /** What made a call a further one of its group: its target was asked again, or another one instead. */
@@ -13,6 +13,24 @@ export interface IdempotencyClaim {
   readonly requestHash: string
   /** Milliseconds since 1970, UTC. */
   readonly expiresAt: number
+}
+
+/** A response of the Responses API as it begins: written with the intent of its first call. */
+export interface ResponseStart {
+  readonly id: string
+  readonly previousResponseId: string | undefined
+  /** Its input items and itself as it stands at the beginning, as JSON texts. */
+  readonly input: string
+  readonly body: string
+  readonly metadata: string | undefined
+}
+
+/** How a response ended: written with the end of its last call, or after it. */
+export interface ResponseEnd {
+  readonly id: string
+  readonly status: string
+  /** Its JSON text as its client gets it. */
+  readonly body: string
 }
 
 /** What a client's `store: true` asks for: that the completion can be listed and looked up. */
@@ -31,6 +49,10 @@ export interface CallStart {
   readonly requestModel: string
   readonly operation: string
   readonly request: PreparedRequest
+  /** Where it goes on, when that is known; then `request` holds only the messages that are new. */
+  readonly continues?: Continuation | undefined
+  /** The response that it is the first call of. */
+  readonly response?: ResponseStart | undefined
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
   /** The process that makes the call: when it dies, another finds by this what it left open. */
@@ -89,21 +111,26 @@ export interface BeginDecision {
   readonly anchorsReply: boolean
 }
 
+/** The sequence number of the last message that a call's request sent. */
+export function upToSeqOf({ request, continues }: Pick<CallStart, 'request' | 'continues'>): number {
+  return (continues?.seq ?? -1) + request.messages.length
+}
+
 /**
  * A call as it stands once it is begun. When its request is kept whole, the stored history need not be spelled as the
  * request was, so the reply must not be hashed as if it followed that spelling.
  */
 export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
   const { conversationId, isKeptWhole, anchorsReply } = decision
-  const { callId, userId, apiKeyId, requestModel, createdAt, request, listing } = start
-  const last = request.messages.at(-1)
+  const { callId, userId, apiKeyId, requestModel, createdAt, request, continues, listing } = start
+  const last = request.messages.at(-1) ?? continues
   return {
     callId,
     userId,
     apiKeyId,
     requestModel,
     conversationId,
-    upToSeq: request.messages.length - 1,
+    upToSeq: upToSeqOf(start),
     chainHash: last?.chainHash ?? '',
     wireHash: isKeptWhole ? '' : (last?.wireHash ?? ''),
     anchorsReply,
@@ -128,6 +155,8 @@ export interface Outcome {
   readonly timeToFirstChunkMs?: number | undefined
   readonly errorCode?: string | undefined
   readonly errorMessage?: string | undefined
+  /** What has come of the response that it is a call of, when nothing more will. */
+  readonly response?: ResponseEnd | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
 }

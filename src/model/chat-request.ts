@@ -31,6 +31,8 @@ export interface ChatRequest {
   readonly value: Readonly<Record<string, unknown>>
   readonly members: readonly Member[]
   readonly messages: readonly ChatMessage[]
+  /** Messages before these that are the request's own and no part of the conversation; they stand in its frame. */
+  readonly preface?: readonly ChatMessage[]
   /** Where each message stands in `text`. */
   readonly messageSpans: readonly Span[]
   readonly model: string
@@ -42,6 +44,17 @@ export interface ChatRequest {
   readonly store: boolean | undefined
   /** What the completion is to be listed with. */
   readonly metadata: Metadata
+}
+
+/** The same request, its first messages its own and not the conversation's. */
+export function withPreface(request: ChatRequest, count: number): ChatRequest {
+  const { messages, messageSpans } = request
+  return {
+    ...request,
+    preface: messages.slice(0, count),
+    messages: messages.slice(count),
+    messageSpans: messageSpans.slice(count),
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { canonicalJson, canonicalMessage } from './canonical.ts'
-import type { ChatRequest } from './chat-request.ts'
+import type { ChatMessage, ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
 import type { PlainRequest } from './plain-request.ts'
 
@@ -36,25 +36,84 @@ const deliveryOnly = new Set([
   'safety_identifier',
 ])
 
-export function prepareRequest(request: ChatRequest, hashes: ConversationHashes): PreparedRequest {
-  let chainHash = ''
-  let wireHash = ''
-  const messages = request.messages.map(({ role, raw, value }): PreparedMessage => {
-    chainHash = hashes.chain(chainHash, canonicalMessage(value))
-    wireHash = hashes.wire(wireHash, raw)
-    return { role, raw, chainHash, wireHash }
-  })
-  const promptHash = hashes.prompt(chainHash, canonicalParameters(request.value))
-  const keepsContent = request.store !== false
-  if (keepsContent) return { ...cutMessages(request), messages, promptHash, keepsContent }
+/** A recorded message that a request goes on from, for who knows without looking. */
+export interface Continuation {
+  readonly conversationId: string
+  /** The place of that message; -1 when the conversation is still empty. */
+  readonly seq: number
+  /** The message's hashes; '' for none. */
+  readonly chainHash: string
+  readonly wireHash: string
+  /** How many messages at the end of the request are not recorded yet. */
+  readonly newMessages: number
+  /** False when the request leaves out messages of that conversation: then it is kept as one text. */
+  readonly isWhole: boolean
+  /** The conversation must not have gone on meanwhile; without it, what goes on from an earlier message is a fork. */
+  readonly onlyAtEnd?: boolean
+  /** The places of messages at its end that were asked in vain: from now on they count as deleted. */
+  readonly withdraws?: readonly number[]
+}
+
+/** Takes a request apart. Of one that is known to continue, only what is new counts as its messages. */
+export function prepareRequest(
+  request: ChatRequest,
+  hashes: ConversationHashes,
+  continues?: Continuation,
+): PreparedRequest {
+  if (continues === undefined) {
+    const messages = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
+    return kept(request, {
+      ...cutMessages(request),
+      messages,
+      promptHash: promptHash(request, messages, hashes, ''),
+    })
+  }
+  const added = continues.newMessages === 0 ? [] : request.messages.slice(-continues.newMessages)
+  const messages = hashMessages(added, hashes, continues)
+  if (continues.isWhole) {
+    const hash = promptHash(request, messages, hashes, continues.chainHash)
+    return kept(request, { ...cutMessages(request), messages, promptHash: hash })
+  }
+  const sent = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
+  const whole = { frame: request.text, messagesAt: undefined, separator: ',' }
+  return kept(request, { ...whole, messages, promptHash: promptHash(request, sent, hashes, '') })
+}
+
+/** What of a request is kept: of one that must not be, its hashes alone. */
+function kept({ store }: ChatRequest, prepared: Omit<PreparedRequest, 'keepsContent'>): PreparedRequest {
+  if (store !== false) return { ...prepared, keepsContent: true }
   return {
     frame: '',
     messagesAt: undefined,
     separator: ',',
-    messages: messages.map(message => ({ ...message, raw: '' })),
-    promptHash,
-    keepsContent,
+    messages: prepared.messages.map(message => ({ ...message, raw: '' })),
+    promptHash: prepared.promptHash,
+    keepsContent: false,
   }
+}
+
+function hashMessages(
+  messages: readonly ChatMessage[],
+  hashes: ConversationHashes,
+  before: { readonly chainHash: string; readonly wireHash: string },
+): PreparedMessage[] {
+  let { chainHash, wireHash } = before
+  return messages.map(({ role, raw, value }): PreparedMessage => {
+    chainHash = hashes.chain(chainHash, canonicalMessage(value))
+    wireHash = hashes.wire(wireHash, raw)
+    return { role, raw, chainHash, wireHash }
+  })
+}
+
+/** @param before the chain hash of what stands before `messages` */
+function promptHash(
+  { value, preface = [] }: ChatRequest,
+  messages: readonly PreparedMessage[],
+  hashes: ConversationHashes,
+  before: string,
+): string {
+  const all = preface.length === 0 ? value : { ...value, preface: preface.map(one => one.value) }
+  return hashes.prompt(messages.at(-1)?.chainHash ?? before, canonicalParameters(all))
 }
 
 /** A request that is no chat has no messages to cut out. */

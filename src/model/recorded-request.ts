@@ -2,7 +2,7 @@ import type { CallStart } from './call.ts'
 import { type ChatRequest, parseChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
 import { isPlainOperation, type PlainRequest, parsePlainRequest } from './plain-request.ts'
-import { preparePlainRequest, prepareRequest } from './prepared-request.ts'
+import { type Continuation, preparePlainRequest, prepareRequest } from './prepared-request.ts'
 
 /** A request as it was sent, or already read. */
 export type RequestBody = string | Uint8Array | ChatRequest | PlainRequest
@@ -21,6 +21,7 @@ export function recordedRequest(
   body: RequestBody,
   operation: string | undefined,
   hashes: ConversationHashes,
+  continues?: Continuation,
 ): RecordedRequest {
   const request = read(body, operation)
   const { model } = request
@@ -29,7 +30,7 @@ export function recordedRequest(
   return {
     model,
     operation: operation ?? 'chat',
-    request: prepareRequest(request, hashes),
+    request: prepareRequest(request, hashes, continues),
     listing: request.store === true ? { metadata: JSON.stringify(request.metadata) } : undefined,
   }
 }

@@ -114,7 +114,7 @@ class StreamedChoice {
   }
 }
 
-/** Joins a delta to what came before: `arguments` grow, nested objects merge, anything else is replaced. */
+/** Joins a delta to what came before: `arguments` and the `input` of a custom tool grow, nested objects merge, anything else is replaced. */
 function merge(
   before: Record<string, unknown> | undefined,
   delta: Readonly<Record<string, unknown>>,
@@ -122,7 +122,7 @@ function merge(
   const joined = { ...before }
   for (const [name, value] of Object.entries(delta)) {
     const old = joined[name]
-    if (name === 'arguments' && typeof value === 'string' && typeof old === 'string')
+    if ((name === 'arguments' || name === 'input') && typeof value === 'string' && typeof old === 'string')
       joined[name] = old + value
     else if (isFields(value)) joined[name] = merge(isFields(old) ? { ...old } : undefined, value)
     else if (value !== null) joined[name] = value

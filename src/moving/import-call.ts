@@ -1,8 +1,9 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { parseChatRequest, withPreface } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import type { PreparedRequest } from '../model/prepared-request.ts'
+import { type PreparedRequest, prepareRequest } from '../model/prepared-request.ts'
 import { recordedRequest } from '../model/recorded-request.ts'
 import { cutContent } from '../model/reply.ts'
 import { absentContent, decodeText, encodeCompressed, encodeContent, isAbsent } from '../privacy/content.ts'
@@ -77,10 +78,8 @@ async function requestContent(
 ): Promise<RequestContent> {
   if (record.request === null) return { ...inOnePiece, body: absentContent(), prompt_hash: '' }
   const text = fromContent(record.request)
-  const { request } = recordedRequest(text, record.operation, hashes)
-  const { promptHash: prompt_hash, messages, frame, messagesAt, separator } = request
-  if (record.up_to_seq !== messages.length - 1)
-    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  const request = await preparedRequest(database, hashes, line, record, text)
+  const { promptHash: prompt_hash, frame, messagesAt, separator } = request
   if (!(await canBeReproduced(database, record, request)))
     return { ...inOnePiece, body: encodeContent(text), prompt_hash }
   return {
@@ -90,6 +89,43 @@ async function requestContent(
     body: null,
     prompt_hash,
   }
+}
+
+/**
+ * A request taken apart as it was when it was recorded: one that was made for a response may begin with messages that are
+ * its own, or leave out deleted ones; one that was passed on as a request for a response is no chat.
+ */
+async function preparedRequest(
+  database: Database,
+  hashes: ConversationHashes,
+  line: number,
+  { user_id, conversation_id, up_to_seq, operation }: LineOf<'call'>,
+  content: string | Buffer,
+): Promise<PreparedRequest> {
+  const text = content.toString()
+  if (operation === 'responses')
+    return {
+      frame: text,
+      messagesAt: undefined,
+      separator: ',',
+      messages: [],
+      promptHash: hashes.prompt('', text),
+      keepsContent: true,
+    }
+  const { request: prepared } = recordedRequest(content, operation, hashes)
+  const further = prepared.messages.length - (up_to_seq + 1)
+  if (further === 0) return prepared
+  const request = parseChatRequest(content)
+  if (further > 0 && request.messages.slice(0, further).every(({ role }) => role === 'system'))
+    return prepareRequest(withPreface(request, further), hashes)
+  const history =
+    conversation_id === null
+      ? []
+      : await conversationStore(database).history(user_id, conversation_id, up_to_seq)
+  const deleted = history.filter(row => row.deleted_at !== null).length
+  if (further > 0 || deleted < -further)
+    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  return { ...prepared, messagesAt: undefined }
 }
 
 async function canBeReproduced(

@@ -16,6 +16,7 @@ const passedOn =
 /** Any service that speaks OpenAI's chat-completions API: OpenAI, Ollama, vLLM, OpenRouter, Groq, Gemini, Anthropic. */
 export function openaiCompatible(name: string, config: ProviderConfig): Provider {
   const base = new URL(config.baseUrl ?? '')
+  const speaksResponses = config.responses ?? base.hostname === 'api.openai.com'
   const path = base.pathname.replace(/\/+$/, '')
   const pool = new Pool(base.origin, {
     connections: config.connections,
@@ -67,9 +68,10 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
 
   return {
     name,
+    asksUsage: config.streamUsage,
     chat: ({ request, model, signal }) =>
       post('chat/completions', upstreamBody(request, model, config.streamUsage), signal),
-    forwards: new Set(forwarded),
+    forwards: new Set(speaksResponses ? [...forwarded, 'responses' as const] : forwarded),
     forward: ({ operation, body, signal }) => post(operation, body, signal),
     async models(signal) {
       if (config.models !== undefined) return config.models.map(id => ({ id, created: 0, ownedBy: name }))

@@ -53,6 +53,8 @@ export interface Model {
  */
 export interface Provider {
   readonly name: string
+  /** False when it does not understand being asked for the usage at the end of a stream. */
+  readonly asksUsage?: boolean
   chat(request: ProviderRequest): Promise<ProviderResponse>
   /** Of other operations, those that it has; left out when it has none. */
   readonly forwards?: ReadonlySet<ForwardedOperation>

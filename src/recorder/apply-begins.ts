@@ -1,9 +1,10 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { claimKeys } from './claim-keys.ts'
+import { continued, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
@@ -29,6 +30,7 @@ export async function applyBegins(
   await claimKeys(batch, starts)
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
   const waves = splitIntoWaves(starts, start => {
+    if (start.continues !== undefined) return keyOf(start.userId, start.continues.conversationId)
     const { messages } = start.request
     if (messages.length === 0) return start.callId
     return `${messages[firstTellingMessage(messages)]?.chainHash}${start.userId}`
@@ -48,23 +50,37 @@ async function applyWave(
   const threaded = starts.filter(isThreaded)
   const repetitions = await findAttempts(batch, threaded)
   const firsts = threaded.filter(({ callId }) => !repetitions.has(callId))
-  const matches = await findMatches(batch, firsts)
+  const matches = continued(
+    firsts,
+    await findMatches(
+      batch,
+      firsts.filter(({ continues }) => continues === undefined),
+    ),
+  )
   const conversations = await lockConversations(batch, firsts, matches)
   const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
     if (!isThreaded(start)) return planBegin(start, undefined, { kind: 'apart' })
+    const match = matches.get(start.callId)
     const placed =
-      repetitions.get(start.callId) ?? place(start, matches.get(start.callId), conversations, underWay)
+      repetitions.get(start.callId) ??
+      (start.continues === undefined
+        ? place(start, match, conversations, underWay)
+        : placeContinued(
+            start.continues,
+            match,
+            conversations.get(keyOf(start.userId, start.continues.conversationId)),
+          ))
     return planBegin(start, ...placed)
   })
-  await write(batch, plans)
+  await write(batch, starts, plans)
   for (const { call, decision } of plans)
     begun.set(call.callId, { call, decision, isRepeat: false, isOwn: true })
 }
 
 /** Whether a call belongs to a conversation: one that is no chat has no messages. */
-function isThreaded({ request }: CallStart): boolean {
-  return request.messages.length > 0
+function isThreaded({ request, continues }: CallStart): boolean {
+  return request.messages.length > 0 || continues !== undefined
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>
@@ -97,9 +113,10 @@ async function callsUnderWay(
   matches: ReadonlyMap<string, Match>,
   conversations: ReadonlyMap<string, Conversation>,
 ): Promise<Set<string>> {
-  const asked = starts.flatMap(({ callId, userId, request }): AskedCall[] => {
+  const asked = starts.flatMap(({ callId, userId, request, continues }): AskedCall[] => {
     const match = matches.get(callId)
     const isOpenEnd =
+      continues === undefined &&
       match?.seq === request.messages.length - 1 &&
       conversations.get(keyOf(userId, match.conversationId))?.next_seq === match.seq + 1
     return isOpenEnd && match.callId !== null ? [{ user_id: userId, request_id: match.callId }] : []
@@ -160,7 +177,7 @@ function place(
   return [match, { kind: 'new', parent: { id: target.id, seq: match.seq } }]
 }
 
-async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
+async function write(batch: Batch, starts: readonly CallStart[], plans: readonly BeginRows[]): Promise<void> {
   const updates = plans
     .filter(plan => plan.conversation === undefined && plan.messages.length > 0)
     .map(({ call, messages }) => ({
@@ -183,6 +200,8 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
       'llm_requests',
       plans.map(plan => plan.request),
     ),
+    insertResponses(batch, plans),
+    withdraw(batch, starts),
     queueForSearch(
       batch,
       plans.flatMap(plan => plan.messages),
@@ -190,6 +209,12 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
   ])
   if (updated !== updates.length)
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
+}
+
+/** Few calls are of a response. */
+async function insertResponses(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
+  const rows = plans.flatMap(plan => plan.response ?? [])
+  if (rows.length > 0) await batch.insert('responses', rows)
 }
 
 /** Takes out calls that are recorded already and answers for them from the record. */
@@ -229,7 +254,7 @@ async function withoutRepeats(
       conversationId: row.conversation_id,
       isKeptWhole: row.messages_at === null,
       // A fork from the request's own end has no message of its own before the reply.
-      anchorsReply: forkedAt.get(row.conversation_id) === start.request.messages.length - 1,
+      anchorsReply: forkedAt.get(row.conversation_id) === upToSeqOf(start),
     }
     const isOwn =
       row.instance_id === start.instanceId && row.created_at === start.createdAt && !settled.has(start.callId)

@@ -8,6 +8,7 @@ import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
@@ -87,6 +88,7 @@ async function applyWave(
     ),
     batch.insert('messages', messages),
     queueForSearch(batch, messages),
+    endResponses(batch, wave, placeOf),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
     addListed(batch, wave),

@@ -9,6 +9,7 @@ import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex } from './apply-index.ts'
+import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
 import type {
@@ -175,6 +176,8 @@ async function applyOther(
     case 'relist':
       await applyRelist(batch, operation)
       return nothing
+    case 'respond':
+      return changeResponse(batch, operation)
     case 'index':
       return applyIndex(batch, operation, capabilities)
     default:

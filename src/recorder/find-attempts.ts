@@ -1,5 +1,5 @@
 import type { Batch } from '../db/batch.ts'
-import type { CallStart } from '../model/call.ts'
+import { type CallStart, upToSeqOf } from '../model/call.ts'
 import type { Match } from './find-match.ts'
 import type { Placement } from './plan-begin.ts'
 
@@ -37,7 +37,7 @@ export async function findAttempts(
   const places = further.flatMap(start => {
     const first = firsts.get(keyOf(start.groupId, start.userId))
     const conversation = conversations.get(keyOf(first?.conversation_id, start.userId))
-    const seq = start.request.messages.length - 1
+    const seq = upToSeqOf(start)
     if (first?.up_to_seq !== seq || conversation === undefined || conversation.deleted_at !== null) return []
     const isEmptyFork = conversation.parent_seq === seq
     const holder = (isEmptyFork ? conversation.parent_id : null) ?? conversation.id
@@ -56,7 +56,7 @@ export async function findAttempts(
   )
   for (const { start, seq, conversationId, isEmptyFork, holder } of places) {
     const recorded = lasts.get(keyOf(`${seq} ${holder}`, start.userId))
-    const sent = start.request.messages[seq]
+    const sent = start.request.messages.at(-1) ?? start.continues
     if (recorded === undefined || recorded.chain_hash !== sent?.chainHash) continue
     const exactUpTo = recorded.wire_hash === sent.wireHash ? seq : -1
     placed.set(start.callId, [

@@ -1,6 +1,6 @@
 import { newId } from '../ids.ts'
 import type { Outcome } from '../model/call.ts'
-import type { BeginInput } from './recorder.ts'
+import type { BeginInput } from './begin-input.ts'
 
 /** One exchange with a model, made elsewhere. */
 export interface Interaction {

@@ -27,6 +27,8 @@ export interface Settlement {
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
+  /** What has come of the response that the call is one of; its body in its stored form. */
+  readonly response?: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
   readonly createdAt: number
 }
 
@@ -58,6 +60,18 @@ export interface HeartbeatOperation {
   readonly usedKeys: readonly { readonly id: string; readonly at: number }[]
   /** Said for a process that is gone: a row that is there says more. */
   readonly onlyIfAbsent?: true
+}
+
+/** A change of a response outside the calls made for it. A response that has ended does not end again. */
+export interface RespondOperation {
+  readonly kind: 'respond'
+  readonly userId: string
+  readonly id: string
+  readonly change:
+    | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
+    /** Whoever makes its calls is to stop. */
+    | { readonly kind: 'cancel' }
+    | { readonly kind: 'delete'; readonly at: number }
 }
 
 /** A message that an application adds by itself, in no call. */
@@ -160,6 +174,7 @@ export type Operation =
   | SettleOperation
   | RecordOperation
   | HeartbeatOperation
+  | RespondOperation
   | RetentionOperation
   | IndexOperation
   | RelistOperation

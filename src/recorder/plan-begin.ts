@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -24,6 +24,7 @@ export interface BeginRows {
   readonly conversation: Row<'conversations'> | undefined
   readonly messages: Row<'messages'>[]
   readonly request: Row<'llm_requests'>
+  readonly response: Row<'responses'> | undefined
 }
 
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
@@ -32,8 +33,11 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   const conversationId = conversationOf(placement)
   const { keepsContent } = request
   const knownUpTo = match?.seq ?? -1
-  const upToSeq = request.messages.length - 1
-  const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
+  const upToSeq = upToSeqOf(start)
+  // The place of the first message that the request holds: of one that continues, only those after it.
+  const firstSeq = upToSeq + 1 - request.messages.length
+  const added = request.messages.slice(knownUpTo + 1 - firstSeq)
+  const messages = added.map((message, offset): Row<'messages'> => {
     const isFirst = offset === 0
     const echo = isFirst && keepsContent ? echoOf(start, match) : undefined
     return newMessageRow({
@@ -44,7 +48,7 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       role: message.role,
       content: keepsContent ? encodeContent(message.raw) : absentContent(),
       chain_hash: message.chainHash,
-      is_anchor: isAnchor(request.messages, knownUpTo + 1 + offset) ? 1 : 0,
+      is_anchor: isAnchor(request.messages, knownUpTo + 1 - firstSeq + offset) ? 1 : 0,
       // Nothing reproduces what was not kept.
       wire_hash: keepsContent ? message.wireHash : '',
       echo_from: echo?.from ?? null,
@@ -104,6 +108,28 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
     },
+    response: responseRow(start, conversationId),
+  }
+}
+
+function responseRow(
+  { callId, userId, createdAt, response }: CallStart,
+  conversationId: string,
+): Row<'responses'> | undefined {
+  if (response === undefined) return undefined
+  return {
+    user_id: userId,
+    id: response.id,
+    call_id: callId,
+    conversation_id: conversationId,
+    seq: null,
+    previous_response_id: response.previousResponseId ?? null,
+    status: 'in_progress',
+    input: encodeContent(response.input),
+    body: encodeContent(response.body),
+    metadata: response.metadata ?? null,
+    created_at: createdAt,
+    deleted_at: null,
   }
 }
 

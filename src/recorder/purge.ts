@@ -1,5 +1,6 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
+import { responseIdOf } from '../ids.ts'
 import { absentContent } from '../privacy/content.ts'
 import { removeFromSearch } from '../store/search-queue.ts'
 import type { Edit } from './operations.ts'
@@ -9,7 +10,7 @@ export const erasedStatus = 'purged'
 
 /**
  * Removes what was said in a conversation: its messages, its context snapshots, and the requests and replies of the calls
- * made in it. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
+ * made in it, responses included. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
  * reach but through the fork, and go when the last such fork is purged.
  * @throws SteleError conversation_not_found; conversation_in_use while a call is under way, whose reply would come after
  */
@@ -81,6 +82,13 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
   )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
+  // A response has the name of its first call, which lies where its others do.
+  const responses = new Set([...own, ...erased.map(reply => reply.request_id)].map(responseIdOf))
+  await batch.remove(
+    'responses',
+    ['id', 'user_id'],
+    [...responses].map(response => ({ id: response, user_id: userId })),
+  )
 }
 
 /** A key stands for a reply that can be given again. */

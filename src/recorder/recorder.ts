@@ -7,17 +7,17 @@ import {
   type BegunCall,
   begunCall,
   type CallStart,
-  type IdempotencyClaim,
   type Outcome,
-  type RouteMode,
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { type RequestBody, recordedRequest } from '../model/recorded-request.ts'
+import { recordedRequest } from '../model/recorded-request.ts'
 import { openCallsPage, promptInstances } from '../store/instances.ts'
 import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
+import type { BeginInput } from './begin-input.ts'
+import { checkCallId, idTaken } from './call-ids.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
@@ -25,6 +25,7 @@ import type {
   IndexOperation,
   OperationResult,
   RelistOperation,
+  RespondOperation,
   SettleOperation,
 } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
@@ -32,36 +33,6 @@ import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
-
-/** A call about to be made. */
-export interface BeginInput {
-  /** Whoever the application says the user is. */
-  readonly userId: string
-  readonly provider: string
-  /** The request as sent: chat-completions JSON (or what `operation` takes), or already read. */
-  readonly body: RequestBody
-  /** The model as the provider knows it; the body's own when left out. */
-  readonly requestModel?: string | undefined
-  /** Makes begin idempotent: the same id again returns the call already begun. */
-  readonly callId?: string | undefined
-  /** Refuses that instead: whoever asks a provider under the id of a call that has ended cannot record its answer. */
-  readonly isNew?: boolean | undefined
-  readonly apiKeyId?: string | undefined
-  readonly conversationId?: string | undefined
-  /** A key under which no other call may be made; see `begin`. */
-  readonly claim?: IdempotencyClaim | undefined
-  /**
-   * 'chat' when left out. A call of 'embeddings', 'moderations' or 'completions' has such a request for its body and
-   * belongs to no conversation.
-   */
-  readonly operation?: string | undefined
-  /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
-  readonly groupId?: string | undefined
-  /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
-  readonly routeMode?: RouteMode | undefined
-  /** Milliseconds since 1970; now when left out. */
-  readonly createdAt?: number | undefined
-}
 
 export interface RecorderOptions {
   readonly database: Database
@@ -215,10 +186,13 @@ export class Recorder {
     })
   }
 
-  /** Commits what an application changes by itself; while the database is away it is refused. */
-  change(operation: AppendOperation | EditOperation): Promise<OperationResult> {
+  /**
+   * Commits what an application changes by itself, which is refused while the database is away, or what becomes of a
+   * response outside its calls (see respond.ts).
+   */
+  change(operation: AppendOperation | EditOperation | RespondOperation): Promise<OperationResult> {
     return this.#accept(async () => {
-      await this.#ready()
+      await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
       return this.#queue.submit(operation)
     })
   }
@@ -380,7 +354,12 @@ export class Recorder {
         { param: 'conversation' },
       )
     }
-    const { model, ...recorded } = recordedRequest(body, input.operation, this.#options.hashes)
+    const { model, ...recorded } = recordedRequest(
+      body,
+      input.operation,
+      this.#options.hashes,
+      input.continues,
+    )
     return {
       callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
       userId: checkUserId(input.userId),
@@ -388,6 +367,8 @@ export class Recorder {
       provider: input.provider,
       requestModel: input.requestModel ?? model,
       ...recorded,
+      continues: input.continues,
+      response: input.response,
       conversationId,
       instanceId: this.#instance.id,
       claim: input.claim,
@@ -396,18 +377,4 @@ export class Recorder {
       createdAt: input.createdAt ?? Date.now(),
     }
   }
-}
-
-function idTaken(call: string): SteleError {
-  return new SteleError('call_id_taken', { call })
-}
-
-/** Ids say when a call was made; partitions and recovery rely on it. */
-function checkCallId(id: string, name: string): string {
-  if (!isId('call', id))
-    throw new SteleError('invalid_value', {
-      name,
-      reason: 'it must be a TypeID with the prefix call',
-    })
-  return id
 }

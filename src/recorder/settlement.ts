@@ -1,5 +1,5 @@
 import { errorTable } from '../errors.ts'
-import type { BegunCall, Outcome } from '../model/call.ts'
+import type { BegunCall, Outcome, ResponseEnd } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
@@ -47,6 +47,7 @@ export async function settlementOf(
     contentAt: cut?.contentAt,
     message: message && assistantMessageText(message),
     canonicalMessage: canonical,
+    response: outcome.response && (await responseEnd(outcome.response)),
   }
 }
 
@@ -61,7 +62,10 @@ export function orphanSettlement(): Settlement {
   return { ...factsOf(outcome, undefined), ...nothing }
 }
 
-type Facts = Omit<Settlement, 'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash'>
+type Facts = Omit<
+  Settlement,
+  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response'
+>
 
 function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
   return {
@@ -80,6 +84,10 @@ function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
     errorMessage: storable(outcome.errorMessage)?.slice(0, maxErrorLength),
     createdAt: outcome.createdAt ?? Date.now(),
   }
+}
+
+async function responseEnd(ended: ResponseEnd): Promise<Settlement['response']> {
+  return { ...ended, body: await encodeCompressed(Buffer.from(ended.body)) }
 }
 
 function isOwnError(code: string | undefined): boolean {

@@ -1,6 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
+import { responseIdOf } from '../ids.ts'
 import { absentContent } from '../privacy/content.ts'
 import { brokenIn, type ConversationPlan, planConversation } from './plan-conversation.ts'
 import { conversationFacts, forksOf, type Key, readings } from './read-facts.ts'
@@ -55,6 +56,16 @@ async function removeCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<v
     .deleteFrom('llm_requests')
     .where(isAnyOf(['id', 'user_id'], calls))
     .execute()
+  await removeResponses(tx, calls)
+}
+
+/** A response holds nothing but what was said, and has the name of its first call. */
+async function removeResponses(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
+  const responses = calls.map(({ user_id, id }) => ({ user_id, id: responseIdOf(id) }))
+  await tx
+    .deleteFrom('responses')
+    .where(isAnyOf(['id', 'user_id'], responses))
+    .execute()
 }
 
 /** Takes what was said from calls, and the provider's own words about it; what they took and cost stays. */
@@ -79,6 +90,7 @@ async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<vo
     .where(isAnyOf(['request_id', 'user_id'], replies))
     .where('error_message', 'is not', null)
     .execute()
+  await removeResponses(tx, calls)
 }
 
 async function doConversations(

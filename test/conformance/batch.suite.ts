@@ -86,6 +86,26 @@ export function batchSuite(bed: Bed): void {
     expect(found).toHaveLength(values.length)
   })
 
+  test('an update puts bytes in the place of bytes', async () => {
+    const database = await migrated(bed)
+    await database.batch(batch => batch.insert('messages', [messageRow({ seq: 0 }), messageRow({ seq: 1 })]))
+    const place = { conversation_id: 'conv_1', user_id: 'ada' }
+    const updates = [everyByte, new Uint8Array(0)].map((content, seq) => ({
+      set: { content, echo: content },
+      match: { ...place, seq },
+    }))
+    const key = ['conversation_id', 'user_id', 'seq'] as const
+    await database.batch(batch => batch.update('messages', ['content', 'echo'], key, updates))
+    const found = await database.batch(batch =>
+      batch.find('messages', ['conversation_id', 'user_id'], [place], ['seq', 'content', 'echo']),
+    )
+    expect(found).toHaveLength(2)
+    for (const { seq, content, echo } of found)
+      expect([Buffer.from(content), Buffer.from(echo ?? [])]).toEqual(
+        Array(2).fill(Buffer.from(updates[seq]?.set.content ?? [])),
+      )
+  })
+
   test('gives back integers up to 2^53 - 1, negative ones and zero as numbers', async () => {
     const database = await migrated(bed)
     const numbers = [0, -1, 2 ** 31, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]

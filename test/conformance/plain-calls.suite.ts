@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { newId } from '../../src/ids.ts'
-import type { BeginInput } from '../../src/recorder/recorder.ts'
+import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import type { Stele } from '../../src/stele.ts'
 import { completed, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'

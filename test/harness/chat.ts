@@ -1,5 +1,5 @@
 import type { BegunCall, Outcome, PlacedCall, SettledCall } from '../../src/model/call.ts'
-import type { BeginInput } from '../../src/recorder/recorder.ts'
+import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import type { Stele } from '../../src/stele.ts'
 
 export interface WireMessage {

@@ -1,0 +1,153 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { SteleError } from '../../errors.ts'
+import { responseIdOf } from '../../ids.ts'
+import type { IdempotencyClaim } from '../../model/call.ts'
+import { wantsLogprobs } from '../../model/responses/chat-body.ts'
+import { readInput } from '../../model/responses/input-items.ts'
+import { parseResponseRequest, type ResponseRequest } from '../../model/responses/request.ts'
+import { type ResponseObject, responseInProgress } from '../../model/responses/response.ts'
+import type { Target } from '../../providers/registry.ts'
+import { callStore } from '../../store/calls.ts'
+import type { KeyedCall } from '../../store/idempotency-keys.ts'
+import { answerClient, answerQuestion, type Question } from '../attempts.ts'
+import type { GatewayRequest } from '../gateway-request.ts'
+import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import type { AnsweringParts } from '../routes/answering.ts'
+import { keyOf, userOf } from '../routes/request-parts.ts'
+import { storeFailure } from '../store-failure.ts'
+import { streamHeaders } from '../stream-events.ts'
+import { responseRequest, responseTargets } from './ask.ts'
+import type { BackgroundResponses } from './background.ts'
+import { follow } from './follow.ts'
+import { historyReader } from './history.ts'
+import { recordedEvents } from './replay.ts'
+import type { ResponseReader } from './retrieve.ts'
+
+/** A request that was read, and who asks it of whom. */
+interface Asked {
+  readonly request: ResponseRequest
+  readonly targets: readonly Target[]
+  readonly userId: string
+  readonly apiKeyId: string
+}
+
+/** `POST /v1/responses`. */
+export function responseCreation(
+  parts: AnsweringParts,
+  background: BackgroundResponses,
+  reader: ResponseReader,
+) {
+  const { stele, providers, state, settings } = parts
+  const { recorder, database } = stele
+  const idempotency = createIdempotency(stele, state, settings)
+  const historyOf = historyReader(stele)
+  const calls = callStore({ kysely: database.prompt })
+
+  /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
+  const make = async (
+    { request, targets, userId, apiKeyId }: Asked,
+    callId: string,
+    claim: IdempotencyClaim | undefined,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const id = responseIdOf(callId)
+    const items = readInput(request.fields.input, id)
+    const history = await historyOf(userId, request)
+    const begun = responseInProgress(id, request, Date.now())
+    const ask = { userId, request, begun, items, history }
+    const able = responseTargets(ask, targets)
+    const question: Question = {
+      callId,
+      request: responseRequest(ask, recorder),
+      targets: able,
+      userId,
+      apiKeyId,
+      conversationId: undefined,
+      claim,
+    }
+    reply.header('x-stele-call-id', callId)
+    if (!request.background) return answerQuestion(parts, question, reply)
+    const client = await background.start(id, (client, onBegun) =>
+      answerClient(parts, { ...question, request: whenBegun(question.request, onBegun) }, client),
+    )
+    if (request.stream) return follow(client, undefined, reply)
+    return reply.type('application/json').send(JSON.stringify(begun))
+  }
+
+  /** Gives the reply of a recorded response again, byte for byte as its first client got it. */
+  const repeat = async (
+    { request, userId }: Asked,
+    call: KeyedCall,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    if (!request.store) throw new SteleError('content_not_kept')
+    const facts = await calls
+      .get(userId, call.callId)
+      .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const id = responseIdOf(facts?.groupId ?? call.callId)
+    const { stored, hasEnded, text } = await reader.present(userId, id)
+    reply.log.info({ callId: call.callId }, 'replayed')
+    reply
+      .header('x-stele-call-id', call.callId)
+      .header('x-stele-conversation', stored.conversationId)
+      .header('idempotent-replayed', 'true')
+    if (!request.stream) return reply.type('application/json').send(text)
+    const live = hasEnded ? undefined : background.client(id)
+    if (live !== undefined) return follow(live, undefined, reply)
+    const response = JSON.parse(text) as ResponseObject
+    const begun = { ...responseInProgress(id, request, 0), created_at: response.created_at }
+    const showsLogprobs = wantsLogprobs(request.fields)
+    const events = await recordedEvents(stele, {
+      userId,
+      callId: stored.callId,
+      response,
+      begun,
+      showsLogprobs,
+    })
+    return reply.headers(streamHeaders).send(events)
+  }
+
+  return (
+    received: FastifyRequest<{ Body: Buffer | undefined }>,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const apiKeyId = keyOf(received).id
+    const request = parseResponseRequest(received.body ?? '')
+    const targets = providers.targets(request.fields.model)
+    const userId = userOf(received, request.fields.user ?? undefined)
+    recorder.touchKey(apiKeyId)
+    const asked: Asked = { request, targets, userId, apiKeyId }
+    return idempotency.once(
+      idempotencyKeyOf(received.raw),
+      {
+        callId: received.id,
+        userId,
+        request: { body: { text: request.text, operation: 'responses' } },
+        conversationId: undefined,
+      },
+      reply,
+      (callId, claim) => make(asked, callId, claim, reply),
+      call => repeat(asked, call, reply),
+      { evenUnderWay: request.background },
+    )
+  }
+}
+
+/** The same request, saying when its first call is on record. */
+function whenBegun(request: GatewayRequest, onBegun: () => void): GatewayRequest {
+  return {
+    ...request,
+    forTarget(target) {
+      const asked = request.forTarget?.(target) ?? request
+      return {
+        ...asked,
+        render(call) {
+          onBegun()
+          const rendition = asked.render?.(call)
+          if (rendition === undefined) throw new Error('a response is rendered for its client')
+          return rendition
+        },
+      }
+    },
+  }
+}

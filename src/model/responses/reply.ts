@@ -1,0 +1,64 @@
+import { type AssistantMessage, isFields, type Reply, type Usage } from '../reply.ts'
+
+type Fields = Readonly<Record<string, unknown>>
+
+/** Reads a `response` object as a reply. Undefined when `value` is no such object. */
+export function readResponse(value: unknown): Reply | undefined {
+  if (!isFields(value) || value['object'] !== 'response' || !Array.isArray(value['output'])) return undefined
+  const output = value['output'].filter(isFields)
+  const message = messageOf(output)
+  return {
+    responseModel: text(value['model']),
+    providerResponseId: text(value['id']),
+    finishReasons: [finishReason(value, message)],
+    usage: usageOf(value['usage']),
+    message,
+  }
+}
+
+/** What of a response's output a chat message can hold. */
+export function messageOf(output: readonly Fields[]): AssistantMessage {
+  const parts = output
+    .filter(item => item['type'] === 'message')
+    .flatMap(({ content }) => (Array.isArray(content) ? content.filter(isFields) : []))
+  const texts = parts.filter(part => part['type'] === 'output_text').map(part => String(part['text']))
+  const refusals = parts.filter(part => part['type'] === 'refusal').map(part => String(part['refusal']))
+  const calls = output.flatMap((item): Fields[] => {
+    const { call_id: id, name } = item
+    if (item['type'] === 'function_call')
+      return [{ id, type: 'function', function: { name, arguments: item['arguments'] } }]
+    if (item['type'] === 'custom_tool_call')
+      return [{ id, type: 'custom', custom: { name, input: item['input'] } }]
+    return []
+  })
+  return {
+    content: texts.length === 0 ? null : texts.join(''),
+    ...(refusals.length === 0 ? {} : { refusal: refusals.join('') }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+  }
+}
+
+function finishReason({ status, incomplete_details: details }: Fields, message: AssistantMessage): string {
+  if (status === 'incomplete')
+    return isFields(details) && details['reason'] === 'content_filter' ? 'content_filter' : 'length'
+  return message.tool_calls === undefined ? 'stop' : 'tool_calls'
+}
+
+function usageOf(usage: unknown): Usage {
+  if (!isFields(usage)) return {}
+  const { input_tokens_details: input, output_tokens_details: output } = usage
+  return {
+    inputTokens: count(usage['input_tokens']),
+    outputTokens: count(usage['output_tokens']),
+    cacheReadInputTokens: isFields(input) ? count(input['cached_tokens']) : undefined,
+    reasoningOutputTokens: isFields(output) ? count(output['reasoning_tokens']) : undefined,
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function count(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+}

@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { responsesSuite } from './responses.suite.ts'
+
+describeEachDatabase('responses on record', responsesSuite)
