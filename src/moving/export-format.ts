@@ -149,7 +149,7 @@ const call = z.strictObject({
   request_model: text,
   operation: text,
   group_id: id('call').nullable(),
-  route_mode: z.enum(['retry', 'fallback']).nullable(),
+  route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
   created_at: time,
   /** The request exactly as it was received. */
   request: content,

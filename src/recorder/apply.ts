@@ -6,7 +6,15 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
-import type { Applied, AppliedError, HeartbeatOperation, Operation, OperationResult } from './operations.ts'
+import {
+  type Applied,
+  type AppliedError,
+  type HeartbeatOperation,
+  type Operation,
+  type OperationResult,
+  type SettleAllOperation,
+  startsOf,
+} from './operations.ts'
 
 export interface ApplyContext {
   readonly database: Database
@@ -65,10 +73,14 @@ function inTransaction(
 ): Promise<OperationResult[]> {
   return context.database.batch(async batch => {
     const { hashes } = context
-    const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
+    const starts = operations.flatMap(startsOf)
     await addUsers(batch, context.knownUsers, starts)
     const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
+      if (operation.kind === 'settle-all') {
+        const { isAcknowledged } = operation
+        return operation.endings.map(ending => ({ ...ending, isAcknowledged }))
+      }
       if (operation.kind !== 'settle' && operation.kind !== 'record') return []
       const { settlement, isAcknowledged } = operation
       const call =
@@ -84,12 +96,26 @@ function inTransaction(
     return operations.map((operation): OperationResult => {
       if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
       if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
+      if (operation.kind === 'settle-all') return resultOfAll(operation, settled)
+      if (operation.kind === 'begin-all') {
+        const decisions = operation.starts.map(({ callId }) => required(begun.get(callId)).decision)
+        return { conversationId: decisions[0]?.conversationId, isRepeat: false, decisions }
+      }
       const { callId } = operation.start
       if (operation.kind === 'record') return required(settled.get(callId))
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
       return { conversationId: decision.conversationId, isRepeat, isOwn, decision }
     })
   })
+}
+
+/** What became of the one whose reply is in the conversation; of the first when there is none. */
+function resultOfAll(
+  { endings }: SettleAllOperation,
+  settled: ReadonlyMap<string, OperationResult>,
+): OperationResult {
+  const told = endings.find(({ settlement }) => settlement.message !== undefined) ?? endings[0]
+  return required(settled.get(told?.call.callId ?? ''))
 }
 
 /** Applications name their users as they like; a user's first call makes the row. */
@@ -109,7 +135,7 @@ async function addUsers(
 
 function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
   if (known.size > maxKnownUsers) known.clear()
-  for (const operation of operations) if ('start' in operation) known.add(operation.start.userId)
+  for (const operation of operations) for (const { userId } of startsOf(operation)) known.add(userId)
 }
 
 async function applyHeartbeat(

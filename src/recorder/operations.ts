@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart } from '../model/call.ts'
+import type { BeginDecision, BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
@@ -48,6 +48,19 @@ export interface RecordOperation {
   readonly isAcknowledged?: true
 }
 
+/** Begins calls that are made at once for one request: all of them, or none. */
+export interface BeginAllOperation {
+  readonly kind: 'begin-all'
+  readonly starts: readonly CallStart[]
+}
+
+/** Ends such calls: all of them, or none. */
+export interface SettleAllOperation {
+  readonly kind: 'settle-all'
+  readonly endings: readonly { readonly call: PlacedCall; readonly settlement: Settlement }[]
+  readonly isAcknowledged?: true
+}
+
 /** Tells other processes that this one lives, and since which call it may have some under way. */
 export interface HeartbeatOperation {
   readonly kind: 'heartbeat'
@@ -57,7 +70,19 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
-export type Operation = BeginOperation | SettleOperation | RecordOperation | HeartbeatOperation
+export type Operation =
+  | BeginOperation
+  | SettleOperation
+  | RecordOperation
+  | BeginAllOperation
+  | SettleAllOperation
+  | HeartbeatOperation
+
+/** The calls that an operation begins. */
+export function startsOf(operation: Operation): readonly CallStart[] {
+  if ('start' in operation) return [operation.start]
+  return operation.kind === 'begin-all' ? operation.starts : []
+}
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
 export interface OperationResult {
@@ -71,6 +96,8 @@ export interface OperationResult {
   readonly isOwn?: boolean
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** The same of each that began with it. */
+  readonly decisions?: readonly BeginDecision[]
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -1,24 +1,21 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { isId, lowestIdAt, newId } from '../ids.ts'
+import { lowestIdAt } from '../ids.ts'
 import { inTime } from '../in-time.ts'
 import {
   type BegunCall,
   begunCall,
   type CallStart,
-  type IdempotencyClaim,
   type Outcome,
-  type RouteMode,
+  type PlacedCall,
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { prepareRequest } from '../model/prepared-request.ts'
 import { instanceStore, openCallsPage } from '../store/instances.ts'
-import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
+import { type BeginInput, callStart } from './call-start.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
@@ -27,31 +24,12 @@ import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
 
-/** A call about to be made. */
-export interface BeginInput {
-  /** Whoever the application says the user is. */
-  readonly userId: string
-  readonly provider: string
-  /** The request as sent: chat-completions JSON, or already read. */
-  readonly body: string | Uint8Array | ChatRequest
-  /** The model as the provider knows it; the body's own when left out. */
-  readonly requestModel?: string | undefined
-  /** Makes begin idempotent: the same id again returns the call already begun. */
-  readonly callId?: string | undefined
-  /** Refuses that instead: whoever asks a provider under the id of a call that has ended cannot record its answer. */
-  readonly isNew?: boolean | undefined
-  readonly apiKeyId?: string | undefined
-  readonly conversationId?: string | undefined
-  /** A key under which no other call may be made; see `begin`. */
-  readonly claim?: IdempotencyClaim | undefined
-  /** As OpenTelemetry names it; 'chat' when left out. */
-  readonly operation?: string | undefined
-  /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
-  readonly groupId?: string | undefined
-  /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
-  readonly routeMode?: RouteMode | undefined
-  /** Milliseconds since 1970; now when left out. */
-  readonly createdAt?: number | undefined
+export type { BeginInput } from './call-start.ts'
+
+/** A call and how it ended. */
+export interface Ended {
+  readonly call: PlacedCall
+  readonly outcome: Outcome
 }
 
 export interface RecorderOptions {
@@ -143,7 +121,7 @@ export class Recorder {
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
-      const start = this.#callStart(input)
+      const start = this.#startOf(input)
       await this.#ready()
       const isOpen = this.#open.has(start.callId)
       if (isOpen && input.isNew) throw idTaken(start.callId)
@@ -185,11 +163,51 @@ export class Recorder {
   /** Commits a whole call that was made elsewhere, in one transaction. */
   record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
     return this.#accept(async () => {
-      const start = this.#callStart(input)
+      const start = this.#startOf(input)
       await this.#ready()
       const settlement = await settlementOf(outcome)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
       return { callId: start.callId, conversationId, isRepeat }
+    })
+  }
+
+  /**
+   * Commits the intents to make calls for one request at once, in one transaction.
+   * @throws SteleError as `begin` does; store_unavailable while the database is away, spool or not
+   */
+  beginAll(inputs: readonly BeginInput[]): Promise<PlacedCall[]> {
+    return this.#accept(async () => {
+      const starts = inputs.map(input => this.#startOf(input))
+      await this.#ready()
+      for (const { callId } of starts) this.#open.add(callId)
+      try {
+        const { decisions } = await this.#queue.submit({ kind: 'begin-all', starts })
+        return starts.flatMap((start, index) => {
+          const decision = decisions?.[index]
+          return decision === undefined ? [] : [begunCall(start, decision)]
+        })
+      } catch (error) {
+        for (const { callId } of starts) {
+          if (error instanceof OutcomeUnknown) this.#noteDoubt(callId)
+          this.#open.delete(callId)
+        }
+        throw error
+      }
+    })
+  }
+
+  /** Commits how such calls ended, in one transaction. At most one of them adds a message to their conversation. */
+  settleAll(endings: readonly Ended[]): Promise<Pick<SettledCall, 'conversationId' | 'isRepeat'>> {
+    return this.#accept(async () => {
+      await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
+      const settlements = endings.map(async ({ call, outcome }) => ({
+        call,
+        settlement: await settlementOf(outcome),
+      }))
+      const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
+      const { conversationId, isRepeat } = await this.#queue.submit(operation)
+      for (const { call } of endings) this.#open.delete(call.callId)
+      return { conversationId, isRepeat }
     })
   }
 
@@ -309,6 +327,10 @@ export class Recorder {
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
   }
 
+  #startOf(input: BeginInput): CallStart {
+    return callStart(input, this.#options.hashes, this.#instance.id)
+  }
+
   async #settle(operation: SettleOperation): Promise<SettledCall> {
     return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
@@ -333,46 +355,8 @@ export class Recorder {
       if (this.spool?.isSpooling !== true) throw error
     }
   }
-
-  #callStart(input: BeginInput): CallStart {
-    const { body, conversationId } = input
-    // What cannot be an id names no conversation; not every database could even be asked for it.
-    if (conversationId !== undefined && !isId('conversation', conversationId)) {
-      throw new SteleError(
-        'conversation_not_found',
-        { conversation: conversationId },
-        { param: 'conversation' },
-      )
-    }
-    const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
-    return {
-      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
-      userId: checkUserId(input.userId),
-      apiKeyId: input.apiKeyId,
-      provider: input.provider,
-      requestModel: input.requestModel ?? request.model,
-      operation: input.operation ?? 'chat',
-      request: prepareRequest(request, this.#options.hashes),
-      conversationId,
-      instanceId: this.#instance.id,
-      claim: input.claim,
-      groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
-      routeMode: input.routeMode,
-      createdAt: input.createdAt ?? Date.now(),
-    }
-  }
 }
 
 function idTaken(call: string): SteleError {
   return new SteleError('call_id_taken', { call })
-}
-
-/** Ids say when a call was made; partitions and recovery rely on it. */
-function checkCallId(id: string, name: string): string {
-  if (!isId('call', id))
-    throw new SteleError('invalid_value', {
-      name,
-      reason: 'it must be a TypeID with the prefix call',
-    })
-  return id
 }

@@ -178,6 +178,13 @@ export class SpoolingWriter implements Writer {
     const { bytes } = this.#spool.status
     if (operation.kind === 'heartbeat')
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
+    // Where a group of calls belongs, only the database can tell; nobody waits for a comparison as for a reply.
+    if (operation.kind === 'begin-all')
+      return refused(
+        'store_unavailable',
+        { reason: 'calls that are compared are begun in the database alone' },
+        mayBeCommitted,
+      )
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.
     if (isNew && operation.start.claim !== undefined)
