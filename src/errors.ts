@@ -89,6 +89,8 @@ export const errorTable = {
   ),
   copy_failed: row(500, 'The copy stopped in table {table}: {reason}'),
   import_invalid: row(500, 'Line {line} cannot be imported: {reason}'),
+  gateway_unreachable: row(502, 'The gateway at {gateway} could not be reached: {reason}', true),
+  gateway_error: row(502, 'The gateway at {gateway} answered with status {status}: {reason}'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
   worker_failed: row(500, 'A worker process {reason}.'),
   usage: row(500, '{reason}'),

@@ -65,7 +65,8 @@ export function wholeAsEvents(
   return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
 }
 
-function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {
+/** What an answer that is no reply amounts to. */
+export function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {
   if (status === 401 || status === 403) return new SteleError('provider_auth_failed', { provider, status })
   if (status >= 400) return new SteleError('provider_error', { provider, status })
   const reason =
