@@ -49,6 +49,7 @@ export async function holdChat(
     }
     interrupts = 0
     if (typed.text.trim() !== '' && history.at(-1) !== typed.text) history.push(typed.text)
+    if (typed.text.trim() !== '') await screen.show([[]])
     if (!(await handleText(session, typed.text)) || screen.isOver) return
   }
 }

@@ -38,8 +38,7 @@ function linesOf(token: Token, width: number, depth: number): Line[] {
       return []
     case 'heading': {
       const { depth: level, tokens } = token as Tokens.Heading
-      const mark = { text: `${'#'.repeat(level)} `, style: { ...heading, dim: true } }
-      return wrapWords([mark, ...inlineSpans(tokens, heading)], width)
+      return wrapWords(inlineSpans(tokens, { ...heading, underline: level === 1 }), width)
     }
     case 'paragraph':
       return wrapWords(inlineSpans((token as Tokens.Paragraph).tokens), width)
