@@ -1,8 +1,8 @@
-import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { describeEachDatabase } from '../harness/databases.ts'
 import { comparisonSuite } from './comparison.suite.ts'
 import { chatOnStoreSuite } from './store.suite.ts'
 
-describeEachDatabaseAndMemory('chat', bed => {
+describeEachDatabase('chat', bed => {
   chatOnStoreSuite(bed)
   comparisonSuite(bed)
 })

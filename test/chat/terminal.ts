@@ -97,7 +97,7 @@ export async function startTerminal(
     const { active } = screen.buffer
     const all = Array.from(
       { length: active.length },
-      (_, row) => active.getLine(row)?.translateToString(true) ?? '',
+      (_, row) => active.getLine(row)?.translateToString(true).trimEnd() ?? '',
     )
     return all.slice(0, all.findLastIndex(line => line !== '') + 1)
   }
