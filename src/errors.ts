@@ -21,6 +21,17 @@ export const errorTable = {
   model_not_found: row(404, "The model '{model}' is not served here. {hint}"),
   replay_miss: row(404, "No recorded answer to exactly this request for the model '{model}'."),
   conversation_not_found: row(404, "There is no conversation '{conversation}' of this user."),
+  message_not_found: row(404, "There is no message '{message}' in this conversation."),
+  snapshot_not_found: row(404, "There is no context snapshot '{snapshot}' of this user."),
+  sequence_conflict: row(
+    409,
+    "Another writer was first in the conversation '{conversation}': expected seq {expected}, it is at {actual}.",
+  ),
+  conversation_in_use: row(
+    409,
+    "A call is under way in the conversation '{conversation}'. Its content can be purged when that has ended.",
+    true,
+  ),
   call_not_found: row(404, "There is no call '{call}' of this user."),
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),

@@ -4,6 +4,10 @@ import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
+import { contextSnapshotLibrary } from './library/context-snapshots.ts'
+import { conversationLibrary } from './library/conversations.ts'
+import { messageLibrary } from './library/messages.ts'
+import { userLibrary } from './library/users.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
@@ -24,9 +28,7 @@ import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer } from './recorder/writer.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
-import { conversationStore } from './store/conversations.ts'
 import { openSecret } from './store/secrets.ts'
-import { userStore } from './store/users.ts'
 
 export interface SteleOptions extends DatabaseSettings {
   /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
@@ -60,10 +62,11 @@ export interface SteleOptions extends DatabaseSettings {
 export interface Stele {
   readonly database: Database
   readonly recorder: Recorder
-  readonly users: ReturnType<typeof userStore>
+  readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
-  readonly conversations: ReturnType<typeof conversationStore>
-  readonly messages: { list: ReturnType<typeof conversationStore>['messages'] }
+  readonly conversations: ReturnType<typeof conversationLibrary>
+  readonly messages: ReturnType<typeof messageLibrary>
+  readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
@@ -139,14 +142,14 @@ function assemble(
     spooling,
     instanceId,
   })
-  const conversations = conversationStore(database)
   return {
     database,
     recorder,
-    users: userStore(database),
+    users: userLibrary(database, recorder),
     apiKeys: apiKeyStore(database),
-    conversations,
-    messages: { list: conversations.messages },
+    conversations: conversationLibrary(database, recorder),
+    messages: messageLibrary(database, recorder),
+    contextSnapshots: contextSnapshotLibrary(database, recorder),
     calls: callStore(database),
     hashes,
     async saveInteraction(interaction) {

@@ -85,6 +85,15 @@ export interface UsageSums {
   readonly unpricedCalls: number
 }
 
+export const noUsage: UsageSums = {
+  calls: 0,
+  errors: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  costNanousd: 0,
+  unpricedCalls: 0,
+}
+
 /** What a chat stands on: a store of its own, or a gateway. Everything raises SteleErrors. */
 export interface ChatBackend {
   /** Where everything is recorded, to show. */
@@ -109,6 +118,8 @@ export interface ChatBackend {
   /** @throws SteleError conversation_not_found */
   open(id: string): Promise<OpenedSession>
   search(words: string, limit: number): Promise<SearchHit[]>
+  /** What the calls of a thread came to; undefined where nobody knows. */
+  totals(thread: Thread): Promise<UsageSums | undefined>
   /** The user's calls of this day (UTC). */
   usageToday(): Promise<UsageSums>
   close(): Promise<void>

@@ -1,12 +1,13 @@
 import { SteleError } from '../errors.ts'
-import type {
-  Answer,
-  ChatBackend,
-  Comparison,
-  OpenedSession,
-  Question,
-  Thread,
-  UsageSums,
+import {
+  type Answer,
+  type ChatBackend,
+  type Comparison,
+  noUsage,
+  type OpenedSession,
+  type Question,
+  type Thread,
+  type UsageSums,
 } from './backend.ts'
 import { type ChatMessage, chatMessage } from './message.ts'
 
@@ -17,15 +18,6 @@ export interface ChatOptions {
 }
 
 const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
-const noUsage: UsageSums = {
-  calls: 0,
-  errors: 0,
-  inputTokens: 0,
-  outputTokens: 0,
-  costNanousd: 0,
-  unpricedCalls: 0,
-}
-
 /** One person's chat: what is sent with the next question, where it is recorded, and who is asked. */
 export class Chat {
   readonly backend: ChatBackend
@@ -64,9 +56,9 @@ export class Chat {
     return this.#context.length
   }
 
-  /** What the calls of this conversation came to, as far as they were made here. */
+  /** What the calls of this conversation came to; where nobody else knows, those that were made here. */
   async stats(): Promise<UsageSums> {
-    return this.#usage
+    return (await this.backend.totals(this.#thread)) ?? this.#usage
   }
 
   /** Another system prompt; undefined for none. What was said so far is sent with it. */

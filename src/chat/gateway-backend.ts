@@ -174,6 +174,10 @@ export class GatewayBackend implements ChatBackend {
     return Array.isArray(hits) ? hits.filter(isFields).map(hitFrom) : []
   }
 
+  async totals(): Promise<undefined> {
+    return undefined
+  }
+
   async usageToday(): Promise<UsageSums> {
     throw new SteleError('usage', { reason: 'A gateway does not tell the sums of a day; ask its database.' })
   }

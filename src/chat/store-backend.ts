@@ -80,6 +80,10 @@ export class StoreBackend implements ChatBackend {
     throw new SteleError('usage', { reason: 'Search is not available.' })
   }
 
+  totals(thread: Thread): Promise<UsageSums | undefined> {
+    return this.#store(this.#sessions.totals(thread))
+  }
+
   usageToday(): Promise<UsageSums> {
     return this.#store(usageOfDay(this.#options.stele.database, this.userId, Date.now()))
   }

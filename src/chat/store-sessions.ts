@@ -1,7 +1,8 @@
 import { SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
 import type { Stele } from '../stele.ts'
-import { type Session, sessionStore } from '../store/sessions.ts'
-import type { OpenedSession, SessionSummary, Thread } from './backend.ts'
+import type { Conversation } from '../store/conversations.ts'
+import { noUsage, type OpenedSession, type SessionSummary, type Thread, type UsageSums } from './backend.ts'
 import { type ChatMessage, messageFrom } from './message.ts'
 
 /** Messages of one conversation that are read back. */
@@ -14,74 +15,96 @@ const mostClearings = 50
 export class StoreSessions {
   readonly #stele: Stele
   readonly #userId: string
-  readonly #sessions: ReturnType<typeof sessionStore>
 
   constructor(stele: Stele, userId: string) {
     this.#stele = stele
     this.#userId = userId
-    this.#sessions = sessionStore(stele.database)
   }
 
+  /** A conversation that is named by its own id. */
   async start(): Promise<Thread> {
-    return threadOf(await this.#sessions.create(this.#userId))
+    const id = newId('conversation')
+    await this.#stele.conversations.create({ userId: this.#userId, id, sessionId: id })
+    return { sessionId: id, conversationId: id }
   }
 
-  async startOver({ sessionId }: Thread, keepsEarlier: boolean): Promise<Thread> {
-    if (sessionId === undefined) return this.start()
-    return threadOf(await this.#sessions.replace(this.#userId, sessionId, { keepsParent: keepsEarlier }))
+  async startOver({ sessionId, conversationId }: Thread, keepsParent: boolean): Promise<Thread> {
+    if (conversationId === undefined) return this.start()
+    const { id } = await this.#stele.conversations.restart(this.#userId, conversationId, { keepsParent })
+    return { sessionId, conversationId: id }
   }
 
   /** Where a call of this thread went: a conversation that went another way has a name of its own. */
   async follow(thread: Thread, conversationId: string | undefined): Promise<Thread> {
     if (conversationId === undefined || conversationId === thread.conversationId) return thread
-    await this.#sessions.name(this.#userId, conversationId)
+    await this.#stele.conversations.update(this.#userId, conversationId, { sessionId: conversationId })
     return { sessionId: conversationId, conversationId }
   }
 
   async list(limit: number): Promise<SessionSummary[]> {
-    const sessions = await this.#sessions.list(this.#userId, limit)
-    return Promise.all(
-      sessions.map(async ({ sessionId, conversationId, nextSeq, updatedAt }) => ({
-        id: sessionId,
-        opening: await this.#opening(conversationId),
-        messages: nextSeq,
-        lastUsedAt: updatedAt,
-      })),
-    )
+    const sessions = await this.#stele.conversations.list({ userId: this.#userId, recent: true, limit })
+    return sessions.map(({ id, sessionId, displayTitle, nextSeq, updatedAt }) => ({
+      id: sessionId ?? id,
+      opening: displayTitle,
+      messages: nextSeq,
+      lastUsedAt: updatedAt,
+    }))
   }
 
   async open(id: string): Promise<OpenedSession> {
     const { conversations } = this.#stele
-    const session = await this.#sessions.get(this.#userId, id)
-    const conversation = await conversations.get(this.#userId, session?.conversationId ?? id)
+    const conversation =
+      (await conversations.bySession(this.#userId, id)) ?? (await conversations.get(this.#userId, id))
     if (conversation === undefined) throw new SteleError('conversation_not_found', { conversation: id })
+    const { sessionId = conversation.id } = conversation
     // One that was made elsewhere is found by its last use from now on.
-    if (session === undefined) await this.#sessions.name(this.#userId, conversation.id)
+    if (conversation.sessionId === undefined)
+      await conversations.update(this.#userId, conversation.id, { sessionId })
     const messages = await this.#messages(conversation.id)
     const earlier: ChatMessage[] = []
-    for (let next = conversation, clearings = 0; next.parentSeq === -1; clearings++) {
-      const parent = await conversations.get(this.#userId, next.parentId ?? '')
-      if (parent === undefined || clearings === mostClearings) break
-      earlier.unshift(...(await this.#messages(parent.id)).map(({ raw }) => messageFrom(raw)))
-      next = parent
-    }
+    for (const parent of await this.#before(conversation))
+      earlier.push(...(await this.#messages(parent.id)).map(({ raw }) => messageFrom(raw)))
     return {
-      thread: { sessionId: session?.sessionId ?? conversation.id, conversationId: conversation.id },
+      thread: { sessionId, conversationId: conversation.id },
       context: messages.map(({ raw }) => messageFrom(raw)),
       earlier,
       model: await this.#lastModel(messages),
     }
   }
 
-  async #opening(conversationId: string): Promise<string | undefined> {
-    const first = await this.#stele.messages.list({
-      userId: this.#userId,
-      conversationId,
-      limit: 3,
-      before: 3,
-    })
-    const asked = first.find(({ role }) => role === 'user')
-    return asked && messageFrom(asked.raw).text
+  /** What the calls of a thread came to, before its context was cleared too. */
+  async totals({ conversationId }: Thread): Promise<UsageSums | undefined> {
+    const { conversations } = this.#stele
+    const last =
+      conversationId === undefined ? undefined : await conversations.get(this.#userId, conversationId)
+    if (last === undefined) return undefined
+    const parts = await Promise.all(
+      [...(await this.#before(last)), last].map(({ id }) => conversations.totals(this.#userId, id)),
+    )
+    return parts.reduce<UsageSums>(
+      (sum, part) => ({
+        calls: sum.calls + part.calls,
+        errors: sum.errors + part.errors,
+        inputTokens: sum.inputTokens + part.inputTokens,
+        outputTokens: sum.outputTokens + part.outputTokens,
+        costNanousd: sum.costNanousd + part.costNanousd,
+        unpricedCalls: sum.unpricedCalls + part.unpricedCalls,
+      }),
+      noUsage,
+    )
+  }
+
+  /** The conversations that this one took the name of, the first one first. */
+  async #before(conversation: Conversation): Promise<Conversation[]> {
+    const found: Conversation[] = []
+    for (let next = conversation; next.parentSeq === -1 && found.length < mostClearings; ) {
+      const parent = await this.#stele.conversations.get(this.#userId, next.parentId ?? '')
+      // Another chat may go on there, as where its conversation was merely named by a call.
+      if (parent === undefined || parent.sessionId !== undefined) break
+      found.unshift(parent)
+      next = parent
+    }
+    return found
   }
 
   #messages(conversationId: string) {
@@ -101,8 +124,4 @@ export class StoreSessions {
     const { model } = JSON.parse(request.toString('utf8')) as { model?: unknown }
     return typeof model === 'string' ? model : undefined
   }
-}
-
-function threadOf({ sessionId, conversationId }: Session): Thread {
-  return { sessionId, conversationId }
 }

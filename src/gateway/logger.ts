@@ -1,4 +1,5 @@
 import { type Logger, pino } from 'pino'
+import { SteleError } from '../errors.ts'
 
 type Destination = ReturnType<typeof pino.destination>
 
@@ -12,7 +13,19 @@ const maxWrite = 4096
 export function createLogger(level: string, worker?: number): Logger {
   const destination = pino.destination({ fd: 2, sync: false, maxWrite })
   outliveErrors(destination)
-  return pino({ level, base: worker === undefined ? null : { worker } }, destination)
+  const base = worker === undefined ? null : { worker }
+  return pino({ level, base, serializers: { err: describe } }, destination)
+}
+
+/**
+ * Where an expected failure was raised says nothing. What is behind it is named by its code alone: its message may quote
+ * what was said, as a JSON parser's does.
+ */
+function describe(error: Error): unknown {
+  if (!(error instanceof SteleError) || error.code === 'internal_error') return pino.stdSerializers.err(error)
+  const { message, cause } = error
+  if (!(cause instanceof Error)) return { message }
+  return { message, cause: (cause as NodeJS.ErrnoException).code ?? cause.name }
 }
 
 /** A log that cannot be written, on a full disk say, must neither end what it tells about nor keep it from ending. */

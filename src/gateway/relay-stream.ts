@@ -100,7 +100,9 @@ class StreamRelay {
         this.transcript.push(within(chunk))
         await this.#pass(splitter.push(chunk))
       }
-      await this.#pass(splitter.end().map(withBlankLine))
+      // What is left without data is a piece of an event, which only a stream that is whole may end with.
+      const rest = splitter.end().filter(event => this.streamed.isFinished || eventData(event) !== undefined)
+      await this.#pass(rest.map(withBlankLine))
     } catch (error) {
       // Whatever happens to the connection after the last event, the reply was whole.
       if (this.#ending === undefined) throw error

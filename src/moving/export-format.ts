@@ -151,10 +151,20 @@ const call = z.strictObject({
   group_id: id('call').nullable(),
   route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
   created_at: time,
-  /** The request exactly as it was received. */
-  request: content,
+  /** The request exactly as it was received; null when it was purged. */
+  request: content.nullable(),
   /** Null while the call is under way. */
   response: response.nullable(),
+})
+
+const contextSnapshot = z.strictObject({
+  type: z.literal('context_snapshot'),
+  id: id('snapshot'),
+  user_id: word,
+  conversation_id: id('conversation'),
+  up_to_seq: seq,
+  content,
+  created_at: time,
 })
 
 const auditEvent = z.strictObject({
@@ -179,6 +189,7 @@ export const recordLine = z.discriminatedUnion('type', [
   conversation,
   message,
   call,
+  contextSnapshot,
   auditEvent,
   end,
 ])

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Row, TableName, Tables } from '../db/tables.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeContent, decodeText } from '../privacy/content.ts'
 import { callStore } from '../store/calls.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
@@ -53,7 +53,14 @@ export async function exportLines(
 /** Characters of lines that are written at once. */
 const textAtATime = 256 * 1024
 
-const exportedTables = ['users', 'conversations', 'messages', 'llm_requests', 'audit_events'] as const
+const exportedTables = [
+  'users',
+  'conversations',
+  'messages',
+  'llm_requests',
+  'context_snapshots',
+  'audit_events',
+] as const
 
 async function countRecords(
   db: Kysely<Tables>,
@@ -81,6 +88,9 @@ async function* recordsOf(
   }
   for await (const rows of pagesOf(db, 'llm_requests', { userId }))
     for (const row of rows) yield await callOf(db, row)
+  for await (const rows of pagesOf(db, 'context_snapshots', { userId }))
+    for (const row of rows)
+      yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
   for await (const rows of pagesOf(db, 'audit_events', { userId }))
     for (const row of rows) yield { type: 'audit_event', ...row }
 }
@@ -139,7 +149,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     group_id: row.group_id,
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
     created_at: row.created_at,
-    request: toContent(await calls.exactRequest(user_id, id)),
+    request: isPurged(row) ? null : toContent(await calls.exactRequest(user_id, id)),
     response: await responseOf(db, row),
   }
 }
@@ -163,6 +173,10 @@ async function responseOf(
     body: body === undefined ? null : toContent(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
   }
+}
+
+function isPurged({ params, body }: Row<'llm_requests'>): boolean {
+  return params === null && body === null
 }
 
 function lineOf(value: object): string {

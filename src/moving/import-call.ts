@@ -10,7 +10,7 @@ import { conversationStore } from '../store/conversations.ts'
 import { rawMessages } from '../store/raw-messages.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { fromContent } from './content-text.ts'
-import type { LineOf } from './export-format.ts'
+import type { Content, LineOf } from './export-format.ts'
 
 /** Stands for the process that made an imported call: none that this database knows. */
 const importingInstance = 'import'
@@ -31,11 +31,6 @@ export async function importedCall(
   record: LineOf<'call'>,
 ): Promise<ImportedCall> {
   const { id, user_id, conversation_id, up_to_seq, created_at, response } = record
-  const text = fromContent(record.request)
-  const prepared = prepareRequest(parseChatRequest(text), hashes)
-  if (up_to_seq !== prepared.messages.length - 1)
-    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
-  const isReproducible = await canBeReproduced(database, record, prepared)
   const request: Row<'llm_requests'> = {
     user_id,
     id,
@@ -48,11 +43,9 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
-    params: isReproducible ? encodeContent(prepared.frame) : null,
-    messages_at: isReproducible ? (prepared.messagesAt ?? null) : null,
-    separator: isReproducible && prepared.separator !== ',' ? prepared.separator : null,
-    body: isReproducible ? null : encodeContent(text),
-    prompt_hash: prepared.promptHash,
+    ...(record.request === null
+      ? purged
+      : await storedRequest(database, hashes, line, record, record.request)),
     created_at,
   }
   if (response === null) return { rows: { llm_requests: request }, usage: undefined }
@@ -67,6 +60,41 @@ export async function importedCall(
       costNanousd: response.cost_nanousd ?? undefined,
       settledAt: response.created_at,
     },
+  }
+}
+
+type StoredRequest = Pick<
+  Row<'llm_requests'>,
+  'params' | 'messages_at' | 'separator' | 'body' | 'prompt_hash'
+>
+
+/** Of a call whose content was purged before it was exported. */
+const purged: StoredRequest = {
+  params: null,
+  messages_at: null,
+  separator: null,
+  body: null,
+  prompt_hash: '',
+}
+
+async function storedRequest(
+  database: Database,
+  hashes: ConversationHashes,
+  line: number,
+  record: LineOf<'call'>,
+  content: Content,
+): Promise<StoredRequest> {
+  const text = fromContent(content)
+  const prepared = prepareRequest(parseChatRequest(text), hashes)
+  if (record.up_to_seq !== prepared.messages.length - 1)
+    throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
+  const isReproducible = await canBeReproduced(database, record, prepared)
+  return {
+    params: isReproducible ? encodeContent(prepared.frame) : null,
+    messages_at: isReproducible ? (prepared.messagesAt ?? null) : null,
+    separator: isReproducible && prepared.separator !== ',' ? prepared.separator : null,
+    body: isReproducible ? null : encodeContent(text),
+    prompt_hash: prepared.promptHash,
   }
 }
 

@@ -9,6 +9,7 @@ import { echoSeparator } from '../store/echo.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { checkUserId, newUserRow } from '../store/users.ts'
+import { fromContent } from './content-text.ts'
 import type { LineOf, RecordLine } from './export-format.ts'
 import { importedCall } from './import-call.ts'
 import { ImportedHistory } from './imported-history.ts'
@@ -69,6 +70,8 @@ export class ImportRows {
         const user = this.#userOf(record)
         return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
       }
+      case 'context_snapshot':
+        return this.#snapshot(line, record)
       case 'audit_event': {
         const { type: kind, ...row } = record
         return { line, kind, table: 'audit_events', rows: { audit_events: row } }
@@ -98,6 +101,14 @@ export class ImportRows {
       throw invalid(line, 'the conversation is here already, with another beginning')
     this.#history.addConversation(row)
     return { line, kind, table: 'conversations', rows: { conversations: row, ...this.#userOf(record) } }
+  }
+
+  async #snapshot(line: number, record: LineOf<'context_snapshot'>): Promise<PreparedLine> {
+    const { type: kind, ...row } = record
+    if ((await this.#history.conversation(row.user_id, row.conversation_id)) === undefined)
+      throw invalid(line, 'its conversation is missing')
+    const content = encodeContent(fromContent(row.content))
+    return { line, kind, table: 'context_snapshots', rows: { context_snapshots: { ...row, content } } }
   }
 
   async #message(line: number, record: LineOf<'message'>): Promise<PreparedLine> {
@@ -130,7 +141,12 @@ export class ImportRows {
       model,
       chain_hash: chainHash,
       // The last message of a request is made one when its call is imported.
-      is_anchor: telling(role) || (conversation.parent_id !== null && seq === first) ? 1 : 0,
+      is_anchor:
+        telling(role) ||
+        (conversation.parent_id !== null && seq === first) ||
+        (call_id === null && role !== 'assistant')
+          ? 1
+          : 0,
       wire_hash: wireHash,
       echo_from: echo?.from ?? null,
       echo: echo === null ? null : encodeContent(echo.messages.join(echoSeparator)),

@@ -1,20 +1,23 @@
 import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { newUserRow } from '../store/users.ts'
+import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
+import { applyEdits } from './apply-edits.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import {
+  type AppendOperation,
   type Applied,
-  type AppliedError,
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
+import { describe } from './refusal.ts'
 
 export interface ApplyContext {
   readonly database: Database
@@ -39,9 +42,9 @@ export async function applyBatch(
   operations: readonly Operation[],
 ): Promise<Applied[]> {
   try {
-    const results = await inTransaction(context, operations, false)
+    const applied = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
-    return results.map(result => ({ ok: true, result }))
+    return applied
   } catch (error) {
     if (!(error instanceof NeedsCare) && context.database.classify(error) === 'unavailable') throw error
   }
@@ -53,9 +56,7 @@ export async function applyBatch(
 async function applyAlone(context: ApplyContext, operation: Operation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
-      const [result] = await inTransaction(context, [operation], true)
-      if (result === undefined) throw new Error('an operation gave no result')
-      return { ok: true, result }
+      return required((await inTransaction(context, [operation], true))[0])
     } catch (error) {
       const kind = context.database.classify(error)
       if (kind === 'unavailable') throw error
@@ -70,11 +71,11 @@ function inTransaction(
   context: ApplyContext,
   operations: readonly Operation[],
   careful: boolean,
-): Promise<OperationResult[]> {
+): Promise<Applied[]> {
   return context.database.batch(async batch => {
     const { hashes } = context
     const starts = operations.flatMap(startsOf)
-    await addUsers(batch, context.knownUsers, starts)
+    await addUsers(batch, context.knownUsers, newcomers(operations))
     const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
       if (operation.kind === 'settle-all') {
@@ -90,21 +91,26 @@ function inTransaction(
       return [{ call, settlement, isAcknowledged }]
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
+    // Behind the replies: a call's place is the one right after its request.
+    const appended = await applyAppends(batch, appendsOf(operations), hashes)
+    const edited = await applyEdits(batch, operations)
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
     }
-    return operations.map((operation): OperationResult => {
-      if (operation.kind === 'heartbeat') return { conversationId: undefined, isRepeat: false }
-      if (operation.kind === 'settle') return required(settled.get(operation.call.callId))
-      if (operation.kind === 'settle-all') return resultOfAll(operation, settled)
+    return operations.map((operation): Applied => {
+      if (operation.kind === 'heartbeat') return done({ conversationId: undefined, isRepeat: false })
+      if (operation.kind === 'append') return required(appended.get(operation))
+      if (operation.kind === 'edit') return required(edited.get(operation))
+      if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
+      if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
         const decisions = operation.starts.map(({ callId }) => required(begun.get(callId)).decision)
-        return { conversationId: decisions[0]?.conversationId, isRepeat: false, decisions }
+        return done({ conversationId: decisions[0]?.conversationId, isRepeat: false, decisions })
       }
       const { callId } = operation.start
-      if (operation.kind === 'record') return required(settled.get(callId))
+      if (operation.kind === 'record') return done(required(settled.get(callId)))
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
-      return { conversationId: decision.conversationId, isRepeat, isOwn, decision }
+      return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
   })
 }
@@ -118,11 +124,29 @@ function resultOfAll(
   return required(settled.get(told?.call.callId ?? ''))
 }
 
+function done(result: OperationResult): Applied {
+  return { ok: true, result }
+}
+
+function appendsOf(operations: readonly Operation[]): AppendOperation[] {
+  return operations.filter(operation => operation.kind === 'append')
+}
+
+type Newcomer = Pick<CallStart, 'userId' | 'createdAt'>
+
+/** Whose first call or conversation it may be. */
+function newcomers(operations: readonly Operation[]): Newcomer[] {
+  return operations.flatMap((operation): Newcomer[] => {
+    if (operation.kind === 'append') return operation.creation === undefined ? [] : [operation]
+    return [...startsOf(operation)]
+  })
+}
+
 /** Applications name their users as they like; a user's first call makes the row. */
 async function addUsers(
   batch: Batch,
   known: ReadonlySet<string>,
-  starts: readonly CallStart[],
+  starts: readonly Newcomer[],
 ): Promise<void> {
   const unknown = new Set(starts.map(start => start.userId).filter(id => !known.has(id)))
   if (unknown.size === 0) return
@@ -135,7 +159,7 @@ async function addUsers(
 
 function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
   if (known.size > maxKnownUsers) known.clear()
-  for (const operation of operations) for (const { userId } of startsOf(operation)) known.add(userId)
+  for (const { userId } of newcomers(operations)) known.add(userId)
 }
 
 async function applyHeartbeat(
@@ -162,12 +186,6 @@ function placed(call: BegunCall): PlacedCall {
   if (conversationId === undefined)
     throw new SteleError('record_rejected', { reason: 'the beginning of this call is not on record yet' })
   return { ...call, conversationId }
-}
-
-function describe(error: unknown): AppliedError {
-  if (error instanceof SteleError)
-    return { code: error.code, details: error.details, param: error.param ?? undefined }
-  return { code: 'record_rejected', details: { reason: reasonOf(error) } }
 }
 
 function required<T>(value: T | undefined): T {

@@ -29,9 +29,14 @@ const maxCandidates = 20
 
 const untelling: ReadonlySet<string> = new Set(['system', 'developer', 'assistant'])
 
-/** The first message of the user's: instructions and a greeting do not tell one conversation from another. */
+/** Instructions and a greeting do not tell one conversation from another. */
+export function isUntelling(role: string): boolean {
+  return untelling.has(role)
+}
+
+/** The first message of the user's. */
 export function firstTellingMessage(messages: readonly PreparedMessage[]): number {
-  const index = messages.findIndex(({ role }) => !untelling.has(role))
+  const index = messages.findIndex(({ role }) => !isUntelling(role))
   return index === -1 ? messages.length - 1 : index
 }
 
@@ -97,7 +102,8 @@ async function followReplies(
 
 function depthsOf(start: CallStart): number[] {
   const { messages } = start.request
-  const first = firstTellingMessage(messages)
+  // A named conversation need not be told from others, and may hold no more than instructions yet.
+  const first = start.conversationId === undefined ? firstTellingMessage(messages) : 0
   return messages.map((_, index) => index).slice(first)
 }
 

@@ -1,4 +1,4 @@
-import type { Row } from '../db/tables.ts'
+import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
@@ -70,6 +70,77 @@ export interface HeartbeatOperation {
   readonly onlyIfAbsent?: true
 }
 
+/** A message that an application adds by itself, in no call. */
+export interface AppendedMessage {
+  readonly id: string
+  readonly role: string
+  /** Its JSON text, as it is stored. */
+  readonly raw: string
+  readonly canonical: string
+  readonly model: string | undefined
+  readonly intent: string | undefined
+  readonly costNanousd: number | undefined
+  /** JSON text. */
+  readonly metadata: string | undefined
+  readonly createdAt: number
+}
+
+/** Adds messages to the end of a conversation, which may be made with them. */
+export interface AppendOperation {
+  readonly kind: 'append'
+  readonly userId: string
+  readonly conversationId: string
+  /** The conversation to make; left out, there must be one. */
+  readonly creation?: Row<'conversations'> | undefined
+  /** The seq that the first of the messages must get. */
+  readonly expectedSeq?: number | undefined
+  readonly messages: readonly AppendedMessage[]
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
+  /** It was applied before and may have been committed. */
+  readonly isRepeat?: true
+}
+
+type Fields<T extends TableName, C extends ColumnName<T>> = Partial<Pick<Row<T>, C>>
+
+/** A change of what is on record, beside the calls; each names its user. */
+export type Edit = { readonly userId: string; readonly at: number } & (
+  | {
+      readonly action: 'update-conversation'
+      readonly id: string
+      readonly set: Fields<
+        'conversations',
+        'title' | 'intent' | 'status' | 'metadata' | 'preferences' | 'session_id'
+      >
+    }
+  | { readonly action: 'delete-conversation'; readonly id: string }
+  | { readonly action: 'restore-conversation'; readonly id: string }
+  | { readonly action: 'purge-conversation'; readonly id: string }
+  | { readonly action: 'restart-conversation'; readonly id: string; readonly row: Row<'conversations'> }
+  | {
+      readonly action: 'update-message'
+      readonly place: MessagePlace
+      readonly set: Fields<'messages', 'intent' | 'metadata' | 'deleted_at'>
+    }
+  | { readonly action: 'create-snapshot'; readonly row: Row<'context_snapshots'> }
+  | { readonly action: 'delete-snapshot'; readonly id: string }
+  | { readonly action: 'update-user'; readonly set: Fields<'users', 'email' | 'username' | 'preferences'> }
+)
+
+/** Where a message's row is: with the conversation that has it as its own. */
+export interface MessagePlace {
+  readonly conversationId: string
+  readonly seq: number
+  readonly id: string
+}
+
+export interface EditOperation {
+  readonly kind: 'edit'
+  readonly edit: Edit
+  /** It was applied before and may have been committed. */
+  readonly isRepeat?: true
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -77,11 +148,20 @@ export type Operation =
   | BeginAllOperation
   | SettleAllOperation
   | HeartbeatOperation
+  | AppendOperation
+  | EditOperation
 
 /** The calls that an operation begins. */
 export function startsOf(operation: Operation): readonly CallStart[] {
   if ('start' in operation) return [operation.start]
   return operation.kind === 'begin-all' ? operation.starts : []
+}
+
+/** An operation that is applied once more because nobody knows whether it was committed. */
+export function repeated(operation: Operation): Operation {
+  return operation.kind === 'append' || operation.kind === 'edit'
+    ? { ...operation, isRepeat: true }
+    : operation
 }
 
 /** What the caller does not know yet; little, because it crosses threads. Where the call's messages are. */
@@ -94,6 +174,8 @@ export interface OperationResult {
    * whether it was committed; false when it is of another one.
    */
   readonly isOwn?: boolean
+  /** Of an append: where its first message is. */
+  readonly seq?: number
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
   /** The same of each that began with it. */

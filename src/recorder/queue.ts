@@ -1,5 +1,11 @@
 import { reasonOf, SteleError } from '../errors.ts'
-import type { Applied, AppliedError, Operation, OperationResult } from './operations.ts'
+import {
+  type Applied,
+  type AppliedError,
+  type Operation,
+  type OperationResult,
+  repeated,
+} from './operations.ts'
 import type { Writer } from './writer.ts'
 
 export interface QueueLimits {
@@ -34,6 +40,7 @@ export class CommitQueue {
   readonly #waitingForRoom: Entry[] = []
   #underWay = 0
   #isScheduled = false
+  #failure: SteleError | undefined
 
   constructor(writer: Writer, limits: QueueLimits) {
     this.#writer = writer
@@ -43,6 +50,11 @@ export class CommitQueue {
   /** Operations waiting to be written. */
   get length(): number {
     return this.#entries.length
+  }
+
+  /** Why the last batch could not be written; undefined when it was. */
+  get failure(): SteleError | undefined {
+    return this.#failure
   }
 
   /** Resolves when the operation is committed. */
@@ -78,12 +90,13 @@ export class CommitQueue {
 
   async #write(entries: readonly Entry[]): Promise<void> {
     let applied: Applied[] | undefined
-    let failure: unknown
+    let failure: SteleError | undefined
     try {
       applied = await this.#applyPersistently(entries.map(entry => entry.operation))
     } catch (error) {
-      failure = error
+      failure = asUnavailable(error)
     }
+    this.#failure = failure
     this.#underWay--
     // With a fair crowd waiting the writer goes on at once, before the callers of this batch take up the thread.
     if (this.#entries.length >= entries.length / 2) this.#pump()
@@ -99,13 +112,15 @@ export class CommitQueue {
     this.#entries.push(...this.#waitingForRoom.splice(0, room))
   }
 
-  async #applyPersistently(operations: readonly Operation[]): Promise<Applied[]> {
+  async #applyPersistently(given: readonly Operation[]): Promise<Applied[]> {
     const deadline = performance.now() + this.#limits.retryFor
+    let operations = given
     for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
       try {
         return await this.#writer.apply(operations)
       } catch (error) {
         if (performance.now() + pause > deadline) throw error
+        operations = given.map(repeated)
         await new Promise(resolve => setTimeout(resolve, pause))
       }
     }
@@ -123,7 +138,7 @@ function asSteleError({ code, details, param, mayBeCommitted }: AppliedError): S
   return new Kind(code, details, param === undefined ? {} : { param })
 }
 
-function asUnavailable(cause: unknown): Error {
+function asUnavailable(cause: unknown): SteleError {
   if (cause instanceof SteleError) return new OutcomeUnknown(cause.code, cause.details, { cause })
   return new OutcomeUnknown('store_unavailable', { reason: reasonOf(cause) }, { cause })
 }

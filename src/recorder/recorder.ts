@@ -13,11 +13,11 @@ import {
   unplacedCall,
 } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { instanceStore, openCallsPage } from '../store/instances.ts'
+import { openCallsPage, promptInstances } from '../store/instances.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { type BeginInput, callStart } from './call-start.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { SettleOperation } from './operations.ts'
+import type { AppendOperation, EditOperation, OperationResult, SettleOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -100,6 +100,11 @@ export class Recorder {
     return this.#queue.length
   }
 
+  /** Why nothing can be written at present; undefined when the last attempt went well. */
+  get failure(): SteleError | undefined {
+    return this.#queue.failure
+  }
+
   /** How the spool stands; undefined when there is none. */
   get spool(): SpoolState | undefined {
     return this.#options.spooling?.state
@@ -171,6 +176,14 @@ export class Recorder {
     })
   }
 
+  /** Commits what an application changes by itself; while the database is away it is refused. */
+  change(operation: AppendOperation | EditOperation): Promise<OperationResult> {
+    return this.#accept(async () => {
+      await this.#ready()
+      return this.#queue.submit(operation)
+    })
+  }
+
   /**
    * Commits the intents to make calls for one request at once, in one transaction.
    * @throws SteleError as `begin` does; store_unavailable while the database is away, spool or not
@@ -232,10 +245,11 @@ export class Recorder {
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
-      if (this.#usedKeys.size > 0) await this.#beat().catch(error => this.#options.onError?.(error))
+      if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true)
+        await this.#beat().catch(error => this.#options.onError?.(error))
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
       if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
-        const forgetting = instanceStore(this.#options.database).forget(this.#instance.id)
+        const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
@@ -284,7 +298,7 @@ export class Recorder {
   async #giveUpDoubtful(): Promise<void> {
     const doubt = this.#doubt
     if (doubt === undefined) return
-    const instances = instanceStore(this.#options.database)
+    const instances = promptInstances(this.#options.database)
     const { id } = this.#instance
     const since = performance.now()
     for (let from = doubt.since; ; ) {

@@ -1,6 +1,6 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
-import { instanceStore, type OpenCall } from '../store/instances.ts'
+import { type OpenCall, promptInstances } from '../store/instances.ts'
 import type { Watch } from './instance.ts'
 import type { Settlement, SettleOperation } from './operations.ts'
 import { settlementOf } from './settlement.ts'
@@ -16,7 +16,7 @@ export async function recoverOrphans(
   watch: Watch,
   settle: (operation: SettleOperation) => Promise<unknown>,
 ): Promise<number> {
-  const instances = instanceStore(database)
+  const instances = promptInstances(database)
   const dead = watch.dead(await instances.others(self.id), self)
   let found = 0
   for (const instance of dead) {

@@ -50,6 +50,9 @@ export class SpoolFailure extends SteleError {
   }
 }
 
+/** Most of what passes through the thread is garbage at once; without a limit it would grow to 100 MiB for it, and stay so. */
+const youngMiB = 16
+
 /**
  * A durable queue of operations beside the database, in a file of its own that a thread of its own writes. Everything
  * resolves when it is on disk.
@@ -59,7 +62,7 @@ export class Spool {
   #status: SpoolStatus = { depth: 0, bytes: 0, oldestAt: undefined }
 
   constructor(setup: SpoolSetup) {
-    this.#thread = new Thread('spool-thread', setup)
+    this.#thread = new Thread('spool-thread', setup, { maxYoungGenerationSizeMb: youngMiB })
   }
 
   get status(): SpoolStatus {

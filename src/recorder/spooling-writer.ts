@@ -2,7 +2,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { CallStart } from '../model/call.ts'
 import { type Adopted, adoptSpools } from './adopt-spools.ts'
 import { Drain, drainable, type SpooledCalls } from './drain.ts'
-import type { Applied, HeartbeatOperation, Operation } from './operations.ts'
+import { type Applied, type HeartbeatOperation, type Operation, repeated } from './operations.ts'
 import { Spool, type SpoolStatus } from './spool.ts'
 import { spoolPath, spoolsIn } from './spool-paths.ts'
 import type { Writer } from './writer.ts'
@@ -122,14 +122,16 @@ export class SpoolingWriter implements Writer {
     await this.#options.writer.close()
   }
 
-  async #tryDatabase(operations: readonly Operation[]): Promise<Applied[]> {
+  async #tryDatabase(given: readonly Operation[]): Promise<Applied[]> {
     const { writer } = this.#options
     const deadline = performance.now() + patience
+    let operations = given
     for (let pause = firstPause; ; pause *= 2) {
       try {
         return await writer.apply(operations)
       } catch (error) {
         if (this.#isSpooling || performance.now() + pause > deadline) throw error
+        operations = given.map(repeated)
         await new Promise(resolve => setTimeout(resolve, pause))
       }
     }
@@ -176,7 +178,8 @@ export class SpoolingWriter implements Writer {
   #refusal(operation: Operation, mayBeCommitted: boolean): Applied | undefined {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
-    if (operation.kind === 'heartbeat')
+    // Only the database knows the end of a conversation, and where an edit finds what it changes.
+    if (operation.kind === 'heartbeat' || operation.kind === 'append' || operation.kind === 'edit')
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     // Where a group of calls belongs, only the database can tell; nobody waits for a comparison as for a reply.
     if (operation.kind === 'begin-all')

@@ -1,5 +1,5 @@
 import { extname } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { reasonOf, SteleError } from '../errors.ts'
 
 export interface ThreadRequest<Request> {
@@ -26,15 +26,17 @@ interface Waiting<Value> {
 export class Thread<Request, Value> {
   readonly #script: URL
   readonly #data: unknown
+  readonly #limits: ResourceLimits
   readonly #waiting = new Map<number, Waiting<Value>>()
   #worker: Worker | undefined
   #nextId = 0
   #isClosed = false
 
   /** `script` without its extension: the same file is TypeScript in a clone and JavaScript in the package. */
-  constructor(script: string, data: unknown) {
+  constructor(script: string, data: unknown, limits: ResourceLimits = {}) {
     this.#script = new URL(`./${script}${extname(import.meta.url)}`, import.meta.url)
     this.#data = data
+    this.#limits = limits
   }
 
   ask(request: Request): Promise<Value> {
@@ -59,7 +61,7 @@ export class Thread<Request, Value> {
   }
 
   #start(): Worker {
-    const started = new Worker(this.#script, { workerData: this.#data })
+    const started = new Worker(this.#script, { workerData: this.#data, resourceLimits: this.#limits })
     started.on('message', (replies: ThreadReply<Value>[]) => {
       for (const { id, value, failure } of replies) {
         const caller = this.#waiting.get(id)

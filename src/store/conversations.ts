@@ -1,176 +1,176 @@
+import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
-import type { Row } from '../db/tables.ts'
-import { decodeText } from '../privacy/content.ts'
+import type { Row, Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import { autoTitles } from './auto-titles.ts'
+import { messageStore } from './messages.ts'
 
 export interface Conversation {
   readonly id: string
   readonly userId: string
+  /** The application's own name for it: no two living conversations of a user have the same. */
+  readonly sessionId: string | undefined
+  /** As it was set. */
   readonly title: string | undefined
+  /** The title, or one made from the first message of the user's; undefined when there is none. */
+  readonly displayTitle: string | undefined
+  readonly intent: string | undefined
   readonly status: string
+  readonly metadata: JsonObject | undefined
+  readonly preferences: JsonObject | undefined
   /** Where it forked from another, if it did: it shares the messages up to `parentSeq`. */
   readonly parentId: string | undefined
   readonly parentSeq: number | undefined
   /** The sequence number that its next message will have; counts shared messages too. */
   readonly nextSeq: number
   readonly createdAt: number
+  /** When something of it was last changed or added. */
   readonly updatedAt: number
+  readonly deletedAt: number | undefined
 }
 
-export interface Message {
-  readonly id: string
-  readonly conversationId: string
-  readonly seq: number
-  readonly role: string
-  /** The message as JSON text, as it was sent or received. */
-  readonly raw: string
-  readonly model: string | undefined
-  readonly callId: string | undefined
-  readonly createdAt: number
-}
+/** A place in a list: the conversation that stands there, or its id. */
+export type ListPlace = string | Pick<Conversation, 'id' | 'updatedAt'>
 
-/** One conversation's share of a history: its own messages up to a sequence number. */
-interface Stretch {
-  readonly conversationId: string
-  readonly upToSeq: number
+export interface ConversationFilter {
+  /** Of everyone when left out. */
+  readonly userId?: string | undefined
+  /** 50 when left out. */
+  readonly limit?: number | undefined
+  /** Only those that stand behind it: older ones, or with `recent` used earlier. */
+  readonly before?: ListPlace | undefined
+  /** Only those that stand in front of it, the nearest ones. */
+  readonly after?: ListPlace | undefined
+  /** Those with a session, by when they were last used; needs a user. Deleted ones are never among them. */
+  readonly recent?: boolean | undefined
+  /** Deleted ones too, for operators. */
+  readonly includeDeleted?: boolean | undefined
 }
-
-type Fork = Pick<Row<'conversations'>, 'parent_id' | 'parent_seq'>
 
 export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
-  const find = (userId: string, id: string) =>
-    kysely
+  const titlesOf = autoTitles(kysely)
+
+  const withTitles = async (rows: readonly Row<'conversations'>[]): Promise<Conversation[]> => {
+    const titles = await titlesOf(rows.filter(row => row.title === null))
+    return rows.map(row => fromRow(row, row.title ?? titles.get(row)))
+  }
+
+  const first = async (rows: Promise<Row<'conversations'>[]>): Promise<Conversation | undefined> =>
+    (await withTitles(await rows))[0]
+
+  /** Where the list goes on, by the time of last use. */
+  const recentPlace = async (userId: string, place: ListPlace): Promise<[number, string]> => {
+    if (typeof place !== 'string') return [place.updatedAt, place.id]
+    const row = await kysely
+      .selectFrom('conversations')
+      .select('updated_at')
+      .where('user_id', '=', userId)
+      .where('id', '=', place)
+      .executeTakeFirst()
+    if (row === undefined) throw new SteleError('conversation_not_found', { conversation: place })
+    return [row.updated_at, place]
+  }
+
+  const recent = async (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
+    const { userId, before, after, limit = defaultLimit } = filter
+    if (userId === undefined)
+      throw new SteleError(
+        'invalid_value',
+        { name: 'userId', reason: 'recent conversations are listed by user' },
+        { param: 'userId' },
+      )
+    let query = kysely
       .selectFrom('conversations')
       .selectAll()
       .where('user_id', '=', userId)
-      .where('id', '=', id)
+      .where('session_id', 'is not', null)
       .where('deleted_at', 'is', null)
-      .executeTakeFirst()
-
-  /** The conversation and those it was forked from, nearest first. */
-  const lineage = async (userId: string, id: string, upToSeq: number): Promise<Stretch[]> => {
-    const stretches: Stretch[] = [{ conversationId: id, upToSeq }]
-    for (let last = stretches[0]; last !== undefined; ) {
-      const row: Fork | undefined = await kysely
-        .selectFrom('conversations')
-        .select(['parent_id', 'parent_seq'])
-        .where('user_id', '=', userId)
-        .where('id', '=', last.conversationId)
-        .executeTakeFirst()
-      if (row?.parent_id == null || row.parent_seq === null || row.parent_seq < 0) break
-      last = { conversationId: row.parent_id, upToSeq: Math.min(row.parent_seq, last.upToSeq) }
-      stretches.push(last)
+    if (before !== undefined) {
+      const [time, id] = await recentPlace(userId, before)
+      query = query.where(eb => eb(eb.refTuple('updated_at', 'id'), '<', eb.tuple(time, id)))
     }
-    return stretches
+    if (after !== undefined) {
+      const [time, id] = await recentPlace(userId, after)
+      query = query.where(eb => eb(eb.refTuple('updated_at', 'id'), '>', eb.tuple(time, id)))
+    }
+    const direction = after === undefined ? 'desc' : 'asc'
+    return query.orderBy('updated_at', direction).orderBy('id', direction).limit(limit).execute()
   }
 
-  /** Rows of a conversation's history before `before`, newest first, across its forks. */
-  const historyRows = async (
-    userId: string,
-    id: string,
-    before: number,
-    limit: number,
-  ): Promise<Row<'messages'>[]> => {
-    const rows: Row<'messages'>[] = []
-    for (const { conversationId, upToSeq } of await lineage(userId, id, before - 1)) {
-      if (rows.length >= limit) break
-      const more = await kysely
-        .selectFrom('messages')
-        .selectAll()
-        .where('user_id', '=', userId)
-        .where('conversation_id', '=', conversationId)
-        .where('seq', '<=', upToSeq)
-        .orderBy('seq', 'desc')
-        .limit(limit - rows.length)
-        .execute()
-      rows.push(...more)
-    }
-    return rows
+  const byAge = (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
+    const { userId, before, after, limit = defaultLimit, includeDeleted } = filter
+    let query = kysely.selectFrom('conversations').selectAll()
+    if (userId !== undefined) query = query.where('user_id', '=', userId)
+    if (includeDeleted !== true) query = query.where('deleted_at', 'is', null)
+    if (before !== undefined) query = query.where('id', '<', idOf(before))
+    if (after !== undefined) query = query.where('id', '>', idOf(after))
+    return query
+      .orderBy('id', after === undefined ? 'desc' : 'asc')
+      .limit(limit)
+      .execute()
   }
 
   return {
-    async get(userId: string, id: string): Promise<Conversation | undefined> {
-      const row = await find(userId, id)
-      return row && fromRow(row)
+    get(userId: string, id: string): Promise<Conversation | undefined> {
+      return first(living(kysely).where('user_id', '=', userId).where('id', '=', id).execute())
+    },
+    /** The living conversation that the application gave this name. */
+    bySession(userId: string, sessionId: string): Promise<Conversation | undefined> {
+      return first(living(kysely).where('user_id', '=', userId).where('session_id', '=', sessionId).execute())
     },
     /** A conversation by its id alone, for operators. */
-    async find(id: string): Promise<Conversation | undefined> {
-      const row = await kysely
-        .selectFrom('conversations')
-        .selectAll()
-        .where('id', '=', id)
-        .where('deleted_at', 'is', null)
-        .executeTakeFirst()
-      return row && fromRow(row)
+    find(id: string): Promise<Conversation | undefined> {
+      return first(living(kysely).where('id', '=', id).execute())
     },
     /** The conversations that were forked from this one, oldest first. */
     async forks(userId: string, id: string): Promise<Conversation[]> {
-      const rows = await kysely
-        .selectFrom('conversations')
-        .selectAll()
+      const rows = await living(kysely)
         .where('user_id', '=', userId)
         .where('parent_id', '=', id)
-        .where('deleted_at', 'is', null)
         .orderBy('id')
         .execute()
-      return rows.map(fromRow)
+      return withTitles(rows)
     },
-    /** The newest conversations of a user (of everyone, when left out), made before `before`. */
-    async list(
-      options: { userId?: string | undefined; limit?: number; before?: string | undefined } = {},
-    ): Promise<Conversation[]> {
-      const rows = await kysely
-        .selectFrom('conversations')
-        .selectAll()
-        .where('deleted_at', 'is', null)
-        .$if(options.userId !== undefined, query => query.where('user_id', '=', options.userId ?? ''))
-        .$if(options.before !== undefined, query => query.where('id', '<', options.before ?? ''))
-        .orderBy('id', 'desc')
-        .limit(options.limit ?? 50)
-        .execute()
-      return rows.map(fromRow)
-    },
-    /** Messages of a conversation before `before`, newest page first in, oldest message first out. */
-    async messages(options: {
-      userId: string
-      conversationId: string
-      limit?: number
-      before?: number | undefined
-    }): Promise<Message[]> {
-      const { userId, conversationId, limit = 50, before = Number.MAX_SAFE_INTEGER } = options
-      const rows = await historyRows(userId, conversationId, before, limit)
-      return rows.reverse().map(messageFromRow)
+    /**
+     * A page of conversations, the newest (or last used) first.
+     * @throws SteleError invalid_value, conversation_not_found when the place to go on from is unknown
+     */
+    async list(filter: ConversationFilter = {}): Promise<Conversation[]> {
+      const rows = await (filter.recent === true ? recent(filter) : byAge(filter))
+      return withTitles(filter.after === undefined ? rows : rows.reverse())
     },
     /** Every message row from the first up to `upToSeq`, oldest first: what a request is rebuilt from. */
-    async history(userId: string, id: string, upToSeq: number): Promise<Row<'messages'>[]> {
-      const rows = await historyRows(userId, id, upToSeq + 1, Number.MAX_SAFE_INTEGER)
-      return rows.reverse()
-    },
+    history: messageStore({ kysely }).history,
   }
 }
 
-function fromRow(row: Row<'conversations'>): Conversation {
+const defaultLimit = 50
+
+function living(kysely: Kysely<Tables>) {
+  return kysely.selectFrom('conversations').selectAll().where('deleted_at', 'is', null)
+}
+
+function idOf(place: ListPlace): string {
+  return typeof place === 'string' ? place : place.id
+}
+
+function fromRow(row: Row<'conversations'>, displayTitle: string | undefined): Conversation {
   return {
     id: row.id,
     userId: row.user_id,
+    sessionId: row.session_id ?? undefined,
     title: row.title ?? undefined,
+    displayTitle,
+    intent: row.intent ?? undefined,
     status: row.status,
+    metadata: objectFrom(row.metadata),
+    preferences: objectFrom(row.preferences),
     parentId: row.parent_id ?? undefined,
     parentSeq: row.parent_seq ?? undefined,
     nextSeq: row.next_seq,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
-  }
-}
-
-function messageFromRow(row: Row<'messages'>): Message {
-  return {
-    id: row.id,
-    conversationId: row.conversation_id,
-    seq: row.seq,
-    role: row.role,
-    raw: decodeText(row.content),
-    model: row.model ?? undefined,
-    callId: row.call_id ?? undefined,
-    createdAt: row.created_at,
+    deletedAt: row.deleted_at ?? undefined,
   }
 }

@@ -9,8 +9,8 @@ export type OpenCall = Pick<
   'user_id' | 'id' | 'conversation_id' | 'up_to_seq' | 'api_key_id' | 'request_model' | 'created_at'
 >
 
-/** Processes that record, so that what a dead one left open can be found. */
-export function instanceStore({ kysely }: Database) {
+/** Processes that record, so that what a dead one left open can be found. None of its questions waits long for an answer. */
+export function promptInstances({ prompt: kysely }: Pick<Database, 'prompt'>) {
   const openCallsOf = (instanceId: string) =>
     kysely
       .selectFrom('llm_requests as q')

@@ -1,15 +1,16 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { type JsonObject, objectFrom } from '../model/json-object.ts'
 
-export type User = Row<'users'>
+export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
 /** A user as a first call or `stele users create` makes it. */
 export function newUserRow(
   id: string,
   createdAt: number,
   fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {},
-): User {
+): Row<'users'> {
   return {
     id,
     email: null,
@@ -44,15 +45,15 @@ export function userStore({ kysely }: Database) {
   return {
     /** @throws SteleError already_exists, invalid_value */
     async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
-      const user = newUserRow(checkUserId(id), Date.now(), fields)
+      const row = newUserRow(checkUserId(id), Date.now(), fields)
       const result = await kysely
         .insertInto('users')
-        .values(user)
+        .values(row)
         .onConflict(conflict => conflict.column('id').doNothing())
         .executeTakeFirst()
       if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
         throw new SteleError('already_exists', { what: `The user '${id}'` })
-      return user
+      return fromRow(row)
     },
     /** Makes the user unless it is there. */
     async ensure(id: string, fields: Partial<Pick<User, 'role'>> = {}): Promise<void> {
@@ -63,18 +64,24 @@ export function userStore({ kysely }: Database) {
         .onConflict(conflict => conflict.column('id').doNothing())
         .execute()
     },
-    get(id: string): Promise<User | undefined> {
-      return kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+    async get(id: string): Promise<User | undefined> {
+      const row = await kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+      return row && fromRow(row)
     },
     /** Users in order of id, after `after`. */
-    list(options: { limit?: number; after?: string } = {}): Promise<User[]> {
-      return kysely
+    async list(options: { limit?: number; after?: string } = {}): Promise<User[]> {
+      const rows = await kysely
         .selectFrom('users')
         .selectAll()
         .$if(options.after !== undefined, query => query.where('id', '>', options.after ?? ''))
         .orderBy('id')
         .limit(options.limit ?? 100)
         .execute()
+      return rows.map(fromRow)
     },
   }
+}
+
+function fromRow(row: Row<'users'>): User {
+  return { ...row, preferences: objectFrom(row.preferences) ?? null }
 }

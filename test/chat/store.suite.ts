@@ -211,6 +211,7 @@ export function chatOnStoreSuite(bed: Bed): void {
     expect(later.contextLength).toBe(2)
     await ask(later, 'three')
     expect(later.thread).toEqual(chat.thread)
+    expect(await later.stats()).toMatchObject({ calls: 3, inputTokens: 21, outputTokens: 6 })
     const rows = await rowsOf(stele, 'conversations')
     expect(rows.map(row => [row.session_id, row.parent_seq])).toEqual([
       [null, null],

@@ -108,6 +108,7 @@ describeEachDatabase('stele users', bed => {
         status: 'active',
         created_at: expect.stringMatching(/Z$/),
         deleted_at: null,
+        preferences: null,
       },
     ])
   })

@@ -16,8 +16,8 @@ describeEachDatabase('stele conversations', bed => {
 
     const table = await runStele(['conversations', 'list'], { place })
     expect(table.stdout).toMatch(/^ID +USER +MESSAGES +UPDATED +FORKED FROM +TITLE\n/)
-    expect(table.stdout).toMatch(new RegExp(`^${fork}  ada +4  \\S+Z  ${original} +-$`, 'm'))
-    expect(table.stdout).toMatch(new RegExp(`^${original}  ada +4  \\S+Z  - +-$`, 'm'))
+    expect(table.stdout).toMatch(new RegExp(`^${fork}  ada +4  \\S+Z  ${original} +one$`, 'm'))
+    expect(table.stdout).toMatch(new RegExp(`^${original}  ada +4  \\S+Z  - +one$`, 'm'))
 
     const shown = await runStele(['conversations', 'show', fork], { place })
     expect(shown).toMatchObject({ code: 0, stderr: '' })

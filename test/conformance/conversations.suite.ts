@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Stele } from '../../src/stele.ts'
 import { assistant, exchange, historyOf, user, type WireMessage } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
 
 /** Reading conversations and their messages. */
 export function conversationsSuite(bed: Bed): void {
@@ -45,7 +46,8 @@ export function conversationsSuite(bed: Bed): void {
       title: undefined,
     })
     expect(await stele.conversations.get('bob', call.conversationId)).toBeUndefined()
-    expect(await stele.messages.list({ userId: 'bob', conversationId: call.conversationId })).toEqual([])
+    const asBob = stele.messages.list({ userId: 'bob', conversationId: call.conversationId })
+    await failure('conversation_not_found', asBob)
   })
 
   test('messages tell who said them, in which call, with which model', async () => {

@@ -21,6 +21,12 @@ const readings: Record<
   'conversations.list': stele => stele.conversations.list({ userId: 'ada' }),
   'conversations.get': (stele, { conversationId }) => stele.conversations.get('ada', conversationId),
   'messages.list': (stele, { conversationId }) => stele.messages.list({ userId: 'ada', conversationId }),
+  'messages.list after': (stele, { conversationId }) =>
+    stele.messages.list({ userId: 'ada', conversationId, after: -1 }),
+  'conversations.list recent': stele => stele.conversations.list({ userId: 'ada', recent: true }),
+  'conversations.totals': (stele, { conversationId }) => stele.conversations.totals('ada', conversationId),
+  'contextSnapshots.list': (stele, { conversationId }) =>
+    stele.contextSnapshots.list({ userId: 'ada', conversationId }),
   'calls.list': stele => stele.calls.list({ userId: 'ada' }),
   'calls.get': (stele, { callId }) => stele.calls.get('ada', callId),
   'calls.find': (stele, { callId }) => stele.calls.find(callId),

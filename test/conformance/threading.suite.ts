@@ -13,6 +13,7 @@ import {
   type WireMessage,
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
+import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
 /** Which conversation a request continues. */
@@ -138,7 +139,10 @@ export function threadingSuite(bed: Bed): void {
     const bobs = await exchange(stele, [user('q'), assistant('a'), user('more')], 'b', { userId: 'bob' })
     expect(bob.call.conversationId).not.toBe(ada.call.conversationId)
     expect(bobs.call.conversationId).toBe(bob.call.conversationId)
-    expect(await stele.messages.list({ userId: 'ada', conversationId: bob.call.conversationId })).toEqual([])
+    await failure(
+      'conversation_not_found',
+      stele.messages.list({ userId: 'ada', conversationId: bob.call.conversationId }),
+    )
   })
 
   test.for(['system', 'developer'])(

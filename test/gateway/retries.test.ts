@@ -229,6 +229,7 @@ const stillborn: Record<string, [Answer, passed?: string]> = {
   'that ends before its first event': [stream([])],
   'that is cut before its first event': [brokenStream([], Promise.resolve())],
   'that falls silent before its first event': [headThenSilence(eventStream)],
+  'that ends within the name of its first field': [stream(['dat'])],
   'that fails after a comment': [stream([': hello\n\n', event(openAiError('x'))]), ': hello\n\n'],
 }
 

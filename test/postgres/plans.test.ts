@@ -6,6 +6,7 @@ import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
+import { useLibrary } from '../harness/library.ts'
 
 test('every statement of the recorder that looks for rows goes through an index, whatever the statistics say', async () => {
   const { place, statements } = await recordedPlace()
@@ -40,11 +41,22 @@ test('pages of calls, messages and conversations are read through indexes', asyn
   const { place, statements } = await recordedPlace()
   const reads = statements.filter(
     statement =>
-      /^select/.test(statement) && /"(messages|llm_requests|conversations|idempotency_keys)"/.test(statement),
+      /^select/.test(statement) &&
+      /"(messages|llm_requests|llm_responses|conversations|context_snapshots|idempotency_keys)"/.test(
+        statement,
+      ),
   )
   expect(reads.length).toBeGreaterThan(5)
   for (const statement of reads)
     expect(await planOf(place, statement), statement).not.toContain('Seq Scan on')
+})
+
+test('a page of conversations or messages is read in the order of an index, not sorted', async () => {
+  const { place, statements } = await recordedPlace()
+  const pages = statements.filter(statement => /from "(conversations|messages)".* limit /.test(statement))
+  expect(pages.length).toBeGreaterThan(8)
+  for (const statement of pages)
+    expect(await planOf(place, statement), statement).not.toMatch(/(^|-> +)Sort /m)
 })
 
 test('the newest page of calls is read in the order of an index, not sorted', async () => {
@@ -91,6 +103,7 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
   await stele.messages.list({ userId: 'ada', conversationId })
   await stele.conversations.list({ userId: 'ada' })
   await stele.conversations.get('ada', conversationId)
+  await useLibrary(stele)
   return { place, statements: [...statements] }
 }
 

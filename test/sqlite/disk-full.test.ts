@@ -92,11 +92,15 @@ test('on a full disk calls are refused with 503 and the gateway lives on; once t
   expect(refusal).toMatchObject({ status: 503, code: 'store_unavailable', type: 'server_error' })
   expect(Number(refusal.headers?.get('retry-after'))).toBeGreaterThan(0)
   expect((await fetch(`${address}/healthz`)).status).toBe(200)
+  const readiness = async () => (await fetch(`${address}/readyz`)).status
+  // A heartbeat may just have fitted in.
+  await expect.poll(readiness, { timeout: 20_000 }).toBe(503)
   // Room is made by prlimit of util-linux; without it the gateway ends on the full disk.
   if (canLiftLimits) {
     execFileSync('prlimit', ['--pid', String(gateway.pid), '--fsize=unlimited:'])
     const client = new OpenAI({ apiKey, baseURL: `${address}/v1`, maxRetries: 0, timeout: 30_000 })
     for (let index = 1_000; index < 1_020; index++) answered.push(await ask(client, index))
+    expect(await readiness()).toBe(200)
     gateway.kill('SIGTERM')
     expect(await gateway.ended).toEqual({ code: 0, signal: null })
   } else {

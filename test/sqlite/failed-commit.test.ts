@@ -3,6 +3,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
 import { newId } from '../../src/ids.ts'
+import { conversationLibrary } from '../../src/library/conversations.ts'
+import { messageLibrary } from '../../src/library/messages.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
@@ -69,6 +71,35 @@ test.each([
       expect(await countOf({ database }, table), table).toBe(1)
   },
 )
+
+test.each([
+  ['that was not written', false],
+  ['that was written all the same', true],
+])('an append whose commit fails is tried again; one %s is on record once', async (_, isWritten) => {
+  const { database, recorder } = await startRecorder(10_000)
+  const conversations = conversationLibrary(database, recorder)
+  const messages = messageLibrary(database, recorder)
+  const said = (content: string) => [{ message: user(content) }]
+  failCommits(2, isWritten)
+  const { id } = await conversations.create({ userId: 'ada', sessionId: 's', messages: said('zero') })
+  expect(await countOf({ database }, 'conversations')).toBe(1)
+  failCommits(2, isWritten)
+  const appends = await Promise.all(
+    ['one', 'two'].map(content =>
+      messages.append({ userId: 'ada', conversationId: id, messages: said(content) }),
+    ),
+  )
+  expect(appends.map(([one]) => one?.seq)).toEqual([1, 2])
+  failCommits(2, isWritten)
+  await messages.append({ userId: 'ada', conversationId: id, messages: said('three'), expectedSeq: 3 })
+  const page = { userId: 'ada', conversationId: id }
+  expect((await messages.list(page)).map(({ seq, raw }) => [seq, raw])).toEqual(
+    ['zero', 'one', 'two', 'three'].map((content, seq) => [seq, JSON.stringify(user(content))]),
+  )
+  failCommits(2, isWritten)
+  await conversations.purge('ada', id)
+  expect(await countOf({ database }, 'conversations')).toBe(0)
+})
 
 test('a commit that keeps failing is never acknowledged', async () => {
   const { database, recorder } = await startRecorder(0)

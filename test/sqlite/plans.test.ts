@@ -4,6 +4,7 @@ import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { memoryPlace } from '../harness/databases.ts'
+import { useLibrary } from '../harness/library.ts'
 
 test('no statement of the recorder or the store reads a whole table of messages or calls', async () => {
   const statements = new Set<string>()
@@ -32,9 +33,12 @@ test('no statement of the recorder or the store reads a whole table of messages 
   await stele.calls.exactResponse('ada', callId)
   await stele.messages.list({ userId: 'ada', conversationId: call.conversationId })
   await stele.conversations.list({ userId: 'ada' })
+  await useLibrary(stele)
 
   const searching = [...statements].filter(
-    text => /^\s*(select|update)/i.test(text) && /messages|llm_|conversations|idempotency_keys/.test(text),
+    text =>
+      /^\s*(select|update)/i.test(text) &&
+      /messages|llm_|conversations|context_snapshots|idempotency_keys/.test(text),
   )
   expect(searching.length).toBeGreaterThan(8)
   for (const statement of searching) {

@@ -31,7 +31,7 @@ export function lineText(line: Line, isStyled: boolean): string {
   return line.map(({ text, style }) => (style === undefined ? text : styledText(text, style))).join('')
 }
 
-export function styledText(text: string, { bold, dim, italic, underline, struck, color }: Style): string {
+function styledText(text: string, { bold, dim, italic, underline, struck, color }: Style): string {
   const codes = [
     ...(bold === true ? [1] : []),
     ...(dim === true ? [2] : []),

@@ -18,7 +18,7 @@ const columns: readonly Column<Conversation>[] = [
   { title: 'MESSAGES', text: ({ nextSeq }) => String(nextSeq), align: 'right' },
   { title: 'UPDATED', text: ({ updatedAt }) => timeText(updatedAt) },
   { title: 'FORKED FROM', text: ({ parentId }) => parentId ?? none },
-  { title: 'TITLE', text: ({ title }) => title ?? none, elastic: true },
+  { title: 'TITLE', text: ({ displayTitle }) => displayTitle ?? none, elastic: true },
 ]
 
 /** Lists conversations, newest first. */

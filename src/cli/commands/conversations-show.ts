@@ -1,5 +1,6 @@
 import { isFields } from '../../model/reply.ts'
-import type { Conversation, Message } from '../../store/conversations.ts'
+import type { Conversation } from '../../store/conversations.ts'
+import type { Message } from '../../store/messages.ts'
 import { Failure } from '../failure.ts'
 import { messageText, speakerOf } from '../message-text.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
@@ -52,11 +53,11 @@ function textOf(
   forks: readonly Conversation[],
   messages: readonly Message[],
 ): string {
-  const { id, userId, title, status, nextSeq, createdAt, updatedAt } = conversation
+  const { id, userId, displayTitle, status, nextSeq, createdAt, updatedAt } = conversation
   const facts: [string, string][] = [
     ['conversation', id],
     ['user', userId],
-    ['title', title ?? none],
+    ['title', displayTitle ?? none],
     ['status', status],
     ['messages', String(nextSeq)],
     ['created', timeText(createdAt)],

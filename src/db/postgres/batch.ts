@@ -58,7 +58,9 @@ export function postgresBatch(run: RunStatement): Batch {
         ...set.map(column => ({ name: `set_${column}`, table, column })),
         ...match.map(column => ({ name: `match_${column}`, table, column })),
       ]
-      const assignments = set.map(column => `${column} = k.set_${column}`).join(', ')
+      const assignments = set
+        .map(column => `${column} = ${stored(table, column, `k.set_${column}`)}`)
+        .join(', ')
       const matches = match.map(column => `t.${column} = k.match_${column}`).join(' AND ')
       const rows = updates.map(update => ({
         ...prefixed('set_', update.set as Fields),
@@ -93,14 +95,17 @@ async function insert<T extends TableName>(
   if (rows.length === 0) return
   const columns = columnsOf(table)
   const source = columns.map(name => ({ name, table, column: name }))
-  const values = source.map(({ name }) =>
-    kindOf(table, name as ColumnName<T>) === 'bytes' ? `decode(${name}, 'base64')` : name,
-  )
+  const values = source.map(({ name }) => stored(table, name as ColumnName<T>, name))
   const order = orderBy.length === 0 ? '' : ` ORDER BY ${orderBy.join(', ')}`
   await run(
     `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${unnest(source)} k${order} ${onConflict}`,
     arrays(source, rows as readonly Fields[]),
   )
+}
+
+/** A value of the source in the type of its column. */
+function stored<T extends TableName>(table: T, column: ColumnName<T>, value: string): string {
+  return kindOf(table, column) === 'bytes' ? `decode(${value}, 'base64')` : value
 }
 
 /** `unnest($1::text[], …) AS k(…)` without the keyword's alias, which callers add. */

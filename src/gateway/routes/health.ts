@@ -10,13 +10,14 @@ interface Parts {
 }
 
 /**
- * `/healthz`: the process answers. `/readyz`: it can record, be it in the spool. How the providers stand is told there
+ * `/healthz`: the process answers. `/readyz`: it can record, be it in the spool. A full disk can still be read: the last attempt to write counts. How the providers stand is told there
  * too, but does not count: a gateway whose providers are down is ready to say so.
  */
 export async function healthRoutes(app: FastifyInstance, { stele, providers }: Parts): Promise<void> {
   app.get('/healthz', async () => ({ status: 'ok' }))
   app.get('/readyz', async () => {
-    const { spool, queueLength } = stele.recorder
+    const { spool, queueLength, failure } = stele.recorder
+    if (failure !== undefined) throw failure
     if (spool?.isFull) throw new SteleError('spool_full', { limit: spool.limit })
     const isSpooling = spool !== undefined && (spool.isSpooling || !(await answers(stele)))
     if (spool === undefined && !(await answers(stele)))

@@ -1,0 +1,38 @@
+import type { Database } from '../db/database.ts'
+import { SteleError } from '../errors.ts'
+import { columnText, type JsonObject, objectText } from '../model/json-object.ts'
+import type { Recorder } from '../recorder/recorder.ts'
+import { type User, userStore } from '../store/users.ts'
+
+/** What to change: null clears, and what is left out stays. */
+export interface UserChange {
+  readonly email?: string | null | undefined
+  readonly username?: string | null | undefined
+  readonly preferences?: JsonObject | null | undefined
+}
+
+const longest = 512
+
+/** Users as an application keeps them. */
+export function userLibrary(database: Database, recorder: Recorder) {
+  const store = userStore(database)
+  return {
+    ...store,
+    /** @throws SteleError user_not_found, invalid_value */
+    async update(userId: string, { email, username, preferences }: UserChange): Promise<User> {
+      const text = (name: string, value: string | null): string | null =>
+        value === null ? null : columnText(name, value, { least: 1, most: longest })
+      const set = {
+        ...(email === undefined ? {} : { email: text('email', email) }),
+        ...(username === undefined ? {} : { username: text('username', username) }),
+        ...(preferences === undefined
+          ? {}
+          : { preferences: preferences === null ? null : objectText('preferences', preferences) }),
+      }
+      await recorder.change({ kind: 'edit', edit: { action: 'update-user', userId, at: Date.now(), set } })
+      const user = await store.get(userId)
+      if (user === undefined) throw new SteleError('user_not_found', { user: userId })
+      return user
+    },
+  }
+}

@@ -1,0 +1,187 @@
+import type { Batch } from '../db/batch.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
+import { erasedStatus, purgeConversation } from './purge.ts'
+import { describe } from './refusal.ts'
+import { restartConversation } from './restart-conversation.ts'
+import { takenSessions } from './sessions.ts'
+
+type Of<A extends Edit['action']> = Extract<Edit, { action: A }>
+
+/**
+ * Makes the changes that applications ask for beside calls and appends. They are few, so they are made one after another.
+ * What is refused is refused before anything of it is written, so that it fails alone.
+ */
+export async function applyEdits(
+  batch: Batch,
+  operations: readonly Operation[],
+): Promise<Map<EditOperation, Applied>> {
+  const outcomes = new Map<EditOperation, Applied>()
+  for (const operation of operations) {
+    if (operation.kind !== 'edit') continue
+    try {
+      await apply(batch, operation)
+      outcomes.set(operation, { ok: true, result: { conversationId: undefined, isRepeat: false } })
+    } catch (error) {
+      // Anything else has spoiled the transaction.
+      if (!(error instanceof SteleError)) throw error
+      outcomes.set(operation, { ok: false, error: describe(error) })
+    }
+  }
+  return outcomes
+}
+
+async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promise<void> {
+  const isRepeat = operation.isRepeat === true
+  switch (edit.action) {
+    case 'update-conversation':
+      return updateConversation(batch, edit)
+    case 'delete-conversation':
+      return deleteConversation(batch, edit)
+    case 'restore-conversation':
+      return restoreConversation(batch, edit)
+    case 'purge-conversation':
+      return purgeConversation(batch, edit, isRepeat)
+    case 'restart-conversation':
+      return restartConversation(batch, edit, isRepeat)
+    case 'update-message':
+      return updateMessage(batch, edit)
+    case 'create-snapshot':
+      return createSnapshot(batch, edit)
+    case 'delete-snapshot': {
+      const removed = await batch.remove(
+        'context_snapshots',
+        ['id', 'user_id'],
+        [{ id: edit.id, user_id: edit.userId }],
+      )
+      if (removed === 0 && !isRepeat) throw new SteleError('snapshot_not_found', { snapshot: edit.id })
+      return
+    }
+    case 'update-user':
+      return updateUser(batch, edit)
+  }
+}
+
+const facts = [
+  'user_id',
+  'id',
+  'title',
+  'intent',
+  'status',
+  'metadata',
+  'preferences',
+  'session_id',
+  'next_seq',
+  'updated_at',
+  'deleted_at',
+] as const
+
+type Facts = Pick<Row<'conversations'>, (typeof facts)[number]>
+
+/** The row of a conversation that has not been purged, deleted or not, locked. */
+async function lock(batch: Batch, userId: string, id: string): Promise<Facts> {
+  const [row] = await batch.find('conversations', ['user_id', 'id'], [{ user_id: userId, id }], facts, {
+    lock: true,
+  })
+  if (row === undefined || row.status === erasedStatus) throw notFound(id)
+  return row
+}
+
+async function lockLiving(batch: Batch, userId: string, id: string): Promise<Facts> {
+  const row = await lock(batch, userId, id)
+  if (row.deleted_at !== null) throw notFound(id)
+  return row
+}
+
+const changed = [
+  'title',
+  'intent',
+  'status',
+  'metadata',
+  'preferences',
+  'session_id',
+  'updated_at',
+  'deleted_at',
+] as const
+
+/** Writes the row, with a time of change that no other state with as many messages has had. */
+async function write(batch: Batch, row: Facts, at: number): Promise<void> {
+  const set = { ...row, updated_at: Math.max(at, row.updated_at + 1) }
+  await batch.update('conversations', changed, ['user_id', 'id'], [{ set, match: row }])
+}
+
+async function updateConversation(batch: Batch, edit: Of<'update-conversation'>): Promise<void> {
+  const row = await lockLiving(batch, edit.userId, edit.id)
+  if (edit.set.session_id !== row.session_id) await requireFree(batch, edit.userId, edit.set.session_id)
+  await write(batch, { ...row, ...edit.set }, edit.at)
+}
+
+async function deleteConversation(batch: Batch, edit: Of<'delete-conversation'>): Promise<void> {
+  const row = await lock(batch, edit.userId, edit.id)
+  if (row.deleted_at === null) await write(batch, { ...row, deleted_at: edit.at }, edit.at)
+}
+
+async function restoreConversation(batch: Batch, edit: Of<'restore-conversation'>): Promise<void> {
+  const row = await lock(batch, edit.userId, edit.id)
+  if (row.deleted_at === null) return
+  await requireFree(batch, edit.userId, row.session_id)
+  await write(batch, { ...row, deleted_at: null }, edit.at)
+}
+
+async function requireFree(
+  batch: Batch,
+  userId: string,
+  sessionId: string | null | undefined,
+): Promise<void> {
+  if (sessionId == null) return
+  const taken = await takenSessions(batch, [{ user_id: userId, session_id: sessionId }])
+  if (taken.size > 0)
+    throw new SteleError('already_exists', { what: `A conversation of the session '${sessionId}'` })
+}
+
+async function updateMessage(batch: Batch, edit: Of<'update-message'>): Promise<void> {
+  const { userId, place, set, at } = edit
+  const { conversationId, seq, id } = place
+  // The conversation that has the message as its own may be deleted while a fork still shows it.
+  const [conversation] = await batch.find(
+    'conversations',
+    ['user_id', 'id'],
+    [{ user_id: userId, id: conversationId }],
+    facts,
+    { lock: true },
+  )
+  const key = { conversation_id: conversationId, user_id: userId, seq }
+  const columns = ['id', 'intent', 'metadata', 'deleted_at'] as const
+  const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], columns)
+  if (conversation === undefined || row?.id !== id) throw new SteleError('message_not_found', { message: id })
+  await batch.update(
+    'messages',
+    ['intent', 'metadata', 'deleted_at'],
+    ['conversation_id', 'user_id', 'seq'],
+    [{ set: { ...row, ...set }, match: key }],
+  )
+  await write(batch, conversation, at)
+}
+
+async function createSnapshot(batch: Batch, { userId, row }: Of<'create-snapshot'>): Promise<void> {
+  const conversation = await lockLiving(batch, userId, row.conversation_id)
+  if (row.up_to_seq >= conversation.next_seq)
+    throw new SteleError(
+      'invalid_value',
+      { name: 'upToSeq', reason: `the last message has the seq ${conversation.next_seq - 1}` },
+      { param: 'upToSeq' },
+    )
+  await batch.insertAbsent('context_snapshots', [row])
+}
+
+async function updateUser(batch: Batch, { userId, set }: Of<'update-user'>): Promise<void> {
+  const columns = ['email', 'username', 'preferences'] as const
+  const [row] = await batch.find('users', ['id'], [{ id: userId }], columns, { lock: true })
+  if (row === undefined) throw new SteleError('user_not_found', { user: userId })
+  await batch.update('users', columns, ['id'], [{ set: { ...row, ...set }, match: { id: userId } }])
+}
+
+function notFound(id: string): SteleError {
+  return new SteleError('conversation_not_found', { conversation: id }, { param: 'conversation' })
+}

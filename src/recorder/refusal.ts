@@ -1,0 +1,9 @@
+import { reasonOf, SteleError } from '../errors.ts'
+import type { AppliedError } from './operations.ts'
+
+/** Why an operation was not applied, in a form that crosses threads. */
+export function describe(error: unknown): AppliedError {
+  if (error instanceof SteleError)
+    return { code: error.code, details: error.details, param: error.param ?? undefined }
+  return { code: 'record_rejected', details: { reason: reasonOf(error) } }
+}

@@ -1,0 +1,202 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import { decodeText } from '../privacy/content.ts'
+
+export interface Message {
+  readonly id: string
+  /** The conversation that has it as its own: another one when a fork shares it. */
+  readonly conversationId: string
+  readonly seq: number
+  readonly role: string
+  /** The message as JSON text, as it was sent or received. */
+  readonly raw: string
+  readonly model: string | undefined
+  /** The call that brought it; undefined when it was appended by itself. */
+  readonly callId: string | undefined
+  readonly intent: string | undefined
+  /** Nano-US-dollars, as whoever appended it said. What calls cost is told by the calls. */
+  readonly costNanousd: number | undefined
+  readonly metadata: JsonObject | undefined
+  readonly createdAt: number
+  readonly deletedAt: number | undefined
+}
+
+export interface MessagePage {
+  readonly userId: string
+  readonly conversationId: string
+  /** 50 when left out. */
+  readonly limit?: number | undefined
+  /** Only messages with a lower seq. */
+  readonly before?: number | undefined
+  /** Only messages with a higher seq; -1 begins with the first. */
+  readonly after?: number | undefined
+  /** The order within the page: 'asc', oldest first, when left out. */
+  readonly order?: 'asc' | 'desc' | undefined
+  /** Deleted ones too, and those of a deleted conversation. */
+  readonly includeDeleted?: boolean | undefined
+}
+
+/** One conversation's share of a history: the messages of its own from one seq to another. */
+interface Stretch {
+  readonly conversationId: string
+  readonly fromSeq: number
+  readonly upToSeq: number
+}
+
+type Beginning = Pick<Row<'conversations'>, 'id' | 'parent_id' | 'parent_seq' | 'deleted_at'>
+
+export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
+  const beginningOf = (userId: string, id: string): Promise<Beginning | undefined> =>
+    kysely
+      .selectFrom('conversations')
+      .select(['id', 'parent_id', 'parent_seq', 'deleted_at'])
+      .where('user_id', '=', userId)
+      .where('id', '=', id)
+      .executeTakeFirst()
+
+  /** The conversation and those it was forked from, nearest first; each is looked up when it is asked for. */
+  async function* stretches(
+    userId: string,
+    beginning: Beginning | undefined,
+    upToSeq: number,
+  ): AsyncGenerator<Stretch> {
+    for (let row = beginning, last = upToSeq; row !== undefined; ) {
+      const parentSeq = row.parent_seq ?? -1
+      yield { conversationId: row.id, fromSeq: parentSeq + 1, upToSeq: last }
+      if (row.parent_id === null || parentSeq < 0) break
+      last = Math.min(parentSeq, last)
+      row = await beginningOf(userId, row.parent_id)
+    }
+  }
+
+  const rowsOf = (
+    userId: string,
+    { conversationId, fromSeq, upToSeq }: Stretch,
+    direction: 'asc' | 'desc',
+    limit: number,
+    includeDeleted: boolean,
+  ): Promise<Row<'messages'>[]> =>
+    kysely
+      .selectFrom('messages')
+      .selectAll()
+      .where('user_id', '=', userId)
+      .where('conversation_id', '=', conversationId)
+      .where('seq', '>=', fromSeq)
+      .where('seq', '<=', upToSeq)
+      .$if(!includeDeleted, query => query.where('deleted_at', 'is', null))
+      .orderBy('seq', direction)
+      .limit(limit)
+      .execute()
+
+  /** Rows of a history, the newest first, across its forks. */
+  const newestRows = async (
+    userId: string,
+    beginning: Beginning | undefined,
+    upToSeq: number,
+    limit: number,
+    includeDeleted: boolean,
+  ): Promise<Row<'messages'>[]> => {
+    const rows: Row<'messages'>[] = []
+    for await (const stretch of stretches(userId, beginning, upToSeq)) {
+      const more = await rowsOf(userId, stretch, 'desc', limit - rows.length, includeDeleted)
+      for (const row of more) rows.push(row)
+      if (rows.length >= limit) break
+    }
+    return rows
+  }
+
+  const oldestRows = async (
+    userId: string,
+    beginning: Beginning,
+    fromSeq: number,
+    upToSeq: number,
+    limit: number,
+    includeDeleted: boolean,
+  ): Promise<Row<'messages'>[]> => {
+    const backwards: Stretch[] = []
+    for await (const stretch of stretches(userId, beginning, upToSeq)) {
+      backwards.push({ ...stretch, fromSeq: Math.max(stretch.fromSeq, fromSeq) })
+      if (stretch.fromSeq <= fromSeq) break
+    }
+    const rows: Row<'messages'>[] = []
+    for (const stretch of backwards.reverse()) {
+      const more = await rowsOf(userId, stretch, 'asc', limit - rows.length, includeDeleted)
+      for (const row of more) rows.push(row)
+      if (rows.length >= limit) break
+    }
+    return rows
+  }
+
+  /** @throws SteleError conversation_not_found */
+  const required = async (userId: string, id: string, includeDeleted: boolean): Promise<Beginning> => {
+    const row = await beginningOf(userId, id)
+    if (row === undefined || (row.deleted_at !== null && !includeDeleted))
+      throw new SteleError('conversation_not_found', { conversation: id }, { param: 'conversation' })
+    return row
+  }
+
+  return {
+    /**
+     * A page of the messages of a conversation, those that it shares with the one it was forked from included: with
+     * `after` the next ones, else the last ones before `before`. Deleted messages are left out; the seqs of the others stay.
+     * @throws SteleError conversation_not_found
+     */
+    async list(page: MessagePage): Promise<Message[]> {
+      const { userId, conversationId, limit = 50, after, order = 'asc', includeDeleted = false } = page
+      const upToSeq = (page.before ?? Number.MAX_SAFE_INTEGER) - 1
+      const beginning = await required(userId, conversationId, includeDeleted)
+      const rows =
+        after === undefined
+          ? await newestRows(userId, beginning, upToSeq, limit, includeDeleted)
+          : await oldestRows(userId, beginning, after + 1, upToSeq, limit, includeDeleted)
+      const isAscending = after !== undefined
+      return (isAscending === (order === 'asc') ? rows : rows.reverse()).map(messageFromRow)
+    },
+    /**
+     * A message by its id; undefined when it is unknown or deleted. Found by reading the conversation from its end.
+     * @throws SteleError conversation_not_found
+     */
+    async get(userId: string, conversationId: string, messageId: string): Promise<Message | undefined> {
+      const beginning = await required(userId, conversationId, false)
+      for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
+        const row = await kysely
+          .selectFrom('messages')
+          .selectAll()
+          .where('user_id', '=', userId)
+          .where('conversation_id', '=', stretch.conversationId)
+          .where('seq', '<=', stretch.upToSeq)
+          .where('id', '=', messageId)
+          .orderBy('seq', 'desc')
+          .limit(1)
+          .executeTakeFirst()
+        if (row !== undefined) return row.deleted_at === null ? messageFromRow(row) : undefined
+      }
+      return undefined
+    },
+    /** Every message row from the first up to `upToSeq`, oldest first, deleted ones too. */
+    async history(userId: string, id: string, upToSeq: number): Promise<Row<'messages'>[]> {
+      const beginning = await beginningOf(userId, id)
+      const rows = await newestRows(userId, beginning, upToSeq, Number.MAX_SAFE_INTEGER, true)
+      return rows.reverse()
+    },
+  }
+}
+
+function messageFromRow(row: Row<'messages'>): Message {
+  return {
+    id: row.id,
+    conversationId: row.conversation_id,
+    seq: row.seq,
+    role: row.role,
+    raw: decodeText(row.content),
+    model: row.model ?? undefined,
+    callId: row.call_id ?? undefined,
+    intent: row.intent ?? undefined,
+    costNanousd: row.cost_nanousd ?? undefined,
+    metadata: objectFrom(row.metadata),
+    createdAt: row.created_at,
+    deletedAt: row.deleted_at ?? undefined,
+  }
+}
