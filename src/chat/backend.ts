@@ -101,6 +101,8 @@ export interface ChatBackend {
   /** The user that it is recorded for; undefined when the gateway's key tells. */
   readonly userId: string | undefined
   models(): Promise<readonly string[]>
+  /** The model that was asked last, as it was asked for; undefined when nobody knows. */
+  lastModel(): Promise<string | undefined>
   /** A place for a new conversation. */
   start(): Promise<Thread>
   /** A place for a conversation whose context was cleared (`keepsEarlier`), or whose first message is another one now. */

@@ -61,6 +61,10 @@ export class GatewayBackend implements ChatBackend {
       : []
   }
 
+  async lastModel(): Promise<undefined> {
+    return undefined
+  }
+
   async start(): Promise<Thread> {
     return nowhere
   }

@@ -53,6 +53,10 @@ export class StoreBackend implements ChatBackend {
     return servedModels(this.#options.providers)
   }
 
+  lastModel(): Promise<string | undefined> {
+    return this.#store(this.#sessions.lastModel())
+  }
+
   async start(): Promise<Thread> {
     try {
       return await this.#store(this.#sessions.start())

@@ -8,6 +8,9 @@ import { type ChatMessage, messageFrom } from './message.ts'
 /** Messages of one conversation that are read back. */
 const mostMessages = 10_000
 
+/** Among so many messages is one that a call has brought. */
+const lookedBack = 4
+
 /** How often a context may have been cleared before what came first is left out. */
 const mostClearings = 50
 
@@ -51,6 +54,14 @@ export class StoreSessions {
     }))
   }
 
+  async lastModel(): Promise<string | undefined> {
+    const { conversations, messages } = this.#stele
+    const [last] = await conversations.list({ userId: this.#userId, recent: true, limit: 1 })
+    if (last === undefined) return undefined
+    const page = { userId: this.#userId, conversationId: last.id, limit: lookedBack }
+    return this.#modelOf(await messages.list(page))
+  }
+
   async open(id: string): Promise<OpenedSession> {
     const { conversations } = this.#stele
     const conversation =
@@ -68,7 +79,7 @@ export class StoreSessions {
       thread: { sessionId, conversationId: conversation.id },
       context: messages.map(({ raw }) => messageFrom(raw)),
       earlier,
-      model: await this.#lastModel(messages),
+      model: await this.#modelOf(messages),
     }
   }
 
@@ -112,9 +123,7 @@ export class StoreSessions {
   }
 
   /** As it was asked for: what answers may call itself otherwise. */
-  async #lastModel(
-    messages: readonly { readonly callId: string | undefined }[],
-  ): Promise<string | undefined> {
+  async #modelOf(messages: readonly { readonly callId: string | undefined }[]): Promise<string | undefined> {
     const callId = messages.findLast(message => message.callId !== undefined)?.callId
     const request =
       callId === undefined

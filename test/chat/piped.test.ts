@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type RunOptions, runStele } from '../cli/run-stele.ts'
+import { type RunOptions, runStele, startStele } from '../cli/run-stele.ts'
 import { startGateway } from '../gateway/running.ts'
 import { eventStream, json, startUpstream } from '../gateway/upstream.ts'
 import { chunk, openAiError } from '../gateway/wire.ts'
@@ -98,6 +98,29 @@ test.each<[string, string[], string, number]>([
   const ended = await chat(args, { input, place: await sqlitePlace() })
   expect(ended).toMatchObject({ code, stdout: '' })
   expect(ended.stderr).toContain(words)
+})
+
+test('a reply that is interrupted is kept as far as it came, and the signal is what ended the program', async () => {
+  const upstream = await startUpstream(async reply => {
+    reply.head(200, eventStream)
+    await reply.write(chunk({ role: 'assistant', content: 'Once\nupon a time' }))
+  })
+  const place = await sqlitePlace()
+  const env = { OPENAI_BASE_URL: upstream.baseUrl }
+  const running = await startStele(['chat', '--user', 'ada', '--model', 'gpt-test'], {
+    place,
+    env,
+    input: 'Hello',
+  })
+  expect(await running.nextLine()).toBe('Once')
+  expect(await running.stop('SIGINT')).toBe(null)
+  const stele = await place.stele()
+  expect((await stele.calls.list()).map(({ status }) => status)).toEqual(['aborted'])
+  const [conversation] = await stele.conversations.list()
+  expect(await historyOf(stele, conversation?.id ?? '')).toEqual([
+    user('Hello'),
+    assistant('Once\nupon a time'),
+  ])
 })
 
 test('a question goes over a gateway', async () => {

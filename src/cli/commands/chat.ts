@@ -49,7 +49,7 @@ export async function chatInTerminal(options: ChatCommandOptions): Promise<void>
       : await onGateway(config, options.gateway, options)
   let ended: NodeJS.Signals | undefined
   try {
-    const model = options.model ?? (await lastModel(backend, options)) ?? defaultModel ?? ''
+    const model = options.model ?? (await backend.lastModel()) ?? defaultModel ?? ''
     const chat = new Chat({ backend, model, system: options.system })
     ended = isTerminal() ? await converse(chat, options, notice) : await answer(chat, options)
   } finally {
@@ -119,22 +119,28 @@ function isTerminal(): boolean {
 
 async function onStore(config: Config, { store, user }: ChatCommandOptions): Promise<Opened> {
   const databaseUrl = store ? config.databaseUrl : memory
-  const stele = await asUnavailable(openDatabase(databaseUrl), { evenUnknown: true }, () =>
-    openStele({
+  const stele = await asUnavailable(openDatabase(databaseUrl), { evenUnknown: true }, async () => {
+    const opened = await openStele({
       ...settingsOf(config),
       databaseUrl,
       masterKey: store ? config.masterKey : undefined,
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
-    }),
-  ).catch(error => {
+    })
+    // Shows that it can be written to, and settles what an earlier process left open, before anything is asked.
+    await opened.recorder.start().catch(async error => {
+      await opened.close()
+      throw error
+    })
+    return opened
+  }).catch(error => {
     if (error instanceof SteleError) say('stele: To chat without a database: stele chat --no-store')
     throw error
   })
   try {
     const providers = createProviders(config, stele)
-    const userId = user ?? checkUserId(userInfo().username)
+    const userId = user ?? loginName()
     const backend = new StoreBackend({ stele, providers, userId, replyLimit: config.replyLimit })
     const { isEchoOnly, aliases } = providers
     const notices = [
@@ -166,15 +172,12 @@ async function onGateway(
   }
 }
 
-/** The model that was asked last: whoever comes back need not name it again. */
-async function lastModel(backend: ChatBackend, { store }: ChatCommandOptions): Promise<string | undefined> {
-  if (!store) return undefined
+/** The login name; a process without an account has none. */
+function loginName(): string {
   try {
-    const [last] = await backend.sessions(1)
-    return last === undefined ? undefined : (await backend.open(last.id)).model
+    return checkUserId(userInfo().username)
   } catch {
-    // It is a convenience; what is wrong shows when something is asked.
-    return undefined
+    return 'nobody'
   }
 }
 
