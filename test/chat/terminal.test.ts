@@ -324,16 +324,24 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     await terminal.sees('›')
     const text = '漢字かな交じり文を書いて、👍も付ける。'
     terminal.enter(text)
-    send(`${text.repeat(2)}\n\nThe next paragraph has some words in it`)
-    await terminal.sees('some words in it')
+    const long =
+      'It goes on for quite a while, so that it takes two lines and a half even of a wide window, and then'
+    send(`${text.repeat(2)}\n\nThe next paragraph has some words in it. ${long}`)
+    await terminal.sees('and then')
     terminal.resize(34, 20)
     send(' and these come after')
     await terminal.sees('after')
     end()
     await terminal.sees(/gpt-test-2026 · /)
     const shown = terminal.lines().join('\n')
+    expect(shown.slice(shown.indexOf('The next'), shown.indexOf('\n\ngpt-test-2026')).split('\n')).toEqual([
+      'The next paragraph has some words',
+      'in it. It goes on for quite a',
+      'while, so that it takes two lines',
+      'and a half even of a wide window,',
+      'and then and these come after',
+    ])
     expect(shown.split('The next paragraph')).toHaveLength(2)
-    expect(shown).toContain('The next paragraph has some words\nin it and these come after')
     terminal.enter(`${text}${text}`)
     await terminal.sees(/›[^›]*›/)
     expect(terminal.lines().every(line => line.length <= 34)).toBe(true)
@@ -358,9 +366,16 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     const words = Array.from({ length: 40 }, (_, index) => `line ${index}`)
     for (const word of words) send(`${word}\n`)
     await terminal.sees('line 39')
+    // A table whose columns become wider is drawn again, as far as it is in reach.
+    const rows = Array.from({ length: 20 }, (_, index) => `row ${index}`)
+    send(`\n|a|b|\n|-|-|\n${rows.map(row => `| ${row} | x |\n`).join('')}`)
+    await terminal.sees('row 19')
+    send('| the last row | is wide |\n')
+    await terminal.sees('the last row')
     end()
     await terminal.sees(/gpt-test-2026 · /)
-    expect(terminal.lines().filter(line => line.startsWith('line '))).toEqual(words)
+    const shown = terminal.lines().map(line => line.split(' │')[0]?.trimEnd() ?? '')
+    expect(shown.filter(line => /^(line|row) /.test(line))).toEqual([...words, ...rows])
   })
 
   test('a signal to end is obeyed once the reply is settled', async () => {
