@@ -174,8 +174,8 @@ export class GatewayBackend implements ChatBackend {
   }
 
   async search(words: string, limit: number): Promise<SearchHit[]> {
-    const { hits } = await this.#get(`/v1/search?query=${encodeURIComponent(words)}&limit=${limit}`, 'search')
-    return Array.isArray(hits) ? hits.filter(isFields).map(hitFrom) : []
+    const { data } = await this.#get(`/v1/search?query=${encodeURIComponent(words)}&limit=${limit}`, 'search')
+    return Array.isArray(data) ? data.filter(isFields).map(hitFrom) : []
   }
 
   async totals(): Promise<undefined> {
@@ -241,7 +241,7 @@ function hitFrom(hit: Fields): SearchHit {
   const snippet = isFields(hit['snippet']) ? hit['snippet'] : {}
   const ranges = Array.isArray(snippet['ranges']) ? snippet['ranges'] : []
   return {
-    conversationId: asText(hit['conversation_id']) ?? asText(hit['conversationId']) ?? '',
+    conversationId: asText(hit['conversation_id']) ?? '',
     seq: typeof hit['seq'] === 'number' ? hit['seq'] : 0,
     role: asText(hit['role']) ?? '',
     text: asText(snippet['text']) ?? '',

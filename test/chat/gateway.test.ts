@@ -135,7 +135,7 @@ test('conversations are listed, resumed and searched by the routes of the gatewa
     },
     '/history/z%C3%B6e/s%201': { messages: [user('one'), assistant('yes')] },
     '/v1/search?query=a%20b&limit=5': {
-      hits: [{ conversationId: 'conv_1', seq: 3, role: 'user', snippet: { text: 'a b', ranges: [[0, 1]] } }],
+      data: [{ conversation_id: 'conv_1', seq: 3, role: 'user', snippet: { text: 'a b', ranges: [[0, 1]] } }],
     },
   }
   upstream.models = (reply, request) => {

@@ -1,6 +1,6 @@
-import { Lexer, type Token } from 'marked'
+import type { Token } from 'marked'
 import { printableText } from '../printable.ts'
-import { blockLines } from './markdown.ts'
+import { blockLines, blocksOf } from './markdown.ts'
 import type { Line } from './styled.ts'
 
 /** What a reply that is still coming looks like. */
@@ -30,42 +30,38 @@ export class MarkdownStream {
 
   /** The lines as they are now. */
   render(width: number): StreamedLines {
-    const blocks = this.#blocks()
-    const last = blocks.findLastIndex(({ type }) => type !== 'space')
-    const settled = this.#settle(blocks.slice(0, Math.max(0, last)))
-    return {
-      settled: this.#apart(settled, width),
-      open: this.#apart(settled.length > 0 ? this.#blocks() : blocks, width, false),
-    }
+    const settled = this.#apart(this.#settle(), width)
+    if (settled.length > 0) this.#hasSettled = true
+    return { settled, open: this.#apart(blocksOf(this.#tail), width) }
   }
 
   /** All that is left. */
   end(width: number): Line[] {
     this.#tail += printableText(this.#held)
     this.#held = ''
-    const blocks = this.#blocks()
+    const lines = this.#apart(blocksOf(this.#tail), width)
     this.#tail = ''
-    return this.#apart(blocks, width)
+    return lines
   }
 
-  #blocks(): Token[] {
-    return new Lexer({ gfm: true }).lex(this.#tail)
-  }
-
-  /** Takes blocks out of what is open, if they are how it begins. */
-  #settle(blocks: readonly Token[]): readonly Token[] {
-    const raw = blocks.map(block => block.raw).join('')
+  /**
+   * Takes the blocks out of what is open that another one follows. What a line is can be told when it has come to its end,
+   * so the last one does not count before.
+   */
+  #settle(): readonly Token[] {
+    const blocks = blocksOf(this.#tail.slice(0, this.#tail.lastIndexOf('\n') + 1))
+    const last = blocks.findLastIndex(({ type }) => type !== 'space')
+    const settled = blocks.slice(0, Math.max(0, last))
+    const raw = settled.map(block => block.raw).join('')
+    // A block that is not how the text begins was put together from it.
     if (raw === '' || !this.#tail.startsWith(raw)) return []
     this.#tail = this.#tail.slice(raw.length)
-    return blocks
+    return settled
   }
 
   /** With a blank line before them when something came before. */
-  #apart(blocks: readonly Token[], width: number, areSettled = true): Line[] {
+  #apart(blocks: readonly Token[], width: number): Line[] {
     const lines = blockLines(blocks, width)
-    if (lines.length === 0) return lines
-    const separated: Line[] = this.#hasSettled ? [[], ...lines] : lines
-    if (areSettled) this.#hasSettled = true
-    return separated
+    return lines.length > 0 && this.#hasSettled ? [[], ...lines] : lines
   }
 }

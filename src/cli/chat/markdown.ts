@@ -15,7 +15,16 @@ const code: Style = { color: 'green' }
 
 /** A Markdown text as lines of a terminal. */
 export function markdownLines(text: string, width: number): Line[] {
-  return blockLines(new Lexer({ gfm: true }).lex(printableText(text)), width)
+  return blockLines(blocksOf(printableText(text)), width)
+}
+
+/** The blocks of a Markdown text; of one that is nested beyond all reason, the text as it stands. */
+export function blocksOf(text: string): Token[] {
+  try {
+    return new Lexer({ gfm: true }).lex(text)
+  } catch {
+    return [{ type: 'text', raw: text, text }]
+  }
 }
 
 /** Blocks with a blank line between them. */

@@ -20,6 +20,7 @@ export class TerminalReply implements ReplyView {
   readonly #waiting: NodeJS.Timeout
   #timer: NodeJS.Timeout | undefined
   #hasText = false
+  #pause = drawInterval
   #frame = 0
 
   constructor(region: LiveRegion, width: () => number, model: string) {
@@ -34,15 +35,18 @@ export class TerminalReply implements ReplyView {
     this.#hasText = true
     clearInterval(this.#waiting)
     this.#stream.add(text)
-    this.#timer ??= setTimeout(() => this.draw(), drawInterval)
+    this.#timer ??= setTimeout(() => this.draw(), this.#pause)
   }
 
   /** Shows what has come; again when the terminal has another size. */
   draw(): void {
     this.#timer = undefined
     if (this.#hasText) {
+      const startedAt = performance.now()
       const { settled, open } = this.#stream.render(this.#width())
       this.#region.update(open, { settled })
+      // A block that is long in drawing must not keep everything else waiting.
+      this.#pause = Math.max(drawInterval, 4 * (performance.now() - startedAt))
     } else this.#wait()
   }
 
