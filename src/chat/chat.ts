@@ -141,8 +141,10 @@ export class Chat {
     const last = this.#context.at(-1)
     const isAgain = last?.role === 'user' && last.text === text
     const asked = isAgain ? this.#context : [...this.#context, chatMessage('user', text)]
-    if (this.#thread.conversationId === undefined) this.#thread = await this.backend.start()
-    else if (this.#startsOver !== undefined)
+    const isNew = this.#thread.conversationId === undefined
+    // One whose place was not known yet is found by what was said in it.
+    if (isNew && this.#context.length === 0) this.#thread = await this.backend.start()
+    else if (!isNew && this.#startsOver !== undefined)
       this.#thread = await this.backend.startOver(this.#thread, this.#startsOver)
     this.#startsOver = undefined
     return {

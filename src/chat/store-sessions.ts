@@ -40,8 +40,11 @@ export class StoreSessions {
   /** Where a call of this thread went: a conversation that went another way has a name of its own. */
   async follow(thread: Thread, conversationId: string | undefined): Promise<Thread> {
     if (conversationId === undefined || conversationId === thread.conversationId) return thread
-    await this.#stele.conversations.update(this.#userId, conversationId, { sessionId: conversationId })
-    return { sessionId: conversationId, conversationId }
+    const { conversations } = this.#stele
+    const known = (await conversations.get(this.#userId, conversationId))?.sessionId
+    const sessionId = known ?? conversationId
+    if (known === undefined) await conversations.update(this.#userId, conversationId, { sessionId })
+    return { sessionId, conversationId }
   }
 
   async list(limit: number): Promise<SessionSummary[]> {

@@ -5,7 +5,8 @@ import { startGateway } from '../gateway/running.ts'
 import { type Answer, eventStream, startUpstream, type Upstream } from '../gateway/upstream.ts'
 import { chunk, done } from '../gateway/wire.ts'
 import { assistant, historyOf, user } from '../harness/chat.ts'
-import { type Place, sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { type Place, postgresPlace, sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { linkToPostgres } from '../harness/postgres-link.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { saying } from './backends.ts'
 import { noTerminal, startTerminal, type Terminal, type TerminalOptions } from './terminal.ts'
@@ -407,6 +408,23 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     await terminal.sees(/Still there\?[\s\S]*could not be reached: ECONNREFUSED/)
     terminal.enter('exit')
     expect(await terminal.ended()).toMatchObject({ exitCode: 0 })
+  })
+
+  test('a PostgreSQL that goes away and comes back is told, and the chat goes on', async () => {
+    const link = await linkToPostgres()
+    const place = { ...(await postgresPlace()), databaseUrl: link.databaseUrl }
+    const env = { DB_COMMIT_TIMEOUT: '1', DB_POOL_TIMEOUT: '2' }
+    const terminal = await startTerminal(['chat', '--new'], { place, env })
+    await terminal.sees('›')
+    terminal.enter('before')
+    await terminal.sees(/› before\n\nbefore/)
+    link.cut()
+    terminal.enter('meanwhile')
+    await terminal.sees(/The database is away[\s\S]*\nmeanwhile\n\necho · /)
+    link.restore()
+    await terminal.sees('The database is back')
+    terminal.enter('after')
+    await terminal.sees(/› after\n\nafter\n\necho · /)
   })
 
   test('a question that was typed while a reply came is the next one', async () => {

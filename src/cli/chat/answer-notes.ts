@@ -2,12 +2,19 @@ import type { Answer } from '../../chat/backend.ts'
 import { printableLine } from '../printable.ts'
 import type { Line } from './styled.ts'
 
-/** What there is to say about a reply beside its words, in a line of its own. */
-export function answerNotes({ status, model, usage, latencyMs, error, text }: Answer): Line[] {
+/**
+ * What there is to say about a reply beside its words, in a line of its own.
+ * @param heading the model's name as it stands above the reply, if it does
+ */
+export function answerNotes(
+  { status, model, usage, latencyMs, error, text }: Answer,
+  heading?: string,
+): Line[] {
   const { inputTokens, outputTokens } = usage
   const tokens =
     inputTokens === undefined || outputTokens === undefined ? [] : [`${inputTokens} → ${outputTokens} tokens`]
-  const facts = [printableLine(model), ...tokens, secondsText(latencyMs)].filter(fact => fact !== '')
+  const name = model === heading || model === '' ? [] : [printableLine(model)]
+  const facts = [...name, ...tokens, secondsText(latencyMs)]
   const line: Line = [{ text: facts.join(' · '), style: { dim: true } }]
   if (status === 'completed') return [line]
   if (status === 'aborted') {

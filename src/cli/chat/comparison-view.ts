@@ -73,7 +73,8 @@ export class TerminalComparison implements ComparisonView {
           style: { bold: true, color: 'cyan' },
         },
       ]
-      const notes = answer === undefined ? [] : answerNotes(answer).flatMap(line => wrapWords(line, width))
+      const notes =
+        answer === undefined ? [] : answerNotes(answer, model).flatMap(line => wrapWords(line, width))
       const said = markdownLines(this.#texts[index] ?? '', width)
       const apart: Line[] = notes.length > 0 && said.length > 0 ? [[]] : []
       return [heading, ...shorten(said), ...apart, ...notes]

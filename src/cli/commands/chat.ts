@@ -30,6 +30,11 @@ export interface ChatCommandOptions extends GlobalOptions {
   readonly json?: boolean
 }
 
+/** Tells something that happened in the background. */
+interface Teller {
+  tell: (text: string) => void
+}
+
 interface Opened {
   readonly backend: ChatBackend
   /** What a newcomer should know. */
@@ -43,15 +48,16 @@ const memory = 'sqlite::memory:'
 export async function chatInTerminal(options: ChatCommandOptions): Promise<void> {
   const config = loadConfig({ databaseUrl: options.database })
   if (options.user !== undefined) checkUserId(options.user)
+  const teller: Teller = { tell: text => say(`stele: ${text}`) }
   const { backend, notice, defaultModel } =
     options.gateway === undefined
-      ? await onStore(config, options)
+      ? await onStore(config, options, teller)
       : await onGateway(config, options.gateway, options)
   let ended: NodeJS.Signals | undefined
   try {
     const model = options.model ?? (await backend.lastModel()) ?? defaultModel ?? ''
     const chat = new Chat({ backend, model, system: options.system })
-    ended = isTerminal() ? await converse(chat, options, notice) : await answer(chat, options)
+    ended = isTerminal() ? await converse(chat, options, { notice, teller }) : await answer(chat, options)
   } finally {
     await backend.close()
   }
@@ -62,7 +68,7 @@ export async function chatInTerminal(options: ChatCommandOptions): Promise<void>
 async function converse(
   chat: Chat,
   options: ChatCommandOptions,
-  notice: string | undefined,
+  { notice, teller }: { readonly notice: string | undefined; readonly teller: Teller },
 ): Promise<NodeJS.Signals | undefined> {
   const { model, system } = options
   if (options.lines === true || options.json === true)
@@ -73,11 +79,13 @@ async function converse(
   const restore = (): void => screen.close()
   process.once('exit', restore)
   screen.open()
+  teller.tell = text => screen.notify(text)
   try {
     await holdChat(chat, screen, { conversation: conversationOf(options), model, system, notice })
   } finally {
     process.off('exit', restore)
     screen.close()
+    teller.tell = text => say(`stele: ${text}`)
     signals.release()
   }
   return signals.ended
@@ -117,7 +125,7 @@ function isTerminal(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true && process.env['TERM'] !== 'dumb'
 }
 
-async function onStore(config: Config, { store, user }: ChatCommandOptions): Promise<Opened> {
+async function onStore(config: Config, { store, user }: ChatCommandOptions, teller: Teller): Promise<Opened> {
   const databaseUrl = store ? config.databaseUrl : memory
   const stele = await asUnavailable(openDatabase(databaseUrl), { evenUnknown: true }, async () => {
     const opened = await openStele({
@@ -127,6 +135,12 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions): Pro
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
+      onSpoolChange: ({ isSpooling }) =>
+        teller.tell(
+          isSpooling
+            ? 'The database is away. What is said is kept on this disk and recorded when it is back.'
+            : 'The database is back, and everything is recorded.',
+        ),
     })
     // Shows that it can be written to, and settles what an earlier process left open, before anything is asked.
     await opened.recorder.start().catch(async error => {
