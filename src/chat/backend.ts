@@ -103,6 +103,8 @@ export interface ChatBackend {
   models(): Promise<readonly string[]>
   /** The model that was asked last, as it was asked for; undefined when nobody knows. */
   lastModel(): Promise<string | undefined>
+  /** @throws SteleError model_not_found for one that is known not to be served */
+  requireModels(models: readonly string[]): void
   /** A place for a new conversation. */
   start(): Promise<Thread>
   /** A place for a conversation whose context was cleared (`keepsEarlier`), or whose first message is another one now. */

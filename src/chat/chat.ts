@@ -105,7 +105,7 @@ export class Chat {
    * @throws SteleError when it cannot be recorded; then it was not asked, or its answer is not on record
    */
   async ask(text: string, signal: AbortSignal, onText: (text: string) => void): Promise<Answer> {
-    const { question, asked } = await this.#question(text, signal)
+    const { question, asked } = await this.#question(text, [this.model], signal)
     const answer = await this.backend.ask(question, this.model, onText)
     this.#take(asked, answer)
     this.#thread = answer.thread
@@ -120,7 +120,7 @@ export class Chat {
     signal: AbortSignal,
     onText: (index: number, text: string) => void,
   ): Promise<Comparison> {
-    const { question, asked } = await this.#question(text, signal)
+    const { question, asked } = await this.#question(text, models, signal)
     const { answers, choose } = await this.backend.compare(question, models, onText)
     return {
       answers,
@@ -135,9 +135,11 @@ export class Chat {
 
   async #question(
     text: string,
+    models: readonly string[],
     signal: AbortSignal,
   ): Promise<{ question: Question; asked: readonly ChatMessage[] }> {
     if (text.trim() === '') throw new SteleError('usage', { reason: 'There is nothing to ask.' })
+    this.backend.requireModels(models)
     const last = this.#context.at(-1)
     const isAgain = last?.role === 'user' && last.text === text
     const asked = isAgain ? this.#context : [...this.#context, chatMessage('user', text)]

@@ -65,6 +65,9 @@ export class GatewayBackend implements ChatBackend {
     return undefined
   }
 
+  /** The gateway tells. */
+  requireModels(): void {}
+
   async start(): Promise<Thread> {
     return nowhere
   }

@@ -57,6 +57,10 @@ export class StoreBackend implements ChatBackend {
     return this.#store(this.#sessions.lastModel())
   }
 
+  requireModels(models: readonly string[]): void {
+    for (const model of models) this.#options.providers.targets(model)
+  }
+
   async start(): Promise<Thread> {
     try {
       return await this.#store(this.#sessions.start())

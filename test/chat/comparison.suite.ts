@@ -96,7 +96,10 @@ export function comparisonSuite(bed: Bed): void {
     const backend = new StoreBackend({ stele, providers, userId: 'ada', replyLimit: 1_000 })
     const chat = new Chat({ backend, model: 'echo' })
     await failure('model_not_found', compare(chat, 'Who?', ['echo', 'nobody']))
+    chat.model = 'nobody'
+    await failure('model_not_found', ask(chat, 'Who?'))
     expect(await countOf(stele, 'llm_requests')).toBe(0)
+    expect(await countOf(stele, 'conversations')).toBe(0)
     expect(chat.contextLength).toBe(0)
   })
 }

@@ -23,12 +23,13 @@ export class ChatSession {
     else await this.#askOne(text)
   }
 
-  async #askOne(text: string): Promise<Answer | undefined> {
+  async #askOne(text: string): Promise<void> {
     const { chat, screen } = this
     if (chat.model === '') {
       await screen.fail(new SteleError('usage', { reason: 'No model is named. Name one: /model NAME' }))
       return
     }
+    const { sessionId } = chat.thread
     const view = screen.reply(chat.model)
     let answer: Answer | undefined
     try {
@@ -37,8 +38,10 @@ export class ChatSession {
       await view.end(undefined)
       await screen.fail(told(error))
     }
-    if (answer !== undefined) await view.end(answer)
-    return answer
+    if (answer === undefined) return
+    await view.end(answer)
+    if (sessionId !== undefined && answer.thread.sessionId !== sessionId)
+      screen.notify('This conversation went on elsewhere meanwhile; here it goes on as a fork of its own.')
   }
 
   /** Shows the replies of several models and lets one be chosen; settled is all of it then, whatever is chosen. */

@@ -23,6 +23,10 @@ export class PlainScreen implements ChatScreen {
     await write(`${printableText(text)}\n`)
   }
 
+  notify(text: string): void {
+    say(`stele: ${text}`)
+  }
+
   async fail(error: Error): Promise<void> {
     throw error
   }

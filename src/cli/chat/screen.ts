@@ -9,6 +9,8 @@ export interface ChatScreen {
   show(lines: readonly Line[]): Promise<void>
   /** Shows a Markdown text as it looks here. */
   showMarkdown(text: string): Promise<void>
+  /** Tells something beside what is said, whatever is going on. */
+  notify(text: string): void
   /** Tells what went wrong. @throws the error itself where nobody could do anything about it */
   fail(error: Error): Promise<void>
   /** Asks for a short answer; undefined when none is to be had. */

@@ -99,7 +99,6 @@ export class TerminalScreen implements ChatScreen, Canvas {
     this.#region.print(lines.flatMap(line => (line.length === 0 ? [line] : wrapWords(line, this.width))))
   }
 
-  /** Tells something that happened, whatever is going on. */
   notify(text: string): void {
     const style = { color: 'yellow' } as const
     this.#region.print(wrapWords([{ text: printableLine(text), style }], this.width))
