@@ -196,6 +196,7 @@ class Attempts {
     for (const [index, target] of this.#asking.targets.entries()) {
       const answer = await this.#ask(target, index === 0 ? undefined : 'fallback')
       if (answer !== undefined) return answer
+      if (this.#asking.signal.aborted) break
     }
     if (this.#last !== undefined) return this.#last.answer
     const provider = this.#asking.targets[0]?.provider.name ?? ''
