@@ -54,6 +54,8 @@ export async function relayStream(
     return undefined
   } catch (error) {
     if (relay.isWhole) throw error
+    // However long it takes to record the failure: a head sent now would name an attempt that is over, and say 200.
+    clearTimeout(headTimer)
     const { isAnswering: isTold, reported } = relay
     const { status, headers } = response
     const answer = reported === undefined ? undefined : { status, headers, value: reported }

@@ -1,9 +1,11 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import OpenAI from 'openai'
 import { describe, expect, test } from 'vitest'
 import { assistant, completion, completionBody, historyOf, user } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 import { FakeTiming } from './fake-timing.ts'
+import { holdWriters } from './held-store.ts'
 import { errorOf, type RawReply, type Running, recorded, startGateway } from './running.ts'
 import {
   type Answer,
@@ -194,6 +196,31 @@ describeEachDatabase('attempts', bed => {
       [2, 1, 1],
       [3, 2, 1],
     ])
+  })
+
+  test('however long recording a failure takes, no head goes out that names the attempt that failed', async () => {
+    let held: Awaited<ReturnType<typeof holdWriters>> | undefined
+    const failed = Promise.withResolvers<void>()
+    const place = await bed.place()
+    const upstream = await startUpstream(async reply => {
+      held = await holdWriters(place)
+      reply.head(200, eventStream)
+      reply.end()
+      failed.resolve()
+    }, stream(goodEvents))
+    const running = await startGateway({
+      upstream,
+      place,
+      timing: new FakeTiming(),
+      provider: { retries: 2 },
+    })
+    const answered = running.post(streamed)
+    await failed.promise
+    // Longer than the head of a stream is held for its first event.
+    await pause(700)
+    await held?.release()
+    const last = callIdOf(await answered)
+    expect((await running.stele.calls.find(last))?.status).toBe('completed')
   })
 
   test('they make one conversation, which goes on, and count as a call each', async () => {
