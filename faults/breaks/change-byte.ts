@@ -3,7 +3,8 @@ import { settlementOf as original } from '../../src/recorder/settlement.ts'
 
 export * from '../../src/recorder/settlement.ts'
 
-export const settlementOf: typeof original = outcome => original({ ...outcome, body: changed(outcome.body) })
+export const settlementOf: typeof original = (outcome, ...rest) =>
+  original({ ...outcome, body: changed(outcome.body) }, ...rest)
 
 function changed(body: Outcome['body']): Outcome['body'] {
   if (typeof body === 'string') return body.replace('answer', 'Answer')

@@ -105,7 +105,7 @@ class Reading {
       return
     }
     this.#answer = { status, headers, body, value }
-    throw inItsWords(errorOf(this.#provider, this.#answer), value)
+    throw inItsWords(errorOf(this.#provider, this.#answer, 'a chat completion'), value)
   }
 
   #keep(chunk: Uint8Array): void {

@@ -5,6 +5,9 @@ import type { Call } from '../store/calls.ts'
 /** Stands for a value that there is not. */
 export const none = '-'
 
+/** Stands for content that its request asked not to keep. */
+export const notKept = '(not kept)'
+
 /** A time in milliseconds since 1970 as ISO 8601 in UTC, to the second. */
 export function timeText(milliseconds: number | null | undefined): string {
   return milliseconds == null ? none : new Date(milliseconds).toISOString().replace(/\.\d+Z$/, 'Z')

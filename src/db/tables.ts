@@ -89,6 +89,7 @@ export const tables = {
   llm_requests: {
     user_id: text,
     id: text,
+    // '' and -1 of a call that is no chat and belongs to no conversation.
     conversation_id: text,
     up_to_seq: integer,
     api_key_id: textOrNull,
@@ -130,6 +131,15 @@ export const tables = {
     created_at: integer,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
+  stored_completions: {
+    user_id: text,
+    id: text,
+    call_id: text,
+    model: text,
+    metadata: text,
+    created_at: integer,
+    deleted_at: integerOrNull,
+  },
   context_snapshots: {
     user_id: text,
     id: text,
@@ -196,6 +206,7 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
+  stored_completions: ['user_id', 'id'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
 export const tableNames = Object.keys(tables) as readonly TableName[]

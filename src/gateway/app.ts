@@ -20,6 +20,8 @@ import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
+import { plainRequestRoutes } from './routes/plain-requests.ts'
+import { storedCompletionRoutes } from './routes/stored-completions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -82,6 +84,8 @@ export function createGateway(parts: GatewayParts): Gateway {
     childLoggerFactory: parent => parent,
     bodyLimit,
     genReqId: () => newId('call'),
+    // Providers' ids are as long as they like; a stored completion is found by its.
+    routerOptions: { maxParamLength: 1_000 },
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -144,8 +148,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?', 1)[0] ?? ''
-    const known =
-      allowed.get(path) ?? (path.startsWith('/v1/models/') ? allowed.get('/v1/models/*') : undefined)
+    const known = allowed.get(path) ?? [...allowed].find(([route]) => isAt(route, path))?.[1]
     const methods = [...(known ?? [])].join(', ')
     if (methods === '') throw new SteleError('route_not_found', { method: request.method, path })
     reply.header('allow', methods)
@@ -156,7 +159,23 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
+  app.register(plainRequestRoutes, { stele, providers, state, settings })
+  app.register(storedCompletionRoutes, { stele })
   return { app, state }
+}
+
+/** Whether a path is one of a route's, whose parameters stand for one part each, and a `*` for the rest. */
+function isAt(route: string, path: string): boolean {
+  const parts = route.split('/')
+  const given = path.split('/')
+  const isPart = (part: string, index: number): boolean => {
+    const found = given[index] ?? ''
+    return part === found || (found !== '' && (part === '*' || part.startsWith(':')))
+  }
+  return (
+    (parts.length === given.length || (parts.at(-1) === '*' && given.length > parts.length)) &&
+    parts.every(isPart)
+  )
 }
 
 /** Failures that may be over in a moment. */

@@ -2,7 +2,6 @@ import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
@@ -12,6 +11,7 @@ import type { ClientSettings, GatewayState } from './app.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
 import { backoff } from './backoff.ts'
 import { Client } from './client.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import { asKnown, LiveCall } from './live-call.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole, sendFailure } from './relay-whole.ts'
@@ -27,7 +27,7 @@ export interface AttemptParts {
 export interface Question {
   /** The id of the first call, and with it of the group of all of them. */
   readonly callId: string
-  readonly chat: ChatRequest
+  readonly request: GatewayRequest
   /** Asked in this order until one answers. */
   readonly targets: readonly Target[]
   readonly userId: string
@@ -141,11 +141,12 @@ class Attempts {
 
   /** One call from its intent to its settlement. Returns how it failed; undefined when the client has its answer. */
   async #call(
-    { provider, model }: Target,
+    target: Target,
     routeMode: RouteMode | undefined,
     onAnswering: () => void,
   ): Promise<AttemptFailure | undefined> {
-    const { chat, userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { provider, model } = target
+    const { request, userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
     const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
@@ -159,26 +160,26 @@ class Attempts {
       apiKeyId,
       provider: provider.name,
       requestModel: model,
-      body: chat,
+      body: request.body,
       conversationId,
       claim,
     })
     client.reply.header('x-stele-call-id', begun.callId)
-    if (begun.conversationId !== undefined) client.reply.header('x-stele-conversation', begun.conversationId)
+    if (begun.conversationId) client.reply.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.reply.header('x-stele-attempts', String(attempt))
 
     const call = new LiveCall(begun, { recorder, log: this.#log, client, provider: provider.name, routeMode })
     let response: ProviderResponse
     try {
       client.signal.throwIfAborted()
-      response = await provider.chat({ userId, model, request: chat, signal: client.signal })
+      response = await request.send(target, userId, client.signal)
     } catch (error) {
       return call.fail(error, {})
     }
     const isStream = response.status < 400 && isEventStream(response.contentType)
-    return isStream && chat.stream
-      ? relayStream(call, response, client, { hidesUsage: !chat.includeUsage, replyLimit, onAnswering })
-      : relayWhole(call, response, client, chat, { replyLimit })
+    return isStream && request.stream
+      ? relayStream(call, response, client, { hidesUsage: request.hidesUsage, replyLimit, onAnswering })
+      : relayWhole(call, response, client, request, { replyLimit })
   }
 
   /**

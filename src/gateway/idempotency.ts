@@ -6,10 +6,10 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { unlessAborted } from '../in-time.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import type { Stele } from '../stele.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import { storeFailure } from './store-failure.ts'
 
 /** Headers that tell of calls of this request, which are void when the reply comes of others. */
@@ -26,7 +26,7 @@ export interface KeyedRequest {
   /** The id of the first call made for it. */
   readonly callId: string
   readonly userId: string
-  readonly chat: ChatRequest
+  readonly request: GatewayRequest
   /** The conversation that it names. */
   readonly conversationId: string | undefined
 }
@@ -123,7 +123,7 @@ export function createIdempotency(
      */
     async once<T>(
       key: string | undefined,
-      { callId, userId, chat, conversationId }: KeyedRequest,
+      { callId, userId, request: { body }, conversationId }: KeyedRequest,
       reply: FastifyReply,
       make: (callId: string, claim: IdempotencyClaim | undefined) => Promise<T>,
       repeat: (call: KeyedCall) => Promise<T>,
@@ -131,7 +131,10 @@ export function createIdempotency(
       if (key === undefined) return make(callId, undefined)
       const claim = {
         keyHash: hashes.idempotencyKey(key),
-        requestHash: hashes.idempotentRequest(conversationId, chat.text),
+        requestHash: hashes.idempotentRequest(
+          'operation' in body ? body.operation : conversationId,
+          body.text,
+        ),
         expiresAt: Date.now() + Math.round(idempotencyTtl * 1000),
       }
       const deadline = performance.now() + idempotencyWait * 1000

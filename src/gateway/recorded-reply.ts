@@ -5,7 +5,6 @@ import type { Stele } from '../stele.ts'
 import { callStore } from '../store/calls.ts'
 import type { KeyedCall } from '../store/idempotency-keys.ts'
 import type { KeyedRequest } from './idempotency.ts'
-import { wholeAsEvents } from './relay-whole.ts'
 import { storeFailure } from './store-failure.ts'
 import { relayedEvents, streamHeaders } from './stream-events.ts'
 
@@ -16,7 +15,7 @@ import { relayedEvents, streamHeaders } from './stream-events.ts'
 export async function sendRecorded(
   { database }: Pick<Stele, 'database'>,
   call: KeyedCall,
-  { userId, chat }: KeyedRequest,
+  { userId, request }: KeyedRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const body = await callStore({ kysely: database.prompt })
@@ -26,14 +25,13 @@ export async function sendRecorded(
     throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
   reply.log.info({ callId: call.callId }, 'replayed')
   const wasStream = isEventStream(call.contentType ?? '')
-  reply
-    .header('x-stele-call-id', call.callId)
-    // A stream names its conversation before its reply has found its place.
-    .header('x-stele-conversation', wasStream ? call.conversationId : call.replyConversationId)
-    .header('idempotent-replayed', 'true')
-  if (!chat.stream) return reply.type('application/json').send(body)
+  reply.header('x-stele-call-id', call.callId).header('idempotent-replayed', 'true')
+  // A stream names its conversation before its reply has found its place.
+  const conversationId = wasStream ? call.conversationId : call.replyConversationId
+  if (conversationId !== '') reply.header('x-stele-conversation', conversationId)
+  if (!request.stream) return reply.type('application/json').send(body)
   const events = wasStream
-    ? relayedEvents(body, { hidesUsage: !chat.includeUsage })
-    : wholeAsEvents(JSON.parse(body.toString('utf8')), chat, call)
+    ? relayedEvents(body, { hidesUsage: request.hidesUsage })
+    : request.asEvents(JSON.parse(body.toString('utf8')), call)
   return reply.headers(streamHeaders).send(events)
 }

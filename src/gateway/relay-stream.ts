@@ -153,8 +153,9 @@ class StreamRelay {
     let chunk: unknown
     try {
       chunk = JSON.parse(data)
-    } catch (cause) {
-      throw this.#truncated('an event is not JSON', cause)
+    } catch {
+      // The parser's own error quotes the text, and a reply must not end up in the log.
+      throw this.#truncated('an event is not JSON')
     }
     if (!isFields(chunk)) throw this.#truncated('an event is not an object')
     if (chunk['error'] !== undefined && chunk['error'] !== null) {
@@ -165,9 +166,9 @@ class StreamRelay {
     return !(this.#options.hidesUsage && isUsageOnly(chunk))
   }
 
-  #truncated(reason: string, cause?: unknown): SteleError {
+  #truncated(reason: string): SteleError {
     this.#call.signal.throwIfAborted()
-    return new SteleError('provider_stream_truncated', { provider: this.#call.provider, reason }, { cause })
+    return new SteleError('provider_stream_truncated', { provider: this.#call.provider, reason })
   }
 }
 

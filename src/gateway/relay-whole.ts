@@ -1,12 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
-import { completionEvents, writtenReply } from '../model/completion-wire.ts'
-import { isFields, type Reply, readChoices, readCompletion } from '../model/reply.ts'
+import { isFields, type Reply } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import type { LiveCall } from './live-call.ts'
 import { sizeLimit } from './size-limit.ts'
 
@@ -15,7 +14,7 @@ export async function relayWhole(
   call: LiveCall,
   response: ProviderResponse,
   client: Client,
-  chat: ChatRequest,
+  request: GatewayRequest,
   { replyLimit }: { replyLimit: number },
 ): Promise<AttemptFailure | undefined> {
   const { status, contentType, headers } = response
@@ -34,45 +33,40 @@ export async function relayWhole(
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
   const value = parse(text)
-  const body = text ?? bytes
+  // Bytes are compressed where that pays: numbers by the thousand are what a chat does not hold.
+  const body = 'messages' in request.body ? (text ?? bytes) : bytes
 
-  const read = status < 300 ? readCompletion(value) : undefined
+  const read = status < 300 ? request.readReply(value) : undefined
   if (read === undefined) {
     // The provider's own words may quote the prompt: they are kept as content, not as an error message.
     const answer = { status, headers, body, value }
-    return call.fail(errorOf(call.provider, answer), { ...http, body, reply: noReply }, { answer })
+    return call.fail(
+      errorOf(call.provider, answer, request.replyKind),
+      { ...http, body, reply: noReply },
+      { answer },
+    )
   }
   const { conversationId } = await call.complete({ ...http, body, reply: read })
   const { reply } = client
   if (conversationId !== undefined) reply.header('x-stele-conversation', conversationId)
-  if (!chat.stream) {
+  if (!request.stream) {
     reply.headers(headers).type('application/json').send(bytes)
     return undefined
   }
   // For a client that asked for a stream and a provider that does not stream.
   client.startStream(headers)
-  client.endStream(wholeAsEvents(value, chat, call.begun))
+  client.endStream(request.asEvents(value, call.begun))
   return undefined
 }
 
-/** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
-export function wholeAsEvents(
-  value: unknown,
-  chat: ChatRequest,
-  call: { readonly callId: string; readonly createdAt: number },
-): Buffer {
-  const written = writtenReply(readCompletion(value) ?? noReply, readChoices(value), chat.model, call)
-  return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
-}
-
 /** What an answer that is no reply amounts to. */
-export function errorOf(provider: string, { status, value }: ProviderAnswer): SteleError {
+export function errorOf(provider: string, { status, value }: ProviderAnswer, replyKind: string): SteleError {
   if (status === 401 || status === 403) return new SteleError('provider_auth_failed', { provider, status })
   if (status >= 400) return new SteleError('provider_error', { provider, status })
   const reason =
     isFields(value) && isFields(value['error'])
       ? 'an error with a status of success'
-      : 'it is not a chat completion'
+      : `it is not ${replyKind}`
   return new SteleError('provider_invalid_response', { provider, reason })
 }
 

@@ -74,6 +74,7 @@ export function messageLibrary(database: Database, recorder: Recorder) {
       })
       return added.map(({ canonical: _, metadata, ...message }, index) => ({
         ...message,
+        isKept: true,
         conversationId,
         seq: seq + index,
         callId: undefined,

@@ -18,6 +18,12 @@ export interface IdempotencyClaim {
   readonly expiresAt: number
 }
 
+/** What a client's `store: true` asks for: that the completion can be listed and looked up. */
+export interface Listing {
+  /** JSON text of an object of strings. */
+  readonly metadata: string
+}
+
 /** A call as it stands before its provider is asked. */
 export interface CallStart {
   readonly callId: string
@@ -37,6 +43,8 @@ export interface CallStart {
   /** The first of the calls that are made for one request. */
   readonly groupId?: string | undefined
   readonly routeMode?: RouteMode | undefined
+  /** Set when its completion is to be listed. */
+  readonly listing?: Listing | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }
@@ -47,7 +55,10 @@ export interface BegunCall {
   readonly userId: string
   readonly apiKeyId?: string | undefined
   readonly requestModel: string
-  /** Undefined while the intent waits in the spool: only the database can tell which conversation it continues. */
+  /**
+   * Undefined while the intent waits in the spool: only the database can tell which conversation it continues. '' when
+   * it belongs to none.
+   */
   readonly conversationId: string | undefined
   /** The sequence number of the last message the request sent. */
   readonly upToSeq: number
@@ -55,10 +66,14 @@ export interface BegunCall {
   readonly wireHash: string
   /** Whether its reply must be findable by itself, because no other message of its conversation leads to it. */
   readonly anchorsReply: boolean
+  /** False when nothing that is said may be kept. */
+  readonly keepsContent: boolean
+  /** Set when its completion is to be listed. */
+  readonly listing?: Listing | undefined
   readonly createdAt: number
 }
 
-/** A begun call whose place is known. */
+/** A begun call whose place is known. A conversation '' is none: the call is no chat. */
 export interface PlacedCall extends BegunCall {
   readonly conversationId: string
 }
@@ -83,7 +98,7 @@ export interface BeginDecision {
  */
 export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
   const { conversationId, isKeptWhole, anchorsReply } = decision
-  const { callId, userId, apiKeyId, requestModel, createdAt, request } = start
+  const { callId, userId, apiKeyId, requestModel, createdAt, request, listing } = start
   const last = request.messages.at(-1)
   return {
     callId,
@@ -95,6 +110,8 @@ export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall
     chainHash: last?.chainHash ?? '',
     wireHash: isKeptWhole ? '' : (last?.wireHash ?? ''),
     anchorsReply,
+    keepsContent: request.keepsContent,
+    listing,
     createdAt,
   }
 }
@@ -123,7 +140,7 @@ export interface SettledCall {
   readonly callId: string
   /**
    * Where the reply is: differs from the begun conversation when another reply took its place first. Undefined while
-   * it waits in the spool for a place.
+   * it waits in the spool for a place, and of a call that belongs to no conversation.
    */
   readonly conversationId: string | undefined
   /** True when the call had been settled before and nothing was written now. */

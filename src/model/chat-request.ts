@@ -1,18 +1,7 @@
-import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
-import { SteleError } from '../errors.ts'
-import { arrayElements, type Member, nestingDepth, objectMembers, type Span } from './json-text.ts'
-
-/** Deeper bodies are refused: nothing real nests so far, and code that walks them recursively must not overflow. */
-const maxDepth = 256
-
-/** Kept in a column of its own, where not every database can hold a NUL, and indexed, which not every length can be. */
-const word = z
-  .string()
-  .min(1)
-  .max(512)
-  .refine(text => text.isWellFormed(), 'it holds half a surrogate pair')
-  .regex(/^[^\0]*$/, 'it holds a NUL character')
+import { checked, membersOf, readObject, word } from './json-body.ts'
+import { arrayElements, type Member, type Span } from './json-text.ts'
+import { type Metadata, metadata } from './metadata.ts'
 
 /** Only what Stele itself acts on is checked; every other parameter is the provider's business. */
 const chatBody = z.looseObject({
@@ -21,9 +10,13 @@ const chatBody = z.looseObject({
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   user: z.string().nullish(),
+  store: z.boolean().nullish(),
 })
 
-const ownMembers = ['model', 'messages', 'stream', 'stream_options', 'user']
+/** What is acted on only when the completion is to be listed. */
+const listedBody = z.looseObject({ metadata })
+
+const ownMembers = ['model', 'messages', 'stream', 'stream_options', 'user', 'store']
 
 export interface ChatMessage {
   readonly role: string
@@ -45,6 +38,10 @@ export interface ChatRequest {
   /** Whether the client itself asked for usage at the end of a stream. */
   readonly includeUsage: boolean
   readonly user: string | undefined
+  /** False when nothing that is said may be kept; true when the completion is to be listed; undefined when neither is asked for. */
+  readonly store: boolean | undefined
+  /** What the completion is to be listed with. */
+  readonly metadata: Metadata
 }
 
 /**
@@ -53,28 +50,15 @@ export interface ChatRequest {
  * duplicate_member
  */
 export function parseChatRequest(body: Uint8Array | string): ChatRequest {
-  // Half a surrogate pair has no UTF-8: what was recorded would not be what was sent.
-  if (typeof body === 'string' && !body.isWellFormed()) throw new SteleError('invalid_utf8')
-  const text = typeof body === 'string' ? body : decodeUtf8(body)
-  const value = parseJson(text)
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    throw new SteleError('invalid_json', { reason: 'it must be an object' })
-  }
-  if (nestingDepth(text) > maxDepth) throw new SteleError('json_too_deep', { limit: maxDepth })
-  const checked = chatBody.safeParse(value)
-  if (!checked.success) throw parameterError(checked.error, value as Record<string, unknown>)
-
-  const members = objectMembers(text)
-  for (const name of ownMembers) {
-    if (members.filter(member => member.name === name).length > 1)
-      throw new SteleError('duplicate_member', { name })
-  }
+  const read = readObject(body)
+  const { text, value } = read
+  const { model, messages, stream, stream_options: streamOptions, user, store } = checked(chatBody, read)
+  const members = membersOf(read, ownMembers)
   const messagesMember = members.find(member => member.name === 'messages')
   const messageSpans = messagesMember === undefined ? [] : arrayElements(text, messagesMember.start)
-  const { model, messages, stream, stream_options: streamOptions, user } = checked.data
   return {
     text,
-    value: value as Record<string, unknown>,
+    value,
     members,
     messages: messages.map((message, index) => {
       const span = messageSpans[index]
@@ -89,42 +73,7 @@ export function parseChatRequest(body: Uint8Array | string): ChatRequest {
     stream: stream === true,
     includeUsage: streamOptions?.include_usage === true,
     user: user ?? undefined,
+    store: store ?? undefined,
+    metadata: store === true ? (checked(listedBody, read).metadata ?? {}) : {},
   }
-}
-
-/** Decodes UTF-8 and refuses what is not: a replacement character would silently change what is recorded. */
-function decodeUtf8(body: Uint8Array): string {
-  if (!isUtf8(body)) throw new SteleError('invalid_utf8')
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    // The parser's own message quotes the text, and a body must not end up in an error or a log.
-    throw new SteleError('invalid_json', {
-      reason: text.trim() === '' ? 'it is empty' : 'it cannot be parsed',
-    })
-  }
-}
-
-function parameterError(error: z.ZodError, value: Record<string, unknown>): SteleError {
-  const issue = error.issues[0]
-  const path = issue?.path ?? []
-  const name = path
-    .map((step, index) => (typeof step === 'number' ? `[${step}]` : `${index ? '.' : ''}${String(step)}`))
-    .join('')
-  const isMissing =
-    path.length > 0 &&
-    path.reduce<unknown>(
-      (at, step) => (at as Record<PropertyKey, unknown> | null | undefined)?.[step],
-      value,
-    ) === undefined
-  if (isMissing) return new SteleError('missing_required_parameter', { name }, { param: name })
-  return new SteleError(
-    'invalid_value',
-    { name, reason: issue?.message ?? 'not as expected' },
-    { param: name },
-  )
 }

@@ -33,9 +33,12 @@ export class ConversationHashes {
     return this.#hash('i', '', key)
   }
 
-  /** Tells whether two requests under one idempotency key are the same: the conversation they name, then every byte. */
-  idempotentRequest(conversationId: string | undefined, body: string): string {
-    return this.#hash('r', '', `${conversationId ?? ''} ${body}`)
+  /**
+   * Tells whether two requests under one idempotency key are the same: the conversation that a chat names, or the operation
+   * of what is no chat, then every byte.
+   */
+  idempotentRequest(target: string | undefined, body: string): string {
+    return this.#hash('r', '', `${target ?? ''} ${body}`)
   }
 
   #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r', previous: string, text: string): string {

@@ -1,6 +1,7 @@
 import { canonicalJson, canonicalMessage } from './canonical.ts'
 import type { ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
+import type { PlainRequest } from './plain-request.ts'
 
 export interface PreparedMessage {
   readonly role: string
@@ -19,6 +20,8 @@ export interface PreparedRequest {
   readonly separator: string
   readonly messages: readonly PreparedMessage[]
   readonly promptHash: string
+  /** False when nothing of what is said may be kept: the texts are blank, their hashes are there. */
+  readonly keepsContent: boolean
 }
 
 /** Parameters that do not change what is answered, only how it is delivered or filed. */
@@ -41,11 +44,37 @@ export function prepareRequest(request: ChatRequest, hashes: ConversationHashes)
     wireHash = hashes.wire(wireHash, raw)
     return { role, raw, chainHash, wireHash }
   })
-  const parameters = Object.entries(request.value).filter(
-    ([name, value]) => !deliveryOnly.has(name) && value !== null,
-  )
-  const promptHash = hashes.prompt(chainHash, canonicalJson(Object.fromEntries(parameters)))
-  return { ...cutMessages(request), messages, promptHash }
+  const promptHash = hashes.prompt(chainHash, canonicalParameters(request.value))
+  const keepsContent = request.store !== false
+  if (keepsContent) return { ...cutMessages(request), messages, promptHash, keepsContent }
+  return {
+    frame: '',
+    messagesAt: undefined,
+    separator: ',',
+    messages: messages.map(message => ({ ...message, raw: '' })),
+    promptHash,
+    keepsContent,
+  }
+}
+
+/** A request that is no chat has no messages to cut out. */
+export function preparePlainRequest(
+  { operation, text, value }: PlainRequest,
+  hashes: ConversationHashes,
+): PreparedRequest {
+  return {
+    frame: text,
+    messagesAt: undefined,
+    separator: ',',
+    messages: [],
+    promptHash: hashes.prompt('', `${operation} ${canonicalParameters(value)}`),
+    keepsContent: true,
+  }
+}
+
+function canonicalParameters(value: Readonly<Record<string, unknown>>): string {
+  const parameters = Object.entries(value).filter(([name, each]) => !deliveryOnly.has(name) && each !== null)
+  return canonicalJson(Object.fromEntries(parameters))
 }
 
 function cutMessages({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
+import { pairs } from '../model/metadata.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -99,8 +100,8 @@ const message = z
     conversation_id: id('conversation'),
     seq,
     role: word,
-    /** The message as JSON text, as it was sent or received. */
-    message: z.string(),
+    /** The message as JSON text, as it was sent or received; null when it was not kept. */
+    message: z.string().nullable(),
     model: word.nullable(),
     call_id: id('call').nullable(),
     created_at: time,
@@ -114,6 +115,10 @@ const message = z
   .refine(
     ({ echo, seq: at }) => echo === null || echo.from + echo.messages.length === at,
     'the messages of the echo must end right before this one',
+  )
+  .refine(
+    ({ echo, message: raw }) => echo === null || raw !== null,
+    'a message that was not kept has no echo',
   )
 
 const response = z.strictObject({
@@ -138,23 +143,45 @@ const response = z.strictObject({
   created_at: time,
 })
 
-const call = z.strictObject({
-  type: z.literal('call'),
-  id: id('call'),
+const call = z
+  .strictObject({
+    type: z.literal('call'),
+    id: id('call'),
+    user_id: word,
+    /** Null, and -1, of a call that is no chat. */
+    conversation_id: id('conversation').nullable(),
+    up_to_seq: z
+      .int()
+      .min(-1)
+      .max(2 ** 31),
+    api_key_id: word.nullable(),
+    provider: text,
+    request_model: text,
+    operation: text,
+    group_id: id('call').nullable(),
+    route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
+    created_at: time,
+    /** The request exactly as it was received; null when it was not kept. */
+    request: content.nullable(),
+    /** Null while the call is under way. */
+    response: response.nullable(),
+  })
+  .refine(
+    ({ conversation_id, up_to_seq }) => (conversation_id === null) === (up_to_seq === -1),
+    'up_to_seq must be -1 in no conversation, and in no other',
+  )
+
+const storedCompletion = z.strictObject({
+  type: z.literal('stored_completion'),
   user_id: word,
-  conversation_id: id('conversation'),
-  up_to_seq: seq,
-  api_key_id: word.nullable(),
-  provider: text,
-  request_model: text,
-  operation: text,
-  group_id: id('call').nullable(),
-  route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
+  /** As its client got it. */
+  id: word,
+  call_id: id('call'),
+  model: word,
+  /** JSON text of an object of strings. */
+  metadata: text.refine(isMetadata, 'it must be the JSON text of an object of strings'),
   created_at: time,
-  /** The request exactly as it was received; null when it was purged. */
-  request: content.nullable(),
-  /** Null while the call is under way. */
-  response: response.nullable(),
+  deleted_at: time.nullable(),
 })
 
 const contextSnapshot = z.strictObject({
@@ -189,10 +216,19 @@ export const recordLine = z.discriminatedUnion('type', [
   conversation,
   message,
   call,
+  storedCompletion,
   contextSnapshot,
   auditEvent,
   end,
 ])
+
+function isMetadata(value: string): boolean {
+  try {
+    return pairs.safeParse(JSON.parse(value)).success
+  } catch {
+    return false
+  }
+}
 
 export type RecordLine = z.infer<typeof recordLine>
 export type LineOf<K extends RecordLine['type']> = Extract<RecordLine, { type: K }>

@@ -2,12 +2,13 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Row, TableName, Tables } from '../db/tables.ts'
-import { decodeContent, decodeText } from '../privacy/content.ts'
+import { SteleError } from '../errors.ts'
+import { decodeContent, decodeText, isAbsent } from '../privacy/content.ts'
 import { callStore } from '../store/calls.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
 import { conversationsParentsFirst } from './conversation-order.ts'
-import { formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
+import { type Content, formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
 import { countRows, pagesOf } from './pages.ts'
 
 export interface ExportOptions {
@@ -58,6 +59,7 @@ const exportedTables = [
   'conversations',
   'messages',
   'llm_requests',
+  'stored_completions',
   'context_snapshots',
   'audit_events',
 ] as const
@@ -88,6 +90,8 @@ async function* recordsOf(
   }
   for await (const rows of pagesOf(db, 'llm_requests', { userId }))
     for (const row of rows) yield await callOf(db, row)
+  for await (const rows of pagesOf(db, 'stored_completions', { userId }))
+    for (const row of rows) yield { type: 'stored_completion', ...row }
   for await (const rows of pagesOf(db, 'context_snapshots', { userId }))
     for (const row of rows)
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
@@ -116,7 +120,7 @@ async function* messagesOf(
         conversation_id: id,
         seq,
         role,
-        message: decodeText(row.content),
+        message: isAbsent(row.content) ? null : decodeText(row.content),
         model,
         call_id,
         created_at,
@@ -140,7 +144,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     type: 'call',
     id,
     user_id,
-    conversation_id,
+    conversation_id: conversation_id || null,
     up_to_seq,
     api_key_id,
     provider,
@@ -149,7 +153,7 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     group_id: row.group_id,
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
     created_at: row.created_at,
-    request: isPurged(row) ? null : toContent(await calls.exactRequest(user_id, id)),
+    request: contentOf(await calls.exactRequest(user_id, id).catch(unlessNotKept)),
     response: await responseOf(db, row),
   }
 }
@@ -165,18 +169,23 @@ async function responseOf(
     .where('user_id', '=', user_id)
     .executeTakeFirst()
   if (row === undefined) return null
-  const body = await callStore({ kysely: db }).exactResponse(user_id, id)
+  const body = await callStore({ kysely: db }).exactResponse(user_id, id).catch(unlessNotKept)
   const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
   return {
     status: status as NonNullable<LineOf<'call'>['response']>['status'],
     ...facts,
-    body: body === undefined ? null : toContent(body),
+    body: contentOf(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
   }
 }
 
-function isPurged({ params, body }: Row<'llm_requests'>): boolean {
-  return params === null && body === null
+function contentOf(bytes: Buffer | undefined): Content | null {
+  return bytes === undefined ? null : toContent(bytes)
+}
+
+/** What is not kept is told as such: the facts of a call are worth having without it. */
+function unlessNotKept(error: unknown): undefined {
+  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
 }
 
 function lineOf(value: object): string {

@@ -1,16 +1,16 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { type PreparedRequest, prepareRequest } from '../model/prepared-request.ts'
+import type { PreparedRequest } from '../model/prepared-request.ts'
+import { recordedRequest } from '../model/recorded-request.ts'
 import { cutContent } from '../model/reply.ts'
-import { decodeText, encodeCompressed, encodeContent } from '../privacy/content.ts'
+import { absentContent, decodeText, encodeCompressed, encodeContent, isAbsent } from '../privacy/content.ts'
 import { conversationStore } from '../store/conversations.ts'
 import { rawMessages } from '../store/raw-messages.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { fromContent } from './content-text.ts'
-import type { Content, LineOf } from './export-format.ts'
+import type { LineOf } from './export-format.ts'
 
 /** Stands for the process that made an imported call: none that this database knows. */
 const importingInstance = 'import'
@@ -31,10 +31,11 @@ export async function importedCall(
   record: LineOf<'call'>,
 ): Promise<ImportedCall> {
   const { id, user_id, conversation_id, up_to_seq, created_at, response } = record
+  const content = await requestContent(database, hashes, line, record)
   const request: Row<'llm_requests'> = {
     user_id,
     id,
-    conversation_id,
+    conversation_id: conversation_id ?? '',
     up_to_seq,
     api_key_id: record.api_key_id,
     instance_id: importingInstance,
@@ -43,9 +44,7 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
-    ...(record.request === null
-      ? purged
-      : await storedRequest(database, hashes, line, record, record.request)),
+    ...content,
     created_at,
   }
   if (response === null) return { rows: { llm_requests: request }, usage: undefined }
@@ -63,38 +62,33 @@ export async function importedCall(
   }
 }
 
-type StoredRequest = Pick<
+type RequestContent = Pick<
   Row<'llm_requests'>,
   'params' | 'messages_at' | 'separator' | 'body' | 'prompt_hash'
 >
 
-/** Of a call whose content was purged before it was exported. */
-const purged: StoredRequest = {
-  params: null,
-  messages_at: null,
-  separator: null,
-  body: null,
-  prompt_hash: '',
-}
+const inOnePiece = { params: null, messages_at: null, separator: null }
 
-async function storedRequest(
+async function requestContent(
   database: Database,
   hashes: ConversationHashes,
   line: number,
   record: LineOf<'call'>,
-  content: Content,
-): Promise<StoredRequest> {
-  const text = fromContent(content)
-  const prepared = prepareRequest(parseChatRequest(text), hashes)
-  if (record.up_to_seq !== prepared.messages.length - 1)
+): Promise<RequestContent> {
+  if (record.request === null) return { ...inOnePiece, body: absentContent(), prompt_hash: '' }
+  const text = fromContent(record.request)
+  const { request } = recordedRequest(text, record.operation, hashes)
+  const { promptHash: prompt_hash, messages, frame, messagesAt, separator } = request
+  if (record.up_to_seq !== messages.length - 1)
     throw new SteleError('import_invalid', { line, reason: 'up_to_seq: its request has other messages' })
-  const isReproducible = await canBeReproduced(database, record, prepared)
+  if (!(await canBeReproduced(database, record, request)))
+    return { ...inOnePiece, body: encodeContent(text), prompt_hash }
   return {
-    params: isReproducible ? encodeContent(prepared.frame) : null,
-    messages_at: isReproducible ? (prepared.messagesAt ?? null) : null,
-    separator: isReproducible && prepared.separator !== ',' ? prepared.separator : null,
-    body: isReproducible ? null : encodeContent(text),
-    prompt_hash: prepared.promptHash,
+    params: encodeContent(frame),
+    messages_at: messagesAt ?? null,
+    separator: separator === ',' ? null : separator,
+    body: null,
+    prompt_hash,
   }
 }
 
@@ -103,27 +97,33 @@ async function canBeReproduced(
   { user_id, conversation_id, up_to_seq }: LineOf<'call'>,
   { messages, messagesAt }: PreparedRequest,
 ): Promise<boolean> {
-  if (messagesAt === undefined) return false
+  if (messagesAt === undefined || conversation_id === null) return false
   const history = await conversationStore(database).history(user_id, conversation_id, up_to_seq)
   // A history with gaps reproduces nothing.
-  if (history.length !== messages.length) return false
+  if (history.length !== messages.length || history.some(({ content }) => isAbsent(content))) return false
   const raws = rawMessages(history, up_to_seq)
   return messages.every(({ raw }, index) => raw === raws[index])
 }
 
 async function responseRow(
   database: Database,
-  { id, user_id }: LineOf<'call'>,
+  { id, user_id, request }: LineOf<'call'>,
   response: NonNullable<LineOf<'call'>['response']>,
 ): Promise<Row<'llm_responses'>> {
   const { body, finish_reasons, ...facts } = response
   const content = body === null ? undefined : fromContent(body)
+  // What a provider had answered, and was not to be kept.
+  const isAbsentHere = request === null && content === undefined && facts.http_status !== null
   const cut = await cutOut(database, user_id, response, content)
   return {
     user_id,
     request_id: id,
     ...facts,
-    body: cut === undefined ? await storedBody(content) : encodeContent(cut.frame),
+    body: isAbsentHere
+      ? absentContent()
+      : cut === undefined
+        ? await storedBody(content)
+        : encodeContent(cut.frame),
     content_at: cut?.contentAt ?? null,
     finish_reasons: finish_reasons.length === 0 ? null : JSON.stringify(finish_reasons),
   }
@@ -145,7 +145,7 @@ async function cutOut(
     .where('user_id', '=', userId)
     .where('seq', '=', seq)
     .executeTakeFirst()
-  if (row === undefined) return undefined
+  if (row === undefined || isAbsent(row.content)) return undefined
   const message = JSON.parse(decodeText(row.content)) as { content?: unknown }
   return cutContent(content, typeof message.content === 'string' ? message.content : undefined)
 }

@@ -4,7 +4,7 @@ import { SteleError } from '../errors.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
@@ -70,6 +70,11 @@ export class ImportRows {
         const user = this.#userOf(record)
         return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
       }
+      case 'stored_completion': {
+        const { type: kind, ...row } = record
+        const rows = { stored_completions: row, ...this.#userOf(record) }
+        return { line, kind, table: 'stored_completions', rows }
+      }
       case 'context_snapshot':
         return this.#snapshot(line, record)
       case 'audit_event': {
@@ -122,14 +127,20 @@ export class ImportRows {
     const spelled = await this.#history.linkAt(user_id, conversation_id, (echo?.from ?? seq) - 1)
     if (before === undefined || spelled === undefined) throw invalid(line, 'the message before it is missing')
     for (const raw of echo?.messages ?? []) oneMessage(line, raw)
-    const message = oneMessage(line, record.message)
-    if (message.role !== role) throw invalid(line, 'its role is not that of the message')
     const hashes = this.#hashes
-    const chainHash = hashes.chain(before.chainHash, canonicalMessage(message.value))
-    const wireHash = [...(echo?.messages ?? []), record.message].reduce(
-      (previous, raw) => hashes.wire(previous, raw),
-      spelled.wireHash,
-    )
+    const { message: kept } = record
+    // What was not kept cannot be hashed as it was: nothing that is sent from now on will be found to continue it.
+    let chainHash = hashes.chain(before.chainHash, record.id)
+    let wireHash = ''
+    if (kept !== null) {
+      const message = oneMessage(line, kept)
+      if (message.role !== role) throw invalid(line, 'its role is not that of the message')
+      chainHash = hashes.chain(before.chainHash, canonicalMessage(message.value))
+      wireHash = [...(echo?.messages ?? []), kept].reduce(
+        (previous, raw) => hashes.wire(previous, raw),
+        spelled.wireHash,
+      )
+    }
     this.#history.addLink(user_id, conversation_id, seq, { chainHash, wireHash })
     const row = newMessageRow({
       user_id,
@@ -137,7 +148,7 @@ export class ImportRows {
       seq,
       id: record.id,
       role,
-      content: encodeContent(record.message),
+      content: kept === null ? absentContent() : encodeContent(kept),
       model,
       chain_hash: chainHash,
       // The last message of a request is made one when its call is imported.

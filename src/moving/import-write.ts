@@ -25,6 +25,7 @@ const tablesInOrder = [
   'messages',
   'llm_requests',
   'llm_responses',
+  'stored_completions',
   'context_snapshots',
   'audit_events',
 ] as const satisfies readonly TableName[]

@@ -4,9 +4,9 @@ import { SteleError } from '../errors.ts'
 
 /**
  * How content is laid out in the database: one byte that names the form, then the value. Forms are never reused, so a
- * value says by itself how to read it.
+ * value says by itself how to read it. `absent` stands alone: there was content, and it was not kept.
  */
-const form = { plain: 0x01, zstd: 0x02 } as const
+const form = { plain: 0x01, zstd: 0x02, absent: 0x03 } as const
 
 const compress = promisify(zstdCompress)
 
@@ -25,7 +25,16 @@ export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
     : withForm(form.zstd, await compress(value))
 }
 
-/** @throws SteleError content_unreadable */
+/** What stands where content was not to be kept. */
+export function absentContent(): Uint8Array {
+  return new Uint8Array([form.absent])
+}
+
+export function isAbsent(stored: Uint8Array): boolean {
+  return stored[0] === form.absent
+}
+
+/** @throws SteleError content_not_kept, content_unreadable */
 export function decodeContent(stored: Uint8Array): Buffer {
   const value = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).subarray(1)
   switch (stored[0]) {
@@ -37,12 +46,14 @@ export function decodeContent(stored: Uint8Array): Buffer {
       } catch (cause) {
         throw new SteleError('content_unreadable', { reason: 'it does not decompress' }, { cause })
       }
+    case form.absent:
+      throw new SteleError('content_not_kept')
     default:
       throw new SteleError('content_unreadable', { reason: `form ${stored[0] ?? 'missing'} is unknown` })
   }
 }
 
-/** @throws SteleError content_unreadable */
+/** @throws SteleError content_not_kept, content_unreadable */
 export function decodeText(stored: Uint8Array): string {
   return decodeContent(stored).toString('utf8')
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { completionEvents, completionText, type WrittenReply } from '../model/completion-wire.ts'
 import { isFields } from '../model/reply.ts'
+import { echoOperation, echoOperations } from './echo-operations.ts'
 import { type Provider, readyBody } from './provider.ts'
 
 /** Answers with the last user message. Needs no network, so a new installation can be tried before it has a provider. */
@@ -40,6 +41,8 @@ export function echoProvider(name: string): Provider {
         body: readyBody(request.stream ? completionEvents(reply, true, words) : [completionText(reply)]),
       }
     },
+    forwards: echoOperations,
+    forward: echoOperation,
     models: async () => [{ id: 'echo', created: 0, ownedBy: 'stele' }],
     close: async () => undefined,
   }

@@ -1,7 +1,7 @@
 import type { CallStart } from '../model/call.ts'
 import { Drain, type DrainStep, type SpooledCalls } from './drain.ts'
 import type { HeartbeatOperation } from './operations.ts'
-import { orphanSettlement } from './recovery.ts'
+import { orphanSettlement } from './settlement.ts'
 import { Spool, SpoolFailure, SpoolInUse } from './spool.ts'
 import type { Writer } from './writer.ts'
 
@@ -70,7 +70,7 @@ async function adopt(spool: Spool, writer: Writer): Promise<Adopted> {
     rejected += step.rejected
   }
   const open = [...calls.values()].flatMap(known => ('call' in known ? [known.call] : []))
-  const settlement = await orphanSettlement()
+  const settlement = orphanSettlement()
   if (open.length > 0) await writer.apply(open.map(call => ({ kind: 'settle', call, settlement })))
   return { drained, rejected, orphaned: open.length }
 }

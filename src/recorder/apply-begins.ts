@@ -29,6 +29,7 @@ export async function applyBegins(
   // Two calls of one batch may tell the same story from the same beginning: the second must see what the first stored.
   const waves = splitIntoWaves(starts, start => {
     const { messages } = start.request
+    if (messages.length === 0) return start.callId
     return `${messages[firstTellingMessage(messages)]?.chainHash}${start.userId}`
   })
   for (const wave of waves) await applyWave(batch, wave, options, begun)
@@ -43,12 +44,14 @@ async function applyWave(
 ): Promise<void> {
   const starts = options.careful ? await withoutRepeats(batch, wave, begun) : wave
   if (starts.length === 0) return
-  const repetitions = await findAttempts(batch, starts)
-  const firsts = starts.filter(({ callId }) => !repetitions.has(callId))
+  const threaded = starts.filter(isThreaded)
+  const repetitions = await findAttempts(batch, threaded)
+  const firsts = threaded.filter(({ callId }) => !repetitions.has(callId))
   const matches = await findMatches(batch, firsts)
   const conversations = await lockConversations(batch, firsts, matches)
   const underWay = await callsUnderWay(batch, firsts, matches, conversations)
   const plans = starts.map(start => {
+    if (!isThreaded(start)) return planBegin(start, undefined, { kind: 'apart' })
     const placed =
       repetitions.get(start.callId) ?? place(start, matches.get(start.callId), conversations, underWay)
     return planBegin(start, ...placed)
@@ -56,6 +59,11 @@ async function applyWave(
   await write(batch, plans)
   for (const { call, decision } of plans)
     begun.set(call.callId, { call, decision, isRepeat: false, isOwn: true })
+}
+
+/** Whether a call belongs to a conversation: one that is no chat has no messages. */
+function isThreaded({ request }: CallStart): boolean {
+  return request.messages.length > 0
 }
 
 type Conversation = Pick<Row<'conversations'>, 'user_id' | 'id' | 'next_seq' | 'deleted_at'>

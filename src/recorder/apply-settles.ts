@@ -4,9 +4,10 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Orphaned, supersede } from './supersede.ts'
 import { splitIntoWaves } from './waves.ts'
@@ -36,7 +37,7 @@ export async function applySettles(
   options: Options,
 ): Promise<Map<string, OperationResult>> {
   const settled = new Map<string, OperationResult>()
-  for (const wave of splitIntoWaves(endings, ({ call }) => `${call.conversationId} ${call.userId}`)) {
+  for (const wave of splitIntoWaves(endings, placeKey)) {
     const { fresh, orphaned } = options.careful
       ? await withoutRepeats(batch, wave, settled)
       : { fresh: wave, orphaned: [] }
@@ -44,6 +45,11 @@ export async function applySettles(
     if (fresh.length > 0) await applyWave(batch, fresh, options, settled)
   }
   return settled
+}
+
+/** Calls that belong to no conversation do not stand in each other's way. */
+function placeKey({ call }: Ending): string {
+  return call.conversationId === '' ? call.callId : `${call.conversationId} ${call.userId}`
 }
 
 async function applyWave(
@@ -83,6 +89,7 @@ async function applyWave(
     ),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
+    addListed(batch, wave),
   ])
   for (const ending of wave) {
     const { callId } = ending.call
@@ -124,17 +131,18 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> {
   const raw = s.message ?? ''
+  const isKept = s.messageHash === undefined
   return newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,
     seq: call.upToSeq + 1,
     id: newId('message'),
     role: 'assistant',
-    content: encodeContent(raw),
+    content: isKept ? encodeContent(raw) : absentContent(),
     model: s.responseModel ?? call.requestModel,
     is_anchor: call.anchorsReply || conversationId !== call.conversationId ? 1 : 0,
-    chain_hash: hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
-    wire_hash: hashes.wire(call.wireHash, raw),
+    chain_hash: s.messageHash ?? hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
+    wire_hash: isKept ? hashes.wire(call.wireHash, raw) : '',
     call_id: call.callId,
     created_at: s.createdAt,
   })

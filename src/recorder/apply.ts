@@ -8,6 +8,7 @@ import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { applyRelist } from './listed.ts'
 import {
   type AppendOperation,
   type Applied,
@@ -96,9 +97,11 @@ function inTransaction(
     const edited = await applyEdits(batch, operations)
     for (const operation of operations) {
       if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
+      else if (operation.kind === 'relist') await applyRelist(batch, operation)
     }
     return operations.map((operation): Applied => {
-      if (operation.kind === 'heartbeat') return done({ conversationId: undefined, isRepeat: false })
+      if (operation.kind === 'heartbeat' || operation.kind === 'relist')
+        return done({ conversationId: undefined, isRepeat: false })
       if (operation.kind === 'append') return required(appended.get(operation))
       if (operation.kind === 'edit') return required(edited.get(operation))
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))

@@ -1,9 +1,8 @@
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import type { CallStart, IdempotencyClaim, RouteMode } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { prepareRequest } from '../model/prepared-request.ts'
+import { type RequestBody, recordedRequest } from '../model/recorded-request.ts'
 import { checkUserId } from '../store/users.ts'
 
 /** A call about to be made. */
@@ -11,8 +10,8 @@ export interface BeginInput {
   /** Whoever the application says the user is. */
   readonly userId: string
   readonly provider: string
-  /** The request as sent: chat-completions JSON, or already read. */
-  readonly body: string | Uint8Array | ChatRequest
+  /** The request as sent: chat-completions JSON (or what `operation` takes), or already read. */
+  readonly body: RequestBody
   /** The model as the provider knows it; the body's own when left out. */
   readonly requestModel?: string | undefined
   /** Makes begin idempotent: the same id again returns the call already begun. */
@@ -23,7 +22,10 @@ export interface BeginInput {
   readonly conversationId?: string | undefined
   /** A key under which no other call may be made; see `begin`. */
   readonly claim?: IdempotencyClaim | undefined
-  /** As OpenTelemetry names it; 'chat' when left out. */
+  /**
+   * 'chat' when left out. A call of 'embeddings', 'moderations' or 'completions' has such a request for its body and
+   * belongs to no conversation.
+   */
   readonly operation?: string | undefined
   /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
   readonly groupId?: string | undefined
@@ -44,15 +46,14 @@ export function callStart(input: BeginInput, hashes: ConversationHashes, instanc
       { param: 'conversation' },
     )
   }
-  const request = typeof body === 'string' || body instanceof Uint8Array ? parseChatRequest(body) : body
+  const { model, ...recorded } = recordedRequest(body, input.operation, hashes)
   return {
     callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
     userId: checkUserId(input.userId),
     apiKeyId: input.apiKeyId,
     provider: input.provider,
-    requestModel: input.requestModel ?? request.model,
-    operation: input.operation ?? 'chat',
-    request: prepareRequest(request, hashes),
+    requestModel: input.requestModel ?? model,
+    ...recorded,
     conversationId,
     instanceId,
     claim: input.claim,

@@ -12,9 +12,11 @@ export interface Settlement {
   readonly body: string | Uint8Array | undefined
   /** Where the message's content was cut out of `body`. */
   readonly contentAt: number | undefined
-  /** The reply's message as JSON text, and its normal form, when it has one. */
+  /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
+  /** The chain hash of a message that is not kept. */
+  readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
@@ -141,6 +143,16 @@ export interface EditOperation {
   readonly isRepeat?: true
 }
 
+/** Changes what a stored completion is listed with, or takes it off the list. */
+export interface RelistOperation {
+  readonly kind: 'relist'
+  readonly userId: string
+  /** Of the completion, and of its call. */
+  readonly id: string
+  readonly callId: string
+  readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -148,6 +160,7 @@ export type Operation =
   | BeginAllOperation
   | SettleAllOperation
   | HeartbeatOperation
+  | RelistOperation
   | AppendOperation
   | EditOperation
 

@@ -2,7 +2,7 @@ import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
 import { assembleRequest, type PreparedMessage } from '../model/prepared-request.ts'
-import { encodeContent } from '../privacy/content.ts'
+import { absentContent, encodeContent } from '../privacy/content.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { firstTellingMessage, type Match } from './find-match.ts'
@@ -13,6 +13,8 @@ export type Placement =
   | { readonly kind: 'new'; readonly parent?: { readonly id: string; readonly seq: number } }
   /** Onto the end of this one. */
   | { readonly kind: 'append'; readonly conversationId: string }
+  /** Nowhere: there are none. */
+  | { readonly kind: 'apart' }
   /** Nowhere: an earlier attempt at the same request has put them there. */
   | { readonly kind: 'repeat'; readonly conversationId: string; readonly isEmptyFork: boolean }
 
@@ -27,22 +29,24 @@ export interface BeginRows {
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
 export function planBegin(start: CallStart, match: Match | undefined, placement: Placement): BeginRows {
   const { callId, userId, createdAt, request } = start
-  const conversationId = placement.kind === 'new' ? newId('conversation') : placement.conversationId
+  const conversationId = conversationOf(placement)
+  const { keepsContent } = request
   const knownUpTo = match?.seq ?? -1
   const upToSeq = request.messages.length - 1
   const messages = request.messages.slice(knownUpTo + 1).map((message, offset): Row<'messages'> => {
     const isFirst = offset === 0
-    const echo = isFirst ? echoOf(start, match) : undefined
+    const echo = isFirst && keepsContent ? echoOf(start, match) : undefined
     return newMessageRow({
       user_id: userId,
       conversation_id: conversationId,
       seq: knownUpTo + 1 + offset,
       id: newId('message'),
       role: message.role,
-      content: encodeContent(message.raw),
+      content: keepsContent ? encodeContent(message.raw) : absentContent(),
       chain_hash: message.chainHash,
       is_anchor: isAnchor(request.messages, knownUpTo + 1 + offset) ? 1 : 0,
-      wire_hash: message.wireHash,
+      // Nothing reproduces what was not kept.
+      wire_hash: keepsContent ? message.wireHash : '',
       echo_from: echo?.from ?? null,
       echo: echo === undefined ? null : encodeContent(echo.text),
       call_id: callId,
@@ -52,6 +56,15 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
     request.messagesAt !== undefined && (messages.length > 0 || match?.exactUpTo === upToSeq)
+  const wholeBody = (): Uint8Array =>
+    keepsContent
+      ? encodeContent(
+          assembleRequest(
+            request,
+            request.messages.map(({ raw }) => raw),
+          ),
+        )
+      : absentContent()
   // A fork without a message of its own begins with the reply.
   const anchorsReply =
     messages.length === 0 &&
@@ -85,20 +98,18 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       params: isReproducible ? encodeContent(request.frame) : null,
       messages_at: isReproducible ? (request.messagesAt ?? null) : null,
       separator: isReproducible && request.separator !== ',' ? request.separator : null,
-      body: isReproducible
-        ? null
-        : encodeContent(
-            assembleRequest(
-              request,
-              request.messages.map(message => message.raw),
-            ),
-          ),
+      body: isReproducible ? null : wholeBody(),
       prompt_hash: request.promptHash,
       created_at: createdAt,
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
     },
   }
+}
+
+function conversationOf(placement: Placement): string {
+  if (placement.kind === 'apart') return ''
+  return placement.kind === 'new' ? newId('conversation') : placement.conversationId
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
+import { absentContent } from '../privacy/content.ts'
 import type { Edit } from './operations.ts'
 
 /** The status of a conversation of which nothing is left but messages that its forks share. */
@@ -59,7 +60,7 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     ['params', 'body', 'messages_at', 'separator'],
     ['id', 'user_id'],
     calls.map(call => ({
-      set: { params: null, body: null, messages_at: null, separator: null },
+      set: { params: null, body: absentContent(), messages_at: null, separator: null },
       match: { id: call.id, user_id: userId },
     })),
   )
@@ -68,9 +69,14 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     ['body', 'content_at', 'error_message'],
     ['request_id', 'user_id'],
     erased.map(({ request_id }) => ({
-      set: { body: null, content_at: null, error_message: null },
+      set: { body: absentContent(), content_at: null, error_message: null },
       match: { request_id, user_id: userId },
     })),
+  )
+  await batch.remove(
+    'stored_completions',
+    ['user_id', 'call_id'],
+    erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
   )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
 }

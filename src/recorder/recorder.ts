@@ -17,7 +17,13 @@ import { openCallsPage, promptInstances } from '../store/instances.ts'
 import type { Adopted } from './adopt-spools.ts'
 import { type BeginInput, callStart } from './call-start.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
-import type { AppendOperation, EditOperation, OperationResult, SettleOperation } from './operations.ts'
+import type {
+  AppendOperation,
+  EditOperation,
+  OperationResult,
+  RelistOperation,
+  SettleOperation,
+} from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
@@ -153,7 +159,7 @@ export class Recorder {
   settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, call, this.#options.hashes)
       const { conversationId, isRepeat, isOwn } = await this.#queue.submit({
         kind: 'settle',
         call,
@@ -161,7 +167,7 @@ export class Recorder {
       })
       this.#open.delete(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
-      return { callId: call.callId, conversationId, isRepeat }
+      return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
   }
 
@@ -170,9 +176,17 @@ export class Recorder {
     return this.#accept(async () => {
       const start = this.#startOf(input)
       await this.#ready()
-      const settlement = await settlementOf(outcome)
+      const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
-      return { callId: start.callId, conversationId, isRepeat }
+      return { callId: start.callId, conversationId: conversationId || undefined, isRepeat }
+    })
+  }
+
+  /** Changes what a stored completion is listed with, or takes it off the list. @throws SteleError store_unavailable */
+  relist(change: Omit<RelistOperation, 'kind'>): Promise<void> {
+    return this.#accept(async () => {
+      await this.#ready()
+      await this.#queue.submit({ kind: 'relist', ...change })
     })
   }
 
@@ -215,7 +229,7 @@ export class Recorder {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
         call,
-        settlement: await settlementOf(outcome),
+        settlement: await settlementOf(outcome, call, this.#options.hashes),
       }))
       const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
       const { conversationId, isRepeat } = await this.#queue.submit(operation)

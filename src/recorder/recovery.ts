@@ -2,8 +2,8 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { type OpenCall, promptInstances } from '../store/instances.ts'
 import type { Watch } from './instance.ts'
-import type { Settlement, SettleOperation } from './operations.ts'
-import { settlementOf } from './settlement.ts'
+import type { SettleOperation } from './operations.ts'
+import { orphanSettlement } from './settlement.ts'
 
 /**
  * Settles as `orphaned` every call that a dead process dispatched and never settled, then forgets the process. Safe to
@@ -40,7 +40,7 @@ export async function giveUp(
   calls: readonly OpenCall[],
   settle: (operation: SettleOperation) => Promise<unknown>,
 ): Promise<void> {
-  const settlement = await orphanSettlement()
+  const settlement = orphanSettlement()
   await Promise.all(
     calls.map(call =>
       settle({
@@ -56,19 +56,11 @@ export async function giveUp(
           chainHash: '',
           wireHash: '',
           anchorsReply: false,
+          keepsContent: true,
           createdAt: call.created_at,
         },
         settlement,
       }),
     ),
   )
-}
-
-/** How a call ends whose process did not live to see it end. */
-export function orphanSettlement(): Promise<Settlement> {
-  return settlementOf({
-    status: 'orphaned',
-    errorCode: 'orphaned',
-    errorMessage: 'The process that made this call ended before its reply was recorded.',
-  })
 }

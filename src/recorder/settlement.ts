@@ -1,7 +1,9 @@
-import type { Outcome } from '../model/call.ts'
+import { errorTable } from '../errors.ts'
+import type { BegunCall, Outcome } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
-import { encodeCompressed } from '../privacy/content.ts'
+import { absentContent, encodeCompressed } from '../privacy/content.ts'
 import type { Settlement } from './operations.ts'
 
 /** Replies that end up in the conversation. What a failed call said is kept with the call alone. */
@@ -10,19 +12,62 @@ const conversing: ReadonlySet<string> = new Set(['completed', 'aborted', 'cached
 const maxModelLength = 256
 const maxErrorLength = 2_000
 
-/** Turns an outcome into what is stored of it: the reply's text once, its message beside it. */
-export async function settlementOf(outcome: Outcome): Promise<Settlement> {
+/** What of a call decides how its end is stored. */
+type EndedCall = Pick<BegunCall, 'upToSeq' | 'chainHash' | 'keepsContent'>
+
+/**
+ * Turns an outcome into what is stored of it: the reply's text once, its message beside it. Of a call whose content is
+ * not kept, everything is left out here already: what is returned waits in queues, and may in files.
+ */
+export async function settlementOf(
+  outcome: Outcome,
+  call: EndedCall,
+  hashes: ConversationHashes,
+): Promise<Settlement> {
   const reply = outcome.reply ?? readReply(outcome.body)
-  const message = conversing.has(outcome.status) ? reply?.message : undefined
+  const facts = factsOf(outcome, reply)
+  const message = conversing.has(outcome.status) && call.upToSeq >= 0 ? reply?.message : undefined
+  const canonical = message && canonicalMessage({ role: 'assistant', ...message })
+  if (!call.keepsContent) {
+    return {
+      ...facts,
+      body: outcome.body === undefined ? undefined : absentContent(),
+      contentAt: undefined,
+      message: message && '',
+      canonicalMessage: undefined,
+      messageHash: canonical && hashes.chain(call.chainHash, canonical),
+      // Stele's own words say nothing of the content; whatever else a caller gives may.
+      errorMessage: isOwnError(outcome.errorCode) ? facts.errorMessage : undefined,
+    }
+  }
   const cut = typeof outcome.body === 'string' ? cutContent(outcome.body, message?.content) : undefined
+  return {
+    ...facts,
+    body: await storedBody(cut?.frame ?? outcome.body),
+    contentAt: cut?.contentAt,
+    message: message && assistantMessageText(message),
+    canonicalMessage: canonical,
+  }
+}
+
+/** How a call ends whose process did not live to see it end. */
+export function orphanSettlement(): Settlement {
+  const outcome: Outcome = {
+    status: 'orphaned',
+    errorCode: 'orphaned',
+    errorMessage: 'The process that made this call ended before its reply was recorded.',
+  }
+  const nothing = { body: undefined, contentAt: undefined, message: undefined, canonicalMessage: undefined }
+  return { ...factsOf(outcome, undefined), ...nothing }
+}
+
+type Facts = Omit<Settlement, 'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash'>
+
+function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
   return {
     status: outcome.status,
     httpStatus: outcome.httpStatus,
     contentType: outcome.contentType,
-    body: await storedBody(cut?.frame ?? outcome.body),
-    contentAt: cut?.contentAt,
-    message: message && assistantMessageText(message),
-    canonicalMessage: message && canonicalMessage({ role: 'assistant', ...message }),
     // It is part of a key, and an index has room for only so much.
     responseModel: storable(reply?.responseModel)?.slice(0, maxModelLength),
     providerResponseId: storable(reply?.providerResponseId),
@@ -35,6 +80,10 @@ export async function settlementOf(outcome: Outcome): Promise<Settlement> {
     errorMessage: storable(outcome.errorMessage)?.slice(0, maxErrorLength),
     createdAt: outcome.createdAt ?? Date.now(),
   }
+}
+
+function isOwnError(code: string | undefined): boolean {
+  return code !== undefined && Object.hasOwn(errorTable, code)
 }
 
 function storedBody(body: string | Uint8Array | undefined): string | Promise<Uint8Array> | undefined {

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { titleFrom } from '../model/auto-title.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeText, isAbsent } from '../privacy/content.ts'
 
 type Untitled = Pick<Row<'conversations'>, 'user_id' | 'id' | 'parent_id' | 'parent_seq'>
 
@@ -57,7 +57,7 @@ export function autoTitles(kysely: Kysely<Tables>) {
     const first = new Map(messages.map(row => [`${row.conversation_id} ${row.user_id}`, row.content]))
     for (const [row, origin] of origins) {
       const content = first.get(`${origin.id} ${origin.user_id}`)
-      const title = content && titleFrom(decodeText(content))
+      const title = content && !isAbsent(content) ? titleFrom(decodeText(content)) : undefined
       if (title !== undefined) titles.set(row, title)
     }
     return titles

@@ -12,6 +12,7 @@ export interface Call {
   readonly id: string
   readonly userId: string
   readonly apiKeyId: string | undefined
+  /** '' when it belongs to none, being no chat. */
   readonly conversationId: string
   readonly provider: string
   readonly requestModel: string
@@ -170,7 +171,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
         .executeTakeFirst()
       return message && decodeText(message.content)
     },
-    /** The request exactly as it was received. @throws SteleError call_not_found, content_unreadable */
+    /** The request exactly as it was received. @throws SteleError call_not_found, content_not_kept, content_unreadable */
     async exactRequest(userId: string, id: string): Promise<Buffer> {
       const row = await requestRow(userId, id)
       if (row.body !== null) return decodeContent(row.body)
@@ -186,7 +187,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
     },
     /**
      * The reply exactly as the provider sent it; undefined while there is none.
-     * @throws SteleError call_not_found, content_unreadable
+     * @throws SteleError call_not_found, content_not_kept, content_unreadable
      */
     async exactResponse(userId: string, id: string): Promise<Buffer | undefined> {
       const row = await responseRow(userId, id)

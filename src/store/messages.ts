@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
-import { decodeText } from '../privacy/content.ts'
+import { decodeText, isAbsent } from '../privacy/content.ts'
 
 export interface Message {
   readonly id: string
@@ -10,8 +10,10 @@ export interface Message {
   readonly conversationId: string
   readonly seq: number
   readonly role: string
-  /** The message as JSON text, as it was sent or received. */
+  /** The message as JSON text, as it was sent or received; its role alone when its content was not kept. */
   readonly raw: string
+  /** False when its content was not kept. */
+  readonly isKept: boolean
   readonly model: string | undefined
   /** The call that brought it; undefined when it was appended by itself. */
   readonly callId: string | undefined
@@ -185,12 +187,14 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
 }
 
 function messageFromRow(row: Row<'messages'>): Message {
+  const isKept = !isAbsent(row.content)
   return {
     id: row.id,
     conversationId: row.conversation_id,
     seq: row.seq,
     role: row.role,
-    raw: decodeText(row.content),
+    raw: isKept ? decodeText(row.content) : JSON.stringify({ role: row.role, content: null }),
+    isKept,
     model: row.model ?? undefined,
     callId: row.call_id ?? undefined,
     intent: row.intent ?? undefined,

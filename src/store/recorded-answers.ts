@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { PreparedRequest } from '../model/prepared-request.ts'
+import { absentContent } from '../privacy/content.ts'
 
-/** Finds completed calls by their exact prompt. */
+/** Finds completed calls by their exact prompt. Calls whose reply was not kept are no answer. */
 export function recordedAnswers({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** The id of the first completed call of this user and model with this prompt. */
@@ -40,6 +41,7 @@ export function recordedAnswers({ kysely }: Pick<Database, 'kysely'>) {
         .where('q.prompt_hash', '=', promptHash)
         .where('q.request_model', '=', model)
         .where('s.status', '=', 'completed')
+        .where('s.body', '<>', absentContent())
         .orderBy('q.id')
         .executeTakeFirst()
       return row?.id

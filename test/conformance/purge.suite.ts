@@ -73,8 +73,8 @@ export function purgeSuite(bed: Bed): void {
     expect(await stele.conversations.totals('ada', id)).toEqual(totals)
     expect((await rowsOf(stele, 'usage_daily')).filter(row => row.user_id === 'ada')).toEqual(usage)
     expect(await stele.calls.get('ada', call.callId)).toMatchObject({ status: 'completed', inputTokens: 10 })
-    await failure('content_unreadable', stele.calls.exactRequest('ada', call.callId))
-    expect(await stele.calls.exactResponse('ada', call.callId)).toBeUndefined()
+    await failure('content_not_kept', stele.calls.exactRequest('ada', call.callId))
+    await failure('content_not_kept', stele.calls.exactResponse('ada', call.callId))
     await failure('conversation_not_found', stele.conversations.purge('ada', id))
     await failure('conversation_not_found', stele.conversations.restore('ada', id))
     // Whoever says the same again begins anew.

@@ -183,7 +183,8 @@ test('HEAD is answered with a head alone, and the next reply is where it belongs
   for (const [path, status] of [
     ['/v1/models', 200],
     ['/healthz', 200],
-    ['/v1/chat/completions', 405],
+    ['/v1/chat/completions', 200],
+    ['/v1/embeddings', 405],
     ['/nowhere', 404],
   ] as const) {
     const connection = await openConnection(running)

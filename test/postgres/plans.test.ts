@@ -4,6 +4,7 @@ import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/poo
 import { Sockets } from '../../src/db/postgres/sockets.ts'
 import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
+import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
 import { useLibrary } from '../harness/library.ts'
@@ -13,7 +14,14 @@ test('every statement of the recorder that looks for rows goes through an index,
   const searching = statements.filter(
     statement => statement.includes('unnest') && /^(SELECT|UPDATE)/.test(statement),
   )
-  for (const table of ['messages', 'conversations', 'llm_requests', 'llm_responses', 'idempotency_keys']) {
+  for (const table of [
+    'messages',
+    'conversations',
+    'llm_requests',
+    'llm_responses',
+    'idempotency_keys',
+    'stored_completions',
+  ]) {
     expect(
       searching.some(statement => new RegExp(`(JOIN|FROM|UPDATE) ${table} t`).test(statement)),
       table,
@@ -42,7 +50,7 @@ test('pages of calls, messages and conversations are read through indexes', asyn
   const reads = statements.filter(
     statement =>
       /^select/.test(statement) &&
-      /"(messages|llm_requests|llm_responses|conversations|context_snapshots|idempotency_keys)"/.test(
+      /"(messages|llm_requests|llm_responses|conversations|context_snapshots|idempotency_keys|stored_completions)"/.test(
         statement,
       ),
   )
@@ -94,6 +102,14 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
   await begin(stele, chatBody([user('k')]), { claim })
   await idempotencyKeyStore(stele.database).find('ada', 'k', Date.now())
   await idempotencyKeyStore(stele.database).forgetExpired(Date.now())
+  const listed = await begin(stele, chatBody([user('l')], { store: true, metadata: { a: 'b' } }))
+  await stele.recorder.settle(listed, completed(completionBody('l', { id: 'c-1' })))
+  const change = { deletedAt: 1 }
+  await stele.recorder.relist({ userId: 'ada', id: 'c-1', callId: listed.callId, change })
+  const completions = storedCompletionStore(stele.database)
+  await completions.get('ada', 'c-1')
+  const metadata = new Map([['a', 'b']])
+  await completions.list({ userId: 'ada', limit: 20, order: 'desc', afterCall: callId, model: 'm', metadata })
   await stele.calls.list()
   await stele.calls.list({ userId: 'ada', before: callId })
   await stele.calls.list({ userId: 'ada' })

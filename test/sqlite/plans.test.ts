@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
+import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { memoryPlace } from '../harness/databases.ts'
 import { useLibrary } from '../harness/library.ts'
@@ -27,6 +28,11 @@ test('no statement of the recorder or the store reads a whole table of messages 
   const retry = await begin(stele, chatBody([user('w')]), { groupId, routeMode: 'retry' })
   await begin(stele, chatBody([user('w')]))
   await stele.calls.group('ada', retry.callId)
+  const listed = await begin(stele, chatBody([user('l')], { store: true }))
+  await stele.recorder.settle(listed, completed(completionBody('l', { id: 'c-1' })))
+  const completions = storedCompletionStore(stele.database)
+  await completions.get('ada', 'c-1')
+  await completions.list({ userId: 'ada', limit: 20, order: 'asc', afterCall: callId, model: 'm' })
   await stele.calls.list()
   await stele.calls.list({ userId: 'ada', before: callId })
   await stele.calls.exactRequest('ada', callId)
@@ -38,7 +44,7 @@ test('no statement of the recorder or the store reads a whole table of messages 
   const searching = [...statements].filter(
     text =>
       /^\s*(select|update)/i.test(text) &&
-      /messages|llm_|conversations|context_snapshots|idempotency_keys/.test(text),
+      /messages|llm_|conversations|context_snapshots|idempotency_keys|stored_completions/.test(text),
   )
   expect(searching.length).toBeGreaterThan(8)
   for (const statement of searching) {

@@ -1,3 +1,4 @@
+import { SteleError } from '../../errors.ts'
 import { isFields } from '../../model/reply.ts'
 import type { Stele } from '../../stele.ts'
 import type { Call } from '../../store/calls.ts'
@@ -10,7 +11,7 @@ import { printableText } from '../printable.ts'
 import { toRecord } from '../record.ts'
 import { replyMessages } from '../reply-messages.ts'
 import { formatFacts } from '../table.ts'
-import { attemptText, costText, countText, none, timeText } from '../values.ts'
+import { attemptText, costText, countText, none, notKept, timeText } from '../values.ts'
 
 export interface ShowCallOptions extends GlobalOptions {
   readonly user?: string
@@ -54,6 +55,7 @@ async function exactResponse(calls: Stele['calls'], { userId, id, status }: Call
 }
 
 interface Said {
+  /** Null when nothing of what was said was kept. */
   readonly request: unknown
   /** The body of the reply: parsed when it is JSON, else as text, null when there is none. */
   readonly response: unknown
@@ -62,7 +64,8 @@ interface Said {
 }
 
 async function whatWasSaid(calls: Stele['calls'], call: Call): Promise<Said> {
-  const request = await calls.exactRequest(call.userId, call.id)
+  const request = await calls.exactRequest(call.userId, call.id).catch(unlessNotKept)
+  if (request === undefined) return { request: null, response: null, reply: [] }
   const body = await calls.exactResponse(call.userId, call.id)
   const fromBody = body === undefined ? [] : replyMessages(body, call.contentType)
   const reply =
@@ -72,6 +75,11 @@ async function whatWasSaid(calls: Stele['calls'], call: Call): Promise<Said> {
   return { request: jsonOrText(request), response: body === undefined ? null : jsonOrText(body), reply }
 }
 
+/** The facts of a call are worth showing without what was said. */
+function unlessNotKept(error: unknown): undefined {
+  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
+}
+
 /** The reply as the conversation has it, for calls that were made elsewhere and came without their bytes. */
 async function recordedReply(calls: Stele['calls'], { userId, id }: Call): Promise<Fields[]> {
   const message = await calls.replyMessage(userId, id)
@@ -79,6 +87,7 @@ async function recordedReply(calls: Stele['calls'], { userId, id }: Call): Promi
 }
 
 function textOf(call: Call, { request, response, reply }: Said): string {
+  if (request === null) return `${formatFacts(factsOf(call))}\n\n── content ──\n${notKept}\n`
   const { messages, ...parameters } = isFields(request) ? request : {}
   const asked = Array.isArray(messages) ? messages.filter(isFields) : []
   const unread =
@@ -98,7 +107,7 @@ function factsOf(call: Call): [string, string][] {
   return [
     ['call', call.id],
     ['user', call.userId],
-    ['conversation', call.conversationId],
+    ['conversation', call.conversationId || none],
     ['key', call.apiKeyId ?? none],
     ['status', [call.status, call.httpStatus].filter(each => each !== undefined).join(' ')],
     ['provider', call.provider],

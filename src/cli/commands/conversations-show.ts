@@ -7,7 +7,7 @@ import { type GlobalOptions, withStele } from '../open-store.ts'
 import { say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { formatFacts } from '../table.ts'
-import { none, timeText } from '../values.ts'
+import { none, notKept, timeText } from '../values.ts'
 
 export interface ShowConversationOptions extends GlobalOptions {
   readonly user?: string
@@ -82,10 +82,14 @@ function sharedOf({ parentSeq }: Conversation): string {
 
 function textOfMessage(
   conversation: Conversation,
-  { seq, raw, createdAt, callId, conversationId }: Message,
+  { seq, raw, isKept, createdAt, callId, conversationId }: Message,
 ): string {
   const value: unknown = JSON.parse(raw)
-  const message = isFields(value) ? value : { content: value }
+  const message = isKept
+    ? isFields(value)
+      ? value
+      : { content: value }
+    : { ...(value as object), content: notKept }
   const shared = conversationId === conversation.id ? '' : ' · shared'
   const call = callId === undefined ? '' : ` · ${callId}`
   return messageText(`${seq} ${speakerOf(message)} · ${timeText(createdAt)}${call}${shared}`, message)

@@ -1,0 +1,68 @@
+import { SteleError } from '../errors.ts'
+import type { ChatRequest } from '../model/chat-request.ts'
+import { completionEvents, writtenReply } from '../model/completion-wire.ts'
+import { readPlainReply } from '../model/plain-reply.ts'
+import { type PlainRequest, plainUpstreamBody } from '../model/plain-request.ts'
+import { type Reply, readChoices, readCompletion } from '../model/reply.ts'
+import type { ProviderResponse } from '../providers/provider.ts'
+import type { Target } from '../providers/registry.ts'
+import { done } from './stream-events.ts'
+
+/** A request that a provider is to answer: all in which OpenAI's operations differ on their way through the gateway. */
+export interface GatewayRequest {
+  /** What is recorded. */
+  readonly body: ChatRequest | PlainRequest
+  /** The client wants a stream. */
+  readonly stream: boolean
+  /** A stream's event that tells the usage was asked for by Stele, not by the client. */
+  readonly hidesUsage: boolean
+  /** What a usable reply is called. */
+  readonly replyKind: string
+  send(target: Target, userId: string, signal: AbortSignal): Promise<ProviderResponse>
+  /** Reads a reply that came whole; undefined when it is not what was asked for. */
+  readReply(value: unknown): Reply | undefined
+  /** A whole reply as events, for a client that asked for a stream and a provider that does not stream. */
+  asEvents(value: unknown, call: { readonly callId: string; readonly createdAt: number }): Buffer
+}
+
+export function chatRequest(chat: ChatRequest): GatewayRequest {
+  return {
+    body: chat,
+    stream: chat.stream,
+    hidesUsage: !chat.includeUsage,
+    replyKind: 'a chat completion',
+    send: ({ provider, model }, userId, signal) => provider.chat({ userId, model, request: chat, signal }),
+    readReply: readCompletion,
+    asEvents(value, call) {
+      const read = readCompletion(value) ?? { finishReasons: [], usage: {} }
+      const written = writtenReply(read, readChoices(value), chat.model, call)
+      return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
+    },
+  }
+}
+
+const replyKinds = {
+  embeddings: 'a list of embeddings',
+  moderations: 'the result of a moderation',
+  completions: 'a completion',
+} as const
+
+/** A request that is passed on as it came. */
+export function plainRequest(request: PlainRequest): GatewayRequest {
+  const { operation, stream } = request
+  return {
+    body: request,
+    stream,
+    hidesUsage: false,
+    replyKind: replyKinds[operation],
+    async send({ provider, model }, userId, signal) {
+      const body = plainUpstreamBody(request, model)
+      const response = await provider.forward?.({ operation, userId, body, signal })
+      if (response === undefined) throw new SteleError('operation_not_served', { operation, model })
+      return response
+    },
+    readReply: value => readPlainReply(operation, value),
+    // Here the events of a stream look like the whole.
+    asEvents: value => Buffer.concat([Buffer.from(`data: ${JSON.stringify(value)}\n\n`), done]),
+  }
+}

@@ -1,0 +1,41 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ProviderRegistry, Target } from '../../providers/registry.ts'
+import type { Stele } from '../../stele.ts'
+import type { ClientSettings, GatewayState } from '../app.ts'
+import { answerQuestion } from '../attempts.ts'
+import type { GatewayRequest } from '../gateway-request.ts'
+import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { sendRecorded } from '../recorded-reply.ts'
+
+export interface AnsweringParts {
+  readonly stele: Stele
+  readonly providers: ProviderRegistry
+  readonly state: GatewayState
+  readonly settings: ClientSettings
+}
+
+/** A request that was read, and who asks it of whom. */
+export interface ReadRequest {
+  readonly request: GatewayRequest
+  readonly targets: readonly Target[]
+  readonly userId: string
+  readonly apiKeyId: string
+  readonly conversationId: string | undefined
+}
+
+/** How a route answers what it has read: by a call, or from the record when its idempotency key says so. */
+export function createAnswering(parts: AnsweringParts) {
+  const { stele, state, settings } = parts
+  const idempotency = createIdempotency(stele, state, settings)
+  return (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
+    stele.recorder.touchKey(read.apiKeyId)
+    const question = { callId: received.id, ...read }
+    return idempotency.once(
+      idempotencyKeyOf(received.raw),
+      question,
+      reply,
+      (callId, claim) => answerQuestion(parts, { ...question, callId, claim }, reply),
+      call => sendRecorded(stele, call, question, reply),
+    )
+  }
+}

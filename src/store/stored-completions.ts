@@ -1,0 +1,104 @@
+import { sql } from 'kysely'
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import type { Metadata } from '../model/metadata.ts'
+
+/** A chat completion that its client asked to be stored. What was said stands with its call. */
+export interface StoredCompletion {
+  /** As the client got it. */
+  readonly id: string
+  readonly callId: string
+  /** The model that answered. */
+  readonly model: string
+  readonly metadata: Metadata
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
+}
+
+export interface CompletionFilter {
+  readonly userId: string
+  readonly limit: number
+  readonly order: 'asc' | 'desc'
+  /** Only completions of calls behind this one, in the order asked for. */
+  readonly afterCall?: string | undefined
+  readonly model?: string | undefined
+  /** Only completions whose metadata has all of these. */
+  readonly metadata?: ReadonlyMap<string, string> | undefined
+}
+
+/** Rows looked at at a time: most of them are what is looked for. */
+const page = 200
+
+/** Completions are listed by the recorder, with the end of their calls. */
+export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
+  const rowOf = async (userId: string, id: string): Promise<Row<'stored_completions'> | undefined> =>
+    isStorable(id)
+      ? kysely
+          .selectFrom('stored_completions')
+          .selectAll()
+          .where('user_id', '=', userId)
+          .where('id', '=', id)
+          .executeTakeFirst()
+      : undefined
+
+  return {
+    async get(userId: string, id: string): Promise<StoredCompletion | undefined> {
+      const row = await rowOf(userId, id)
+      return row === undefined || row.deleted_at !== null ? undefined : fromRow(row)
+    },
+    /** The call of a completion, one that is deleted too: a list goes on behind what was taken off it meanwhile. */
+    async callOf(userId: string, id: string): Promise<string | undefined> {
+      return (await rowOf(userId, id))?.call_id
+    },
+    /** By the time of their calls. */
+    async list(filter: CompletionFilter): Promise<StoredCompletion[]> {
+      const { userId, limit, order, model, metadata = new Map<string, string>() } = filter
+      const found: StoredCompletion[] = []
+      if (model !== undefined && !isStorable(model)) return found
+      for (let after = filter.afterCall; ; ) {
+        const rows = await kysely
+          .selectFrom('stored_completions')
+          .selectAll()
+          .where('user_id', '=', userId)
+          .where('deleted_at', 'is', null)
+          .$if(after !== undefined, query => query.where('call_id', order === 'asc' ? '>' : '<', after ?? ''))
+          .$if(model !== undefined, query => query.where('model', '=', model ?? ''))
+          .where(eb =>
+            eb.and([...metadata].map(pair => sql<boolean>`metadata LIKE ${patternOf(pair)} ESCAPE '!'`)),
+          )
+          .orderBy('call_id', order)
+          .limit(metadata.size === 0 ? limit : page)
+          .execute()
+        const fitting = rows.map(fromRow).filter(completion => hasAll(completion.metadata, metadata))
+        found.push(...fitting.slice(0, limit - found.length))
+        after = rows.at(-1)?.call_id
+        if (found.length === limit || rows.length < page || metadata.size === 0) return found
+      }
+    },
+  }
+}
+
+/** Not every database can even be asked for other text; nothing has such a name. */
+function isStorable(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0')
+}
+
+/** Finds a pair in the text of metadata. Case may be taken for alike: what is found is looked at again. */
+function patternOf([key, value]: readonly [string, string]): string {
+  const text = `${JSON.stringify(key)}:${JSON.stringify(value)}`
+  return `%${text.replace(/[%_!]/g, special => `!${special}`)}%`
+}
+
+function hasAll(metadata: Metadata, pairs: ReadonlyMap<string, string>): boolean {
+  return [...pairs].every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value)
+}
+
+function fromRow(row: Row<'stored_completions'>): StoredCompletion {
+  return {
+    id: row.id,
+    callId: row.call_id,
+    model: row.model,
+    metadata: JSON.parse(row.metadata) as Metadata,
+    createdAt: row.created_at,
+  }
+}

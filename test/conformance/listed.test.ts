@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { listedSuite } from './listed.suite.ts'
+
+describeEachDatabase('stored completions', listedSuite)
