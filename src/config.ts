@@ -66,6 +66,8 @@ const settings = z.strictObject({
     .string()
     .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _ only')
     .optional(),
+  /** Whether messages are kept in the search index: `on` and `off` too. */
+  search: z.union([z.boolean(), z.stringbool()]).default(true),
   sqlEcho: z.union([z.boolean(), z.stringbool()]).default(false),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** An admin key to install when the gateway starts. */
@@ -125,6 +127,7 @@ export const environmentVariables = {
   STELE_SPOOL_FOLDER: 'spoolFolder',
   STELE_SPOOL_LIMIT: 'spoolLimit',
   DB_SCHEMA: 'schema',
+  STELE_SEARCH: 'search',
   SQL_ECHO: 'sqlEcho',
   LOG_LEVEL: 'logLevel',
   STELE_API_KEY: 'apiKey',

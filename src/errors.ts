@@ -39,6 +39,7 @@ export const errorTable = {
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   already_exists: row(409, '{what} exists already.'),
+  search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),
   call_id_conflict: row(409, "The call '{call}' is already recorded with a different request."),
   call_id_taken: row(
@@ -103,6 +104,12 @@ export const errorTable = {
   ),
   copy_failed: row(500, 'The copy stopped in table {table}: {reason}'),
   import_invalid: row(500, 'Line {line} cannot be imported: {reason}'),
+  source_unreadable: row(500, 'The source {source} cannot be read: {reason}'),
+  source_unrecognized: row(500, 'The source {source} cannot be imported as {format}: {reason}'),
+  source_invalid: row(
+    500,
+    'The source {source} is not valid JSON at {place}: {reason}. What stands before it is imported; the same import again goes on.',
+  ),
   gateway_unreachable: row(502, 'The gateway at {gateway} could not be reached: {reason}', true),
   gateway_error: row(502, 'The gateway at {gateway} answered with status {status}: {reason}'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),

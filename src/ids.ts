@@ -12,6 +12,7 @@ const idPrefixes = {
   conversation: 'conv',
   instance: 'inst',
   message: 'msg',
+  searchQueue: 'srch',
   snapshot: 'snap',
 } as const
 
@@ -84,6 +85,21 @@ export function isId(kind: IdKind, value: string): boolean {
 export function lowestIdAt(kind: IdKind, time: number): string {
   const bytes = new Uint8Array(16)
   new DataView(bytes.buffer).setBigUint64(0, BigInt(time) << 16n)
+  return TypeID.fromUUIDBytes(idPrefixes[kind], bytes).toString()
+}
+
+/**
+ * The id that always stands for the same thing of another system: its time, and random bits taken from a digest.
+ * @param time milliseconds since 1970, UTC
+ * @param digest at least 10 bytes, evenly distributed
+ */
+export function derivedId(kind: IdKind, time: number, digest: Uint8Array): string {
+  const bytes = new Uint8Array(16)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(time) << 16n)
+  bytes.set(digest.subarray(0, 10), 6)
+  // The version and the variant of RFC 9562's UUIDv7.
+  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f)
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f)
   return TypeID.fromUUIDBytes(idPrefixes[kind], bytes).toString()
 }
 

@@ -22,12 +22,14 @@ import {
 } from './privacy/master-key.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer } from './recorder/writer.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
+import type { SearchInput } from './store/search.ts'
 import { openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
@@ -72,6 +74,11 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** Records one finished exchange: the whole call in one transaction. */
   saveInteraction(interaction: Interaction): Promise<Pick<SettledCall, 'callId' | 'conversationId'>>
+  /**
+   * Searches the words of one user's messages, the best hits first. @throws SteleError invalid_value, search_disabled,
+   * conversation_not_found
+   */
+  search(input: SearchInput): Promise<SearchResult>
   /** Resolves when the database answers. */
   ping(): Promise<void>
   /** Applies missing migrations. Returns their names. */
@@ -157,6 +164,7 @@ function assemble(
       const { callId, conversationId } = await recorder.record(input, outcome)
       return { callId, conversationId }
     },
+    search: input => searchRecord(database, recorder, input),
     ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
@@ -173,9 +181,10 @@ function databaseSettings({
   poolTimeout,
   commitTimeout,
   schema,
+  search,
   onSql,
 }: SteleOptions): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, onSql }
+  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql }
 }
 
 function openKey(database: Database, name: string, { masterKey }: SteleOptions): Promise<Buffer> {

@@ -84,8 +84,10 @@ export class StoreBackend implements ChatBackend {
     return this.#store(this.#sessions.open(id))
   }
 
-  async search(): Promise<SearchHit[]> {
-    throw new SteleError('usage', { reason: 'Search is not available.' })
+  async search(query: string, limit: number): Promise<SearchHit[]> {
+    const { stele } = this.#options
+    const { hits } = await this.#store(stele.search({ userId: this.userId, query, limit }))
+    return hits.map(({ conversationId, seq, role, snippet }) => ({ conversationId, seq, role, ...snippet }))
   }
 
   totals(thread: Thread): Promise<UsageSums | undefined> {

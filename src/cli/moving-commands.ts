@@ -1,8 +1,11 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
+import { SteleError } from '../errors.ts'
+import { formatNames } from '../moving/foreign/formats.ts'
 import type { BackupCommandOptions } from './commands/backup.ts'
 import type { CopyCommandOptions } from './commands/copy.ts'
 import type { ExportCommandOptions } from './commands/export.ts'
 import type { ImportCommandOptions } from './commands/import.ts'
+import type { ImportFromOptions } from './commands/import-from.ts'
 import type { RestoreCommandOptions } from './commands/restore.ts'
 
 /** Backups, and the way from one database to another. */
@@ -55,14 +58,40 @@ export function movingCommands(program: Command): void {
       await exportRecord(file ?? '-', command.optsWithGlobals<ExportCommandOptions>())
     })
   program
-    .command('import <file>')
-    .description('read what export wrote, - for stdin; what is there already stays, so it may be repeated')
+    .command('import [file]')
+    .description(
+      'read what export wrote, - for stdin, or what another program kept; what is there already stays, so it may be repeated',
+    )
+    .option('--from <url or file>', 'the database or the file of another program; docs/import.md tells more')
+    .addOption(
+      new Option('--as <format>', 'what --from is').choices(['auto', ...formatNames]).default('auto'),
+    )
+    .option('--from-schema <name>', 'the schema that holds its tables, where the database has such')
+    .option('--user <id>', 'whose the conversations are, where --from does not say')
+    .option(
+      '--source-name <name>',
+      'tells two sources of one kind apart whose rows have the same ids and times',
+    )
+    .option('--source-key <file>', 'the key that its content was encrypted with')
     .option('--keep-going', 'skip lines that cannot be imported, and name each')
     .option('--with-keys', 'let the API keys of the file in')
-    .option('--dry-run', 'only check every line')
+    .option(
+      '--dry-run',
+      'only check every line; with --from, read everything and tell what would be imported',
+    )
     .option('--json', 'print the counts as JSON')
-    .action(async (file: string, _options: unknown, command: Command) => {
-      const { importRecord } = await import('./commands/import.ts')
-      await importRecord(file, command.optsWithGlobals<ImportCommandOptions>())
+    .action(async (file: string | undefined, _options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ImportCommandOptions & ImportFromOptions>()
+      if ((file === undefined) === (options.from === undefined))
+        throw new SteleError('usage', {
+          reason: 'Name a file that export wrote, or with --from another source.',
+        })
+      if (file !== undefined) {
+        const { importRecord } = await import('./commands/import.ts')
+        await importRecord(file, options)
+      } else {
+        const { importFrom } = await import('./commands/import-from.ts')
+        await importFrom(options)
+      }
     })
 }

@@ -65,9 +65,18 @@ export function settingsOf({
   poolTimeout,
   commitTimeout,
   schema,
+  search,
   sqlEcho,
 }: Config): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, onSql: sqlEcho ? say : undefined }
+  return {
+    poolSize,
+    maxOverflow,
+    poolTimeout,
+    commitTimeout,
+    schema,
+    search,
+    onSql: sqlEcho ? say : undefined,
+  }
 }
 
 /**

@@ -43,3 +43,8 @@ export function say(words: string): void {
 export function outputWidth(): number | undefined {
   return process.stdout.isTTY ? process.stdout.columns : undefined
 }
+
+/** Whether stdout is a terminal that shows colours and whose user wants them (NO_COLOR). */
+export function hasColors(): boolean {
+  return process.stdout.isTTY && process.stdout.hasColors()
+}

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { isoTime } from '../model/iso-time.ts'
 
 /** Reads the values of options; what they refuse is wrong usage and named as such. */
 
@@ -49,21 +50,16 @@ export function parseExpiry(text: string, now = Date.now()): number {
   return time
 }
 
+/** A time in milliseconds since 1970 from a date, or a date with a time. */
+export function parseTime(text: string): number {
+  const time = isoTime(text)
+  if (time === undefined) throw new InvalidArgumentError('Give an ISO 8601 date, or a date with a time.')
+  return time
+}
+
 function durationEnd(text: string, now: number): number | undefined {
   const [, count, unit] = /^(\d+)([mhdw])$/.exec(text) ?? []
   return count === undefined || unit === undefined ? undefined : now + Number(count) * (units[unit] ?? 0)
-}
-
-function isoTime(text: string): number | undefined {
-  const [, date, time, zone] =
-    /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?)(Z|[+-]\d{2}:\d{2})?)?$/.exec(text) ??
-    []
-  if (date === undefined) return undefined
-  const midnight = new Date(`${date}T00:00Z`)
-  // Date takes the 31st of February for the 3rd of March.
-  if (Number.isNaN(midnight.getTime()) || !midnight.toISOString().startsWith(date)) return undefined
-  const parsed = time === undefined ? midnight.getTime() : Date.parse(`${date}T${time}${zone ?? 'Z'}`)
-  return Number.isNaN(parsed) ? undefined : parsed
 }
 
 function integer(text: string, least: number, most: number): number {

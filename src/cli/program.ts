@@ -10,6 +10,7 @@ import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
+import { searchCommand } from './search-command.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -31,6 +32,7 @@ export function createProgram(): Command {
   migrateCommand(program)
   accessCommands(program)
   recordCommands(program)
+  searchCommand(program)
   spoolCommand(program)
   movingCommands(program)
   doctorCommand(program)

@@ -1,3 +1,4 @@
+import type { SearchWriter } from './search-index.ts'
 import type { ColumnName, Row, TableName } from './tables.ts'
 
 /** A change of rows that is made only where `match` still holds. */
@@ -18,6 +19,7 @@ export interface FindOptions {
  * a batch of any size costs a prepared statement or a round trip, not a query built anew.
  */
 export interface Batch {
+  readonly search: SearchWriter
   /** The rows that equal any of `keys` in every column of `by`. */
   find<T extends TableName, B extends ColumnName<T>, C extends ColumnName<T>>(
     table: T,

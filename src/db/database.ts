@@ -3,6 +3,7 @@ import type { Batch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
+import type { SearchReader } from './search-index.ts'
 import { openSqlite } from './sqlite/database.ts'
 import type { Row, TableName, Tables } from './tables.ts'
 
@@ -39,6 +40,8 @@ export interface DatabaseSettings {
   readonly commitTimeout?: number | undefined
   /** Schema (namespace) that holds the tables, where the database has such. */
   readonly schema?: string | undefined
+  /** Whether messages are kept in the search index; true when left out. */
+  readonly search?: boolean | undefined
   /** Receives every statement's SQL, without its parameters. */
   readonly onSql?: ((sql: string) => void) | undefined
 }
@@ -87,6 +90,8 @@ export interface Database {
    * The same for short statements that somebody waits for: none of them waits longer for an answer than a batch may take.
    */
   readonly prompt: Kysely<Tables>
+  /** Undefined when messages are not kept in the search index. */
+  readonly search: SearchReader | undefined
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */

@@ -12,4 +12,6 @@ export interface SchemaTypes {
   partitionedBy(column: string): string
   /** Statements that follow the definition of such a table. */
   afterPartitioned(table: string): string[]
+  /** Statements that make the search index (`search-index.ts`), and those that remove it. */
+  readonly searchIndex: { readonly make: readonly string[]; readonly remove: readonly string[] }
 }

@@ -171,6 +171,7 @@ export const tables = {
     details: textOrNull,
     created_at: integer,
   },
+  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integer, to_seq: integer },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables
@@ -207,9 +208,16 @@ export const primaryKeys = {
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
+  search_queue: ['user_id', 'id'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
+/** Tables beside these, which each database makes in its own way and fills from them. */
+export const derivedTables = ['message_search'] as const
+
 export const tableNames = Object.keys(tables) as readonly TableName[]
+
+/** Those that hold the record. What waits for the search index is found in the messages again. */
+export const recordTables = tableNames.filter(table => table !== 'search_queue')
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

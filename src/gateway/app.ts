@@ -21,6 +21,7 @@ import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { plainRequestRoutes } from './routes/plain-requests.ts'
+import { searchRoute } from './routes/search.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
 
 declare module 'fastify' {
@@ -158,6 +159,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(healthRoutes, { stele, providers })
   app.register(metricsRoutes, stele)
   app.register(modelsRoutes, { providers })
+  app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele })

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
+import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
@@ -44,11 +45,13 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
     }, storageInterval).unref()
+    const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)
+      indexer?.start()
       const data = stele.database.location.display
       const stopped = stop()
       announce(banner({ address, data, providers, key, workers: config.workers }))
@@ -59,6 +62,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       })
     } finally {
       clearInterval(storage)
+      await indexer?.stop()
       await providers.close()
     }
   } finally {

@@ -1,8 +1,9 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { migrateUp, requireCurrentSchema } from '../db/migrate.ts'
-import { type Row, type TableName, type Tables, tableNames } from '../db/tables.ts'
+import { type Row, recordTables, type TableName, type Tables } from '../db/tables.ts'
 import { reasonOf, SteleError } from '../errors.ts'
+import { queueEverything } from '../store/search-queue.ts'
 import { identityOf, markCopy, readCopyState, refuseUnfinishedCopy, unmarkCopy } from './copy-state.ts'
 import { digestOf, TableDigest } from './digest.ts'
 import { isEmpty } from './empty.ts'
@@ -51,7 +52,7 @@ export async function copyDatabase(
     await migrateUp(target)
     const isResumed = await claimTarget(source, db, target)
     let total = 0
-    for (const table of tableNames) total += await countRows(db, table)
+    for (const table of recordTables) total += await countRows(db, table)
     const follow = (step: CopyStep) => {
       let done = 0
       return (table: TableName, rows: number): void => {
@@ -61,7 +62,7 @@ export async function copyDatabase(
     }
     const onCopied = follow('copy')
     const originals = new Map<TableName, TableDigest>()
-    for (const table of tableNames) {
+    for (const table of recordTables) {
       onCopied(table, 0)
       originals.set(table, await copyTable(db, target, table, rows => onCopied(table, rows)))
     }
@@ -72,7 +73,11 @@ export async function copyDatabase(
         results.push(await checkTable(copy, table, original, rows => onChecked(table, rows)))
       return results
     })
-    if (tables.every(({ difference }) => difference === undefined)) await unmarkCopy(target)
+    if (tables.every(({ difference }) => difference === undefined)) {
+      // The search index is no part of the record: the copy makes its own.
+      if (target.search !== undefined) await queueEverything(target)
+      await unmarkCopy(target)
+    }
     return { tables, isResumed }
   })
 }

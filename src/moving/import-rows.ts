@@ -104,8 +104,10 @@ export class ImportRows {
     const here = await this.#history.recordedConversation(row.user_id, row.id)
     if (here !== undefined && (here.parent_id !== row.parent_id || here.parent_seq !== row.parent_seq))
       throw invalid(line, 'the conversation is here already, with another beginning')
+    const user = this.#userOf(record)
+    // Not before it is known to be good: its messages must not be taken without it.
     this.#history.addConversation(row)
-    return { line, kind, table: 'conversations', rows: { conversations: row, ...this.#userOf(record) } }
+    return { line, kind, table: 'conversations', rows: { conversations: row, ...user } }
   }
 
   async #snapshot(line: number, record: LineOf<'context_snapshot'>): Promise<PreparedLine> {

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
 
@@ -11,8 +12,8 @@ interface Problem {
 }
 
 interface Written {
-  /** Lines whose record is new. */
-  readonly written: number
+  /** The numbers of the lines whose record is new. */
+  readonly written: readonly number[]
   /** In the order of the lines. */
   readonly problems: readonly Problem[]
 }
@@ -39,7 +40,7 @@ export async function writeLines(
   lines: readonly PreparedLine[],
   keepGoing: boolean,
 ): Promise<Written> {
-  if (lines.length === 0) return { written: 0, problems: [] }
+  if (lines.length === 0) return { written: [], problems: [] }
   try {
     for (const table of tablesInOrder) await database.ensureStorageFor(table, rowsOf(lines, table))
     return await database.batch(batch => write(batch, lines, keepGoing))
@@ -47,13 +48,13 @@ export async function writeLines(
     if (database.classify(error) === 'unavailable') throw error
     const [only] = lines
     if (lines.length === 1 && only !== undefined)
-      return { written: 0, problems: [{ line: only.line, reason: reasonOf(error) }] }
+      return { written: [], problems: [{ line: only.line, reason: reasonOf(error) }] }
   }
-  let written = 0
+  const written: number[] = []
   const problems: Problem[] = []
   for (const line of lines) {
     const part = await writeLines(database, [line], keepGoing)
-    written += part.written
+    written.push(...part.written)
     problems.push(...part.problems)
     if (problems.length > 0 && !keepGoing) break
   }
@@ -71,6 +72,10 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
   const isNew = (table: TableName, row: object | undefined): boolean =>
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
+  await queueForSearch(
+    batch,
+    rowsOf(good, 'messages').filter(row => isNew('messages', row)),
+  )
   const settled = onceEach('llm_responses', good).filter(({ rows }) =>
     isNew('llm_responses', rows.llm_responses),
   )
@@ -79,9 +84,9 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
     settled.flatMap(({ usage }) => (usage === undefined ? [] : [usage])),
   )
   return {
-    written: onceEach(undefined, good).filter(
-      ({ table, rows }) => isNew(table, rows[table]) || isNew('llm_responses', rows.llm_responses),
-    ).length,
+    written: onceEach(undefined, good)
+      .filter(({ table, rows }) => isNew(table, rows[table]) || isNew('llm_responses', rows.llm_responses))
+      .map(({ line }) => line),
     problems,
   }
 }

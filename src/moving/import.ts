@@ -116,8 +116,8 @@ class ImportRun {
     this.#pendingBytes = 0
     this.#rows.forget()
     const { written, problems } = await writeLines(this.#database, lines, this.#options.keepGoing === true)
-    this.#imported += written
-    this.#present += lines.length - written - problems.length
+    this.#imported += written.length
+    this.#present += lines.length - written.length - problems.length
     for (const { line, reason } of problems) await this.#refuse(line, invalid(line, reason))
   }
 

@@ -4,6 +4,7 @@ import { SteleError } from '../errors.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { newMessageRow } from '../store/new-rows.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { isUntelling } from './find-match.ts'
 import { findTips, type Tip, type TipPlace } from './find-tips.ts'
 import type { AppendedMessage, AppendOperation, Applied } from './operations.ts'
@@ -244,6 +245,7 @@ async function write(batch: Batch, targets: readonly Target[], rows: Row<'messag
   )
   await batch.insert('conversations', creations)
   await batch.insert('messages', rows)
+  await queueForSearch(batch, rows)
 }
 
 function sessionsOf(appends: readonly AppendOperation[]): { user_id: string; session_id: string }[] {

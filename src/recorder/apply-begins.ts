@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall } from '../model/call.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { claimKeys } from './claim-keys.ts'
 import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
@@ -181,6 +182,10 @@ async function write(batch: Batch, plans: readonly BeginRows[]): Promise<void> {
     batch.insert(
       'llm_requests',
       plans.map(plan => plan.request),
+    ),
+    queueForSearch(
+      batch,
+      plans.flatMap(plan => plan.messages),
     ),
   ])
   if (updated !== updates.length)

@@ -6,6 +6,7 @@ import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
@@ -76,6 +77,7 @@ async function applyWave(
   if (advanced !== advances.length && !careful) throw new NeedsCare()
   const forks = advanced === advances.length ? [] : replies.map(fork)
   const placeOf = ({ call }: Ending): string => forks[0]?.id ?? call.conversationId
+  const messages = replies.map(ending => messageRow(ending, placeOf(ending), hashes))
 
   await Promise.all([
     batch.insert('conversations', forks),
@@ -83,10 +85,8 @@ async function applyWave(
       'llm_responses',
       wave.map(ending => responseRow(ending, placeOf(ending))),
     ),
-    batch.insert(
-      'messages',
-      replies.map(ending => messageRow(ending, placeOf(ending), hashes)),
-    ),
+    batch.insert('messages', messages),
+    queueForSearch(batch, messages),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
     addListed(batch, wave),

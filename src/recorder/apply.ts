@@ -7,6 +7,7 @@ import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
+import { applyIndex } from './apply-index.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
 import {
@@ -74,7 +75,7 @@ function inTransaction(
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async batch => {
-    const { hashes } = context
+    const { hashes, database } = context
     const starts = operations.flatMap(startsOf)
     await addUsers(batch, context.knownUsers, newcomers(operations))
     const begun = await applyBegins(batch, starts, { careful })
@@ -93,23 +94,22 @@ function inTransaction(
     })
     const settled = await applySettles(batch, endings, { hashes, careful })
     // Behind the replies: a call's place is the one right after its request.
-    const appended = await applyAppends(batch, appendsOf(operations), hashes)
-    const edited = await applyEdits(batch, operations)
+    const others = new Map<Operation, Applied>([
+      ...(await applyAppends(batch, appendsOf(operations), hashes)),
+      ...(await applyEdits(batch, operations)),
+    ])
     for (const operation of operations) {
-      if (operation.kind === 'heartbeat') await applyHeartbeat(batch, operation)
-      else if (operation.kind === 'relist') await applyRelist(batch, operation)
+      const result = await applyOther(batch, operation, database.capabilities)
+      if (result !== undefined) others.set(operation, done(result))
     }
     return operations.map((operation): Applied => {
-      if (operation.kind === 'heartbeat' || operation.kind === 'relist')
-        return done({ conversationId: undefined, isRepeat: false })
-      if (operation.kind === 'append') return required(appended.get(operation))
-      if (operation.kind === 'edit') return required(edited.get(operation))
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
         const decisions = operation.starts.map(({ callId }) => required(begun.get(callId)).decision)
         return done({ conversationId: decisions[0]?.conversationId, isRepeat: false, decisions })
       }
+      if (!('start' in operation)) return required(others.get(operation))
       const { callId } = operation.start
       if (operation.kind === 'record') return done(required(settled.get(callId)))
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
@@ -143,6 +143,27 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
     if (operation.kind === 'append') return operation.creation === undefined ? [] : [operation]
     return [...startsOf(operation)]
   })
+}
+
+/** What is neither a call nor an addition to a conversation; undefined of those. */
+async function applyOther(
+  batch: Batch,
+  operation: Operation,
+  capabilities: Database['capabilities'],
+): Promise<OperationResult | undefined> {
+  const nothing = { conversationId: undefined, isRepeat: false }
+  switch (operation.kind) {
+    case 'heartbeat':
+      await applyHeartbeat(batch, operation)
+      return nothing
+    case 'relist':
+      await applyRelist(batch, operation)
+      return nothing
+    case 'index':
+      return applyIndex(batch, operation, capabilities)
+    default:
+      return undefined
+  }
 }
 
 /** Applications name their users as they like; a user's first call makes the row. */

@@ -153,6 +153,15 @@ export interface RelistOperation {
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
 }
 
+/** Puts messages that wait for it into the search index. Repeating it takes the next. */
+export interface IndexOperation {
+  readonly kind: 'index'
+  /** Only this user's. */
+  readonly userId?: string | undefined
+  /** Messages at most. */
+  readonly limit: number
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -160,6 +169,7 @@ export type Operation =
   | BeginAllOperation
   | SettleAllOperation
   | HeartbeatOperation
+  | IndexOperation
   | RelistOperation
   | AppendOperation
   | EditOperation
@@ -193,6 +203,8 @@ export interface OperationResult {
   readonly decision?: BeginDecision
   /** The same of each that began with it. */
   readonly decisions?: readonly BeginDecision[]
+  /** Of an index operation: whether nothing waits any more. */
+  readonly isIndexed?: boolean
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

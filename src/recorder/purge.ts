@@ -1,6 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import { absentContent } from '../privacy/content.ts'
+import { removeFromSearch } from '../store/search-queue.ts'
 import type { Edit } from './operations.ts'
 
 /** The status of a conversation of which nothing is left but messages that its forks share. */
@@ -34,6 +35,7 @@ export async function purgeConversation(
     ['conversation_id', 'user_id'],
     [{ conversation_id: id, user_id: userId }],
   )
+  await removeFromSearch(batch, userId, id)
   await removeUnshared(batch, userId, id)
 }
 

@@ -20,6 +20,7 @@ import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
   EditOperation,
+  IndexOperation,
   OperationResult,
   RelistOperation,
   SettleOperation,
@@ -244,6 +245,11 @@ export class Recorder {
    */
   async drainSpools(options: { retryRejected?: boolean } = {}): Promise<Adopted | undefined> {
     return this.#options.spooling?.adopt(options)
+  }
+
+  /** Puts messages that wait for it into the search index. True when no more wait. @throws SteleError store_unavailable */
+  index(what: Pick<IndexOperation, 'userId' | 'limit'>): Promise<boolean> {
+    return this.#accept(async () => (await this.#queue.submit({ kind: 'index', ...what })).isIndexed === true)
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */

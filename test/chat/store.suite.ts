@@ -253,6 +253,22 @@ export function chatOnStoreSuite(bed: Bed): void {
     expect(await countOf(stele, 'conversations')).toBe(2)
   })
 
+  test("what was said is found in one's own conversations, in nobody else's", async () => {
+    const { stele, chat, backend } = await chatOnStore(bed, [saying('A stele is a stone.')])
+    await exchange(stele, [user('my secret stone')], 'yes', { userId: 'bob' })
+    await ask(chat, 'What is a stele?')
+    const hits = await backend.search('stone', 5)
+    expect(hits).toEqual([
+      {
+        conversationId: chat.thread.conversationId,
+        seq: 1,
+        role: 'assistant',
+        text: 'A stele is a stone.',
+        ranges: [[13, 18]],
+      },
+    ])
+  })
+
   test('what was used today is told of this user alone', async () => {
     const { stele, chat, backend } = await chatOnStore(bed)
     expect(await backend.usageToday()).toMatchObject({ calls: 0, outputTokens: 0 })

@@ -151,6 +151,10 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     )
     second.enter('and more')
     await second.sees(/and more\s+an answer[\s\S]*went on elsewhere meanwhile/)
+    second.enter('/search second')
+    await second.sees(/conv_\w+ · 0 user\n {2}the second one\n/)
+    second.enter('/search nowhere-said')
+    await second.sees('Nothing was found.')
     second.enter('/dbstats')
     await second.sees(/requests\s+4\s+tokens\s+31 in, 8 out/)
     const exported = (await import(file, { with: { type: 'json' } })) as { default: { messages: unknown } }

@@ -19,6 +19,7 @@ const commands = [
   'calls tail',
   'conversations list',
   'conversations show',
+  'search',
   'spool status',
   'spool drain',
   'backup',

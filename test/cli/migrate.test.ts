@@ -25,7 +25,7 @@ describeEachDatabase('stele migrate', bed => {
     const history = await runStele(['migrate', 'history'], { place })
     expect(history.stdout).toMatch(new RegExp(`^${newest} +\\d{4}-\\d\\d-\\d\\dT[\\d:]{8}Z$`, 'm'))
     expect(await runJson(['migrate', 'history'], { place })).toEqual(
-      names.map((name, index) => ({ id: index + 1, name, applied_at: expect.stringMatching(/Z$/) })),
+      names.map(name => ({ id: Number.parseInt(name, 10), name, applied_at: expect.stringMatching(/Z$/) })),
     )
 
     const dry = await runStele(['migrate', 'down', '--count', '99', '--dry-run'], { place })
@@ -65,7 +65,7 @@ test('new writes the next numbered migration, which then is known', async () => 
   await symlink(join(root, 'node_modules'), join(clone, 'node_modules'))
   const main = join(clone, 'src/cli/main.ts')
   const made = await runStele(['migrate', 'new', 'Add notes'], { main, cwd: clone })
-  const name = `${String(names.length + 1).padStart(4, '0')}-add-notes`
+  const name = `${String(Number.parseInt(newest, 10) + 1).padStart(4, '0')}-add-notes`
   expect(made).toMatchObject({ code: 0, stdout: `src/db/migrations/${name}.ts\n` })
   expect(await readFile(join(clone, made.stdout.trim()), 'utf8')).toContain('export const down')
   const dry = await runStele(['migrate', 'up', '--dry-run'], { main })

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
-import { tableNames } from '../../src/db/tables.ts'
+import { recordTables } from '../../src/db/tables.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
 import type { Stele } from '../../src/stele.ts'
 import { assistant, chatBody, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
@@ -15,7 +15,7 @@ import { countOf, rowsOf } from '../harness/rows.ts'
 /** Every row of every table, each as a hash that is the same on every database. */
 async function everything(database: Database): Promise<Record<string, string[]>> {
   const tables: Record<string, string[]> = {}
-  for (const table of tableNames) {
+  for (const table of recordTables) {
     // A source that is open says now and then that its process lives; the copy's own check is of one moment.
     const rows = (await rowsOf({ database }, table)).map(row =>
       'heartbeat_at' in row ? { ...row, heartbeat_at: 0, open_since: '' } : row,
@@ -59,7 +59,7 @@ export function copySuite(from: Bed, to: Bed): void {
     await stele.apiKeys.create({ userId: 'ada' })
     const report = await copyDatabase(source.database(), target.database())
     expect(report.isResumed).toBe(false)
-    expect(report.tables.map(({ difference }) => difference)).toEqual(tableNames.map(() => undefined))
+    expect(report.tables.map(({ difference }) => difference)).toEqual(recordTables.map(() => undefined))
     expect(report.tables.find(({ table }) => table === 'llm_requests')?.rows).toBe(calls.length)
     expect(await everything(target.database())).toEqual(await everything(source.database()))
 

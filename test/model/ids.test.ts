@@ -10,6 +10,7 @@ const kinds = Object.keys({
   conversation: true,
   instance: true,
   message: true,
+  searchQueue: true,
   snapshot: true,
 } satisfies Record<IdKind, true>) as IdKind[]
 

@@ -77,6 +77,21 @@ test('the newest page of calls is read in the order of an index, not sorted', as
     expect(await planOf(place, statement), statement).not.toMatch(/(^|-> +)Sort /m)
 })
 
+test('a search goes through the index of words, and the queue behind it through its key', async () => {
+  const { place, statements } = await recordedPlace()
+  const searches = statements.filter(statement => statement.includes('@@'))
+  expect(searches).toHaveLength(2)
+  for (const [index, statement] of searches.entries()) {
+    const plan = await planOf(place, statement)
+    if (index === 0)
+      expect(plan).toMatch(/Bitmap Index Scan on message_search_words .*\n +Index Cond: \(words @@/)
+    expect(plan).not.toContain('Seq Scan')
+  }
+  const claims = statements.filter(statement => statement.startsWith('SELECT * FROM search_queue'))
+  expect(claims).toHaveLength(1)
+  expect(await planOf(place, claims[0] ?? '')).toMatch(/Index Scan using search_queue_pkey.*\n +Index Cond/)
+})
+
 /** A place where everything the recorder and the store do has been done once, with the SQL of it. */
 async function recordedPlace(): Promise<{ place: Place; statements: string[] }> {
   const place = await postgresPlace()
@@ -120,6 +135,8 @@ async function recordedPlace(): Promise<{ place: Place; statements: string[] }> 
   await stele.conversations.list({ userId: 'ada' })
   await stele.conversations.get('ada', conversationId)
   await useLibrary(stele)
+  await stele.search({ userId: 'ada', query: 'more' })
+  await stele.search({ userId: 'ada', query: '"more b"', conversationId, limit: 1 })
   return { place, statements: [...statements] }
 }
 

@@ -59,3 +59,24 @@ test('no statement of the recorder or the store reads a whole table of messages 
     }
   }
 })
+
+test('a search goes from the index of words to its messages by their keys, in one conversation the other way', async () => {
+  const statements = new Set<string>()
+  const stele = await (await memoryPlace()).stele({ onSql: statement => statements.add(statement) })
+  const { call } = await exchange(stele, [user('q')], 'a word')
+  await stele.search({ userId: 'ada', query: 'word' })
+  await stele.search({ userId: 'ada', query: 'word', conversationId: call.conversationId })
+  const searches = [...statements].filter(text => text.includes('MATCH'))
+  expect(searches).toHaveLength(2)
+  for (const [index, statement] of searches.entries()) {
+    const { rows } = await sql
+      .raw<{ detail: string }>(`EXPLAIN QUERY PLAN ${statement}`)
+      .execute(stele.database.kysely)
+    const scans = rows.map(({ detail }) => detail).filter(detail => /^(SCAN|SEARCH)/.test(detail))
+    expect(scans[0]).toMatch(
+      index === 0 ? /^SCAN w VIRTUAL TABLE INDEX .*M/ : /^SEARCH d USING (COVERING )?INDEX/,
+    )
+    const whole = scans.filter(detail => /^SCAN (d|m|c|messages|conversations|message_search)\b/.test(detail))
+    expect(whole).toEqual([])
+  }
+})

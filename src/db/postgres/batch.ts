@@ -1,5 +1,6 @@
 import type { Batch } from '../batch.ts'
 import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
+import { postgresSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
 type Fields = Readonly<Record<string, Value>>
@@ -22,8 +23,9 @@ interface SourceColumn {
  * of any size has the same SQL and keeps its plan. Bytes travel as base64 text: the arrays of the text protocol would
  * carry them as hexadecimal with a backslash to escape for each.
  */
-export function postgresBatch(run: RunStatement): Batch {
+export function postgresBatch(run: RunStatement, options: { search: boolean }): Batch {
   return {
+    search: postgresSearchWriter(run, options.search),
     async find(table, by, keys, columns, options) {
       if (keys.length === 0) return []
       const source = by.map(name => ({ name, table, column: name }))

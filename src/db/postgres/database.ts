@@ -9,6 +9,7 @@ import { describeSchema, examine } from './describe.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
+import { postgresSearchReader, searchIndex } from './search.ts'
 import { Sockets } from './sockets.ts'
 import { withinTime } from './within-time.ts'
 
@@ -32,6 +33,7 @@ const schemaTypes: SchemaTypes = {
   clustered: '',
   partitionedBy: column => ` PARTITION BY RANGE (${column})`,
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
+  searchIndex,
 }
 
 export function openPostgres(location: PostgresLocation, settings: DatabaseSettings): Database {
@@ -55,6 +57,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       ...(settings.onSql === undefined ? {} : { log: event => settings.onSql?.(event.query.sql) }),
     })
   const kysely = queries(async () => openOnce())
+  const prompt = queries(promptPool(openOnce, answerTime))
+  const search = settings.search !== false
   const exclusively: Database['exclusively'] = work =>
     kysely.transaction().execute(async tx => {
       await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
@@ -78,12 +82,13 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     backupAdvice:
       'Its own tools do that: pg_dump --format=custom --file=stele.dump "$DATABASE_URL", or pg_basebackup for the whole server; docs/databases.md tells more.',
     kysely,
-    prompt: queries(promptPool(openOnce, answerTime)),
+    prompt,
+    search: search ? postgresSearchReader(prompt) : undefined,
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
       writers ??= openWriterPool(location, settings, sockets, concurrentBatches)
       return withinTime(writers, answerTime, client =>
-        inTransaction(client, settings.onSql, run => work(postgresBatch(run))),
+        inTransaction(client, settings.onSql, run => work(postgresBatch(run, { search }))),
       )
     },
     snapshot: work =>

@@ -1,12 +1,13 @@
 import type { Batch, FindOptions } from '../batch.ts'
 import { type ColumnName, columnsOf, type Row, type TableName } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
+import { sqliteSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
 type Fields = Readonly<Record<string, Value>>
 
 /** Row by row through prepared statements: without a network, a loop is the fastest way to write many rows. */
-export function sqliteBatch(connection: SqliteConnection): Batch {
+export function sqliteBatch(connection: SqliteConnection, options: { search: boolean }): Batch {
   const each = (sql: string, columns: readonly string[], rows: readonly object[]): number => {
     if (rows.length === 0) return 0
     const statement = connection.prepare(sql)
@@ -15,6 +16,7 @@ export function sqliteBatch(connection: SqliteConnection): Batch {
     return changes
   }
   return {
+    search: sqliteSearchWriter(connection, options.search),
     async find<T extends TableName, C extends ColumnName<T>>(
       table: T,
       by: readonly string[],

@@ -11,6 +11,7 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
+import { searchIndex, sqliteSearchReader } from './search.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -22,6 +23,7 @@ const schemaTypes: SchemaTypes = {
   clustered: ' WITHOUT ROWID',
   partitionedBy: () => '',
   afterPartitioned: () => [],
+  searchIndex,
 }
 
 export function openSqlite(
@@ -34,7 +36,8 @@ export function openSqlite(
   const kysely = new Kysely<Tables>({
     dialect: sqliteDialect(connection, access === 'write' ? 'BEGIN IMMEDIATE' : 'BEGIN DEFERRED'),
   })
-  const batch = sqliteBatch(connection)
+  const search = settings.search !== false
+  const batch = sqliteBatch(connection, { search })
   return {
     location,
     // A memory database lives in the thread that opened it.
@@ -51,6 +54,7 @@ export function openSqlite(
     backupAdvice: 'It lives in the memory of one process, and ends with it.',
     kysely,
     prompt: kysely,
+    search: search ? sqliteSearchReader(kysely) : undefined,
     snapshot: work =>
       // A memory database has but one connection: while it is held nobody else writes. A file that never changes is its
       // own snapshot.

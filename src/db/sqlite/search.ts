@@ -1,0 +1,163 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { IndexItem, IndexQuery } from '../../model/search-terms.ts'
+import {
+  type FoundRow,
+  foundEntries,
+  type IndexSearch,
+  type IndexStretch,
+  type SearchDocument,
+  type SearchReader,
+  type SearchWriter,
+} from '../search-index.ts'
+import type { Row, Tables } from '../tables.ts'
+import type { SqliteConnection } from './connection.ts'
+
+/**
+ * FTS5 keeps the terms alone (`content=''`): texts stand in the messages. Terms are words already, which the tokenizer
+ * `ascii` takes as they are. The prefixes that have an index of their own are an owner's five letters and two of a word:
+ * longer ones are few enough to be gathered.
+ */
+export const searchIndex = {
+  make: [
+    `CREATE TABLE message_search (
+      id INTEGER PRIMARY KEY,
+      user_id TEXT NOT NULL,
+      conversation_id TEXT NOT NULL,
+      seq INTEGER NOT NULL,
+      role TEXT NOT NULL,
+      created_at INTEGER NOT NULL,
+      UNIQUE (conversation_id, user_id, seq)
+    )`,
+    `CREATE VIRTUAL TABLE message_words USING fts5(words, content='', contentless_delete=1, tokenize='ascii', prefix='7')`,
+  ],
+  remove: ['DROP TABLE message_words', 'DROP TABLE message_search'],
+}
+
+/** Documents are numbered by the second of their messages and, within it, as they came: so the newest are found first. */
+const numbersInSecond = 2 ** 22
+const lastSecond = 2 ** 31 - 2
+
+export function sqliteSearchWriter(connection: SqliteConnection, isOn: boolean): SearchWriter {
+  return {
+    isOn,
+    async claim(limit, userId) {
+      const own = userId === undefined ? '' : 'WHERE user_id = ?'
+      const statement = connection.prepare(`SELECT * FROM search_queue ${own} ORDER BY user_id, id LIMIT ?`)
+      const rows = userId === undefined ? statement.all(limit) : statement.all(userId, limit)
+      return rows as unknown as Row<'search_queue'>[]
+    },
+    async put(documents) {
+      for (const document of documents) putDocument(connection, document)
+    },
+    async remove(userId, conversationId) {
+      const its = 'FROM message_search WHERE conversation_id = ? AND user_id = ?'
+      const key = [conversationId, userId]
+      connection.prepare(`DELETE FROM message_words WHERE rowid IN (SELECT id ${its})`).run(...key)
+      connection.prepare(`DELETE ${its}`).run(...key)
+    },
+  }
+}
+
+function putDocument(connection: SqliteConnection, document: SearchDocument): void {
+  const { userId, conversationId, seq, role, createdAt, terms } = document
+  const id = nextNumber(connection, createdAt)
+  const { changes } = connection
+    .prepare(
+      `INSERT INTO message_search (id, user_id, conversation_id, seq, role, created_at) VALUES (?, ?, ?, ?, ?, ?)
+        ON CONFLICT (conversation_id, user_id, seq) DO NOTHING`,
+    )
+    .run(id, userId, conversationId, seq, role, createdAt)
+  if (Number(changes) === 0) return
+  connection.prepare('INSERT INTO message_words (rowid, words) VALUES (?, ?)').run(id, terms.join(' '))
+}
+
+function nextNumber(connection: SqliteConnection, createdAt: number): number {
+  for (let second = secondOf(createdAt); ; second++) {
+    const first = second * numbersInSecond
+    const next = first + numbersInSecond
+    const row = connection
+      .prepare('SELECT max(id) AS last FROM message_search WHERE id >= ? AND id < ?')
+      .get(first, next)
+    const last = row?.['last']
+    if (typeof last !== 'number') return first
+    if (last + 1 < next) return last + 1
+  }
+}
+
+function secondOf(time: number): number {
+  return Math.min(Math.max(0, Math.floor(time / 1000)), lastSecond)
+}
+
+export function sqliteSearchReader(db: Kysely<Tables>): SearchReader {
+  return {
+    async find(search, stretch) {
+      const { rows } = await statement(search, stretch).execute(db)
+      const [first] = rows
+      const isCut = first !== undefined && (first.entries === stretch.limit || rows.length < first.entries)
+      return foundEntries(
+        rows.map(({ entries: _, ...row }) => row),
+        isCut,
+      )
+    },
+  }
+}
+
+/** Contents are read only of the entries that are within the limit of bytes. */
+function statement(
+  search: IndexSearch,
+  { limit, byteLimit, ...places }: IndexStretch,
+): RawBuilder<FoundRow & { entries: number }> {
+  const { userId, conversationId } = search
+  // From the words to their messages, newest first; in one conversation from its few messages to their words.
+  const tables =
+    conversationId === undefined
+      ? sql`message_words w CROSS JOIN message_search d ON d.id = w.rowid`
+      : sql`message_search d CROSS JOIN message_words w ON w.rowid = d.id`
+  const sizes = sql`coalesce((SELECT octet_length(content) FROM messages m
+    WHERE m.conversation_id = e.conversation_id AND m.user_id = e.user_id AND m.seq = e.seq), 0)`
+  return sql`
+    WITH entries AS MATERIALIZED (
+      SELECT d.id AS place, d.conversation_id, d.user_id, d.seq FROM ${tables}
+      WHERE message_words MATCH ${compile(search.query)} AND d.user_id = ${userId} AND ${conditions(search, places)}
+      ORDER BY w.rowid DESC LIMIT ${limit}
+    ),
+    sized AS (SELECT e.*, ${sizes} AS size FROM entries e),
+    summed AS (SELECT *, count(*) OVER () AS entries, sum(size) OVER (ORDER BY place DESC) AS bytes FROM sized)
+    SELECT CAST(s.place AS TEXT) AS place, s.entries, s.conversation_id, s.seq, m.id, m.role, m.content, m.created_at, c.title
+    FROM summed s
+    LEFT JOIN conversations c ON c.id = s.conversation_id AND c.user_id = s.user_id AND c.deleted_at IS NULL
+    LEFT JOIN messages m ON c.id IS NOT NULL AND m.conversation_id = s.conversation_id AND m.user_id = s.user_id
+      AND m.seq = s.seq AND m.deleted_at IS NULL
+    WHERE s.bytes - s.size < ${byteLimit} ORDER BY s.place DESC`
+}
+
+function conditions(
+  { conversationId, role, from, to }: IndexSearch,
+  { upTo, before, downTo }: Pick<IndexStretch, 'upTo' | 'before' | 'downTo'>,
+): RawBuilder<unknown> {
+  const given = <T>(value: T | undefined, condition: (value: T) => RawBuilder<unknown>) =>
+    value === undefined ? [] : [condition(value)]
+  return sql.join(
+    [
+      sql`TRUE`,
+      ...given(conversationId, id => sql`d.conversation_id = ${id}`),
+      ...given(role, name => sql`d.role = ${name}`),
+      ...given(from, time => sql`d.created_at >= ${time} AND w.rowid >= ${secondOf(time) * numbersInSecond}`),
+      ...given(to, time => sql`d.created_at < ${time}`),
+      ...given(upTo, place => sql`w.rowid <= ${Number(place)}`),
+      ...given(before, place => sql`w.rowid < ${Number(place)}`),
+      ...given(downTo, place => sql`w.rowid >= ${Number(place)}`),
+    ],
+    sql` AND `,
+  )
+}
+
+/** FTS5's own language (https://sqlite.org/fts5.html#full_text_query_syntax). Terms hold nothing that could mean more. */
+function compile({ wanted, unwanted }: IndexQuery): string {
+  const all = wanted.map(phrase).join(' AND ')
+  return unwanted.length === 0 ? all : `(${all}) NOT (${unwanted.map(phrase).join(' OR ')})`
+}
+
+function phrase({ terms, isPrefix }: IndexItem): string {
+  return `"${terms.join(' ')}"${isPrefix ? ' *' : ''}`
+}

@@ -1,0 +1,6 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { searchSuite } from './search.suite.ts'
+import { searchIndexSuite } from './search-index.suite.ts'
+
+describeEachDatabase('search', searchSuite)
+describeEachDatabase('the search index', searchIndexSuite)
