@@ -2,8 +2,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Chat } from '../../src/chat/chat.ts'
 import { GatewayBackend } from '../../src/chat/gateway-backend.ts'
 import { type Running, startGateway } from '../gateway/running.ts'
-import { eventStream, json, startUpstream, type Upstream } from '../gateway/upstream.ts'
-import { chunk, openAiError } from '../gateway/wire.ts'
+import { eventStream, json, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
+import { answerEvents, chunk, openAiError } from '../gateway/wire.ts'
 import { assistant, historyOf, user } from '../harness/chat.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
@@ -43,6 +43,20 @@ test('a chat over a gateway is one conversation on its record', async () => {
     assistant('Hello Ada'),
     user('two'),
     assistant('Hello Ada'),
+  ])
+})
+
+test('the conversation that the gateway told is named from then on, with the key', async () => {
+  const standIn = await startUpstream(
+    stream(answerEvents(['yes']), { ...eventStream, 'x-stele-conversation': 'conv_1' }),
+  )
+  const chat = new Chat({ backend: backendTo(standIn.baseUrl, 'sk-1'), model: 'gpt-test' })
+  await ask(chat, 'one')
+  await ask(chat, 'two')
+  const named = standIn.journal.map(({ headers }) => [headers['x-stele-conversation'], headers.authorization])
+  expect(named).toEqual([
+    [undefined, 'Bearer sk-1'],
+    ['conv_1', 'Bearer sk-1'],
   ])
 })
 
