@@ -4,10 +4,14 @@ import { z } from 'zod'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
+import type { RetentionDefaults } from './retention/periods.ts'
 
 /** Where the settings of a run come from, strongest first: command-line flags, environment, file, defaults. */
 
 const seconds = z.number().positive().max(86_400)
+
+/** Days for which something is kept; for ever when left out. */
+const days = z.coerce.number().int().min(1).max(36_500).optional()
 
 const provider = z.strictObject({
   type: z.enum(['openai-compatible', 'echo', 'replay']).default('openai-compatible'),
@@ -98,6 +102,14 @@ const settings = z.strictObject({
   idempotencyWait: z.coerce.number().min(0).max(3_600).default(30),
   /** Seconds that running replies are given when the gateway is told to stop. */
   shutdownTimeout: z.coerce.number().min(0).max(3_600).default(30),
+  /** Days after which what was said goes, and after which all that is known of a call does. */
+  retentionContent: days,
+  retentionMetadata: days,
+  /** Days after which a conversation that nobody used is deleted, and after which what was said in a deleted one goes. */
+  retentionInactive: days,
+  retentionDeleted: days,
+  /** Seconds between two looks for what has expired. */
+  retentionEvery: z.coerce.number().positive().max(86_400).default(3_600),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -112,6 +124,16 @@ const settings = z.strictObject({
 })
 
 export type Config = z.infer<typeof settings>
+
+/** How long things are kept, as the library takes it. */
+export function retentionOf(config: Config): RetentionDefaults {
+  return {
+    contentDays: config.retentionContent,
+    metadataDays: config.retentionMetadata,
+    inactiveDays: config.retentionInactive,
+    deletedDays: config.retentionDeleted,
+  }
+}
 
 /** Every environment variable that Stele reads, with the setting it gives. */
 export const environmentVariables = {
@@ -139,6 +161,11 @@ export const environmentVariables = {
   STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
   STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
   STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
+  STELE_RETENTION_CONTENT: 'retentionContent',
+  STELE_RETENTION_METADATA: 'retentionMetadata',
+  STELE_RETENTION_INACTIVE: 'retentionInactive',
+  STELE_RETENTION_DELETED: 'retentionDeleted',
+  STELE_RETENTION_EVERY: 'retentionEvery',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>
@@ -209,6 +236,9 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
   ) {
     problems.push('  defaultProvider: names no provider of this configuration')
   }
+  const { retentionContent, retentionMetadata } = config
+  if ((retentionContent ?? 0) > (retentionMetadata ?? Number.POSITIVE_INFINITY))
+    problems.push('  retentionContent (STELE_RETENTION_CONTENT): content cannot outlive its metadata')
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
   return config
 }

@@ -38,6 +38,8 @@ export const errorTable = {
   completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
+  retention_invalid: row(400, 'These retention periods do not fit together: {reason}'),
+  retention_running: row(409, 'Another run of the retention is under way.', true),
   already_exists: row(409, '{what} exists already.'),
   search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),

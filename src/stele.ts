@@ -22,11 +22,14 @@ import {
 } from './privacy/master-key.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer } from './recorder/writer.ts'
+import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
+import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
 import type { SearchInput } from './store/search.ts'
@@ -56,6 +59,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
   /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
   readonly lease?: number | undefined
+  /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
+  readonly retention?: RetentionDefaults | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -72,6 +77,8 @@ export interface Stele {
   readonly calls: ReturnType<typeof callStore>
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
+  /** How long what belongs to a user is kept, and letting go what has expired. */
+  readonly retention: Retention
   /** Records one finished exchange: the whole call in one transaction. */
   saveInteraction(interaction: Interaction): Promise<Pick<SettledCall, 'callId' | 'conversationId'>>
   /**
@@ -95,7 +102,7 @@ export interface Stele {
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
  * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign, schema_newer,
- * schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable
+ * schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable, retention_invalid
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
  * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })
@@ -103,6 +110,7 @@ export interface Stele {
  */
 export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
+  checkPeriods(options.retention ?? {})
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -159,6 +167,12 @@ function assemble(
     contextSnapshots: contextSnapshotLibrary(database, recorder),
     calls: callStore(database),
     hashes,
+    retention: createRetention({
+      database,
+      defaults: options.retention ?? {},
+      doStep: retentionSteps(database, writer),
+      holder: instanceId,
+    }),
     async saveInteraction(interaction) {
       const { input, outcome } = interactionParts(interaction)
       const { callId, conversationId } = await recorder.record(input, outcome)

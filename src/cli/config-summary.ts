@@ -21,8 +21,21 @@ export function configSummary(config: Config): Record<string, string | number | 
         .join(', ') || 'none',
     default_provider: config.defaultProvider ?? 'none named',
     admin_key: isSet(config.apiKey),
+    retention: retentionText(config),
     master_key: config.masterKey === undefined ? 'from its file' : 'from STELE_MASTER_KEY',
   }
+}
+
+function retentionText(config: Config): string {
+  const { retentionContent, retentionMetadata, retentionInactive, retentionDeleted } = config
+  const periods = {
+    content: retentionContent,
+    metadata: retentionMetadata,
+    inactive: retentionInactive,
+    deleted: retentionDeleted,
+  }
+  const set = Object.entries(periods).filter(([, days]) => days !== undefined)
+  return set.map(([name, days]) => `${name} ${days} d`).join(', ') || 'everything is kept'
 }
 
 function isSet(secret: string | undefined): string {

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import { isoTime } from '../model/iso-time.ts'
+import { forEver, longestPeriod } from '../retention/periods.ts'
 
 /** Reads the values of options; what they refuse is wrong usage and named as such. */
 
@@ -9,6 +10,14 @@ export function parseLimit(text: string): number {
 
 export function parseCount(text: string): number {
   return integer(text, 1, 1_000_000)
+}
+
+/** A period for which something is kept: whole days, 0 for `forever`. */
+export function parseDays(text: string): number {
+  if (text === 'forever') return forEver
+  if (!/^\d{1,5}$/.test(text) || Number(text) < 1 || Number(text) > longestPeriod)
+    throw new InvalidArgumentError(`It must be a number of days from 1 to ${longestPeriod}, or forever.`)
+  return Number(text)
 }
 
 export function parsePort(text: string): number {

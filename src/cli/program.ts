@@ -10,6 +10,7 @@ import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
 import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
+import { retentionCommand } from './retention-commands.ts'
 import { searchCommand } from './search-command.ts'
 
 const closing = `
@@ -35,6 +36,7 @@ export function createProgram(): Command {
   searchCommand(program)
   spoolCommand(program)
   movingCommands(program)
+  retentionCommand(program)
   doctorCommand(program)
   return program
 }

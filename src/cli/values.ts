@@ -5,7 +5,7 @@ import type { Call } from '../store/calls.ts'
 /** Stands for a value that there is not. */
 export const none = '-'
 
-/** Stands for content that its request asked not to keep. */
+/** Stands for content that is not kept. */
 export const notKept = '(not kept)'
 
 /** A time in milliseconds since 1970 as ISO 8601 in UTC, to the second. */
@@ -30,4 +30,10 @@ export function costText(nanousd: number | undefined): string {
 /** Which of the calls for one request it is, and what made it one: `1`, `2 retry`, `3 fallback`. */
 export function attemptText({ attempt, routeMode }: Pick<Call, 'attempt' | 'routeMode'>): string {
   return routeMode === undefined ? String(attempt) : `${attempt} ${routeMode}`
+}
+
+/** A period of retention: 0 has no end, and one that is not set is everybody's. */
+export function daysText(days: number | undefined): string {
+  if (days === undefined) return 'as for everybody'
+  return days === 0 ? 'for ever' : `${days} d`
 }

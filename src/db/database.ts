@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import type { Kysely, RawBuilder } from 'kysely'
 import type { Batch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
@@ -72,6 +72,28 @@ export interface DatabaseFile {
    * @throws SteleError database_in_use, file_not_writable
    */
   replaceWith(from: string): void
+  /**
+   * Writes the file anew without the space that nothing uses, and so that later such space can be given back step by step.
+   * No other process has it open meanwhile, and neither has this one.
+   * @throws SteleError database_in_use, file_not_writable
+   */
+  compact(): void
+}
+
+/** A month of some tables that can be given up whole. */
+export interface StorageMonth {
+  readonly tables: readonly TableName[]
+  /** As in 2026-01. */
+  readonly name: string
+  /** The ids that it holds were made from `from` on and before `to`, in milliseconds since 1970. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Bytes that nothing uses: how many were given back, and how many are left. */
+export interface Reclaimed {
+  readonly freed: number
+  readonly left: number
 }
 
 export interface Database {
@@ -109,6 +131,23 @@ export interface Database {
   verify(): Promise<void>
   /** Prepares storage for exactly these rows, whenever they were made. */
   ensureStorageFor<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
+  /** Ends a query whose rows are to stay as they are until commit, where that has to be said. */
+  readonly forUpdate: RawBuilder<unknown>
+  /**
+   * The months of rows that can be given up whole, the oldest first: all of them over at `before`, and none in which rows
+   * are still made at `now`. None where rows go one by one.
+   */
+  storageMonths(before: number, now: number): Promise<StorageMonth[]>
+  /**
+   * Gives up a month with all its rows, if `mayGo` still says so once nobody can add to it. Holds nobody up: a month that
+   * somebody works with is left, and is `busy`.
+   */
+  dropMonth(
+    month: StorageMonth,
+    mayGo: (tx: Kysely<Tables>) => Promise<boolean>,
+  ): Promise<'dropped' | 'kept' | 'busy'>
+  /** Gives back some of the space that removed rows have left, as far as that is not the server's own business. */
+  reclaim(): Promise<Reclaimed>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>

@@ -148,6 +148,14 @@ export const tables = {
     content: bytes,
     created_at: integer,
   },
+  retention_policies: {
+    user_id: text,
+    content_days: integerOrNull,
+    metadata_days: integerOrNull,
+    inactive_days: integerOrNull,
+    updated_at: integer,
+  },
+  leases: { name: text, holder: text, expires_at: integer },
   usage_daily: {
     user_id: text,
     day: text,
@@ -209,6 +217,8 @@ export const primaryKeys = {
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
   search_queue: ['user_id', 'id'],
+  retention_policies: ['user_id'],
+  leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
 /** Tables beside these, which each database makes in its own way and fills from them. */

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import type { Config } from '../config.ts'
+import { type Config, retentionOf } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
@@ -10,6 +10,7 @@ import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
 import { firstKey } from './first-key.ts'
 import { createLogger } from './logger.ts'
+import { startRetentionJob } from './retention-job.ts'
 import { shutDown } from './shutdown.ts'
 
 /** How often storage for the coming months is made ready, and what has expired is let go, in milliseconds. */
@@ -34,6 +35,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed')
   const stele = await openStele({
     ...config,
+    retention: retentionOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
@@ -46,6 +48,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
     }, storageInterval).unref()
     const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
+    const retention = startRetentionJob(stele.retention, { period: config.retentionEvery * 1000, logger })
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
@@ -63,6 +66,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     } finally {
       clearInterval(storage)
       await indexer?.stop()
+      await retention.stop()
       await providers.close()
     }
   } finally {

@@ -112,7 +112,7 @@ async function responseRow(
 ): Promise<Row<'llm_responses'>> {
   const { body, finish_reasons, ...facts } = response
   const content = body === null ? undefined : fromContent(body)
-  // What a provider had answered, and was not to be kept.
+  // What a provider had answered, and was not kept.
   const isAbsentHere = request === null && content === undefined && facts.http_status !== null
   const cut = await cutOut(database, user_id, response, content)
   return {

@@ -125,8 +125,9 @@ export class ImportRows {
     const first = (conversation.parent_seq ?? -1) + 1
     if (seq < first || seq >= conversation.next_seq)
       throw invalid(line, `its conversation has messages ${first} to ${conversation.next_seq - 1} of its own`)
-    const before = await this.#history.linkAt(user_id, conversation_id, seq - 1)
-    const spelled = await this.#history.linkAt(user_id, conversation_id, (echo?.from ?? seq) - 1)
+    const linkAt = (at: number) => this.#history.linkOrLost(user_id, conversation_id, at)
+    const before = await linkAt(seq - 1)
+    const spelled = await linkAt((echo?.from ?? seq) - 1)
     if (before === undefined || spelled === undefined) throw invalid(line, 'the message before it is missing')
     for (const raw of echo?.messages ?? []) oneMessage(line, raw)
     const hashes = this.#hashes

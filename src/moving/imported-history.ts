@@ -12,6 +12,9 @@ export type KnownConversation = Pick<
   'user_id' | 'id' | 'next_seq' | 'parent_id' | 'parent_seq'
 >
 
+/** Of messages that are gone. No message is hashed onto it but by an import. */
+const lost: Link = { chainHash: 'lost', wireHash: 'lost' }
+
 const beginning: Link = { chainHash: '', wireHash: '' }
 
 /** What messages are hashed onto: read from the database, or kept in mind until it is written. */
@@ -19,6 +22,8 @@ export class ImportedHistory {
   readonly #database: Database
   readonly #conversations = new Map<string, KnownConversation>()
   readonly #links = new Map<string, Link>()
+  /** The first known message of each conversation. */
+  readonly #lowest = new Map<string, number>()
 
   constructor(database: Database) {
     this.#database = database
@@ -27,6 +32,7 @@ export class ImportedHistory {
   forget(): void {
     this.#conversations.clear()
     this.#links.clear()
+    this.#lowest.clear()
   }
 
   addConversation(row: KnownConversation): void {
@@ -34,7 +40,9 @@ export class ImportedHistory {
   }
 
   addLink(userId: string, conversationId: string, seq: number, link: Link): void {
-    this.#links.set(`${seq} ${keyOf(userId, conversationId)}`, link)
+    const key = keyOf(userId, conversationId)
+    this.#links.set(`${seq} ${key}`, link)
+    this.#lowest.set(key, Math.min(seq, this.#lowest.get(key) ?? seq))
   }
 
   /** As the line says it, or as it is on record. */
@@ -65,6 +73,37 @@ export class ImportedHistory {
       id = conversation.parent_id
     }
     return undefined
+  }
+
+  /**
+   * The same of a history whose first messages may have expired: what came before the first that is left is not known, and
+   * nothing that is sent from now on will be found to continue it. Undefined when a message is missing in between.
+   */
+  async linkOrLost(userId: string, conversationId: string, seq: number): Promise<Link | undefined> {
+    const link = await this.linkAt(userId, conversationId, seq)
+    if (link !== undefined) return link
+    for (let id: string | null = conversationId, upTo = seq; id !== null; ) {
+      const conversation: KnownConversation | undefined = await this.conversation(userId, id)
+      if (conversation === undefined) break
+      if (await this.#hasMessageBefore(userId, id, upTo)) return undefined
+      upTo = Math.min(upTo, (conversation.parent_seq ?? -1) + 1)
+      id = conversation.parent_id
+    }
+    return lost
+  }
+
+  async #hasMessageBefore(userId: string, conversationId: string, seq: number): Promise<boolean> {
+    const key = keyOf(userId, conversationId)
+    if ((this.#lowest.get(key) ?? seq) < seq) return true
+    const row = await this.#database.kysely
+      .selectFrom('messages')
+      .select('seq')
+      .where('conversation_id', '=', conversationId)
+      .where('user_id', '=', userId)
+      .where('seq', '<', seq)
+      .limit(1)
+      .executeTakeFirst()
+    return row !== undefined
   }
 
   async #ownLink(userId: string, conversationId: string, seq: number): Promise<Link | undefined> {

@@ -4,7 +4,7 @@ import { SteleError } from '../errors.ts'
 
 /**
  * How content is laid out in the database: one byte that names the form, then the value. Forms are never reused, so a
- * value says by itself how to read it. `absent` stands alone: there was content, and it was not kept.
+ * value says by itself how to read it. `absent` stands alone: there was content, and it is not kept.
  */
 const form = { plain: 0x01, zstd: 0x02, absent: 0x03 } as const
 
@@ -25,7 +25,7 @@ export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
     : withForm(form.zstd, await compress(value))
 }
 
-/** What stands where content was not to be kept. */
+/** What stands where content is not kept. */
 export function absentContent(): Uint8Array {
   return new Uint8Array([form.absent])
 }

@@ -1,8 +1,9 @@
 import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
-import { SteleError } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doStep } from '../retention/do-step.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
@@ -16,10 +17,13 @@ import {
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
+  type RetentionOperation,
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
 import { describe } from './refusal.ts'
+
+type RecordOperation = Exclude<Operation, RetentionOperation>
 
 export interface ApplyContext {
   readonly database: Database
@@ -35,14 +39,46 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. If the batch fails, its operations are applied one by one,
- * so that a bad one fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention follow, each on its own: calls do not wait in
+ * one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
   context: ApplyContext,
   operations: readonly Operation[],
 ): Promise<Applied[]> {
+  const calls = operations.filter(operation => operation.kind !== 'retention')
+  const applied = calls.length === 0 ? [] : await applyCalls(context, calls)
+  if (calls.length === operations.length) return applied
+  const answers: Applied[] = []
+  for (const operation of operations) {
+    const answer = operation.kind === 'retention' ? await applyStep(context, operation) : applied.shift()
+    answers.push(required(answer))
+  }
+  return answers
+}
+
+async function applyStep({ database }: ApplyContext, { step }: RetentionOperation): Promise<Applied> {
+  try {
+    return {
+      ok: true,
+      result: { conversationId: undefined, isRepeat: false, step: await doStep(database, step) },
+    }
+  } catch (error) {
+    const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
+    const reason = reasonOf(error)
+    return {
+      ok: false,
+      error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
+    }
+  }
+}
+
+/**
+ * Applies operations on calls and answers for each operation. If the batch fails, its operations are applied one by one,
+ * so that a bad one fails alone.
+ */
+async function applyCalls(context: ApplyContext, operations: readonly RecordOperation[]): Promise<Applied[]> {
   try {
     const applied = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
@@ -55,7 +91,7 @@ export async function applyBatch(
   return applied
 }
 
-async function applyAlone(context: ApplyContext, operation: Operation): Promise<Applied> {
+async function applyAlone(context: ApplyContext, operation: RecordOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
       return required((await inTransaction(context, [operation], true))[0])
@@ -71,7 +107,7 @@ async function applyAlone(context: ApplyContext, operation: Operation): Promise<
 
 function inTransaction(
   context: ApplyContext,
-  operations: readonly Operation[],
+  operations: readonly RecordOperation[],
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async batch => {
@@ -181,7 +217,7 @@ async function addUsers(
   )
 }
 
-function rememberUsers(known: Set<string>, operations: readonly Operation[]): void {
+function rememberUsers(known: Set<string>, operations: readonly RecordOperation[]): void {
   if (known.size > maxKnownUsers) known.clear()
   for (const { userId } of newcomers(operations)) known.add(userId)
 }

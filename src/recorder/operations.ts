@@ -2,6 +2,7 @@ import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
+import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement {
@@ -162,6 +163,12 @@ export interface IndexOperation {
   readonly limit: number
 }
 
+/** A step of letting go what has expired, in a transaction of its own between those of calls. */
+export interface RetentionOperation {
+  readonly kind: 'retention'
+  readonly step: RetentionStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -169,6 +176,7 @@ export type Operation =
   | BeginAllOperation
   | SettleAllOperation
   | HeartbeatOperation
+  | RetentionOperation
   | IndexOperation
   | RelistOperation
   | AppendOperation
@@ -205,6 +213,8 @@ export interface OperationResult {
   readonly decisions?: readonly BeginDecision[]
   /** Of an index operation: whether nothing waits any more. */
   readonly isIndexed?: boolean
+  /** Of a step of retention: what it did. */
+  readonly step?: RetentionStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

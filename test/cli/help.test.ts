@@ -22,6 +22,10 @@ const commands = [
   'search',
   'spool status',
   'spool drain',
+  'retention run',
+  'retention set',
+  'retention unset',
+  'retention show',
   'backup',
   'restore',
   'copy',
@@ -30,7 +34,7 @@ const commands = [
   'doctor',
 ]
 
-test.each(['', 'migrate', 'keys', 'users', 'calls', 'conversations', 'spool', ...commands])(
+test.each(['', 'migrate', 'keys', 'users', 'calls', 'conversations', 'spool', 'retention', ...commands])(
   "'stele %s --help' tells usage and exit codes on stdout",
   async command => {
     const { code, stdout, stderr } = await runStele([...command.split(' ').filter(Boolean), '--help'])

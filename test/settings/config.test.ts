@@ -60,6 +60,11 @@ describe('defaults and precedence', () => {
       STELE_IDEMPOTENCY_TTL: '60',
       STELE_IDEMPOTENCY_WAIT: '0',
       STELE_SHUTDOWN_TIMEOUT: '0',
+      STELE_RETENTION_CONTENT: '30',
+      STELE_RETENTION_METADATA: '365',
+      STELE_RETENTION_INACTIVE: '90',
+      STELE_RETENTION_DELETED: '7',
+      STELE_RETENTION_EVERY: '60',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }
@@ -88,9 +93,20 @@ describe('defaults and precedence', () => {
       idempotencyTtl: 60,
       idempotencyWait: 0,
       shutdownTimeout: 0,
+      retentionContent: 30,
+      retentionMetadata: 365,
+      retentionInactive: 90,
+      retentionDeleted: 7,
+      retentionEvery: 60,
       openaiBaseUrl: 'http://localhost:11434/v1',
       openaiApiKey: 'sk-1',
     })
+  })
+
+  test('content that would outlive its metadata is refused', () => {
+    const environment = { STELE_RETENTION_CONTENT: '31', STELE_RETENTION_METADATA: '30' }
+    expect(() => resolveConfig({}, environment)).toThrow(/STELE_RETENTION_CONTENT\): content cannot outlive/)
+    expect(() => resolveConfig({}, { STELE_RETENTION_CONTENT: '0' })).toThrow(/STELE_RETENTION_CONTENT/)
   })
 
   test.for([

@@ -65,14 +65,18 @@ interface Said {
 
 async function whatWasSaid(calls: Stele['calls'], call: Call): Promise<Said> {
   const request = await calls.exactRequest(call.userId, call.id).catch(unlessNotKept)
-  if (request === undefined) return { request: null, response: null, reply: [] }
-  const body = await calls.exactResponse(call.userId, call.id)
+  const body = await calls.exactResponse(call.userId, call.id).catch(unlessNotKept)
+  if (request === undefined && body === undefined) return { request: null, response: null, reply: [] }
   const fromBody = body === undefined ? [] : replyMessages(body, call.contentType)
   const reply =
     fromBody.length > 0
       ? fromBody.map(message => ({ role: 'assistant', ...message }))
       : await recordedReply(calls, call)
-  return { request: jsonOrText(request), response: body === undefined ? null : jsonOrText(body), reply }
+  return {
+    request: request === undefined ? null : jsonOrText(request),
+    response: body === undefined ? null : jsonOrText(body),
+    reply,
+  }
 }
 
 /** The facts of a call are worth showing without what was said. */
@@ -87,14 +91,17 @@ async function recordedReply(calls: Stele['calls'], { userId, id }: Call): Promi
 }
 
 function textOf(call: Call, { request, response, reply }: Said): string {
-  if (request === null) return `${formatFacts(factsOf(call))}\n\n── content ──\n${notKept}\n`
+  if (request === null && reply.length === 0)
+    return `${formatFacts(factsOf(call))}\n\n── content ──\n${notKept}\n`
   const { messages, ...parameters } = isFields(request) ? request : {}
   const asked = Array.isArray(messages) ? messages.filter(isFields) : []
   const unread =
     reply.length === 0 && response !== null ? [`── reply ──\n${printableText(asText(response))}\n`] : []
   return [
     `${formatFacts(factsOf(call))}\n`,
-    `── parameters ──\n${printableText(JSON.stringify(parameters, null, 2))}\n`,
+    request === null
+      ? `── request ──\n${notKept}\n`
+      : `── parameters ──\n${printableText(JSON.stringify(parameters, null, 2))}\n`,
     ...asked.map((message, index) => messageText(`${index} ${speakerOf(message)}`, message)),
     ...reply.map((message, index) =>
       messageText(`reply${reply.length > 1 ? ` ${index}` : ''}: ${speakerOf(message)}`, message),

@@ -6,6 +6,7 @@ import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
+import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
@@ -108,6 +109,16 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     // The server sees to its own storage.
     verify: async () => undefined,
     examineStorage: () => [],
+    forUpdate: sql`FOR UPDATE`,
+    storageMonths: (before, now) => storageMonths(kysely, before, now),
+    dropMonth: async (month, mayGo) => {
+      const outcome = await dropMonth(kysely, month, mayGo)
+      if (outcome === 'dropped')
+        for (const table of month.tables) madeFor.delete(`${table}_${month.name.replace('-', '_')}`)
+      return outcome
+    },
+    // The server's own vacuum makes the space of removed rows usable again.
+    reclaim: async () => ({ freed: 0, left: 0 }),
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),

@@ -226,7 +226,9 @@ export function openForReading(
 function configure(database: DatabaseSync): void {
   const { application_id: mark } = database.prepare('PRAGMA application_id').get() ?? {}
   // Before the log is turned on, so that the first page to reach the file of a new database carries it.
-  if (mark !== applicationId) database.exec(`PRAGMA application_id = ${applicationId}`)
+  // Only of a file that is still empty can be said that its unused space is to be given back step by step.
+  if (mark !== applicationId)
+    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${applicationId}`)
   // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
   database.exec(`
     PRAGMA journal_mode = WAL;

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { Kysely, sql } from 'kysely'
 import { reasonOf } from '../../errors.ts'
-import type { Database, DatabaseSettings, Finding } from '../database.ts'
+import type { Database, DatabaseSettings, Finding, Reclaimed } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
@@ -86,6 +86,11 @@ export function openSqlite(
     verify: async () => {
       if (!location.inMemory) await verify(kysely, location)
     },
+    // A transaction that writes excludes every other from its first statement on.
+    forUpdate: sql``,
+    storageMonths: async () => [],
+    dropMonth: async () => 'kept',
+    reclaim: () => reclaim(connection),
     classify,
     describeSchema: () => describeSchema(kysely),
     examineStorage: () => (location.inMemory ? [] : examineFile(location)),
@@ -127,6 +132,25 @@ async function snapshot<R>(
   } finally {
     await kysely.destroy()
   }
+}
+
+/** Pages given back at a time: each is moved and its place written, so this bounds how long a writer waits. */
+const pagesAtATime = 128
+
+function reclaim(connection: SqliteConnection): Promise<Reclaimed> {
+  // Read to the end: the step is made page by page, while its (empty) result is.
+  const run = (pragma: string) => connection.attempt(() => connection.prepare(`PRAGMA ${pragma}`).all())
+  const number = async (pragma: string) => Number(Object.values((await run(pragma))[0] ?? {})[0] ?? 0)
+  return connection.hold(async () => {
+    const pageBytes = await number('page_size')
+    const unused = await number('freelist_count')
+    if (unused === 0) return { freed: 0, left: 0 }
+    await run(`incremental_vacuum(${pagesAtATime})`)
+    const left = await number('freelist_count')
+    // The file itself becomes shorter when the log is written back to it.
+    if (left === 0) await run('wal_checkpoint(PASSIVE)')
+    return { freed: (unused - left) * pageBytes, left: left * pageBytes }
+  })
 }
 
 async function describeSchema(db: Kysely<Tables>): Promise<string[]> {

@@ -24,6 +24,7 @@ export function databaseFile({ path, display }: Extract<DatabaseLocation, { kind
     damage: () => damageOf(path, display),
     hasPendingChanges: () => companions.some(ending => isFilled(path + ending)),
     replaceWith: from => replace(path, display, from),
+    compact: () => compact(path, display),
   }
 }
 
@@ -86,6 +87,22 @@ function replace(path: string, display: string, from: string): void {
   }
 }
 
+function compact(path: string, display: string): void {
+  if (!isFilled(path)) return
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    // Without the log, as the only one who has the file open, and with a journal that undoes what is not finished.
+    database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE; COMMIT')
+    database.exec('PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL; VACUUM')
+  } catch (error) {
+    if (primaryCode(error) === code.busy)
+      throw new SteleError('database_in_use', { database: display }, { cause: error })
+    throw notWritable(path, error)
+  } finally {
+    database.close()
+  }
+}
+
 /**
  * Keeps everyone else out of the file until the returned function is called. Leaving the write-ahead log is what SQLite
  * allows only to the last connection: so it tells whether there are others, and folds what the log holds into the file.
@@ -97,7 +114,7 @@ function lockOut(path: string, display: string): () => void {
     database.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE')
   } catch (error) {
     database.close()
-    const primary = ((error as { errcode?: number }).errcode ?? 0) & 0xff
+    const primary = primaryCode(error)
     if (primary === code.busy)
       throw new SteleError('database_in_use', { database: display }, { cause: error })
     // What SQLite cannot read, no process of Stele has open.
@@ -105,6 +122,10 @@ function lockOut(path: string, display: string): () => void {
     return () => undefined
   }
   return () => database.close()
+}
+
+function primaryCode(error: unknown): number {
+  return ((error as { errcode?: number }).errcode ?? 0) & 0xff
 }
 
 function removeCompanions(path: string): void {

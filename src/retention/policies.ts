@@ -1,0 +1,106 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../db/database.ts'
+import type { Row, Tables } from '../db/tables.ts'
+import { newId } from '../ids.ts'
+import { checkUserId } from '../store/users.ts'
+import { checkPeriods, type RetentionPeriods } from './periods.ts'
+
+/** How long what belongs to one user is kept. A period that is left out is everybody's; 0 stands for one without an end. */
+export interface RetentionPolicy extends RetentionPeriods {
+  readonly userId: string
+  /** Milliseconds since 1970, UTC. */
+  readonly updatedAt: number
+}
+
+export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
+  return {
+    /** Sets all the periods of a user, in place of earlier ones. @throws SteleError invalid_value, retention_invalid */
+    async set(
+      userId: string,
+      { contentDays, metadataDays, inactiveDays }: RetentionPeriods,
+      now = Date.now(),
+    ): Promise<RetentionPolicy> {
+      checkPeriods({ contentDays, metadataDays, inactiveDays })
+      const row: Row<'retention_policies'> = {
+        user_id: checkUserId(userId),
+        content_days: contentDays ?? null,
+        metadata_days: metadataDays ?? null,
+        inactive_days: inactiveDays ?? null,
+        updated_at: now,
+      }
+      const { user_id: _, ...periods } = row
+      await kysely.transaction().execute(async tx => {
+        await tx
+          .insertInto('retention_policies')
+          .values(row)
+          .onConflict(conflict => conflict.column('user_id').doUpdateSet(periods))
+          .execute()
+        await note(tx, userId, 'retention.set', JSON.stringify(periods), now)
+      })
+      return fromRow(row)
+    },
+    /** Lets everybody's periods apply to a user again. False when the user had no others. */
+    async unset(userId: string, now = Date.now()): Promise<boolean> {
+      return kysely.transaction().execute(async tx => {
+        const { numDeletedRows } = await tx
+          .deleteFrom('retention_policies')
+          .where('user_id', '=', userId)
+          .executeTakeFirst()
+        if (Number(numDeletedRows) === 0) return false
+        await note(tx, userId, 'retention.unset', null, now)
+        return true
+      })
+    },
+    async get(userId: string): Promise<RetentionPolicy | undefined> {
+      const row = await kysely
+        .selectFrom('retention_policies')
+        .selectAll()
+        .where('user_id', '=', userId)
+        .executeTakeFirst()
+      return row && fromRow(row)
+    },
+    /** Policies in order of their users, after `after`. */
+    async list(options: { limit?: number; after?: string } = {}): Promise<RetentionPolicy[]> {
+      const rows = await kysely
+        .selectFrom('retention_policies')
+        .selectAll()
+        .$if(options.after !== undefined, query => query.where('user_id', '>', options.after ?? ''))
+        .orderBy('user_id')
+        .limit(options.limit ?? 100)
+        .execute()
+      return rows.map(fromRow)
+    },
+  }
+}
+
+function note(
+  tx: Kysely<Tables>,
+  userId: string,
+  action: string,
+  details: string | null,
+  now: number,
+): Promise<unknown> {
+  const event: Row<'audit_events'> = {
+    user_id: userId,
+    id: newId('audit'),
+    actor: 'operator',
+    action,
+    category: 'privacy',
+    severity: 'info',
+    target: userId,
+    outcome: 'success',
+    details,
+    created_at: now,
+  }
+  return tx.insertInto('audit_events').values(event).execute()
+}
+
+function fromRow(row: Row<'retention_policies'>): RetentionPolicy {
+  return {
+    userId: row.user_id,
+    contentDays: row.content_days ?? undefined,
+    metadataDays: row.metadata_days ?? undefined,
+    inactiveDays: row.inactive_days ?? undefined,
+    updatedAt: row.updated_at,
+  }
+}

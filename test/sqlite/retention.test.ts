@@ -1,0 +1,71 @@
+import { statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test } from 'vitest'
+import { applicationId } from '../../src/db/sqlite/file.ts'
+import type { Stele } from '../../src/stele.ts'
+import {
+  begin,
+  chatBody,
+  completed,
+  completionBody,
+  exchange,
+  reproduced,
+  settle,
+  user,
+} from '../harness/chat.ts'
+import { type Place, sqlitePlace } from '../harness/databases.ts'
+
+const day = 86_400_000
+const start = Date.UTC(2026, 0, 1)
+const retention = { contentDays: 1, metadataDays: 1 }
+
+const pathOf = (place: Place): string => place.databaseUrl.replace('sqlite:', '')
+
+async function fill(stele: Stele): Promise<void> {
+  await Promise.all(
+    Array.from({ length: 100 }, async (_, index) => {
+      const call = await begin(stele, chatBody([user(`${index} ${'said '.repeat(4_000)}`)]), {
+        createdAt: start,
+      })
+      await settle(stele, call, completed(completionBody('a'), { createdAt: start }))
+    }),
+  )
+}
+
+test('the space of what has expired is given back, step by step', async () => {
+  const place = await sqlitePlace()
+  const stele = await place.stele({ retention })
+  await fill(stele)
+  const kept = await exchange(stele, [user('stays')], 'a', { createdAt: start + 2 * day })
+  const { reclaimedBytes, unusedBytes } = await stele.retention.run({ now: start + 2 * day })
+  expect(reclaimedBytes).toBeGreaterThan(2_000_000)
+  expect(unusedBytes).toBe(0)
+  expect(await reproduced(stele, kept.call.callId)).toMatchObject({ request: kept.request })
+  await stele.close()
+  expect(statSync(pathOf(place)).size).toBeLessThan(500_000)
+})
+
+test('a file from before is written anew when nobody has it open, and gives back by itself from then on', async () => {
+  const place = await sqlitePlace()
+  // As earlier versions made it.
+  const old = new DatabaseSync(pathOf(place))
+  old.exec(`PRAGMA application_id = ${applicationId}; PRAGMA journal_mode = WAL`)
+  old.close()
+  const stele = await place.stele({ retention })
+  await fill(stele)
+  const kept = await exchange(stele, [user('stays')], 'a', { createdAt: start + 2 * day })
+  const report = await stele.retention.run({ now: start + 2 * day })
+  expect(report.reclaimedBytes).toBe(0)
+  expect(report.unusedBytes).toBeGreaterThan(2_000_000)
+  const { file } = place.database()
+  expect(() => file?.compact()).toThrow(expect.objectContaining({ code: 'database_in_use' }))
+  await stele.close()
+  expect(statSync(pathOf(place)).size).toBeGreaterThan(2_000_000)
+  file?.compact()
+  expect(statSync(pathOf(place)).size).toBeLessThan(500_000)
+  const again = await place.stele({ retention })
+  expect(await reproduced(again, kept.call.callId)).toMatchObject({ request: kept.request })
+  await fill(again)
+  expect((await again.retention.run({ now: start + 2 * day })).reclaimedBytes).toBeGreaterThan(2_000_000)
+  expect((await again.database.examine()).every(({ ok }) => ok)).toBe(true)
+})
