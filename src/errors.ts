@@ -126,6 +126,8 @@ export const errorTable = {
     500,
     'The source {source} is not valid JSON at {place}: {reason}. What stands before it is imported; the same import again goes on.',
   ),
+  gateway_unreachable: row(502, 'The gateway at {gateway} could not be reached: {reason}', true),
+  gateway_error: row(502, 'The gateway at {gateway} answered with status {status}: {reason}'),
   address_unavailable: row(500, 'Cannot listen on {host}:{port}: {reason}'),
   worker_failed: row(500, 'A worker process {reason}.'),
   usage: row(500, '{reason}'),

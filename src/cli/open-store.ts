@@ -84,7 +84,7 @@ export function settingsOf({
  * Runs `work` and puts what the database refuses into words. While a database is being opened, even a refusal that
  * is not an outage (a wrong password, an unknown name) means that it cannot be used.
  */
-async function asUnavailable<R>(
+export async function asUnavailable<R>(
   database: Database,
   { evenUnknown }: { evenUnknown: boolean },
   work: () => Promise<R>,

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
+import { chatCommand } from './chat-command.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     .addHelpText('afterAll', closing)
     .exitOverride()
   serveCommand(program)
+  chatCommand(program)
   migrateCommand(program)
   accessCommands(program)
   recordCommands(program)

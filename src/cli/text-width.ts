@@ -15,6 +15,11 @@ export function textWidth(text: string): number {
   return width
 }
 
+/** What a person takes for the single characters of `text`. */
+export function graphemesOf(text: string): string[] {
+  return plain.test(text) ? [...text] : Array.from(graphemes.segment(text), ({ segment }) => segment)
+}
+
 /** `text` cut to `width` columns, with a mark where something was cut. */
 export function fitText(text: string, width: number): string {
   if (textWidth(text) <= width) return text

@@ -193,7 +193,7 @@ class StreamRelay {
 }
 
 /** The chunks of a body; once its last event is there, only those that follow at once. */
-async function* untilSilent(
+export async function* untilSilent(
   body: AsyncIterable<Uint8Array>,
   isDone: () => boolean,
 ): AsyncGenerator<Uint8Array> {

@@ -59,7 +59,8 @@ export async function relayWhole(
   return undefined
 }
 
-function errorOf(provider: string, { status, value }: ProviderAnswer, replyKind: string): SteleError {
+/** What an answer that is no reply amounts to. */
+export function errorOf(provider: string, { status, value }: ProviderAnswer, replyKind: string): SteleError {
   if (status === 401 || status === 403) return new SteleError('provider_auth_failed', { provider, status })
   if (status >= 400) return new SteleError('provider_error', { provider, status })
   const reason =

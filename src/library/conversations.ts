@@ -110,6 +110,27 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
       await edit({ action: 'update-conversation', userId, id, at: Date.now(), set: columnsOf(change) })
       return required(userId, id)
     },
+    /**
+     * Begins a conversation anew under the same session: an empty one takes it, and what was said so far stays on record
+     * without it. With `keepsParent` the new one says which it followed, as a fork that shares no message.
+     * @throws SteleError conversation_not_found
+     */
+    async restart(
+      userId: string,
+      id: string,
+      { keepsParent = true }: { readonly keepsParent?: boolean } = {},
+    ): Promise<Conversation> {
+      const at = Date.now()
+      const row = newConversationRow({
+        user_id: userId,
+        id: newId('conversation'),
+        next_seq: 0,
+        created_at: at,
+        ...(keepsParent ? { parent_id: id, parent_seq: -1 } : {}),
+      })
+      await edit({ action: 'restart-conversation', userId, id, at, row })
+      return required(userId, row.id)
+    },
     /** Hides a conversation until it is restored. @throws SteleError conversation_not_found */
     delete(userId: string, id: string): Promise<void> {
       return edit({ action: 'delete-conversation', userId, id, at: Date.now() })

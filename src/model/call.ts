@@ -1,8 +1,11 @@
 import type { Continuation, PreparedRequest } from './prepared-request.ts'
 import type { Reply } from './reply.ts'
 
-/** What made a call a further one of its group: its target was asked again, or another one instead. */
-export type RouteMode = 'retry' | 'fallback'
+/**
+ * What made a call one of a group: its target was asked again, or another one instead, or several were asked the same at
+ * once to compare their replies.
+ */
+export type RouteMode = 'retry' | 'fallback' | 'compare'
 
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 

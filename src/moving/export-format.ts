@@ -162,7 +162,7 @@ const call = z
     request_model: text,
     operation: text,
     group_id: id('call').nullable(),
-    route_mode: z.enum(['retry', 'fallback']).nullable(),
+    route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
     created_at: time,
     /** The request exactly as it was received; null when it was not kept. */
     request: content.nullable(),

@@ -6,6 +6,7 @@ import { decodeText, encodeContent } from '../privacy/content.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
 import { describe } from './refusal.ts'
+import { restartConversation } from './restart-conversation.ts'
 import { takenSessions } from './sessions.ts'
 
 type Of<A extends Edit['action']> = Extract<Edit, { action: A }>
@@ -44,6 +45,8 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
       return restoreConversation(batch, edit)
     case 'purge-conversation':
       return purgeConversation(batch, edit, isRepeat)
+    case 'restart-conversation':
+      return restartConversation(batch, edit, isRepeat)
     case 'update-message':
       return updateMessage(batch, edit)
     case 'delete-item':

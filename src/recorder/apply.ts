@@ -12,13 +12,15 @@ import { applyIndex } from './apply-index.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
-import type {
-  AppendOperation,
-  Applied,
-  HeartbeatOperation,
-  Operation,
-  OperationResult,
-  RetentionOperation,
+import {
+  type AppendOperation,
+  type Applied,
+  type HeartbeatOperation,
+  type Operation,
+  type OperationResult,
+  type RetentionOperation,
+  type SettleAllOperation,
+  startsOf,
 } from './operations.ts'
 import { describe } from './refusal.ts'
 
@@ -111,10 +113,14 @@ function inTransaction(
 ): Promise<Applied[]> {
   return context.database.batch(async batch => {
     const { hashes, database } = context
-    const starts = operations.flatMap(operation => ('start' in operation ? [operation.start] : []))
+    const starts = operations.flatMap(startsOf)
     await addUsers(batch, context.knownUsers, newcomers(operations))
     const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
+      if (operation.kind === 'settle-all') {
+        const { isAcknowledged } = operation
+        return operation.endings.map(ending => ({ ...ending, isAcknowledged }))
+      }
       if (operation.kind !== 'settle' && operation.kind !== 'record') return []
       const { settlement, isAcknowledged } = operation
       const call =
@@ -135,6 +141,11 @@ function inTransaction(
     }
     return operations.map((operation): Applied => {
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
+      if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
+      if (operation.kind === 'begin-all') {
+        const decisions = operation.starts.map(({ callId }) => required(begun.get(callId)).decision)
+        return done({ conversationId: decisions[0]?.conversationId, isRepeat: false, decisions })
+      }
       if (!('start' in operation)) return required(others.get(operation))
       const { callId } = operation.start
       if (operation.kind === 'record') return done(required(settled.get(callId)))
@@ -142,6 +153,15 @@ function inTransaction(
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
   })
+}
+
+/** What became of the one whose reply is in the conversation; of the first when there is none. */
+function resultOfAll(
+  { endings }: SettleAllOperation,
+  settled: ReadonlyMap<string, OperationResult>,
+): OperationResult {
+  const told = endings.find(({ settlement }) => settlement.message !== undefined) ?? endings[0]
+  return required(settled.get(told?.call.callId ?? ''))
 }
 
 function done(result: OperationResult): Applied {
@@ -157,8 +177,8 @@ type Newcomer = Pick<CallStart, 'userId' | 'createdAt'>
 /** Whose first call or conversation it may be. */
 function newcomers(operations: readonly Operation[]): Newcomer[] {
   return operations.flatMap((operation): Newcomer[] => {
-    if ('start' in operation) return [operation.start]
-    return operation.kind === 'append' && operation.creation !== undefined ? [operation] : []
+    if (operation.kind === 'append') return operation.creation === undefined ? [] : [operation]
+    return [...startsOf(operation)]
   })
 }
 

@@ -25,7 +25,7 @@ interface Work {
 
 /** An operation as it goes into the spool: whoever asked for it is told that it is on record. */
 export function drainable(operation: Operation): Operation {
-  return operation.kind === 'settle' || operation.kind === 'record'
+  return operation.kind === 'settle' || operation.kind === 'record' || operation.kind === 'settle-all'
     ? { ...operation, isAcknowledged: true }
     : operation
 }

@@ -1,6 +1,6 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart } from '../model/call.ts'
+import type { BeginDecision, BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
@@ -50,6 +50,19 @@ export interface RecordOperation {
   readonly kind: 'record'
   readonly start: CallStart
   readonly settlement: Settlement
+  readonly isAcknowledged?: true
+}
+
+/** Begins calls that are made at once for one request: all of them, or none. */
+export interface BeginAllOperation {
+  readonly kind: 'begin-all'
+  readonly starts: readonly CallStart[]
+}
+
+/** Ends such calls: all of them, or none. */
+export interface SettleAllOperation {
+  readonly kind: 'settle-all'
+  readonly endings: readonly { readonly call: PlacedCall; readonly settlement: Settlement }[]
   readonly isAcknowledged?: true
 }
 
@@ -122,6 +135,7 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-conversation'; readonly id: string }
   | { readonly action: 'restore-conversation'; readonly id: string }
   | { readonly action: 'purge-conversation'; readonly id: string }
+  | { readonly action: 'restart-conversation'; readonly id: string; readonly row: Row<'conversations'> }
   | {
       readonly action: 'update-message'
       readonly place: MessagePlace
@@ -182,6 +196,8 @@ export type Operation =
   | BeginOperation
   | SettleOperation
   | RecordOperation
+  | BeginAllOperation
+  | SettleAllOperation
   | HeartbeatOperation
   | RespondOperation
   | RetentionOperation
@@ -189,6 +205,12 @@ export type Operation =
   | RelistOperation
   | AppendOperation
   | EditOperation
+
+/** The calls that an operation begins. */
+export function startsOf(operation: Operation): readonly CallStart[] {
+  if ('start' in operation) return [operation.start]
+  return operation.kind === 'begin-all' ? operation.starts : []
+}
 
 /** An operation that is applied once more because nobody knows whether it was committed. */
 export function repeated(operation: Operation): Operation {
@@ -211,6 +233,8 @@ export interface OperationResult {
   readonly seq?: number
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** The same of each that began with it. */
+  readonly decisions?: readonly BeginDecision[]
   /** Of an index operation: whether nothing waits any more. */
   readonly isIndexed?: boolean
   /** Of a step of retention: what it did. */

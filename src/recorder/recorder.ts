@@ -1,23 +1,23 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { isId, lowestIdAt, newId } from '../ids.ts'
+import { lowestIdAt } from '../ids.ts'
 import { inTime } from '../in-time.ts'
 import {
   type BegunCall,
   begunCall,
   type CallStart,
   type Outcome,
+  type PlacedCall,
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { recordedRequest } from '../model/recorded-request.ts'
 import { openCallsPage, promptInstances } from '../store/instances.ts'
-import { checkUserId } from '../store/users.ts'
 import type { Adopted } from './adopt-spools.ts'
 import type { BeginInput } from './begin-input.ts'
-import { checkCallId, idTaken } from './call-ids.ts'
+import { idTaken } from './call-ids.ts'
+import { callStart } from './call-start.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
@@ -33,6 +33,12 @@ import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import type { Writer } from './writer.ts'
+
+/** A call and how it ended. */
+export interface Ended {
+  readonly call: PlacedCall
+  readonly outcome: Outcome
+}
 
 export interface RecorderOptions {
   readonly database: Database
@@ -128,7 +134,7 @@ export class Recorder {
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
-      const start = this.#callStart(input)
+      const start = this.#startOf(input)
       await this.#ready()
       const isOpen = this.#open.has(start.callId)
       if (isOpen && input.isNew) throw idTaken(start.callId)
@@ -170,7 +176,7 @@ export class Recorder {
   /** Commits a whole call that was made elsewhere, in one transaction. */
   record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
     return this.#accept(async () => {
-      const start = this.#callStart(input)
+      const start = this.#startOf(input)
       await this.#ready()
       const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
       const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
@@ -194,6 +200,46 @@ export class Recorder {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
       return this.#queue.submit(operation)
+    })
+  }
+
+  /**
+   * Commits the intents to make calls for one request at once, in one transaction.
+   * @throws SteleError as `begin` does; store_unavailable while the database is away, spool or not
+   */
+  beginAll(inputs: readonly BeginInput[]): Promise<PlacedCall[]> {
+    return this.#accept(async () => {
+      const starts = inputs.map(input => this.#startOf(input))
+      await this.#ready()
+      for (const { callId } of starts) this.#open.add(callId)
+      try {
+        const { decisions } = await this.#queue.submit({ kind: 'begin-all', starts })
+        return starts.flatMap((start, index) => {
+          const decision = decisions?.[index]
+          return decision === undefined ? [] : [begunCall(start, decision)]
+        })
+      } catch (error) {
+        for (const { callId } of starts) {
+          if (error instanceof OutcomeUnknown) this.#noteDoubt(callId)
+          this.#open.delete(callId)
+        }
+        throw error
+      }
+    })
+  }
+
+  /** Commits how such calls ended, in one transaction. At most one of them adds a message to their conversation. */
+  settleAll(endings: readonly Ended[]): Promise<Pick<SettledCall, 'conversationId' | 'isRepeat'>> {
+    return this.#accept(async () => {
+      await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
+      const settlements = endings.map(async ({ call, outcome }) => ({
+        call,
+        settlement: await settlementOf(outcome, call, this.#options.hashes),
+      }))
+      const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
+      const { conversationId, isRepeat } = await this.#queue.submit(operation)
+      for (const { call } of endings) this.#open.delete(call.callId)
+      return { conversationId, isRepeat }
     })
   }
 
@@ -319,6 +365,10 @@ export class Recorder {
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
   }
 
+  #startOf(input: BeginInput): CallStart {
+    return callStart(input, this.#options.hashes, this.#instance.id)
+  }
+
   async #settle(operation: SettleOperation): Promise<SettledCall> {
     return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
@@ -341,40 +391,6 @@ export class Recorder {
     } catch (error) {
       // What goes into the spool needs no database yet; whoever comes next tries to start again.
       if (this.spool?.isSpooling !== true) throw error
-    }
-  }
-
-  #callStart(input: BeginInput): CallStart {
-    const { body, conversationId } = input
-    // What cannot be an id names no conversation; not every database could even be asked for it.
-    if (conversationId !== undefined && !isId('conversation', conversationId)) {
-      throw new SteleError(
-        'conversation_not_found',
-        { conversation: conversationId },
-        { param: 'conversation' },
-      )
-    }
-    const { model, ...recorded } = recordedRequest(
-      body,
-      input.operation,
-      this.#options.hashes,
-      input.continues,
-    )
-    return {
-      callId: input.callId === undefined ? newId('call') : checkCallId(input.callId, 'callId'),
-      userId: checkUserId(input.userId),
-      apiKeyId: input.apiKeyId,
-      provider: input.provider,
-      requestModel: input.requestModel ?? model,
-      ...recorded,
-      continues: input.continues,
-      response: input.response,
-      conversationId,
-      instanceId: this.#instance.id,
-      claim: input.claim,
-      groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
-      routeMode: input.routeMode,
-      createdAt: input.createdAt ?? Date.now(),
     }
   }
 }

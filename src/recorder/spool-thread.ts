@@ -68,11 +68,17 @@ function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | 
 
 function entryOf(operation: Operation): Omit<SpoolEntry, 'seq'> {
   const { kind } = operation
-  const callId =
-    'start' in operation ? operation.start.callId : 'call' in operation ? operation.call.callId : ''
+  const callId = callIdOf(operation)
   const raw = serialize(operation)
   const sealed = seal(key, purpose(callId, kind), zstdCompressSync(raw, quickly))
   return { callId, kind, createdAt: Date.now(), rawBytes: raw.byteLength, sealed }
+}
+
+/** The call that an entry is about, the first of several; empty when it is about none. */
+function callIdOf(operation: Operation): string {
+  if ('start' in operation) return operation.start.callId
+  if ('call' in operation) return operation.call.callId
+  return 'endings' in operation ? (operation.endings[0]?.call.callId ?? '') : ''
 }
 
 /** Undefined when the entry does not open: it was changed, or belongs to another database. */

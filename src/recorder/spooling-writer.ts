@@ -178,8 +178,8 @@ export class SpoolingWriter implements Writer {
   #refusal(operation: Operation, mayBeCommitted: boolean): Applied | undefined {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
-    // Only the database knows the end of a conversation, and where an edit finds what it changes.
-    if (!('start' in operation) && operation.kind !== 'settle')
+    // Only the database knows the end of a conversation, where an edit finds what it changes, and where a comparison belongs.
+    if (!('start' in operation) && operation.kind !== 'settle' && operation.kind !== 'settle-all')
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.

@@ -3,6 +3,7 @@ import { runStele } from './run-stele.ts'
 
 const commands = [
   'serve',
+  'chat',
   'migrate up',
   'migrate down',
   'migrate current',

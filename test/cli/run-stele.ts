@@ -14,6 +14,8 @@ export interface RunOptions {
   /** The working directory; an empty folder when left out. */
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  /** What stdin holds; nothing when left out. */
+  readonly input?: string
   /** Where stdout goes; collected when left out. */
   readonly stdout?: number
   /** Another copy of the program. */
@@ -84,10 +86,11 @@ async function start(args: readonly string[], options: RunOptions): Promise<Chil
       ...environmentOf(options.place),
       ...options.env,
     },
-    stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', options.stdout ?? 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   })
   onTestFinished(() => void child.kill('SIGKILL'))
+  child.stdin?.end(options.input)
   return child
 }
 

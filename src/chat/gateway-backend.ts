@@ -1,0 +1,271 @@
+import { Pool } from 'undici'
+import { reasonOf, SteleError } from '../errors.ts'
+import { assistantMessageText, isFields, type Reply } from '../model/reply.ts'
+import type {
+  Answer,
+  ChatBackend,
+  Comparison,
+  OpenedSession,
+  Question,
+  SearchHit,
+  SessionSummary,
+  Thread,
+  UsageSums,
+} from './backend.ts'
+import { messageFrom, requestBody } from './message.ts'
+import { ReplyReader } from './reply-reader.ts'
+
+export interface GatewayBackendOptions {
+  /** Where it listens: https://host:port, with or without the /v1 of OpenAI's clients. */
+  readonly url: string
+  readonly key: string | undefined
+  /** Whom to act for; the key's own user when left out. */
+  readonly userId: string | undefined
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
+
+/** Of a question that the gateway did not take. */
+const unanswered = { status: 'failed', message: undefined, text: '', usage: {}, callId: undefined } as const
+
+/** Seconds for which a gateway may say nothing. */
+const silence = 300
+
+/** A chat over a gateway, which does the recording. */
+export class GatewayBackend implements ChatBackend {
+  readonly place: string
+  readonly userId: string | undefined
+  readonly #pool: Pool
+  readonly #path: string
+  readonly #headers: Readonly<Record<string, string>>
+
+  constructor({ url, key, userId }: GatewayBackendOptions) {
+    const { origin, pathname } = new URL(url)
+    this.#path = pathname.replace(/\/(v1\/?)?$/, '')
+    this.place = origin + this.#path
+    this.userId = userId
+    this.#pool = new Pool(origin, { headersTimeout: silence * 1000, bodyTimeout: silence * 1000 })
+    this.#headers = {
+      'content-type': 'application/json',
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...(userId === undefined ? {} : { 'x-stele-user': Buffer.from(userId).toString('latin1') }),
+    }
+  }
+
+  async models(): Promise<readonly string[]> {
+    const { data } = await this.#get('/v1/models')
+    return Array.isArray(data)
+      ? data.filter(isFields).flatMap(({ id }) => (typeof id === 'string' ? [id] : []))
+      : []
+  }
+
+  async lastModel(): Promise<undefined> {
+    return undefined
+  }
+
+  /** The gateway tells. */
+  requireModels(): void {}
+
+  async start(): Promise<Thread> {
+    return nowhere
+  }
+
+  /** It is told of no conversation: what it is sent then begins one. */
+  async startOver(): Promise<Thread> {
+    return nowhere
+  }
+
+  async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
+    const startedAt = performance.now()
+    const reader = new ReplyReader({
+      onText,
+      failure: (reason, reported) => this.#refusal(200, reported) ?? this.#unreachable(reason),
+    })
+    let heads: Readonly<Record<string, unknown>> = {}
+    const answer = (status: Answer['status'], error?: SteleError): Answer => {
+      const reply: Reply = reader.streamed.reply()
+      const { message, responseModel, usage } = reply
+      const isKept = status === 'completed' || (status === 'aborted' && reader.text !== '')
+      const conversationId = asText(heads['x-stele-conversation']) ?? question.thread.conversationId
+      return {
+        status,
+        model: responseModel ?? model,
+        message: isKept && message ? messageFrom(assistantMessageText(message)) : undefined,
+        text: reader.text,
+        error,
+        usage,
+        latencyMs: performance.now() - startedAt,
+        callId: asText(heads['x-stele-call-id']),
+        thread: { sessionId: question.thread.sessionId ?? conversationId, conversationId },
+      }
+    }
+    try {
+      const { statusCode, headers, body } = await this.#pool.request({
+        method: 'POST',
+        path: `${this.#path}/v1/chat/completions`,
+        headers: { ...this.#headers, ...threadHeader(question.thread) },
+        body: requestBody(model, question.messages, ',"stream_options":{"include_usage":true}'),
+        signal: question.signal,
+      })
+      heads = headers
+      if (statusCode !== 200) {
+        const error = this.#refusal(statusCode, await readJson(body)) ?? this.#failed(statusCode)
+        // A refusal without a call is none of the conversation's.
+        if (statusCode < 500 && heads['x-stele-conversation'] === undefined) throw error
+        return answer('failed', error)
+      }
+      for await (const chunk of body as AsyncIterable<Uint8Array>) reader.push(chunk)
+      reader.end()
+      return answer('completed')
+    } catch (error) {
+      if (question.signal.aborted) return answer('aborted', new SteleError('client_closed_request'))
+      const known = error instanceof SteleError ? error : this.#unreachable(error)
+      if (heads['x-stele-conversation'] === undefined) throw known
+      return answer('failed', known)
+    }
+  }
+
+  /** The gateway is asked once per model: each of these calls is of its own, the chosen one's conversation goes on. */
+  async compare(
+    question: Question,
+    models: readonly string[],
+    onText: (index: number, text: string) => void,
+  ): Promise<Comparison> {
+    const answers = await Promise.all(
+      models.map(async (model, index): Promise<Answer> => {
+        const startedAt = performance.now()
+        try {
+          return await this.ask(question, model, text => onText(index, text))
+        } catch (error) {
+          if (!(error instanceof SteleError)) throw error
+          const latencyMs = performance.now() - startedAt
+          return { ...unanswered, model, error, latencyMs, thread: question.thread }
+        }
+      }),
+    )
+    return {
+      answers,
+      choose: async index => (index === undefined ? undefined : answers[index]?.thread) ?? question.thread,
+    }
+  }
+
+  async sessions(limit: number): Promise<SessionSummary[]> {
+    const { sessions } = await this.#get(`/sessions/${encodeURIComponent(this.#requireUser())}`, 'sessions')
+    const listed = Array.isArray(sessions) ? sessions.filter(isFields) : []
+    return listed
+      .slice(0, limit)
+      .flatMap(({ session_id: id, last_accessed: last }) =>
+        typeof id === 'string'
+          ? [{ id, opening: undefined, messages: undefined, lastUsedAt: asTime(last) }]
+          : [],
+      )
+  }
+
+  async open(id: string): Promise<OpenedSession> {
+    const path = `/history/${encodeURIComponent(this.#requireUser())}/${encodeURIComponent(id)}`
+    const { messages } = await this.#get(path, 'histories')
+    const told = Array.isArray(messages) ? messages.filter(isFields) : []
+    if (told.length === 0) throw new SteleError('conversation_not_found', { conversation: id })
+    return {
+      thread: { sessionId: id, conversationId: id.startsWith('conv_') ? id : undefined },
+      context: told.map(({ role, content }) => messageFrom(JSON.stringify({ role, content }))),
+      earlier: [],
+      model: undefined,
+    }
+  }
+
+  async search(words: string, limit: number): Promise<SearchHit[]> {
+    const { data } = await this.#get(`/v1/search?query=${encodeURIComponent(words)}&limit=${limit}`, 'search')
+    return Array.isArray(data) ? data.filter(isFields).map(hitFrom) : []
+  }
+
+  async totals(): Promise<undefined> {
+    return undefined
+  }
+
+  async usageToday(): Promise<UsageSums> {
+    throw new SteleError('usage', { reason: 'A gateway does not tell the sums of a day; ask its database.' })
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  #requireUser(): string {
+    if (this.userId === undefined)
+      throw new SteleError('usage', {
+        reason: 'To find conversations over a gateway name their user: --user ID',
+      })
+    return this.userId
+  }
+
+  /** @param what that the gateway may be too old to have */
+  async #get(path: string, what?: string): Promise<Fields> {
+    const { statusCode, body } = await this.#pool
+      .request({ method: 'GET', path: this.#path + path, headers: this.#headers })
+      .catch(error => Promise.reject(this.#unreachable(error)))
+    const value = await readJson(body)
+    if (statusCode === 200 && isFields(value)) return value
+    const isMissing = statusCode === 404 && isFields(value) && codeOf(value) === 'route_not_found'
+    if (isMissing && what !== undefined)
+      throw new SteleError('usage', { reason: `The gateway at ${this.place} has no ${what}.` })
+    throw this.#refusal(statusCode, value) ?? this.#failed(statusCode)
+  }
+
+  #refusal(status: number, value: unknown): SteleError | undefined {
+    const error = isFields(value) && isFields(value['error']) ? value['error'] : undefined
+    const { message } = error ?? {}
+    if (typeof message !== 'string') return undefined
+    return new SteleError('gateway_error', { gateway: this.place, status, reason: message })
+  }
+
+  #failed(status: number): SteleError {
+    return new SteleError('gateway_error', { gateway: this.place, status, reason: 'it gives no reason' })
+  }
+
+  #unreachable(error: unknown): SteleError {
+    const code = (error as { code?: unknown } | null)?.code
+    const reason = typeof code === 'string' ? code : reasonOf(error)
+    return new SteleError('gateway_unreachable', { gateway: this.place, reason }, { cause: error })
+  }
+}
+
+function threadHeader({ conversationId }: Thread): Record<string, string> {
+  return conversationId === undefined ? {} : { 'x-stele-conversation': conversationId }
+}
+
+function codeOf(value: Fields): unknown {
+  return isFields(value['error']) ? value['error']['code'] : undefined
+}
+
+function hitFrom(hit: Fields): SearchHit {
+  const snippet = isFields(hit['snippet']) ? hit['snippet'] : {}
+  const ranges = Array.isArray(snippet['ranges']) ? snippet['ranges'] : []
+  return {
+    conversationId: asText(hit['conversation_id']) ?? '',
+    seq: typeof hit['seq'] === 'number' ? hit['seq'] : 0,
+    role: asText(hit['role']) ?? '',
+    text: asText(snippet['text']) ?? '',
+    ranges: ranges.filter(Array.isArray).map(([from, to]): [number, number] => [Number(from), Number(to)]),
+  }
+}
+
+function asText(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function asTime(value: unknown): number | undefined {
+  const time = typeof value === 'number' ? value : Date.parse(String(value))
+  return Number.isNaN(time) ? undefined : time
+}
+
+async function readJson(body: { text(): Promise<string> }): Promise<unknown> {
+  const text = await body.text()
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

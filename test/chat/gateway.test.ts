@@ -1,0 +1,187 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { Chat } from '../../src/chat/chat.ts'
+import { GatewayBackend } from '../../src/chat/gateway-backend.ts'
+import { type Running, startGateway } from '../gateway/running.ts'
+import { eventStream, json, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
+import { answerEvents, chunk, openAiError } from '../gateway/wire.ts'
+import { assistant, historyOf, user } from '../harness/chat.ts'
+import { failure } from '../harness/errors.ts'
+import { countOf } from '../harness/rows.ts'
+import { ask, askAndStop, compare, saying } from './backends.ts'
+
+interface ChatOverGateway {
+  readonly running: Running
+  readonly upstream: Upstream
+  readonly backend: GatewayBackend
+  readonly chat: Chat
+}
+
+async function start(...answers: Parameters<typeof startUpstream>): Promise<ChatOverGateway> {
+  const upstream = await startUpstream(...answers)
+  const running = await startGateway({ upstream })
+  const backend = backendTo(running.address, running.key)
+  return { running, upstream, backend, chat: new Chat({ backend, model: 'gpt-test' }) }
+}
+
+function backendTo(url: string, key?: string, userId?: string): GatewayBackend {
+  const backend = new GatewayBackend({ url, key, userId })
+  onTestFinished(() => backend.close())
+  return backend
+}
+
+test('a chat over a gateway is one conversation on its record', async () => {
+  const { running, chat } = await start(saying('Hello', ' Ada'))
+  const said: string[] = []
+  const first = await chat.ask('one', new AbortController().signal, text => said.push(text))
+  const second = await ask(chat, 'two')
+  expect(said.join('')).toBe('Hello Ada')
+  expect(second).toMatchObject({ status: 'completed', usage: { inputTokens: 7, outputTokens: 2 } })
+  expect(second.thread.conversationId).toBe(first.thread.conversationId)
+  expect(await running.stele.calls.get('ada', second.callId ?? '')).toMatchObject({ status: 'completed' })
+  expect(await historyOf(running.stele, second.thread.conversationId ?? '')).toEqual([
+    user('one'),
+    assistant('Hello Ada'),
+    user('two'),
+    assistant('Hello Ada'),
+  ])
+})
+
+test('the conversation that the gateway told is named from then on, with the key', async () => {
+  const standIn = await startUpstream(
+    stream(answerEvents(['yes']), { ...eventStream, 'x-stele-conversation': 'conv_1' }),
+  )
+  const chat = new Chat({ backend: backendTo(standIn.baseUrl, 'sk-1'), model: 'gpt-test' })
+  await ask(chat, 'one')
+  await ask(chat, 'two')
+  const named = standIn.journal.map(({ headers }) => [headers['x-stele-conversation'], headers.authorization])
+  expect(named).toEqual([
+    [undefined, 'Bearer sk-1'],
+    ['conv_1', 'Bearer sk-1'],
+  ])
+})
+
+test('the address may be written as clients of OpenAI write it', async () => {
+  const { running } = await start(saying('yes'))
+  for (const url of [
+    running.address,
+    `${running.address}/`,
+    `${running.address}/v1`,
+    `${running.address}/v1/`,
+  ]) {
+    const chat = new Chat({ backend: backendTo(url, running.key), model: 'gpt-test' })
+    expect(await ask(chat, 'one')).toMatchObject({ status: 'completed' })
+  }
+})
+
+test('a service key acts for the user that is named', async () => {
+  const { running } = await start(saying('yes'))
+  const key = await running.newKey('app', 'service')
+  const chat = new Chat({ backend: backendTo(running.address, key, 'Zoë'), model: 'gpt-test' })
+  const { callId } = await ask(chat, 'one')
+  expect(await running.stele.calls.get('Zoë', callId ?? '')).toMatchObject({ status: 'completed' })
+})
+
+test('a reply that is stopped is aborted on the record of the gateway', async () => {
+  const { running, chat, upstream } = await start(async reply => {
+    reply.head(200, eventStream)
+    await reply.write(chunk({ role: 'assistant', content: 'Once' }))
+  })
+  const answer = await askAndStop(chat, 'Tell me a story')
+  expect(answer).toMatchObject({ status: 'aborted', text: 'Once', message: { text: 'Once' } })
+  expect(await (await upstream.received(0)).over).toBe(true)
+  await expect
+    .poll(async () => (await running.stele.calls.list()).map(({ status }) => status))
+    .toEqual(['aborted'])
+})
+
+test('what the gateway refuses is told in its words, and is not on record', async () => {
+  const { running, chat } = await start(saying('yes'))
+  const stranger = new Chat({ backend: backendTo(running.address, 'sk-wrong'), model: 'gpt-test' })
+  const refused = await failure('gateway_error', ask(stranger, 'one'))
+  expect(refused.message).toContain('The API key is not valid')
+  chat.model = 'nobody/nothing'
+  await ask(chat, 'one')
+  expect(await countOf(running.stele, 'llm_requests')).toBe(1)
+})
+
+test('a failure of the provider is one of the conversation', async () => {
+  const { running, chat } = await start(json(openAiError('out of order'), { status: 500 }), saying('yes'))
+  const answer = await ask(chat, 'one')
+  expect(answer).toMatchObject({ status: 'failed', error: { code: 'gateway_error' } })
+  await ask(chat, 'one')
+  expect(await historyOf(running.stele, chat.thread.conversationId ?? '')).toEqual([
+    user('one'),
+    assistant('yes'),
+  ])
+})
+
+test('a gateway that is gone is an error, before a reply and in the middle of one', async () => {
+  const nobody = new Chat({ backend: backendTo('http://127.0.0.1:9'), model: 'gpt-test' })
+  expect((await failure('gateway_unreachable', ask(nobody, 'one'))).message).toContain('http://127.0.0.1:9')
+
+  const { running, chat } = await start(async reply => {
+    reply.head(200, eventStream)
+    await reply.write(chunk({ role: 'assistant', content: 'Half' }))
+  })
+  const answer = await chat.ask('one', new AbortController().signal, () =>
+    running.gateway.app.server.closeAllConnections(),
+  )
+  expect(answer).toMatchObject({ status: 'failed', text: 'Half', error: { code: 'gateway_unreachable' } })
+})
+
+test('the models of the gateway are listed', async () => {
+  const { upstream, backend } = await start()
+  upstream.models = json({ object: 'list', data: [{ id: 'one' }, { id: 'two' }] })
+  expect(await backend.models()).toEqual(['one', 'two'])
+})
+
+test('what a gateway cannot do is said plainly', async () => {
+  const nameless = backendTo((await startUpstream()).baseUrl)
+  expect((await failure('usage', nameless.sessions(5))).message).toContain('--user')
+  expect((await failure('usage', nameless.usageToday())).message).toContain('gateway')
+})
+
+test('conversations are listed, resumed and searched by the routes of the gateway', async () => {
+  const upstream = await startUpstream(saying('yes'))
+  const answers: Record<string, unknown> = {
+    '/sessions/z%C3%B6e': {
+      sessions: [{ session_id: 's 1', last_accessed: '2026-01-02T03:04:05Z' }, { session_id: 's2' }],
+    },
+    '/history/z%C3%B6e/s%201': { messages: [user('one'), assistant('yes')] },
+    '/v1/search?query=a%20b&limit=5': {
+      data: [{ conversation_id: 'conv_1', seq: 3, role: 'user', snippet: { text: 'a b', ranges: [[0, 1]] } }],
+    },
+  }
+  upstream.models = (reply, request) => {
+    const found = answers[request.path]
+    const missing = json(openAiError('There is no route.', 'route_not_found'), { status: 404 })
+    return (found === undefined ? missing : json(found))(reply, request)
+  }
+  const backend = backendTo(upstream.baseUrl, 'key', 'zöe')
+  expect(await backend.sessions(5)).toEqual([
+    { id: 's 1', opening: undefined, messages: undefined, lastUsedAt: Date.UTC(2026, 0, 2, 3, 4, 5) },
+    { id: 's2', opening: undefined, messages: undefined, lastUsedAt: undefined },
+  ])
+  expect(await backend.sessions(1)).toHaveLength(1)
+  expect(await backend.search('a b', 5)).toEqual([
+    { conversationId: 'conv_1', seq: 3, role: 'user', text: 'a b', ranges: [[0, 1]] },
+  ])
+  const chat = new Chat({ backend, model: 'gpt-test' })
+  await chat.resume('s 1')
+  await ask(chat, 'two')
+  expect(upstream.journal[0]?.text).toContain('"messages":[{"role":"user","content":"one"},')
+  for (const missing of [backend.open('s3'), backend.search('other', 5)])
+    expect((await failure('usage', missing)).message).toContain('The gateway at')
+})
+
+test('over a gateway each reply of a comparison is a call of its own, and the one that is taken goes on', async () => {
+  const { running, chat } = await start(async (reply, request) =>
+    saying(request.text.includes('"model":"a"') ? 'I am a' : 'I am b')(reply, request),
+  )
+  const { answers, choose } = await compare(chat, 'Who?', ['a', 'b'])
+  expect(answers.map(({ text }) => text)).toEqual(['I am a', 'I am b'])
+  await choose(1)
+  await ask(chat, 'Go on')
+  const history = await historyOf(running.stele, chat.thread.conversationId ?? '')
+  expect(history.map(({ content }) => content)).toEqual(['Who?', 'I am b', 'Go on', 'I am b'])
+})

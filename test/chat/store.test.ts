@@ -1,0 +1,8 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { comparisonSuite } from './comparison.suite.ts'
+import { chatOnStoreSuite } from './store.suite.ts'
+
+describeEachDatabase('chat', bed => {
+  chatOnStoreSuite(bed)
+  comparisonSuite(bed)
+})
