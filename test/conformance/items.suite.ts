@@ -153,6 +153,20 @@ export function itemsSuite(bed: Bed): void {
     expect(withoutHead(await exportOf(other))).toBe(withoutHead(exported))
   })
 
+  test('what retention takes of a message it takes of its items', async () => {
+    const stele = await (await bed.place()).stele()
+    const { id } = await stele.conversations.create({
+      userId,
+      items: [search, { role: 'user', content: 'w' }],
+    })
+    await stele.retention.set(userId, { contentDays: 1 })
+    await stele.retention.run({ now: Date.now() + 3 * 86_400_000 })
+    expect((await rowsOf(stele, 'messages')).map(({ items }) => items)).toEqual([null])
+    const page = { userId, conversationId: id, limit: 5, order: 'asc' } as const
+    const { items } = await stele.conversationItems.list(page)
+    expect(items).toMatchObject([{ type: 'message', role: 'user', content: [] }])
+  })
+
   test('of a conversation that is purged no item is left', async () => {
     const stele = await (await bed.place()).stele()
     const { id } = await stele.conversations.create({ userId, items: [search, call('c1')] })

@@ -33,8 +33,7 @@ function asListed(item: Fields): Fields {
   if (item['type'] !== 'message')
     return { ...item, ...('output' in item ? { output: item['output'] ?? '' } : {}) }
   const { role, content } = item
-  const parts = Array.isArray(content)
-    ? content.filter(isFields)
-    : [{ type: 'input_text', text: String(content ?? '') }]
+  const said = typeof content === 'string' && content !== '' ? [{ type: 'input_text', text: content }] : []
+  const parts = Array.isArray(content) ? content.filter(isFields) : said
   return { ...item, role: roles.has(role) ? role : 'unknown', content: parts }
 }
