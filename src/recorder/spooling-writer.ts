@@ -179,7 +179,7 @@ export class SpoolingWriter implements Writer {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
     // Only the database knows the end of a conversation, and where an edit finds what it changes.
-    if (!('start' in operation) && operation.kind !== 'settle')
+    if (!('start' in operation) && operation.kind !== 'settle' && !isEndOfResponse(operation))
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.
@@ -264,6 +264,11 @@ export class SpoolingWriter implements Writer {
       if (this.#isClosing) this.#wake()
     })
   }
+}
+
+/** How a response ended belongs to its calls, which may be in the spool; what else becomes of one can wait. */
+function isEndOfResponse(operation: Operation): boolean {
+  return operation.kind === 'respond' && operation.change.kind === 'end'
 }
 
 function stillAlive({ instance }: HeartbeatOperation): HeartbeatOperation {
