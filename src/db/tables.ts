@@ -231,7 +231,7 @@ export const primaryKeys = {
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
-  search_queue: ['user_id', 'id'],
+  search_queue: ['id', 'user_id'],
   retention_policies: ['user_id'],
   leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }

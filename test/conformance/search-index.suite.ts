@@ -237,6 +237,7 @@ export function searchIndexSuite(bed: Bed): void {
     })
     const target = await (await bed.place()).stele()
     await importLines(target.database, target.hashes, Readable.from([Buffer.from(text)]))
+    await indexed(target)
     const { hits } = await target.search({ userId: 'ada', query: 'answer' })
     expect(hits).toMatchObject([{ conversationId: settled.conversationId, seq: 1 }])
     expect(await found(target, 'word')).toEqual(['a word'])

@@ -47,7 +47,7 @@ function bufferText(value: unknown): unknown {
 }
 
 const day = 86_400_000
-const absent = '00'
+const absent = '03'
 
 /** A value of the bytes columns, as `tablesOf` has it. */
 const hex = (value: unknown): string | null => value as string | null

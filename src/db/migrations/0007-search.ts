@@ -3,7 +3,8 @@ import type { Migration } from '../migrate.ts'
 /**
  * The search index, and the queue of what is to be put in it. Rows are queued in the transaction that writes the
  * messages, and taken out in the one that writes the index, so nothing is missed, whoever dies. What is on record by now
- * is queued whole.
+ * is queued whole. The key begins with the id, so that what calls queue goes to one page, whoever their users are; what waits of
+ * one user is looked for among all that waits, which is little.
  */
 export const up: Migration['up'] = ({ text, integer, clustered, searchIndex }) => [
   `CREATE TABLE search_queue (
@@ -12,7 +13,7 @@ export const up: Migration['up'] = ({ text, integer, clustered, searchIndex }) =
     conversation_id ${text} NOT NULL,
     from_seq ${integer} NOT NULL,
     to_seq ${integer} NOT NULL,
-    PRIMARY KEY (user_id, id)
+    PRIMARY KEY (id, user_id)
   )${clustered}`,
   ...searchIndex.make,
   `INSERT INTO search_queue (user_id, id, conversation_id, from_seq, to_seq)

@@ -44,7 +44,7 @@ export function postgresSearchWriter(run: RunStatement, isOn: boolean): SearchWr
     async claim(limit, userId) {
       const [own, lock] = userId === undefined ? ['', ' SKIP LOCKED'] : ['WHERE user_id = $2', '']
       const { rows } = await run(
-        `SELECT * FROM search_queue ${own} ORDER BY user_id, id LIMIT $1 FOR UPDATE${lock}`,
+        `SELECT * FROM search_queue ${own} ORDER BY id, user_id LIMIT $1 FOR UPDATE${lock}`,
         userId === undefined ? [limit] : [limit, userId],
       )
       return rows as Row<'search_queue'>[]

@@ -42,7 +42,7 @@ export function sqliteSearchWriter(connection: SqliteConnection, isOn: boolean):
     isOn,
     async claim(limit, userId) {
       const own = userId === undefined ? '' : 'WHERE user_id = ?'
-      const statement = connection.prepare(`SELECT * FROM search_queue ${own} ORDER BY user_id, id LIMIT ?`)
+      const statement = connection.prepare(`SELECT * FROM search_queue ${own} ORDER BY id, user_id LIMIT ?`)
       const rows = userId === undefined ? statement.all(limit) : statement.all(userId, limit)
       return rows as unknown as Row<'search_queue'>[]
     },
