@@ -2,7 +2,7 @@
  * What the size of a conversation, and the number of a user's conversations, cost: the newest page and an append in one of
  * 100 messages and in one of 100,000; the first page of the conversations of a user who has 100 and of one who has 100,000.
  *
- *   npm run bench:conversations -- [--large 100000] [--repetitions 400]
+ *   npm run bench:conversations -- [--large 100000] [--repetitions 250]
  *
  * Both sizes lie in one database and are measured in turns, on SQLite and then on PostgreSQL. One JSON line on stdout, a
  * table on stderr.
@@ -20,7 +20,7 @@ import { loadTexts } from './lib/texts.ts'
 const { values: flags } = parseArgs({
   options: {
     large: { type: 'string', default: '100000' },
-    repetitions: { type: 'string', default: '400' },
+    repetitions: { type: 'string', default: '250' },
   },
 })
 const SMALL = 100
