@@ -343,11 +343,16 @@ export function memoryAmongWritersSuite(bed: Bed): void {
     const child = startChild('append-messages.ts', place, { ...at, name: 'child', count: 200 })
     expect(await child.next()).toBe('ready')
     child.tell('go')
-    const report = child.next()
-    let isOver = false
-    void report.then(() => {
-      isOver = true
+    const report = child.next().then(half => {
+      expect(half).toBe('half')
+      child.tell('go')
+      return child.next()
     })
+    let isOver = false
+    const over = (): void => {
+      isOver = true
+    }
+    report.then(over, over)
     let before: string[] = []
     let own = 0
     while (!isOver || own < 20) {
