@@ -11,8 +11,8 @@ import { type RealLibrary, step, take, textOf } from './library-steps.ts'
 const scale = Number(process.env['PROPERTY_RUNS'] ?? 100) / 100
 
 const databases: [name: string, place: () => Promise<Place>, runs: number][] = [
-  ['SQLite', sqlitePlace, 12],
-  ['PostgreSQL', postgresPlace, 6],
+  ['SQLite', sqlitePlace, 8],
+  ['PostgreSQL', postgresPlace, 4],
 ]
 
 /** So little that conversations and messages are let go all the time. */
