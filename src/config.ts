@@ -112,6 +112,11 @@ const settings = z.strictObject({
   retentionDeleted: days,
   /** Seconds between two looks for what has expired. */
   retentionEvery: z.coerce.number().positive().max(86_400).default(3_600),
+  /** The model that answers chats whose history is kept here; the built-in echo when there is no other. */
+  chatModel: z.string().min(1).optional(),
+  /** What such a chat begins with: what is said to the model, and what is said to the user. */
+  chatSystem: z.string().min(1).optional(),
+  chatGreeting: z.string().min(1).optional(),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -168,6 +173,9 @@ export const environmentVariables = {
   STELE_RETENTION_INACTIVE: 'retentionInactive',
   STELE_RETENTION_DELETED: 'retentionDeleted',
   STELE_RETENTION_EVERY: 'retentionEvery',
+  STELE_CHAT_MODEL: 'chatModel',
+  STELE_CHAT_SYSTEM: 'chatSystem',
+  STELE_CHAT_GREETING: 'chatGreeting',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

@@ -35,6 +35,7 @@ export const errorTable = {
   ),
   response_cancelled: row(499, 'The response was cancelled.'),
   message_not_found: row(404, "There is no message '{message}' in this conversation."),
+  item_not_found: row(404, "There is no item '{item}' in this conversation."),
   snapshot_not_found: row(404, "There is no context snapshot '{snapshot}' of this user."),
   sequence_conflict: row(
     409,

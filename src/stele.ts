@@ -5,6 +5,7 @@ import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
 import { contextSnapshotLibrary } from './library/context-snapshots.ts'
+import { conversationItemLibrary } from './library/conversation-items.ts'
 import { conversationLibrary } from './library/conversations.ts'
 import { messageLibrary } from './library/messages.ts'
 import { userLibrary } from './library/users.ts'
@@ -73,6 +74,7 @@ export interface Stele {
   readonly apiKeys: ReturnType<typeof apiKeyStore>
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
+  readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
@@ -164,6 +166,7 @@ function assemble(
     apiKeys: apiKeyStore(database),
     conversations: conversationLibrary(database, recorder),
     messages: messageLibrary(database, recorder),
+    conversationItems: conversationItemLibrary(database, recorder),
     contextSnapshots: contextSnapshotLibrary(database, recorder),
     calls: callStore(database),
     hashes,

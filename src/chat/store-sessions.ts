@@ -1,5 +1,6 @@
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { itemRole } from '../model/responses/given-items.ts'
 import type { Stele } from '../stele.ts'
 import type { Conversation } from '../store/conversations.ts'
 import { noUsage, type OpenedSession, type SessionSummary, type Thread, type UsageSums } from './backend.ts'
@@ -121,8 +122,11 @@ export class StoreSessions {
     return found
   }
 
-  #messages(conversationId: string) {
-    return this.#stele.messages.list({ userId: this.#userId, conversationId, limit: mostMessages })
+  /** What was said: messages that only stand for items without words are told to no model. */
+  async #messages(conversationId: string) {
+    const { messages } = this.#stele
+    const all = await messages.list({ userId: this.#userId, conversationId, limit: mostMessages })
+    return all.filter(({ role }) => role !== itemRole)
   }
 
   /** As it was asked for: what answers may call itself otherwise. */

@@ -85,6 +85,7 @@ export const tables = {
     cost_nanousd: integerOrNull,
     metadata: textOrNull,
     deleted_at: integerOrNull,
+    items: bytesOrNull,
   },
   llm_requests: {
     user_id: text,

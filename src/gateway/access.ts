@@ -69,7 +69,7 @@ export function actingUser(key: ApiKey, header: string | undefined, bodyUser: st
   const named = header ?? bodyUser
   if (named === undefined || named === '' || named === key.userId) return key.userId
   checkUserId(named, param)
-  if (!key.scopes.includes('service') && !key.scopes.includes('admin')) {
+  if (!mayActForOthers(key)) {
     throw new SteleError(
       'permission_denied',
       { action: 'act for another user; use a service key' },
@@ -77,6 +77,10 @@ export function actingUser(key: ApiKey, header: string | undefined, bodyUser: st
     )
   }
   return named
+}
+
+export function mayActForOthers({ scopes }: ApiKey): boolean {
+  return scopes.includes('service') || scopes.includes('admin')
 }
 
 function bearerToken(authorization: string | undefined): string {

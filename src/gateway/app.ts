@@ -17,17 +17,19 @@ import { createAccess } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
+import { conversationRoutes } from './routes/conversations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { plainRequestRoutes } from './routes/plain-requests.ts'
 import { responsesRoutes } from './routes/responses.ts'
 import { searchRoute } from './routes/search.ts'
+import { sessionRoutes } from './routes/sessions.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The key that authenticated this request; set on every route under /v1. */
+    /** The key that authenticated this request; set on every route but the open ones. */
     apiKey: ApiKey | undefined
   }
 }
@@ -35,7 +37,15 @@ declare module 'fastify' {
 /** What of the configuration concerns clients. */
 export type ClientSettings = Pick<
   Config,
-  'bodyLimit' | 'replyLimit' | 'requestTimeout' | 'clientTimeout' | 'idempotencyTtl' | 'idempotencyWait'
+  | 'bodyLimit'
+  | 'replyLimit'
+  | 'requestTimeout'
+  | 'clientTimeout'
+  | 'idempotencyTtl'
+  | 'idempotencyWait'
+  | 'chatModel'
+  | 'chatSystem'
+  | 'chatGreeting'
 >
 
 export interface GatewayParts {
@@ -62,6 +72,8 @@ export interface GatewayState {
 export interface Gateway {
   readonly app: FastifyInstance
   readonly state: GatewayState
+  /** The methods of each route, once it is ready. */
+  readonly routes: ReadonlyMap<string, ReadonlySet<string>>
 }
 
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
@@ -86,8 +98,8 @@ export function createGateway(parts: GatewayParts): Gateway {
     childLoggerFactory: parent => parent,
     bodyLimit,
     genReqId: () => newId('call'),
-    // Providers' ids are as long as they like; a stored completion is found by its.
-    routerOptions: { maxParamLength: 1_000 },
+    // Providers' ids are as long as they like; users and sessions are called as applications like, up to 256 characters each.
+    routerOptions: { maxParamLength: 4_000 },
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
@@ -122,7 +134,8 @@ export function createGateway(parts: GatewayParts): Gateway {
       throw new SteleError('shutting_down')
     }
     // The matched route counts, not the path as it was written: `/%761/models` is the same route.
-    if (!(request.routeOptions.url ?? request.url).startsWith('/v1/')) return
+    const route = request.routeOptions.url
+    if (route === undefined ? !request.url.startsWith('/v1/') : openRoutes.has(route)) return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
     request.apiKey = await access.authenticate(request.headers.authorization)
     const encoding = request.headers['content-encoding']
@@ -165,8 +178,13 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele })
-  return { app, state }
+  app.register(conversationRoutes, { stele })
+  app.register(sessionRoutes, { stele, providers, state, settings })
+  return { app, state, routes: allowed }
 }
+
+/** What needs no key. Every other route does. */
+const openRoutes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /** Whether a path is one of a route's, whose parameters stand for one part each, and a `*` for the rest. */
 function isAt(route: string, path: string): boolean {

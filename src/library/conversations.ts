@@ -4,6 +4,7 @@ import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import { columnText, type JsonObject, objectText } from '../model/json-object.ts'
 import { checkedMessage, type MessageInput } from '../model/message-input.ts'
+import { readGivenItems } from '../model/responses/given-items.ts'
 import type { Edit } from '../recorder/operations.ts'
 import { erasedStatus } from '../recorder/purge.ts'
 import type { Recorder } from '../recorder/recorder.ts'
@@ -11,6 +12,7 @@ import { conversationTotals } from '../store/conversation-totals.ts'
 import { type Conversation, conversationStore } from '../store/conversations.ts'
 import { newConversationRow } from '../store/new-rows.ts'
 import { checkUserId } from '../store/users.ts'
+import { appendedItems } from './conversation-items.ts'
 import { appendedMessages } from './messages.ts'
 
 /** What an application may say of a conversation. */
@@ -32,6 +34,8 @@ export interface NewConversation extends ConversationFields {
   readonly id?: string | undefined
   /** Its first messages, committed with it. */
   readonly messages?: readonly MessageInput[] | undefined
+  /** Items behind them, as OpenAI's Conversations API takes them. */
+  readonly items?: readonly unknown[] | undefined
 }
 
 /** What to change: null clears, and what is left out stays. */
@@ -42,7 +46,7 @@ export type ConversationChange = {
 }
 
 /** Conversations as an application keeps them: reading from the store, writing through the recorder. */
-export function conversationLibrary(database: Database, recorder: Recorder) {
+export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder: Recorder) {
   const store = conversationStore(database)
 
   const required = async (userId: string, id: string): Promise<Conversation> => {
@@ -62,7 +66,13 @@ export function conversationLibrary(database: Database, recorder: Recorder) {
      * Makes a conversation, with its first messages in the same transaction.
      * @throws SteleError already_exists when the id or the session is taken, invalid_value, store_unavailable
      */
-    async create({ userId, id, messages = [], ...fields }: NewConversation): Promise<Conversation> {
+    async create({
+      userId,
+      id,
+      messages = [],
+      items = [],
+      ...fields
+    }: NewConversation): Promise<Conversation> {
       const createdAt = Date.now()
       const conversationId = id ?? newId('conversation')
       if (!isId('conversation', conversationId))
@@ -84,7 +94,10 @@ export function conversationLibrary(database: Database, recorder: Recorder) {
           ...(status == null ? {} : { status }),
           ...set,
         }),
-        messages: appendedMessages(messages.map(checkedMessage), createdAt),
+        messages: [
+          ...appendedMessages(messages.map(checkedMessage), createdAt),
+          ...appendedItems(readGivenItems(items), createdAt).map(({ message }) => message),
+        ],
         createdAt,
       })
       return required(userId, conversationId)

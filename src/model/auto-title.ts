@@ -21,7 +21,7 @@ export function titleFrom(raw: string): string | undefined {
 }
 
 /** The text parts of a message's content. */
-function textOf(content: unknown): string {
+export function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   if (!Array.isArray(content)) return ''
   return content

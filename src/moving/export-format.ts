@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
 import { pairs } from '../model/metadata.ts'
+import { isItemList } from '../model/responses/kept-items.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -109,6 +110,8 @@ const message = z
     cost_nanousd: z.int().nullable().default(null),
     metadata: text.nullable().default(null),
     deleted_at: time.nullable().default(null),
+    /** The items that it stands for as JSON text, where the message does not tell. */
+    items: z.string().refine(isItemList, 'it must be a JSON list of items').nullable().default(null),
     /** How the messages before it were spelled when it was sent, from `from` on, where that differs. */
     echo: z.strictObject({ from: seq, messages: z.array(z.string()).min(1) }).nullable(),
   })

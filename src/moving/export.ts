@@ -128,6 +128,7 @@ async function* messagesOf(
         cost_nanousd: row.cost_nanousd,
         metadata: row.metadata,
         deleted_at: row.deleted_at,
+        items: row.items === null ? null : decodeText(row.items),
         echo:
           row.echo === null || row.echo_from === null
             ? null

@@ -170,6 +170,7 @@ export class ImportRows {
       cost_nanousd: record.cost_nanousd,
       metadata: record.metadata,
       deleted_at: record.deleted_at,
+      items: record.items === null ? null : encodeContent(record.items),
     })
     return { line, kind: 'message', table: 'messages', rows: { messages: row } }
   }

@@ -226,6 +226,7 @@ function messageRow(
     intent: message.intent ?? null,
     cost_nanousd: message.costNanousd ?? null,
     metadata: message.metadata ?? null,
+    items: message.items === undefined ? null : encodeContent(message.items),
   })
 }
 

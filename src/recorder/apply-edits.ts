@@ -1,6 +1,8 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
+import { decodeText, encodeContent } from '../privacy/content.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
 import { describe } from './refusal.ts'
@@ -47,6 +49,8 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
       return restartConversation(batch, edit, isRepeat)
     case 'update-message':
       return updateMessage(batch, edit)
+    case 'delete-item':
+      return deleteItem(batch, edit, isRepeat)
     case 'create-snapshot':
       return createSnapshot(batch, edit)
     case 'delete-snapshot': {
@@ -143,14 +147,7 @@ async function requireFree(
 async function updateMessage(batch: Batch, edit: Of<'update-message'>): Promise<void> {
   const { userId, place, set, at } = edit
   const { conversationId, seq, id } = place
-  // The conversation that has the message as its own may be deleted while a fork still shows it.
-  const [conversation] = await batch.find(
-    'conversations',
-    ['user_id', 'id'],
-    [{ user_id: userId, id: conversationId }],
-    facts,
-    { lock: true },
-  )
+  const conversation = await lockOwner(batch, userId, conversationId)
   const key = { conversation_id: conversationId, user_id: userId, seq }
   const columns = ['id', 'intent', 'metadata', 'deleted_at'] as const
   const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], columns)
@@ -162,6 +159,43 @@ async function updateMessage(batch: Batch, edit: Of<'update-message'>): Promise<
     [{ set: { ...row, ...set }, match: key }],
   )
   await write(batch, conversation, at)
+}
+
+/** Takes one item of a message away; with the last one the message goes. */
+async function deleteItem(batch: Batch, edit: Of<'delete-item'>, isRepeat: boolean): Promise<void> {
+  const { userId, place, itemId, at } = edit
+  const conversation = await lockOwner(batch, userId, place.conversationId)
+  const key = { conversation_id: place.conversationId, user_id: userId, seq: place.seq }
+  const columns = ['id', 'items', 'deleted_at'] as const
+  const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], columns)
+  if (conversation === undefined || row?.id !== place.id)
+    throw new SteleError('item_not_found', { item: itemId })
+  const items = readKeptItems(row.items === null ? edit.items : decodeText(row.items))
+  const isThere = row.deleted_at === null && items.some(item => item.id === itemId && isLeft(item))
+  if (!isThere) {
+    if (isRepeat) return
+    throw new SteleError('item_not_found', { item: itemId })
+  }
+  const left = withoutItem(items, itemId)
+  const set = {
+    items: encodeContent(JSON.stringify(left)),
+    deleted_at: left.some(isLeft) ? null : at,
+  }
+  await batch.update(
+    'messages',
+    ['items', 'deleted_at'],
+    ['conversation_id', 'user_id', 'seq'],
+    [{ set, match: key }],
+  )
+  await write(batch, conversation, at)
+}
+
+/** The conversation that has a message as its own; it may be deleted while a fork still shows the message. */
+async function lockOwner(batch: Batch, userId: string, id: string): Promise<Facts | undefined> {
+  const [row] = await batch.find('conversations', ['user_id', 'id'], [{ user_id: userId, id }], facts, {
+    lock: true,
+  })
+  return row
 }
 
 async function createSnapshot(batch: Batch, { userId, row }: Of<'create-snapshot'>): Promise<void> {

@@ -99,6 +99,8 @@ export interface AppendedMessage {
   readonly costNanousd: number | undefined
   /** JSON text. */
   readonly metadata: string | undefined
+  /** The items that it stands for as JSON text, where the message itself does not tell. */
+  readonly items?: string | undefined
   readonly createdAt: number
 }
 
@@ -138,6 +140,13 @@ export type Edit = { readonly userId: string; readonly at: number } & (
       readonly action: 'update-message'
       readonly place: MessagePlace
       readonly set: Fields<'messages', 'intent' | 'metadata' | 'deleted_at'>
+    }
+  | {
+      readonly action: 'delete-item'
+      readonly place: MessagePlace
+      readonly itemId: string
+      /** All items of the message as JSON text: what counts when nothing is on record of them yet. */
+      readonly items: string
     }
   | { readonly action: 'create-snapshot'; readonly row: Row<'context_snapshots'> }
   | { readonly action: 'delete-snapshot'; readonly id: string }

@@ -154,7 +154,7 @@ async function changeMessages(
   if (cleared.length > 0)
     await tx
       .updateTable('messages')
-      .set({ content: absentContent(), echo: null, echo_from: null, wire_hash: '' })
+      .set({ content: absentContent(), items: null, echo: null, echo_from: null, wire_hash: '' })
       .where('conversation_id', '=', id)
       .where('user_id', '=', user_id)
       .where(

@@ -3,6 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import { shownText } from './shown-message.ts'
 
 export interface Message {
   readonly id: string
@@ -10,7 +11,10 @@ export interface Message {
   readonly conversationId: string
   readonly seq: number
   readonly role: string
-  /** The message as JSON text, as it was sent or received; its role alone when its content was not kept. */
+  /**
+   * The message as JSON text, as it was sent or received, without those of its items that are deleted; its role alone when
+   * its content was not kept.
+   */
   readonly raw: string
   /** False when its content was not kept. */
   readonly isKept: boolean
@@ -145,23 +149,54 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     return row
   }
 
+  const page = async (asked: MessagePage, shown: Shown): Promise<Row<'messages'>[]> => {
+    const { userId, conversationId, limit = 50, after, order = 'asc' } = asked
+    const upToSeq = (asked.before ?? Number.MAX_SAFE_INTEGER) - 1
+    const beginning = await required(userId, conversationId, asked.includeDeleted === true)
+    if (shown.roles?.length === 0) return []
+    const rows =
+      after === undefined
+        ? await newestRows(userId, beginning, upToSeq, limit, shown)
+        : await oldestRows(userId, beginning, after + 1, upToSeq, limit, shown)
+    const isAscending = after !== undefined
+    return isAscending === (order === 'asc') ? rows : rows.reverse()
+  }
+
   return {
     /**
      * A page of the messages of a conversation, those that it shares with the one it was forked from included: with
      * `after` the next ones, else the last ones before `before`. Deleted messages are left out; the seqs of the others stay.
      * @throws SteleError conversation_not_found
      */
-    async list(page: MessagePage): Promise<Message[]> {
-      const { userId, conversationId, limit = 50, after, order = 'asc' } = page
-      const upToSeq = (page.before ?? Number.MAX_SAFE_INTEGER) - 1
-      const beginning = await required(userId, conversationId, page.includeDeleted === true)
-      if (page.roles?.length === 0) return []
-      const rows =
-        after === undefined
-          ? await newestRows(userId, beginning, upToSeq, limit, page)
-          : await oldestRows(userId, beginning, after + 1, upToSeq, limit, page)
-      const isAscending = after !== undefined
-      return (isAscending === (order === 'asc') ? rows : rows.reverse()).map(messageFromRow)
+    async list(asked: MessagePage): Promise<Message[]> {
+      return (await page(asked, asked)).map(messageFromRow)
+    },
+    /** The same as rows, deleted messages always among them. @throws SteleError conversation_not_found */
+    rows: (asked: MessagePage): Promise<Row<'messages'>[]> => page(asked, { ...asked, includeDeleted: true }),
+    /**
+     * The rows that have this id or were brought by one of these calls, deleted ones too.
+     * @throws SteleError conversation_not_found
+     */
+    async rowsOf(
+      userId: string,
+      conversationId: string,
+      messageId: string,
+      callIds: readonly string[],
+    ): Promise<Row<'messages'>[]> {
+      const beginning = await required(userId, conversationId, false)
+      const rows: Row<'messages'>[] = []
+      for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
+        const more = await kysely
+          .selectFrom('messages')
+          .selectAll()
+          .where('user_id', '=', userId)
+          .where('conversation_id', '=', stretch.conversationId)
+          .where('seq', '<=', stretch.upToSeq)
+          .where(eb => eb.or([eb('id', '=', messageId), eb('call_id', 'in', ['', ...callIds])]))
+          .execute()
+        for (const row of more) rows.push(row)
+      }
+      return rows
     },
     /**
      * A message by its id; undefined when it is unknown or deleted. Found by reading the conversation from its end.
@@ -202,7 +237,9 @@ function messageFromRow(row: Row<'messages'>): Message {
     conversationId: row.conversation_id,
     seq: row.seq,
     role: row.role,
-    raw: isKept ? decodeText(row.content) : JSON.stringify({ role: row.role, content: null }),
+    raw: isKept
+      ? (shownText(row) ?? decodeText(row.content))
+      : JSON.stringify({ role: row.role, content: null }),
     isKept,
     model: row.model ?? undefined,
     callId: row.call_id ?? undefined,

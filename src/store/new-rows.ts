@@ -47,6 +47,7 @@ export function newMessageRow(
     cost_nanousd: null,
     metadata: null,
     deleted_at: null,
+    items: null,
     ...fields,
   }
 }

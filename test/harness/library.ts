@@ -4,7 +4,7 @@ import { exchange, user } from './chat.ts'
 
 /** Does once everything that an application does with conversations, so that its statements can be looked at. */
 export async function useLibrary(stele: Stele): Promise<void> {
-  const { conversations, messages, contextSnapshots } = stele
+  const { conversations, messages, conversationItems, contextSnapshots } = stele
   const userId = 'ada'
   const said = [{ message: user('first words') }]
   const made = await conversations.create({ userId, sessionId: 's', messages: said })
@@ -27,6 +27,18 @@ export async function useLibrary(stele: Stele): Promise<void> {
   const messageId = one?.id ?? ''
   await messages.update(userId, conversationId, messageId, { intent: 'i' })
   await messages.delete(userId, conversationId, messageId)
+  await conversationItems.create({
+    userId,
+    conversationId,
+    items: [{ role: 'user', content: 'x', id: 'msg_x' }],
+  })
+  for (const order of ['asc', 'desc'] as const) {
+    const { items } = await conversationItems.list({ userId, conversationId, limit: 2, order })
+    const after = items[0]?.id ?? ''
+    await conversationItems.list({ userId, conversationId, limit: 2, order, after })
+  }
+  await conversationItems.get(userId, conversationId, 'msg_x')
+  await conversationItems.delete(userId, conversationId, 'msg_x')
   const { id } = await contextSnapshots.create({ userId, conversationId, upToSeq: 0, content: 'c' })
   await contextSnapshots.list({ userId, conversationId, before: { id, upToSeq: 1 } })
   await contextSnapshots.latest(userId, conversationId)

@@ -65,6 +65,9 @@ describe('defaults and precedence', () => {
       STELE_RETENTION_INACTIVE: '90',
       STELE_RETENTION_DELETED: '7',
       STELE_RETENTION_EVERY: '60',
+      STELE_CHAT_MODEL: 'coach',
+      STELE_CHAT_SYSTEM: 'Be a coach.',
+      STELE_CHAT_GREETING: 'Hello!',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }
@@ -98,6 +101,9 @@ describe('defaults and precedence', () => {
       retentionInactive: 90,
       retentionDeleted: 7,
       retentionEvery: 60,
+      chatModel: 'coach',
+      chatSystem: 'Be a coach.',
+      chatGreeting: 'Hello!',
       openaiBaseUrl: 'http://localhost:11434/v1',
       openaiApiKey: 'sk-1',
     })

@@ -3,12 +3,13 @@ import { isId } from '../../ids.ts'
 import type { ChatMessage } from '../../model/chat-request.ts'
 import type { Continuation } from '../../model/prepared-request.ts'
 import { invalid } from '../../model/responses/request.ts'
-import { decodeText, isAbsent } from '../../privacy/content.ts'
+import { isAbsent } from '../../privacy/content.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { conversationStore } from '../../store/conversations.ts'
 import { rawMessages } from '../../store/raw-messages.ts'
 import { responseStore } from '../../store/responses.ts'
+import { isWholeMessage, shownText } from '../../store/shown-message.ts'
 import { storeFailure } from '../store-failure.ts'
 
 /** What a request goes on from. */
@@ -44,8 +45,8 @@ export function historyReader({ database }: Pick<Stele, 'database'>) {
     const kept = rows.filter(
       row => row.deleted_at === null && !isAbsent(row.content) && !inVain.includes(row.seq),
     )
-    const isWhole = kept.length === rows.length
-    const texts = isWhole ? rawMessages(rows, rows.length - 1) : kept.map(row => decodeText(row.content))
+    const isWhole = kept.length === rows.length && rows.every(isWholeMessage)
+    const texts = isWhole ? rawMessages(rows, rows.length - 1) : kept.flatMap(row => shownText(row) ?? [])
     return {
       messages: texts.map(recordedMessage),
       continues: {

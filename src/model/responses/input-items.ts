@@ -111,7 +111,7 @@ function givenId({ id }: Fields): string | undefined {
 }
 
 /** What ids of items begin with, as OpenAI makes them. */
-function itemPrefix(type: string): string {
+export function itemPrefix(type: string): string {
   switch (type) {
     case 'function_call':
       return 'fc'

@@ -122,6 +122,7 @@ function messageLine(
     cost_nanousd: draft.costNanousd ?? null,
     metadata: origin.metadata(originalId, draft.facts),
     deleted_at: null,
+    items: null,
     echo: null,
   }
 }
