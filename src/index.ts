@@ -1,6 +1,15 @@
 export { type ErrorCode, errorTable, SteleError } from './errors.ts'
 export type { NewContextSnapshot } from './library/context-snapshots.ts'
+export {
+  ConversationMemory,
+  type ConversationMemoryOptions,
+  type MemoryHistory,
+  type MemoryMessage,
+  type MemoryStats,
+  type MemoryWindow,
+} from './library/conversation-memory.ts'
 export type { ConversationChange, ConversationFields, NewConversation } from './library/conversations.ts'
+export type { TokenCounter } from './library/message-window.ts'
 export type { MessageAppend, MessageChange } from './library/messages.ts'
 export type { UserChange } from './library/users.ts'
 export type { BegunCall, CallStatus, Outcome, RouteMode, SettledCall } from './model/call.ts'

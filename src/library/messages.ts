@@ -3,7 +3,7 @@ import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import { columnText, type JsonObject, objectFrom, objectText, wholeNumber } from '../model/json-object.ts'
 import { type CheckedMessage, checkedMessage, type MessageInput } from '../model/message-input.ts'
-import type { AppendedMessage, Edit } from '../recorder/operations.ts'
+import type { AppendedMessage, Edit, OperationResult } from '../recorder/operations.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import { type Message, messageStore } from '../store/messages.ts'
 
@@ -48,39 +48,8 @@ export function messageLibrary(database: Database, recorder: Recorder) {
      * @throws SteleError conversation_not_found, sequence_conflict when another writer was first, invalid_value,
      * store_unavailable
      */
-    async append({ userId, conversationId, messages, expectedSeq }: MessageAppend): Promise<Message[]> {
-      if (!isId('conversation', conversationId))
-        throw new SteleError(
-          'conversation_not_found',
-          { conversation: conversationId },
-          { param: 'conversation' },
-        )
-      if (messages.length === 0)
-        throw new SteleError(
-          'invalid_value',
-          { name: 'messages', reason: 'there is none' },
-          { param: 'messages' },
-        )
-      if (expectedSeq !== undefined) wholeNumber('expectedSeq', expectedSeq, 0)
-      const createdAt = Date.now()
-      const added = appendedMessages(messages.map(checkedMessage), createdAt)
-      const { seq = 0 } = await recorder.change({
-        kind: 'append',
-        userId,
-        conversationId,
-        expectedSeq,
-        messages: added,
-        createdAt,
-      })
-      return added.map(({ canonical: _, metadata, ...message }, index) => ({
-        ...message,
-        isKept: true,
-        conversationId,
-        seq: seq + index,
-        callId: undefined,
-        metadata: objectFrom(metadata ?? null),
-        deletedAt: undefined,
-      }))
+    async append(append: MessageAppend): Promise<Message[]> {
+      return (await appendMessages(recorder, append)).messages
     },
     /**
      * Changes what is said of a message; the message itself stays as it was sent. A message that a fork shares is one
@@ -122,6 +91,54 @@ export function messageLibrary(database: Database, recorder: Recorder) {
       const at = Date.now()
       await change(userId, conversationId, messageId, { deleted_at: at }, at)
     },
+  }
+}
+
+/** Messages that are on record, and the `updatedAt` of their conversation right before and after, as far as it is known. */
+export interface Appended {
+  readonly messages: Message[]
+  readonly updatedAt: OperationResult['updatedAt']
+}
+
+/** Adds messages to the end of a conversation, as `messages.append` does. */
+export async function appendMessages(
+  recorder: Recorder,
+  { userId, conversationId, messages, expectedSeq }: MessageAppend,
+): Promise<Appended> {
+  if (!isId('conversation', conversationId))
+    throw new SteleError(
+      'conversation_not_found',
+      { conversation: conversationId },
+      { param: 'conversation' },
+    )
+  if (messages.length === 0)
+    throw new SteleError(
+      'invalid_value',
+      { name: 'messages', reason: 'there is none' },
+      { param: 'messages' },
+    )
+  if (expectedSeq !== undefined) wholeNumber('expectedSeq', expectedSeq, 0)
+  const createdAt = Date.now()
+  const added = appendedMessages(messages.map(checkedMessage), createdAt)
+  const { seq = 0, updatedAt } = await recorder.change({
+    kind: 'append',
+    userId,
+    conversationId,
+    expectedSeq,
+    messages: added,
+    createdAt,
+  })
+  return {
+    messages: added.map(({ canonical: _, metadata, ...message }, index) => ({
+      ...message,
+      isKept: true,
+      conversationId,
+      seq: seq + index,
+      callId: undefined,
+      metadata: objectFrom(metadata ?? null),
+      deletedAt: undefined,
+    })),
+    updatedAt,
   }
 }
 

@@ -7,7 +7,7 @@ import { newMessageRow } from '../store/new-rows.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { isUntelling } from './find-match.ts'
 import { findTips, type Tip, type TipPlace } from './find-tips.ts'
-import type { AppendedMessage, AppendOperation, Applied } from './operations.ts'
+import type { AppendedMessage, AppendOperation, Applied, OperationResult } from './operations.ts'
 import { describe } from './refusal.ts'
 import { takenSessions } from './sessions.ts'
 
@@ -41,11 +41,12 @@ export async function applyAppends(
   const rows: Row<'messages'>[] = []
   for (const append of appends) {
     try {
+      const { conversationId } = append
       const known = recorded.get(append.messages[0]?.id ?? '')
-      const seq = known ?? addTo(targets, sessions, append, hashes, rows)
+      const placed = known === undefined ? addTo(targets, sessions, append, hashes, rows) : { seq: known }
       outcomes.set(append, {
         ok: true,
-        result: { conversationId: append.conversationId, isRepeat: known !== undefined, seq },
+        result: { conversationId, isRepeat: known !== undefined, ...placed },
       })
     } catch (error) {
       if (!(error instanceof SteleError)) throw error
@@ -106,21 +107,24 @@ async function lockTargets(batch: Batch, appends: readonly AppendOperation[]): P
   )
 }
 
-/** Adds to `rows` what is appended. Returns the seq of its first message. */
+/** Where an append has put its first message, and what it made of the conversation. */
+type Placed = Pick<OperationResult, 'updatedAt'> & { readonly seq: number }
+
+/** Adds to `rows` what is appended. */
 function addTo(
   targets: Map<string, Target>,
   sessions: Set<string>,
   append: AppendOperation,
   hashes: ConversationHashes,
   rows: Row<'messages'>[],
-): number {
+): Placed {
   const { userId, conversationId, creation, expectedSeq, messages } = append
   const key = keyOf(userId, conversationId)
   const target = targets.get(key)
   if (creation !== undefined) {
     if (target !== undefined) {
       // Made by this very operation before: its messages were committed with it.
-      if (append.isRepeat === true && target.createdAt === creation.created_at) return 0
+      if (append.isRepeat === true && target.createdAt === creation.created_at) return { seq: 0 }
       throw new SteleError('already_exists', { what: `The conversation '${conversationId}'` })
     }
     const session = creation.session_id
@@ -169,9 +173,9 @@ function extend(
   append: AppendOperation,
   hashes: ConversationHashes,
   rows: Row<'messages'>[],
-): number {
-  const first = target.nextSeq
-  if (append.messages.length === 0) return first
+): Placed {
+  const { nextSeq: seq, updatedAt: before } = target
+  if (append.messages.length === 0) return { seq }
   for (const [index, message] of append.messages.entries()) {
     const before = target.tip ?? { chainHash: '', wireHash: '' }
     const tip = {
@@ -183,8 +187,8 @@ function extend(
     target.tip = tip
     target.nextSeq++
   }
-  target.updatedAt = Math.max(target.updatedAt, append.createdAt)
-  return first
+  target.updatedAt = Math.max(before, append.createdAt)
+  return { seq, updatedAt: { before, after: target.updatedAt } }
 }
 
 /**

@@ -231,6 +231,8 @@ export interface OperationResult {
   readonly isOwn?: boolean
   /** Of an append: where its first message is. */
   readonly seq?: number
+  /** Of an append that was made now: the `updatedAt` of the conversation right before it and right after it. */
+  readonly updatedAt?: { readonly before: number; readonly after: number }
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
   /** The same of each that began with it. */

@@ -179,7 +179,7 @@ export class SpoolingWriter implements Writer {
     const { limit } = this.#options
     const { bytes } = this.#spool.status
     // Only the database knows the end of a conversation, where an edit finds what it changes, and where a comparison belongs.
-    if (!('start' in operation) && operation.kind !== 'settle' && operation.kind !== 'settle-all')
+    if (!('start' in operation) && !isEnd(operation))
       return refused('store_unavailable', { reason: 'it does not answer' }, mayBeCommitted)
     const isNew = operation.kind === 'begin' || (operation.kind === 'record' && !operation.isAcknowledged)
     // Only the database knows whether an idempotency key is new: two gateways could each take it in a spool of their own.
@@ -264,6 +264,12 @@ export class SpoolingWriter implements Writer {
       if (this.#isClosing) this.#wake()
     })
   }
+}
+
+/** How calls ended, and with them a response, whose begin may be in the spool; what else becomes of a response can wait. */
+function isEnd(operation: Operation): boolean {
+  const { kind } = operation
+  return kind === 'settle' || kind === 'settle-all' || (kind === 'respond' && operation.change.kind === 'end')
 }
 
 function stillAlive({ instance }: HeartbeatOperation): HeartbeatOperation {

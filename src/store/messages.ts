@@ -38,6 +38,8 @@ export interface MessagePage {
   readonly before?: number | undefined
   /** Only messages with a higher seq; -1 begins with the first. */
   readonly after?: number | undefined
+  /** Only messages of these roles. */
+  readonly roles?: readonly string[] | undefined
   /** The order within the page: 'asc', oldest first, when left out. */
   readonly order?: 'asc' | 'desc' | undefined
   /** Deleted ones too, and those of a deleted conversation. */
@@ -50,6 +52,9 @@ interface Stretch {
   readonly fromSeq: number
   readonly upToSeq: number
 }
+
+/** Which messages are shown. */
+type Shown = Pick<MessagePage, 'includeDeleted' | 'roles'>
 
 type Beginning = Pick<Row<'conversations'>, 'id' | 'parent_id' | 'parent_seq' | 'deleted_at'>
 
@@ -82,7 +87,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     { conversationId, fromSeq, upToSeq }: Stretch,
     direction: 'asc' | 'desc',
     limit: number,
-    includeDeleted: boolean,
+    { includeDeleted, roles }: Shown,
   ): Promise<Row<'messages'>[]> =>
     kysely
       .selectFrom('messages')
@@ -91,7 +96,8 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
       .where('conversation_id', '=', conversationId)
       .where('seq', '>=', fromSeq)
       .where('seq', '<=', upToSeq)
-      .$if(!includeDeleted, query => query.where('deleted_at', 'is', null))
+      .$if(includeDeleted !== true, query => query.where('deleted_at', 'is', null))
+      .$if(roles !== undefined, query => query.where('role', 'in', roles ?? []))
       .orderBy('seq', direction)
       .limit(limit)
       .execute()
@@ -102,11 +108,11 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     beginning: Beginning | undefined,
     upToSeq: number,
     limit: number,
-    includeDeleted: boolean,
+    shown: Shown,
   ): Promise<Row<'messages'>[]> => {
     const rows: Row<'messages'>[] = []
     for await (const stretch of stretches(userId, beginning, upToSeq)) {
-      const more = await rowsOf(userId, stretch, 'desc', limit - rows.length, includeDeleted)
+      const more = await rowsOf(userId, stretch, 'desc', limit - rows.length, shown)
       for (const row of more) rows.push(row)
       if (rows.length >= limit) break
     }
@@ -119,7 +125,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     fromSeq: number,
     upToSeq: number,
     limit: number,
-    includeDeleted: boolean,
+    shown: Shown,
   ): Promise<Row<'messages'>[]> => {
     const backwards: Stretch[] = []
     for await (const stretch of stretches(userId, beginning, upToSeq)) {
@@ -128,7 +134,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     }
     const rows: Row<'messages'>[] = []
     for (const stretch of backwards.reverse()) {
-      const more = await rowsOf(userId, stretch, 'asc', limit - rows.length, includeDeleted)
+      const more = await rowsOf(userId, stretch, 'asc', limit - rows.length, shown)
       for (const row of more) rows.push(row)
       if (rows.length >= limit) break
     }
@@ -143,14 +149,15 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     return row
   }
 
-  const page = async (asked: MessagePage, includeDeleted: boolean): Promise<Row<'messages'>[]> => {
+  const page = async (asked: MessagePage, shown: Shown): Promise<Row<'messages'>[]> => {
     const { userId, conversationId, limit = 50, after, order = 'asc' } = asked
     const upToSeq = (asked.before ?? Number.MAX_SAFE_INTEGER) - 1
-    const beginning = await required(userId, conversationId, asked.includeDeleted ?? false)
+    const beginning = await required(userId, conversationId, asked.includeDeleted === true)
+    if (shown.roles?.length === 0) return []
     const rows =
       after === undefined
-        ? await newestRows(userId, beginning, upToSeq, limit, includeDeleted)
-        : await oldestRows(userId, beginning, after + 1, upToSeq, limit, includeDeleted)
+        ? await newestRows(userId, beginning, upToSeq, limit, shown)
+        : await oldestRows(userId, beginning, after + 1, upToSeq, limit, shown)
     const isAscending = after !== undefined
     return isAscending === (order === 'asc') ? rows : rows.reverse()
   }
@@ -162,10 +169,10 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
      * @throws SteleError conversation_not_found
      */
     async list(asked: MessagePage): Promise<Message[]> {
-      return (await page(asked, asked.includeDeleted ?? false)).map(messageFromRow)
+      return (await page(asked, asked)).map(messageFromRow)
     },
     /** The same as rows, deleted messages always among them. @throws SteleError conversation_not_found */
-    rows: (asked: MessagePage): Promise<Row<'messages'>[]> => page(asked, true),
+    rows: (asked: MessagePage): Promise<Row<'messages'>[]> => page(asked, { ...asked, includeDeleted: true }),
     /**
      * The rows that have this id or were brought by one of these calls, deleted ones too.
      * @throws SteleError conversation_not_found
@@ -215,7 +222,9 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     /** Every message row from the first up to `upToSeq`, oldest first, deleted ones too. */
     async history(userId: string, id: string, upToSeq: number): Promise<Row<'messages'>[]> {
       const beginning = await beginningOf(userId, id)
-      const rows = await newestRows(userId, beginning, upToSeq, Number.MAX_SAFE_INTEGER, true)
+      const rows = await newestRows(userId, beginning, upToSeq, Number.MAX_SAFE_INTEGER, {
+        includeDeleted: true,
+      })
       return rows.reverse()
     },
   }

@@ -182,14 +182,22 @@ export function appendRacesSuite(bed: Bed): void {
     )
     for (const child of children) expect(await child.next()).toBe('ready')
     for (const child of children) child.tell('go')
+    for (const child of children) expect(await child.next()).toBe('half')
+    // However the two were scheduled, both have an end in mind now that another writer has moved.
+    const messages = said(user('between'))
+    const [between] = await stele.messages.append({ userId: 'ada', conversationId: id, messages })
+    expect(between?.seq).toBe(5_000)
+    for (const child of children) child.tell('go')
     const reports = (await Promise.all(children.map(child => child.next()))) as {
       added: [number, string][]
       conflicts: number
     }[]
-    const told = reports.flatMap(({ added }) => added).sort(([a], [b]) => a - b)
+    const told = [...reports.flatMap(({ added }) => added), [5_000, 'between'] as const].sort(
+      ([a], [b]) => a - b,
+    )
     const stored = (await rowsOf(stele, 'messages')).sort((a, b) => a.seq - b.seq)
-    expect(told.map(([seq]) => seq)).toEqual(Array.from({ length: 10_000 }, (_, seq) => seq))
-    expect(new Set(told.map(([, content]) => content)).size).toBe(10_000)
+    expect(told.map(([seq]) => seq)).toEqual(Array.from({ length: 10_001 }, (_, seq) => seq))
+    expect(new Set(told.map(([, content]) => content)).size).toBe(10_001)
     const texts = await stele.messages.list({ userId: 'ada', conversationId: id, limit: 20_000 })
     expect(texts.map(({ seq, raw }) => [seq, (JSON.parse(raw) as { content: string }).content])).toEqual(told)
     // Each was hashed onto the one before it.
@@ -202,7 +210,7 @@ export function appendRacesSuite(bed: Bed): void {
       expect(stored[index]?.chain_hash).toBe(chain)
     }
     expect(reports.every(({ conflicts }) => conflicts > 0)).toBe(true)
-    expect(await stele.conversations.list()).toMatchObject([{ id, nextSeq: 10_000 }])
+    expect(await stele.conversations.list()).toMatchObject([{ id, nextSeq: 10_001 }])
     for (const child of children) expect(await child.ended()).toBe(0)
   }, 60_000)
 }

@@ -1,3 +1,4 @@
+import { ConversationMemory } from '../../src/library/conversation-memory.ts'
 import type { Stele } from '../../src/stele.ts'
 import { exchange, user } from './chat.ts'
 
@@ -20,6 +21,9 @@ export async function useLibrary(stele: Stele): Promise<void> {
   await conversations.update(userId, conversationId, { title: 'T', sessionId: 't' })
   await messages.list({ userId, conversationId, after: 0 })
   await messages.list({ userId, conversationId, before: 1, includeDeleted: true })
+  const memory = new ConversationMemory(stele)
+  await memory.getWindow({ userId, conversationId, messages: 1, keepSystem: true })
+  await memory.getHistory({ userId, conversationId })
   const messageId = one?.id ?? ''
   await messages.update(userId, conversationId, messageId, { intent: 'i' })
   await messages.delete(userId, conversationId, messageId)

@@ -1,9 +1,11 @@
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { parseDatabaseUrl } from '../../src/db/database-url.ts'
 import { openWriterPool, type PostgresLocation } from '../../src/db/postgres/pools.ts'
 import { Sockets } from '../../src/db/postgres/sockets.ts'
 import { newId } from '../../src/ids.ts'
 import { idempotencyKeyStore } from '../../src/store/idempotency-keys.ts'
+import { newConversationRow } from '../../src/store/new-rows.ts'
 import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
@@ -65,6 +67,18 @@ test('a page of conversations or messages is read in the order of an index, not 
   expect(pages.length).toBeGreaterThan(8)
   for (const statement of pages)
     expect(await planOf(place, statement), statement).not.toMatch(/(^|-> +)Sort /m)
+})
+
+test('one page of many conversations is not sorted out of all of them, without statistics either', async () => {
+  const stele = await (await postgresPlace()).stele()
+  const created_at = Date.now()
+  const rows = Array.from({ length: 5_000 }, () =>
+    newConversationRow({ user_id: 'ada', id: newId('conversation'), next_seq: 0, created_at }),
+  )
+  await stele.database.batch(batch => batch.insert('conversations', rows))
+  const { rows: plan } = await sql<{ 'QUERY PLAN': string }>`EXPLAIN SELECT * FROM conversations
+    WHERE user_id = 'ada' AND deleted_at IS NULL ORDER BY id DESC LIMIT 50`.execute(stele.database.kysely)
+  expect(plan.map(row => row['QUERY PLAN']).join('\n')).not.toContain('Sort')
 })
 
 test('the newest page of calls is read in the order of an index, not sorted', async () => {
