@@ -113,7 +113,8 @@ async function doConversations(
   const startedAt = performance.now()
   let room = mostMessages
   let done = 0
-  await waitForIndexers(tx, due, lock)
+  // Where there is one writer, nobody else is half-way through anything.
+  if (!database.capabilities.hasOneWriter) await waitForIndexers(tx, due, lock)
   for (const conversation of due) {
     if (room <= 0 || (done > 0 && performance.now() - startedAt > longestStep)) break
     const { cutoffs } = conversation
