@@ -3,7 +3,7 @@ import type { Batch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
-import type { SearchReader } from './search-index.ts'
+import type { IndexedMessages, SearchReader } from './search-index.ts'
 import { openSqlite } from './sqlite/database.ts'
 import type { Row, TableName, Tables } from './tables.ts'
 
@@ -114,6 +114,8 @@ export interface Database {
   readonly prompt: Kysely<Tables>
   /** Undefined when messages are not kept in the search index. */
   readonly search: SearchReader | undefined
+  /** Takes messages out of the search index, in the transaction that removes them or what they say. */
+  unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */

@@ -1,3 +1,4 @@
+import { type RawBuilder, sql } from 'kysely'
 import type { IndexQuery } from '../model/search-terms.ts'
 import type { Row } from './tables.ts'
 
@@ -25,6 +26,13 @@ export interface SearchWriter {
   put(documents: readonly SearchDocument[]): Promise<void>
   /** Takes a conversation's messages out of the index. */
   remove(userId: string, conversationId: string): Promise<void>
+}
+
+/** Messages of a conversation, or all of them, that are to leave the index. */
+export interface IndexedMessages {
+  readonly userId: string
+  readonly conversationId: string
+  readonly seqs?: readonly number[]
 }
 
 /** What is looked for in an index. Times in milliseconds since 1970. */
@@ -91,4 +99,10 @@ export function foundEntries(rows: readonly FoundRow[], isCut: boolean): FoundEn
     })),
     hasMore: isCut,
   }
+}
+
+/** Tells the rows of `message_search` that stand for these messages. */
+export function isIndexed({ userId, conversationId, seqs }: IndexedMessages): RawBuilder<boolean> {
+  const some = seqs === undefined ? sql`` : sql` AND seq IN (${sql.join(seqs)})`
+  return sql`conversation_id = ${conversationId} AND user_id = ${userId}${some}`
 }

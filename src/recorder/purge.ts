@@ -36,7 +36,6 @@ export async function purgeConversation(
     ['conversation_id', 'user_id'],
     [{ conversation_id: id, user_id: userId }],
   )
-  await removeFromSearch(batch, userId, id)
   await removeUnshared(batch, userId, id)
 }
 
@@ -82,8 +81,15 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
   )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
-  // A response has the name of its first call, which lies where its others do.
-  const responses = new Set([...own, ...erased.map(reply => reply.request_id)].map(responseIdOf))
+  // A response has the name of the first of its calls, which may lie where a reply whose place was taken does not.
+  const groups = await batch.find(
+    'llm_requests',
+    ['id', 'user_id'],
+    erased.map(({ request_id }) => ({ id: request_id, user_id: userId })),
+    ['id', 'group_id'],
+  )
+  const firsts = groups.map(({ id: call, group_id }) => group_id ?? call)
+  const responses = new Set([...own, ...firsts].map(responseIdOf))
   await batch.remove(
     'responses',
     ['id', 'user_id'],
@@ -102,8 +108,9 @@ async function forgetKeys(batch: Batch, userId: string, calls: ReadonlySet<strin
   )
 }
 
-/** Removes the messages that no fork shares, and the conversation itself when none shares any. */
+/** Removes the messages that no fork shares, and the conversation itself when none shares any. None is found any more. */
 async function removeUnshared(batch: Batch, userId: string, id: string): Promise<void> {
+  await removeFromSearch(batch, userId, id)
   const key = { user_id: userId, id }
   const [row] = await batch.find('conversations', ['user_id', 'id'], [key], ['parent_id'], { lock: true })
   const columns = ['user_id', 'id', 'parent_seq'] as const

@@ -26,7 +26,7 @@ export async function doStep(database: Database, step: RetentionStep): Promise<R
   return database.kysely.transaction().execute(async tx => {
     switch (step.kind) {
       case 'conversations':
-        return doConversations(tx, step, database.forUpdate)
+        return doConversations(tx, step, database)
       case 'calls':
         await removeCalls(tx, step.removed)
         await clearCalls(tx, step.cleared)
@@ -56,16 +56,25 @@ async function removeCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<v
     .deleteFrom('llm_requests')
     .where(isAnyOf(['id', 'user_id'], calls))
     .execute()
-  await removeResponses(tx, calls)
+  await tx.deleteFrom('responses').where(areOf(calls)).execute()
+  await removeListed(tx, calls)
 }
 
-/** A response holds nothing but what was said, and has the name of its first call. */
-async function removeResponses(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
-  const responses = calls.map(({ user_id, id }) => ({ user_id, id: responseIdOf(id) }))
+/** A completion that cannot be told any more is on no list. */
+async function removeListed(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
+  const listed = calls.map(({ user_id, id }) => ({ user_id, call_id: id }))
   await tx
-    .deleteFrom('responses')
-    .where(isAnyOf(['id', 'user_id'], responses))
+    .deleteFrom('stored_completions')
+    .where(isAnyOf(['user_id', 'call_id'], listed))
     .execute()
+}
+
+/** The responses of calls: each has the name of its first one. */
+function areOf(calls: readonly Key[]): RawBuilder<boolean> {
+  return isAnyOf(
+    ['id', 'user_id'],
+    calls.map(({ user_id, id }) => ({ user_id, id: responseIdOf(id) })),
+  )
 }
 
 /** Takes what was said from calls, and the provider's own words about it; what they took and cost stays. */
@@ -90,18 +99,22 @@ async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<vo
     .where(isAnyOf(['request_id', 'user_id'], replies))
     .where('error_message', 'is not', null)
     .execute()
-  await removeResponses(tx, calls)
+  await tx.updateTable('responses').set({ input: body, body, metadata: null }).where(areOf(calls)).execute()
+  await removeListed(tx, calls)
 }
 
 async function doConversations(
   tx: Kysely<Tables>,
   { due, now }: Extract<RetentionStep, { kind: 'conversations' }>,
-  lock: RawBuilder<unknown>,
+  database: Database,
 ): Promise<RetentionStepResult> {
+  const lock = database.forUpdate
   const tallies = new Tallies()
   const startedAt = performance.now()
   let room = mostMessages
   let done = 0
+  // Where there is one writer, nobody else is half-way through anything.
+  if (!database.capabilities.hasOneWriter) await waitForIndexers(tx, due, lock)
   for (const conversation of due) {
     if (room <= 0 || (done > 0 && performance.now() - startedAt > longestStep)) break
     const { cutoffs } = conversation
@@ -113,6 +126,7 @@ async function doConversations(
       // First, so that no request made from here on relies on what goes.
       await makeInexact(tx, conversation, plan)
       await changeMessages(tx, conversation, part)
+      await unindex(database, tx, conversation, part)
       tally(tallies, conversation.group, part)
       if (part !== plan) break
       await changeRest(tx, conversation, plan, now)
@@ -120,6 +134,42 @@ async function doConversations(
     done++
   }
   return { ...nothing, tallies: tallies.list, done }
+}
+
+/**
+ * Whoever puts messages in the search index has read what they say before, and has their rows of the queue in hand: then
+ * what it puts there is there to be taken out.
+ */
+async function waitForIndexers(
+  tx: Kysely<Tables>,
+  due: readonly Key[],
+  lock: RawBuilder<unknown>,
+): Promise<void> {
+  await tx
+    .selectFrom('search_queue')
+    .select('id')
+    .where(
+      'conversation_id',
+      'in',
+      due.map(({ id }) => id),
+    )
+    .orderBy('id')
+    .orderBy('user_id')
+    .modifyEnd(lock)
+    .execute()
+}
+
+async function unindex(
+  database: Database,
+  tx: Kysely<Tables>,
+  { user_id, id }: Key,
+  { removed, cleared, isRemoved }: ConversationPlan,
+): Promise<void> {
+  const conversation = { userId: user_id, conversationId: id }
+  const seqs = [...removed, ...cleared].map(({ seq }) => seq)
+  // All of it, too, when its messages went with their month.
+  if (isRemoved) await database.unindex(tx, conversation)
+  else if (seqs.length > 0) await database.unindex(tx, { ...conversation, seqs })
 }
 
 /** As much of a plan as there is room for: the plan itself when that is all of it. */

@@ -47,7 +47,7 @@ export async function dropMonths(database: Database, options: DropOptions): Prom
       database.dropMonth(month, async tx => {
         if (!(await isExpired(tx)) || (await hasForks(tx, month))) return false
         counted = await countMonth(tx, month, options.defaults)
-        if (month.tables.includes('llm_requests')) await removeResponses(tx, month)
+        if (month.tables.includes('llm_requests')) await removeBeside(tx, month)
         return true
       }),
     )
@@ -142,12 +142,17 @@ async function hasForks(db: Kysely<Tables>, { tables, from, to }: StorageMonth):
   return fork !== undefined
 }
 
-/** Responses are named by their first calls, so they are of the same month. */
-async function removeResponses(db: Kysely<Tables>, { from, to }: StorageMonth): Promise<void> {
+/** What stands beside calls. Responses are named by their first calls, so they are of the same month. */
+async function removeBeside(db: Kysely<Tables>, { from, to }: StorageMonth): Promise<void> {
   await db
     .deleteFrom('responses')
     .where('id', '>=', lowestIdAt('response', from))
     .where('id', '<', lowestIdAt('response', to))
+    .execute()
+  await db
+    .deleteFrom('stored_completions')
+    .where('call_id', '>=', lowestIdAt('call', from))
+    .where('call_id', '<', lowestIdAt('call', to))
     .execute()
 }
 

@@ -9,6 +9,7 @@ import { assistant, chatBody, completionBody, exchange, reproduced, user } from 
 import { startChild } from '../harness/children.ts'
 import { type Bed, type Place, withKeyOf } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
+import { callWithAll } from '../harness/every-kind.ts'
 import { recordOddities } from '../harness/odd-record.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
@@ -42,6 +43,15 @@ async function fill(stele: Stele, calls: number, subject = 'question'): Promise<
   )
 }
 
+/** One of every kind that calls do not leave by themselves. */
+async function recordRest(stele: Stele): Promise<void> {
+  const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 60_000 }
+  const { conversationId } = await callWithAll(stele, [user('with all')], 'of it', { claim })
+  await stele.contextSnapshots.create({ userId: 'ada', conversationId, upToSeq: 0, content: 'in short' })
+  await stele.retention.set('ada', { contentDays: 7 })
+  await stele.retention.takeTurn(60_000)
+}
+
 async function hasMark(database: Database): Promise<boolean> {
   return database.hasTable(database.kysely, 'stele_copy')
 }
@@ -57,10 +67,12 @@ export function copySuite(from: Bed, to: Bed): void {
     const stele = await source.stele()
     const calls = await recordOddities(stele)
     await stele.apiKeys.create({ userId: 'ada' })
+    await recordRest(stele)
+    for (const table of recordTables) expect(await countOf(stele, table), table).toBeGreaterThan(0)
     const report = await copyDatabase(source.database(), target.database())
     expect(report.isResumed).toBe(false)
     expect(report.tables.map(({ difference }) => difference)).toEqual(recordTables.map(() => undefined))
-    expect(report.tables.find(({ table }) => table === 'llm_requests')?.rows).toBe(calls.length)
+    expect(report.tables.find(({ table }) => table === 'llm_requests')?.rows).toBe(calls.length + 1)
     expect(await everything(target.database())).toEqual(await everything(source.database()))
 
     // The ids of an earlier year too have a place of their own, where the database has such.

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { newId } from '../../src/ids.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
+import { queueEverything } from '../../src/store/search-queue.ts'
 import {
   assistant,
   begin,
@@ -17,7 +19,9 @@ import {
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { rowsOf } from '../harness/rows.ts'
+import { callWithAll, indexOf, responseStart } from '../harness/every-kind.ts'
+import { countOf, rowsOf } from '../harness/rows.ts'
+import { indexed } from './search.suite.ts'
 
 /** Every text of the store, decoded or not, in which `words` might still stand. */
 async function textsWith(stele: Stele, words: string): Promise<string[]> {
@@ -28,6 +32,8 @@ async function textsWith(stele: Stele, words: string): Promise<string[]> {
     'llm_responses',
     'context_snapshots',
     'idempotency_keys',
+    'stored_completions',
+    'responses',
   ] as const
   const found: string[] = []
   for (const table of tables)
@@ -80,6 +86,61 @@ export function purgeSuite(bed: Bed): void {
     // Whoever says the same again begins anew.
     const anew = await exchange(stele, [user('hush-hush 0')], 'a')
     expect(anew.call.conversationId).not.toBe(id)
+  })
+
+  test('responses, stored completions and what the search index holds go along', async () => {
+    const stele = await (await bed.place()).stele()
+    const first = await callWithAll(stele, [user('hush-hush 0')], 'hush-hush 1')
+    await indexed(stele)
+    const said = [user('hush-hush 0'), assistant('hush-hush 1'), user('hush-hush 2')]
+    const second = await callWithAll(stele, said, 'hush-hush 3')
+    const other = await callWithAll(stele, [user('hush-hush 0')], 'another', { userId: 'bob' })
+    await indexed(stele, 'bob')
+    expect(second.conversationId).toBe(first.conversationId)
+    expect((await indexOf(stele)).texts).toBe(4)
+    await stele.conversations.purge('ada', first.conversationId)
+    expect(await countOf(stele, 'search_queue')).toBe(0)
+    const ofBob = [0, 1].map(seq => `${other.conversationId} ${seq}`)
+    expect(await indexOf(stele)).toEqual({ places: ofBob, texts: 2 })
+    for (const table of ['responses', 'stored_completions'] as const)
+      expect((await rowsOf(stele, table)).map(({ call_id }) => call_id)).toEqual([other.callId])
+    await stele.conversations.purge('bob', other.conversationId)
+    expect(await textsWith(stele, 'hush-hush')).toEqual([])
+  })
+
+  test('a response whose reply lies in a fork goes with the fork, whichever of its calls made it', async () => {
+    const stele = await (await bed.place()).stele()
+    const callId = newId('call')
+    const response = responseStart(callId, 'hush-hush')
+    const failed = await begin(stele, chatBody([user('q')]), { callId, response })
+    await settle(stele, failed, { status: 'failed', errorCode: 'x' })
+    const retry = await begin(stele, chatBody([user('q')]), { groupId: callId, routeMode: 'retry' })
+    const { conversationId } = failed
+    await stele.messages.append({
+      userId: 'ada',
+      conversationId,
+      messages: [{ message: assistant('meanwhile') }],
+    })
+    const late = await settle(stele, retry, {
+      ...completed(completionBody('hush-hush too')),
+      response: { id: response.id, status: 'completed', body: '"hush-hush"' },
+    })
+    expect(late.conversationId).not.toBe(conversationId)
+    await stele.conversations.purge('ada', late.conversationId)
+    expect(await textsWith(stele, 'hush-hush')).toEqual([])
+  })
+
+  test('what a fork shared with a purged conversation leaves the search index with the fork', async () => {
+    const stele = await (await bed.place()).stele()
+    const first = await exchange(stele, [user('shared')], 'a')
+    await exchange(stele, [user('shared'), assistant('a'), user('own')], 'b')
+    const fork = await exchange(stele, [user('shared'), assistant('a'), user('other')], 'c')
+    await stele.conversations.purge('ada', first.call.conversationId)
+    // As `stele search --reindex` does.
+    await queueEverything(stele.database)
+    await indexed(stele)
+    await stele.conversations.purge('ada', fork.call.conversationId)
+    expect(await indexOf(stele)).toEqual({ places: [], texts: 0 })
   })
 
   test('a conversation whose call is under way is not purged before that has ended', async () => {

@@ -5,6 +5,7 @@ import { parseChatRequest, withPreface } from '../../src/model/chat-request.ts'
 import type { Continuation } from '../../src/model/prepared-request.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
+import { isAbsent } from '../../src/privacy/content.ts'
 import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import { cancelResponse, deleteResponse, endResponse } from '../../src/recorder/respond.ts'
 import { doStep } from '../../src/retention/do-step.ts'
@@ -280,7 +281,11 @@ export function responsesSuite(bed: Bed): void {
       await exchange(stele, [user(callId)], 'a', { callId, response: started(responseIdOf(callId)) })
     const [removed = [], cleared = []] = ids.map(id => [{ id, user_id: 'ada' }])
     await doStep(stele.database, { kind: 'calls', removed, cleared })
-    expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([ids[2]])
+    const rows = await rowsOf(stele, 'responses')
+    expect(rows.map(({ call_id, input, body }) => [call_id, isAbsent(input), isAbsent(body)])).toEqual([
+      [ids[1], true, true],
+      [ids[2], false, false],
+    ])
   })
 
   test('instructions and left-out messages survive an export and an import', async () => {

@@ -125,3 +125,18 @@ test('what is not kept may go on from what is', async () => {
   const third = await responses.create({ model: 'echo', input: 'kept too', previous_response_id: first.id })
   expect((await responses.retrieve(third.id)).output_text).toBe('kept too')
 })
+
+test('of a response that has expired a client is told so, and nothing goes on from it', async () => {
+  const running = await startGateway({ store: { retention: { contentDays: 30, metadataDays: 60 } } })
+  const { responses } = running.client()
+  const { id } = await responses.create({ model: 'echo', input: 'kept for a while' })
+  const later = (days: number) => ({ now: Date.now() + days * 86_400_000 })
+  await running.stele.retention.run(later(31))
+  const gone = { status: 410, code: 'content_not_kept' }
+  await expect(responses.retrieve(id)).rejects.toMatchObject(gone)
+  await expect(responses.inputItems.list(id)).rejects.toMatchObject(gone)
+  const next = responses.create({ model: 'echo', input: 'y', previous_response_id: id })
+  await expect(next).rejects.toMatchObject(gone)
+  await running.stele.retention.run(later(61))
+  await expect(responses.retrieve(id)).rejects.toMatchObject({ status: 404, code: 'response_not_found' })
+})

@@ -12,6 +12,7 @@ import {
   user,
 } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
+import { callWithAll, indexOf } from '../harness/every-kind.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { expectedAfter, tablesOf, watched, withoutDeadHashes } from '../property/retention-model.ts'
 
@@ -59,7 +60,7 @@ test('months in which everything has expired for everybody are dropped, the rest
   const january = Date.UTC(2100, 0, 10)
   const retention = { contentDays: 20, metadataDays: 60 }
   const { stele } = await openInThePast(january, retention)
-  await at(january + day, () => exchange(stele, [user('old')], 'a', { createdAt: january + day }))
+  await at(january + day, () => callWithAll(stele, [user('old')], 'a', { createdAt: january + day }))
   // A conversation that is still used, of a month in which all others have expired.
   const lasting = await at(january + 2 * day, () => exchange(stele, [user('lasting')], 'b'))
   const february = january + 30 * day
@@ -72,6 +73,7 @@ test('months in which everything has expired for everybody are dropped, the rest
   await at(may, () =>
     exchange(stele, [user('forked'), assistant('c'), user('go on')], 'f', { userId: 'bob' }),
   )
+  expect(await stele.recorder.index({ limit: 100 })).toBe(true)
   const now = may + day
   vi.setSystemTime(now)
   const before = await tablesOf(stele)
@@ -102,6 +104,10 @@ test('months in which everything has expired for everybody are dropped, the rest
     lasting.call.conversationId,
   )
   expect(await stele.conversations.get('ada', forked.call.conversationId)).toBeUndefined()
+  for (const table of ['responses', 'stored_completions'] as const)
+    expect(await rowsOf(stele, table)).toEqual([])
+  const left = (await rowsOf(stele, 'messages')).map(row => `${row.conversation_id} ${row.seq}`).sort()
+  expect(await indexOf(stele)).toEqual({ places: left, texts: left.length })
   expect((await stele.retention.run({ now })).droppedMonths).toEqual([])
   await stele.database.ensureStorage(now)
   await exchange(stele, [user('goes on')], 'a')
@@ -159,3 +165,39 @@ test('a month with a call under way is not dropped', async () => {
   await settle(stele, slow, completed(completionBody('at last'), { createdAt: now }))
   expect((await stele.calls.get('ada', slow.callId))?.status).toBe('completed')
 })
+
+test('what is being put in the search index while it expires is taken out again', async () => {
+  const place = await postgresPlace()
+  const stele = await place.stele({ retention: { contentDays: 30 } })
+  const start = Date.UTC(2026, 0, 1)
+  const call = await begin(stele, chatBody([user('a secret')]), { createdAt: start })
+  await settle(stele, call, { status: 'failed', errorCode: 'x', createdAt: start })
+  let run: Promise<unknown> | undefined
+  await place.database().batch(async batch => {
+    const [waiting] = await batch.search.claim(10)
+    expect(waiting?.conversation_id).toBe(call.conversationId)
+    let hasEnded = false
+    run = stele.retention.run({ now: start + 31 * day }).finally(() => {
+      hasEnded = true
+    })
+    await expect.poll(async () => hasEnded || (await waitsForQueue(place)), { timeout: 10_000 }).toBe(true)
+    const { conversationId } = call
+    const document = { userId: 'ada', conversationId, seq: 0, role: 'user', createdAt: start }
+    await batch.search.put([{ ...document, terms: ['secret'] }])
+  })
+  await run
+  await expect(stele.calls.exactRequest('ada', call.callId)).rejects.toMatchObject({
+    code: 'content_not_kept',
+  })
+  expect(await indexOf(stele)).toEqual({ places: [], texts: 0 })
+})
+
+/** Whether somebody waits for rows of this place's queue. */
+async function waitsForQueue(place: Place): Promise<boolean> {
+  const { rows } = await sql`
+    SELECT 1 FROM pg_locks w JOIN pg_locks q ON q.pid = w.pid
+    WHERE NOT w.granted AND q.relation = ${`${place.schema}.search_queue`}::regclass`.execute(
+    place.database().kysely,
+  )
+  return rows.length > 0
+}

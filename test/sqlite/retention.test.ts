@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { applicationId } from '../../src/db/sqlite/file.ts'
@@ -52,6 +52,8 @@ test('a file from before is written anew when nobody has it open, and gives back
   old.exec(`PRAGMA application_id = ${applicationId}; PRAGMA journal_mode = WAL`)
   old.close()
   const stele = await place.stele({ retention })
+  await exchange(stele, [user('zymurgy')], 'a', { createdAt: start })
+  expect(await stele.recorder.index({ limit: 10 })).toBe(true)
   await fill(stele)
   const kept = await exchange(stele, [user('stays')], 'a', { createdAt: start + 2 * day })
   const report = await stele.retention.run({ now: start + 2 * day })
@@ -62,6 +64,8 @@ test('a file from before is written anew when nobody has it open, and gives back
   await stele.close()
   expect(statSync(pathOf(place)).size).toBeGreaterThan(2_000_000)
   file?.compact()
+  // What the search index knew of it, too.
+  expect(readFileSync(pathOf(place)).includes('zymurgy')).toBe(false)
   expect(statSync(pathOf(place)).size).toBeLessThan(500_000)
   const again = await place.stele({ retention })
   expect(await reproduced(again, kept.call.callId)).toMatchObject({ request: kept.request })

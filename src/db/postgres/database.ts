@@ -10,7 +10,7 @@ import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
-import { postgresSearchReader, searchIndex } from './search.ts'
+import { postgresSearchReader, searchIndex, unindex } from './search.ts'
 import { Sockets } from './sockets.ts'
 import { withinTime } from './within-time.ts'
 
@@ -85,6 +85,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     kysely,
     prompt,
     search: search ? postgresSearchReader(prompt) : undefined,
+    unindex,
     async batch(work) {
       if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
       writers ??= openWriterPool(location, settings, sockets, concurrentBatches)

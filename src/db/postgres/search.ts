@@ -3,8 +3,10 @@ import type { IndexItem, IndexQuery } from '../../model/search-terms.ts'
 import {
   type FoundRow,
   foundEntries,
+  type IndexedMessages,
   type IndexSearch,
   type IndexStretch,
+  isIndexed,
   type SearchReader,
   type SearchWriter,
 } from '../search-index.ts'
@@ -74,6 +76,10 @@ export function postgresSearchWriter(run: RunStatement, isOn: boolean): SearchWr
       ])
     },
   }
+}
+
+export async function unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void> {
+  await sql`DELETE FROM message_search WHERE ${isIndexed(messages)}`.execute(tx)
 }
 
 /** The text form of a tsvector: `'a':1,4 'b':2`. */

@@ -11,7 +11,7 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
-import { searchIndex, sqliteSearchReader } from './search.ts'
+import { searchIndex, sqliteSearchReader, unindex } from './search.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -55,6 +55,7 @@ export function openSqlite(
     kysely,
     prompt: kysely,
     search: search ? sqliteSearchReader(kysely) : undefined,
+    unindex,
     snapshot: work =>
       // A memory database has but one connection: while it is held nobody else writes. A file that never changes is its
       // own snapshot.

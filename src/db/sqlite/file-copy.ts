@@ -93,6 +93,7 @@ function compact(path: string, display: string): void {
   try {
     // Without the log, as the only one who has the file open, and with a journal that undoes what is not finished.
     database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE; COMMIT')
+    rewriteWords(database)
     database.exec('PRAGMA synchronous = FULL; PRAGMA auto_vacuum = INCREMENTAL; VACUUM')
   } catch (error) {
     if (primaryCode(error) === code.busy)
@@ -101,6 +102,12 @@ function compact(path: string, display: string): void {
   } finally {
     database.close()
   }
+}
+
+/** The search index keeps words of what was taken out of it until it merges the parts that they are in. */
+function rewriteWords(database: DatabaseSync): void {
+  const has = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'message_words'").get()
+  if (has !== undefined) database.exec("INSERT INTO message_words (message_words) VALUES ('optimize')")
 }
 
 /**

@@ -3,8 +3,10 @@ import type { IndexItem, IndexQuery } from '../../model/search-terms.ts'
 import {
   type FoundRow,
   foundEntries,
+  type IndexedMessages,
   type IndexSearch,
   type IndexStretch,
+  isIndexed,
   type SearchDocument,
   type SearchReader,
   type SearchWriter,
@@ -56,6 +58,14 @@ export function sqliteSearchWriter(connection: SqliteConnection, isOn: boolean):
       connection.prepare(`DELETE ${its}`).run(...key)
     },
   }
+}
+
+export async function unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void> {
+  const which = isIndexed(messages)
+  await sql`DELETE FROM message_words WHERE rowid IN (SELECT id FROM message_search WHERE ${which})`.execute(
+    tx,
+  )
+  await sql`DELETE FROM message_search WHERE ${which}`.execute(tx)
 }
 
 function putDocument(connection: SqliteConnection, document: SearchDocument): void {
