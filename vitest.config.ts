@@ -1,5 +1,11 @@
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+
+// Tests start hundreds of processes, each of which would otherwise strip the types of the same sources anew.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
+  new URL('node_modules/.cache/stele-tests', import.meta.url),
+)
 
 export default defineConfig({
   test: {
@@ -8,6 +14,8 @@ export default defineConfig({
     globalSetup: ['test/harness/global-setup.ts'],
     // Half the time here is spent waiting for disks and for processes that start.
     maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    // No test changes a module: what is loaded once serves them all.
+    isolate: false,
     testTimeout: 20_000,
     hookTimeout: 30_000,
     expect: { poll: { timeout: 15_000 } },
