@@ -99,7 +99,9 @@ async function applyAlone(context: ApplyContext, operation: RecordOperation): Pr
     } catch (error) {
       const kind = context.database.classify(error)
       if (kind === 'unavailable') throw error
-      if (kind === 'rejected') return { ok: false, error: describe(error) }
+      // Another process may have written the same between the look and the writing: the next look finds it.
+      const mayHaveRaced = !(error instanceof SteleError) && attempt === 0
+      if (kind === 'rejected' && !mayHaveRaced) return { ok: false, error: describe(error) }
       // Nothing is wrong with it, so it is not refused: whoever holds what it needs will let go.
       if (attempt >= contentionRetries) throw error
     }
