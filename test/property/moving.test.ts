@@ -44,10 +44,14 @@ test('however a record came about, it is the same after export and import, and g
             expect((await target.calls.exactRequest(userId, call.callId)).toString()).toBe(request)
             expect((await target.calls.exactResponse(userId, call.callId))?.toString()).toBe(response)
           }
+          // What is begun from here on has other ids in each.
+          const known = new Set((await rowsOf(source, 'conversations')).map(({ id }) => id))
           for (const { userId, history } of played.slice(-4)) {
             const next = [...history, { role: 'user', content: 'and after the move?' }]
             const request = (clients[client] ?? unevenSpelling)(next)
-            expect(await continued(target, request, userId)).toEqual(await continued(source, request, userId))
+            expect(await continued(target, request, userId, known)).toEqual(
+              await continued(source, request, userId, known),
+            )
           }
         } finally {
           await source.close()
@@ -60,8 +64,12 @@ test('however a record came about, it is the same after export and import, and g
 })
 
 /** Where a request continues what is recorded, and what is stored of it. */
-async function continued(stele: Stele, request: string, userId: string): Promise<unknown> {
-  const known = new Set((await rowsOf(stele, 'conversations')).map(({ id }) => id))
+async function continued(
+  stele: Stele,
+  request: string,
+  userId: string,
+  known: ReadonlySet<string>,
+): Promise<unknown> {
   const { callId, conversationId } = await begin(stele, request, { userId })
   expect((await stele.calls.exactRequest(userId, callId)).toString()).toBe(request)
   const conversation = await stele.conversations.get(userId, conversationId)
