@@ -16,7 +16,7 @@ export default defineConfig({
     maxWorkers: Math.ceil(availableParallelism() * 1.5),
     // No test changes a module: what is loaded once serves them all.
     isolate: false,
-    testTimeout: 20_000,
+    testTimeout: 40_000,
     hookTimeout: 30_000,
     expect: { poll: { timeout: 15_000 } },
     // The sources run as Node itself runs them: types stripped, nothing bundled.
