@@ -2,8 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Row, TableName, Tables } from '../db/tables.ts'
-import { SteleError } from '../errors.ts'
-import { decodeContent, decodeText, isAbsent } from '../privacy/content.ts'
+import { decodeContent, decodeText, isAbsent, unlessNotKept } from '../privacy/content.ts'
 import { callStore } from '../store/calls.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
@@ -182,11 +181,6 @@ async function responseOf(
 
 function contentOf(bytes: Buffer | undefined): Content | null {
   return bytes === undefined ? null : toContent(bytes)
-}
-
-/** What is not kept is told as such: the facts of a call are worth having without it. */
-function unlessNotKept(error: unknown): undefined {
-  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
 }
 
 function lineOf(value: object): string {

@@ -71,3 +71,8 @@ function withForm(name: number, value: Uint8Array): Uint8Array {
   stored.set(value, 1)
   return stored
 }
+
+/** For a reader to whom the facts of a call are worth having without what was said: undefined in its place. */
+export function unlessNotKept(error: unknown): undefined {
+  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
+}

@@ -1,5 +1,5 @@
-import { SteleError } from '../../errors.ts'
 import { isFields } from '../../model/reply.ts'
+import { unlessNotKept } from '../../privacy/content.ts'
 import type { Stele } from '../../stele.ts'
 import type { Call } from '../../store/calls.ts'
 import { attemptTable } from '../attempt-table.ts'
@@ -77,11 +77,6 @@ async function whatWasSaid(calls: Stele['calls'], call: Call): Promise<Said> {
     response: body === undefined ? null : jsonOrText(body),
     reply,
   }
-}
-
-/** The facts of a call are worth showing without what was said. */
-function unlessNotKept(error: unknown): undefined {
-  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
 }
 
 /** The reply as the conversation has it, for calls that were made elsewhere and came without their bytes. */

@@ -4,6 +4,7 @@ import { SteleError } from '../../errors.ts'
 import { checked, membersOf, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import { completionFromEvents, completionObject, listedMessages } from '../../model/stored-completion.ts'
+import { unlessNotKept } from '../../privacy/content.ts'
 import { isEventStream } from '../../providers/provider.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
@@ -106,11 +107,6 @@ export async function storedCompletionRoutes(
     const rest = ordered.slice(at + 1)
     return listOf(rest.slice(0, limit), rest.length > limit)
   })
-}
-
-/** A list does not break off where content is gone. */
-function unlessNotKept(error: unknown): undefined {
-  if (!(error instanceof SteleError) || error.code !== 'content_not_kept') throw error
 }
 
 /** `metadata[key]=value`, as many as are given. @throws SteleError invalid_value */
