@@ -32,14 +32,17 @@ let time = 0
 let timeDigits = ''
 let counter = maxCounter
 
+/** A clock set back by less than this is waited for; by more, it had been wrong, and ids made in its name would stay so. */
+const longestSetBack = 60_000
+
 /**
- * A new id, higher than every one this thread made before. A call takes half a dozen of them, so they are made here
+ * A new id, higher than every one this thread made before, unless the clock was set back by more than a minute. A call takes half a dozen of them, so they are made here
  * instead of by the library, at a sixth of the cost. The layout is RFC 9562's UUIDv7 with the counter of its section
  * 6.2, method 1: 48 bits of milliseconds, the version, 12 bits of counter, the variant, 62 random bits.
  */
 export function newId(kind: IdKind): string {
   const now = Date.now()
-  if (now > time) startMillisecond(now)
+  if (now > time || now < time - longestSetBack) startMillisecond(now)
   else if (counter >= maxCounter) startMillisecond(time + 1)
   else counter++
   if (randomsUsed > randomNumbers.length - 8) refill()

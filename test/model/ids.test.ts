@@ -58,6 +58,15 @@ describe('a new id', () => {
       vi.setSystemTime(now)
       expectRising([before, newId('call'), newId('call')])
     })
+
+    test('was far ahead and is put right carries the right time again', () => {
+      vi.useFakeTimers({ now: now + 86_400_000 })
+      newId('call')
+      vi.setSystemTime(now)
+      const ids = Array.from({ length: 5_000 }, () => newId('call'))
+      expectRising(ids)
+      expect(idTime(ids[0] ?? '')).toBe(now)
+    })
   })
 
   test('differs from every other in every digit that is left to chance', () => {
