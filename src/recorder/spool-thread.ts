@@ -1,12 +1,12 @@
 import { deserialize, serialize } from 'node:v8'
-import { parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort } from 'node:worker_threads'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
 import { reasonOf } from '../errors.ts'
 import { seal, unseal } from '../privacy/seal.ts'
 import type { Operation } from './operations.ts'
 import type { SpoolAnswer, SpooledOperation, SpoolRequest, SpoolSetup } from './spool.ts'
-import type { ThreadReply, ThreadRequest } from './thread.ts'
+import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
 
 /** However many entries are asked for, no more than fits in memory. */
 const maxRawBytes = 32 * 1024 * 1024
@@ -14,44 +14,48 @@ const maxRawBytes = 32 * 1024 * 1024
 /** The fastest level, which also needs the least memory. */
 const quickly = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 
-const { path, key } = workerData as SpoolSetup
-let file: SpoolFile | undefined
+parentPort?.on('message', ({ data, port }: ThreadTask) => serve(data as SpoolSetup, port))
 
-parentPort?.on('message', ({ id, request }: ThreadRequest<SpoolRequest>) => {
-  let reply: ThreadReply<SpoolAnswer>
-  try {
-    reply = { id, value: answer(request) }
-  } catch (error) {
-    reply = { id, failure: reasonOf(error) }
-  }
-  parentPort?.postMessage([reply])
-})
+/** Keeps one spool, as it is told through `port`. */
+function serve({ path, key }: SpoolSetup, port: MessagePort): void {
+  let file: SpoolFile | undefined
 
-function answer(request: SpoolRequest): SpoolAnswer {
-  if (request.kind === 'release') {
-    file?.release()
-    file = undefined
-    return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
+  port.on('message', ({ id, request }: ThreadRequest<SpoolRequest>) => {
+    let reply: ThreadReply<SpoolAnswer>
+    try {
+      reply = { id, value: answer(request) }
+    } catch (error) {
+      reply = { id, failure: reasonOf(error) }
+    }
+    port.postMessage([reply])
+  })
+
+  function answer(request: SpoolRequest): SpoolAnswer {
+    if (request.kind === 'release') {
+      file?.release()
+      file = undefined
+      return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
+    }
+    file ??= openSpoolFile(path)
+    if (!file.claim()) {
+      file = undefined
+      return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
+    }
+    const operations = perform(file, key, request)
+    const { depth, bytes, oldestAt } = file.status()
+    return { isClaimed: true, depth, bytes, oldestAt, operations }
   }
-  file ??= openSpoolFile(path)
-  if (!file.claim()) {
-    file = undefined
-    return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
-  }
-  const operations = perform(file, request)
-  const { depth, bytes, oldestAt } = file.status()
-  return { isClaimed: true, depth, bytes, oldestAt, operations }
 }
 
-function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | undefined {
+function perform(spool: SpoolFile, key: Uint8Array, request: SpoolRequest): SpooledOperation[] | undefined {
   switch (request.kind) {
     case 'append':
-      spool.append(request.operations.map(entryOf))
+      spool.append(request.operations.map(operation => entryOf(key, operation)))
       return undefined
     case 'read':
       return spool
         .read(request.count, maxRawBytes)
-        .map(({ seq, ...entry }) => ({ seq, operation: open(entry) }))
+        .map(({ seq, ...entry }) => ({ seq, operation: open(key, entry) }))
     case 'remove':
       spool.remove(request.seqs)
       return undefined
@@ -66,7 +70,7 @@ function perform(spool: SpoolFile, request: SpoolRequest): SpooledOperation[] | 
   }
 }
 
-function entryOf(operation: Operation): Omit<SpoolEntry, 'seq'> {
+function entryOf(key: Uint8Array, operation: Operation): Omit<SpoolEntry, 'seq'> {
   const { kind } = operation
   const callId = callIdOf(operation)
   const raw = serialize(operation)
@@ -82,7 +86,7 @@ function callIdOf(operation: Operation): string {
 }
 
 /** Undefined when the entry does not open: it was changed, or belongs to another database. */
-function open({ callId, kind, sealed }: Omit<SpoolEntry, 'seq'>): Operation | undefined {
+function open(key: Uint8Array, { callId, kind, sealed }: Omit<SpoolEntry, 'seq'>): Operation | undefined {
   try {
     return deserialize(zstdDecompressSync(unseal(key, purpose(callId, kind), sealed))) as Operation
   } catch {

@@ -1,6 +1,6 @@
-import type { Applied, Operation } from './operations.ts'
+import type { Applied } from './operations.ts'
 import { Thread } from './thread.ts'
-import type { Writer, WriterSetup } from './writer.ts'
+import { closing, type Writer, type WriterSetup, type WriterTask } from './writer.ts'
 
 /**
  * Batches under way at once. The thread takes all it finds whenever it has finished a commit, so that it never waits for
@@ -13,10 +13,10 @@ const concurrentBatches = 64
  * at the next batch; operations are idempotent, so the batch it held can be sent again.
  */
 export function threadWriter(setup: WriterSetup): Writer {
-  const thread = new Thread<readonly Operation[], Applied[]>('writer-thread', setup)
+  const thread = new Thread<WriterTask, Applied[]>('writer-thread', setup)
   return {
     concurrentBatches,
     apply: operations => thread.ask(operations),
-    close: () => thread.close([]),
+    close: () => thread.close(closing),
   }
 }

@@ -1,70 +1,74 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
 import { reasonOf } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { applyBatch } from './apply.ts'
-import type { Applied, Operation } from './operations.ts'
-import type { ThreadReply, ThreadRequest } from './thread.ts'
-import type { WriterSetup } from './writer.ts'
+import type { Applied } from './operations.ts'
+import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
+import { closing, type WriterSetup, type WriterTask } from './writer.ts'
 
 /** Operations in one transaction, which bounds how long a commit can take. */
 const maxOperations = 256
 
-type WriterRequest = ThreadRequest<readonly Operation[]>
+type WriterRequest = ThreadRequest<WriterTask>
 
-const { databaseUrl, settings, hashKey } = workerData as WriterSetup
-const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
-const context = {
-  database,
-  hashes: new ConversationHashes(hashKey),
-  knownUsers: new Set<string>(),
-}
+parentPort?.on('message', ({ data, port }: ThreadTask) => serve(data as WriterSetup, port))
 
-const waiting: WriterRequest[] = []
-let isWriting = false
-
-parentPort?.on('message', (request: WriterRequest) => {
-  waiting.push(request)
-  if (!isWriting) void writeAll()
-})
-
-/** Writes what waits, and then what came meanwhile: the longer a commit takes, the more share the next. */
-async function writeAll(): Promise<void> {
-  isWriting = true
-  for (let requests = takeWaiting(); requests.length > 0; requests = takeWaiting()) {
-    parentPort?.postMessage(await write(requests))
+/** Writes to one database what comes through `port`, until it is told to close. */
+function serve({ databaseUrl, settings, hashKey }: WriterSetup, port: MessagePort): void {
+  const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
+  const context = {
+    database,
+    hashes: new ConversationHashes(hashKey),
+    knownUsers: new Set<string>(),
   }
-  isWriting = false
-}
+  const waiting: WriterRequest[] = []
+  let isWriting = false
 
-function takeWaiting(): WriterRequest[] {
-  if (parentPort !== null) {
-    for (
-      let next = receiveMessageOnPort(parentPort);
-      next !== undefined;
-      next = receiveMessageOnPort(parentPort)
-    ) {
+  port.on('message', (request: WriterRequest) => {
+    waiting.push(request)
+    if (!isWriting) void writeAll()
+  })
+
+  /** Writes what waits, and then what came meanwhile: the longer a commit takes, the more share the next. */
+  async function writeAll(): Promise<void> {
+    isWriting = true
+    for (let requests = takeWaiting(); requests.length > 0; requests = takeWaiting()) {
+      port.postMessage(await write(requests))
+    }
+    isWriting = false
+  }
+
+  function takeWaiting(): WriterRequest[] {
+    for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
       waiting.push(next.message as WriterRequest)
     }
+    let count = 0
+    let operations = 0
+    while (count < waiting.length && operations < maxOperations) {
+      operations += countOf(waiting[count]?.request)
+      count++
+    }
+    return waiting.splice(0, count)
   }
-  let count = 0
-  let operations = 0
-  while (count < waiting.length && operations < maxOperations) {
-    operations += waiting[count]?.request.length ?? 0
-    count++
+
+  async function write(requests: readonly WriterRequest[]): Promise<ThreadReply<Applied[]>[]> {
+    try {
+      const operations = requests.flatMap(({ request }) => (request === closing ? [] : request))
+      const applied = operations.length === 0 ? [] : await applyBatch(context, operations)
+      // The last that is ever asked.
+      if (requests.some(({ request }) => request === closing)) await database.close()
+      return requests.map(({ id, request }) => ({
+        id,
+        value: request === closing ? [] : applied.splice(0, request.length),
+      }))
+    } catch (error) {
+      const failure = reasonOf(error)
+      return requests.map(({ id }) => ({ id, failure }))
+    }
   }
-  return waiting.splice(0, count)
 }
 
-async function write(requests: readonly WriterRequest[]): Promise<ThreadReply<Applied[]>[]> {
-  try {
-    const applied = await applyBatch(
-      context,
-      requests.flatMap(({ request }) => request),
-    )
-    return requests.map(({ id, request }) => ({ id, value: applied.splice(0, request.length) }))
-  } catch (error) {
-    const failure = reasonOf(error)
-    return requests.map(({ id }) => ({ id, failure }))
-  }
+function countOf(task: WriterTask = []): number {
+  return task === closing ? 0 : task.length
 }

@@ -17,6 +17,12 @@ export interface WriterSetup {
   readonly hashKey: string
 }
 
+/** Asks a writer in another thread to let go of the database, once it has written what it was given before. */
+export const closing = 'close'
+
+/** What such a writer is given: operations to write, or the word to close. */
+export type WriterTask = readonly Operation[] | typeof closing
+
 /** Writes on the calling thread; for databases whose writes do not block it. */
 export function directWriter(context: ApplyContext): Writer {
   return {

@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { threadWriter } from '../../src/recorder/thread-writer.ts'
 import type { Stele } from '../../src/stele.ts'
-import { begin, chatBody, completed, completionBody, user } from '../harness/chat.ts'
+import { begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { sqlitePlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
@@ -60,6 +60,7 @@ test('the event loop turns while the writer waits for a lock, and the call is wr
 test('a closed writer refuses instead of starting another thread', async () => {
   const place = await sqlitePlace()
   await place.stele()
+  await takeIdleThread()
   const workers = watchWorkers()
   const writer = threadWriter({
     databaseUrl: place.databaseUrl,
@@ -88,9 +89,48 @@ test('the writer thread makes the same hashes as the thread that reads requests'
   )
 })
 
+test('a thread that is done with one store serves the next, and nothing of the first', async () => {
+  await takeIdleThread()
+  const workers = watchWorkers()
+  for (const text of ['one', 'two', 'three']) {
+    const stele = await (await sqlitePlace()).stele()
+    await exchange(stele, [user(text)], 'a')
+    expect(await countOf(stele, 'llm_requests')).toBe(1)
+    await stele.close()
+  }
+  expect(workers).toHaveLength(1)
+})
+
+test('stores that are open at once have a thread each', async () => {
+  await takeIdleThread()
+  const workers = watchWorkers()
+  const stores = await Promise.all([sqlitePlace(), sqlitePlace()].map(async place => (await place).stele()))
+  await Promise.all(stores.map(stele => exchange(stele, [user('q')], 'a')))
+  expect(workers).toHaveLength(2)
+  for (const stele of stores) expect(await countOf(stele, 'llm_requests')).toBe(1)
+})
+
+test('an idle thread that died is not taken', async () => {
+  await takeIdleThread()
+  const workers = watchWorkers()
+  const first = await (await sqlitePlace()).stele()
+  await exchange(first, [user('q')], 'a')
+  await first.close()
+  await killNewest(workers)
+  const next = await (await sqlitePlace()).stele()
+  await exchange(next, [user('q')], 'a')
+  expect(workers).toHaveLength(2)
+})
+
 async function watchedStele(): Promise<{ stele: Stele; workers: Worker[] }> {
+  await takeIdleThread()
   const workers = watchWorkers()
   return { stele: await (await sqlitePlace()).stele(), workers }
+}
+
+/** Takes the thread that an earlier test left, until this one ends. */
+async function takeIdleThread(): Promise<void> {
+  await (await (await sqlitePlace()).stele()).recorder.start()
 }
 
 /** The worker threads that this process starts from now on. */
