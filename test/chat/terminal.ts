@@ -66,7 +66,7 @@ export async function startTerminal(
     env: {
       PATH: process.env['PATH'] ?? '',
       TERM: 'xterm-256color',
-      NODE_COMPILE_CACHE: new URL('../../node_modules/.cache/stele-test', import.meta.url).pathname,
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
       ...(place === undefined
         ? {}
         : {

@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
+import { canBeHosted, runHosted } from './hosted-commands.ts'
 
 export const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const compileCache = fileURLToPath(new URL('../../node_modules/.cache/stele-test', import.meta.url))
 
 export interface RunOptions {
   /** The database that the environment names. */
@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly main?: string
   /** Who runs it; whoever runs the tests when left out. */
   readonly uid?: number | undefined
+  /** Runs it as a process of its own where one that has run other commands would do. */
+  readonly isAlone?: boolean
 }
 
 export interface Ended {
@@ -31,8 +33,23 @@ export interface Ended {
   readonly stderr: string
 }
 
-/** Runs the command line as a process of its own, in an environment that holds nothing but what is given. */
+/** Runs the command line in an environment that holds nothing but what is given. */
 export async function runStele(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const { input, stdout, main, uid, isAlone } = options
+  const hasOwnProcess = input !== undefined || stdout !== undefined || main !== undefined || uid !== undefined
+  if (isAlone === true || hasOwnProcess || !canBeHosted(args)) return runAlone(args, options)
+  const cwd = options.cwd ?? (await temporaryFolder())
+  const end = await runHosted({ args, cwd, env: environmentFor(options) })
+  const bytes = Buffer.from(end.stdout, 'base64')
+  return {
+    code: end.code,
+    bytes,
+    stdout: bytes.toString('utf8'),
+    stderr: Buffer.from(end.stderr, 'base64').toString('utf8'),
+  }
+}
+
+async function runAlone(args: readonly string[], options: RunOptions): Promise<Ended> {
   const child = await start(args, options)
   const stdout: Buffer[] = []
   const stderr: Buffer[] = []
@@ -79,19 +96,18 @@ async function start(args: readonly string[], options: RunOptions): Promise<Chil
   const cwd = options.cwd ?? (await temporaryFolder())
   const child = spawn(process.execPath, [options.main ?? mainFile, ...args], {
     cwd,
-    env: {
-      PATH: process.env['PATH'] ?? '',
-      // Halves the time a process takes to start, of which the tests start some hundred.
-      NODE_COMPILE_CACHE: compileCache,
-      ...environmentOf(options.place),
-      ...options.env,
-    },
+    env: environmentFor(options),
     stdio: [options.input === undefined ? 'ignore' : 'pipe', options.stdout ?? 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   child.stdin?.end(options.input)
   return child
+}
+
+function environmentFor({ place, env }: RunOptions): Record<string, string> {
+  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
+  return { PATH, NODE_COMPILE_CACHE, ...environmentOf(place), ...env }
 }
 
 function environmentOf(place: Place | undefined): Record<string, string> {
