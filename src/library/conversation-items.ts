@@ -29,13 +29,13 @@ export function conversationItemLibrary(database: Pick<Database, 'kysely'>, reco
   ): Promise<number | undefined> => {
     if (ids.length === 0) return undefined
     const conversation = await conversations.get(userId, conversationId)
-    for (const id of ids)
-      if ((await store.find(userId, conversationId, id)) !== undefined)
-        throw new SteleError(
-          'invalid_value',
-          { name: 'items', reason: `this conversation has an item '${id}' already` },
-          { param: 'items' },
-        )
+    const [taken] = (await store.findAll(userId, conversationId, ids)).keys()
+    if (taken !== undefined)
+      throw new SteleError(
+        'invalid_value',
+        { name: 'items', reason: `this conversation has an item '${taken}' already` },
+        { param: 'items' },
+      )
     return conversation?.nextSeq
   }
 
