@@ -31,11 +31,11 @@ export function lookupSuite(bed: Bed): void {
       const messageId = messages[seq] ?? ''
       statements.length = 0
       expect(await stele.messages.get(userId, id, messageId)).toMatchObject({ id: messageId, seq })
-      expect(statements.length, `message ${seq}`).toBeLessThanOrEqual(7)
+      expect(statements.length, `message ${seq}`).toBeLessThanOrEqual(5)
       statements.length = 0
       const item = `${messageId}0`
       expect(await stele.conversationItems.get(userId, id, item)).toMatchObject({ id: item })
-      expect(statements.length, `item ${seq}`).toBeLessThanOrEqual(9)
+      expect(statements.length, `item ${seq}`).toBeLessThanOrEqual(7)
     }
     expect(await stele.messages.get(userId, id, unknown)).toBeUndefined()
     expect(await stele.messages.get(userId, id, 'no id')).toBeUndefined()
