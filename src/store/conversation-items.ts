@@ -127,6 +127,23 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     find,
     /** Of these items, those that a conversation has, deleted or not. @throws SteleError conversation_not_found */
     findAll,
+    /**
+     * The items of so many messages that stand one behind the other.
+     * @throws SteleError conversation_not_found, content_not_kept when the first of them is gone
+     */
+    async ofMessages(asked: {
+      readonly userId: string
+      readonly conversationId: string
+      readonly messageId: string
+      readonly count: number
+    }): Promise<ListedItem[]> {
+      const { userId, conversationId, messageId, count } = asked
+      const [first] = await messages.rowsOf(userId, conversationId, { messageIds: [messageId], calls: [] })
+      if (first === undefined) throw new SteleError('content_not_kept')
+      const rows = await messages.rows({ userId, conversationId, after: first.seq - 1, limit: count })
+      const items = await itemsOfRows(kysely, userId, rows)
+      return items.flatMap((some, at) => (rows[at]?.deleted_at === null ? some.filter(isLeft) : []))
+    },
     /** @throws SteleError conversation_not_found, item_not_found */
     async get(userId: string, conversationId: string, itemId: string): Promise<ListedItem> {
       const found = await find(userId, conversationId, itemId)
