@@ -97,7 +97,8 @@ describeEachDatabase('idempotency keys of conversations', bed => {
   })
 
   test('a key that stands for what was added is not forgotten before its time', async () => {
-    const running = await startGateway({ place: await bed.place() })
+    const retention = { contentDays: 30, metadataDays: 60 }
+    const running = await startGateway({ place: await bed.place(), store: { retention } })
     const post = poster(running)
     const first = await post('', { items }, 'key-1')
     await running.stele.retention.run()
