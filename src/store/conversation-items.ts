@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -25,6 +26,9 @@ export interface PlacedItem {
   readonly index: number
 }
 
+/** Messages that are read at once where few of them are left. */
+const longestRun = 1_000
+
 const madeId = /^[a-z]+_([0-7][0-9a-hjkmnp-tv-z]{25})i?\d+$/
 
 export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
@@ -39,12 +43,13 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     const isAscending = order === 'asc'
     let before = isAscending || fromSeq === undefined ? undefined : fromSeq + 1
     let after = isAscending ? (fromSeq ?? 0) - 1 : undefined
-    for (;;) {
-      const rows = await messages.rows({ userId, conversationId, limit, order, before, after })
+    // Behind many that are deleted, pages grow, and others get their turn in between.
+    for (let size = limit; ; size = Math.min(size * 2, longestRun), await setImmediate()) {
+      const rows = await messages.rows({ userId, conversationId, limit: size, order, before, after })
       const items = await itemsOfRows(kysely, userId, rows)
       for (const [index, row] of rows.entries()) yield [row, items[index] ?? []]
       const last = rows.at(-1)
-      if (last === undefined || rows.length < limit) return
+      if (last === undefined || rows.length < size) return
       if (isAscending) after = last.seq
       else before = last.seq
     }

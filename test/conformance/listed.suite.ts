@@ -115,7 +115,7 @@ export function listedSuite(bed: Bed): void {
       call_id: `${first.callId}-${String(at).padStart(4, '0')}`,
       model: at === 2_600 ? 'rare' : 'common',
       metadata: JSON.stringify(
-        [1, 1_999, 2_000, 4_700, 6_499].includes(at) ? { rare: 'yes' } : { rare: 'no' },
+        [1, 1_998, 1_999, 4_500, 6_499].includes(at) ? { rare: 'yes' } : { rare: 'no' },
       ),
       created_at: at,
       deleted_at: null,
@@ -126,11 +126,11 @@ export function listedSuite(bed: Bed): void {
         .values(rows.slice(at, at + 500))
         .execute()
     const metadata = new Map([['rare', 'yes']])
-    const rare = ['x-1', 'x-1999', 'x-2000', 'x-4700', 'x-6499']
+    const rare = ['x-1', 'x-1998', 'x-1999', 'x-4500', 'x-6499']
     expect(await listed(stele, { metadata })).toEqual(rare)
     expect(await listed(stele, { metadata, order: 'desc' })).toEqual(rare.toReversed())
     expect(await listed(stele, { metadata, limit: 2 })).toEqual(rare.slice(0, 2))
-    expect(await listed(stele, { metadata, limit: 2, afterCall: rows[1_999]?.call_id })).toEqual(
+    expect(await listed(stele, { metadata, limit: 2, afterCall: rows[1_998]?.call_id })).toEqual(
       rare.slice(2, 4),
     )
     expect(await listed(stele, { model: 'rare' })).toEqual(['x-2600'])

@@ -100,6 +100,34 @@ export function lookupSuite(bed: Bed): void {
     expect(await stele.conversationItems.get(userId, id, 'rs_0')).toEqual({ ...items[0] })
   })
 
+  test('a page behind very many deleted messages takes few statements, and others get their turn', async () => {
+    const statements: string[] = []
+    const stele = await (await bed.place()).stele({ onSql: statement => statements.push(statement) })
+    const { id, messages } = await conversationOf(stele, 5_000)
+    await stele.database.kysely
+      .updateTable('messages')
+      .set({ deleted_at: 1 })
+      .where('user_id', '=', userId)
+      .where('conversation_id', '=', id)
+      .where('seq', '>', 0)
+      .execute()
+    statements.length = 0
+    let turns = 0
+    const count = (): void => {
+      turns++
+      waiting = setImmediate(count)
+    }
+    let waiting = setImmediate(count)
+    const page = { userId, conversationId: id, limit: 1, order: 'desc' } as const
+    expect(await stele.conversationItems.list(page)).toMatchObject({
+      items: [{ id: `${messages[0]}0` }],
+      hasMore: false,
+    })
+    clearImmediate(waiting)
+    expect(statements.length).toBeLessThanOrEqual(60)
+    expect(turns).toBeGreaterThanOrEqual(5)
+  })
+
   test('what calls brought and replied is found in the conversation and in its forks', async () => {
     const stele = await (await bed.place()).stele()
     const first = await exchange(stele, [user('1')], 'a')

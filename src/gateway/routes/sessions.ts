@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
@@ -87,6 +88,8 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
       said.push(...read.flatMap(spoken))
       after = read.at(-1)?.seq ?? after
       if (read.length < chapter) break
+      // A long history keeps nobody waiting, where a database is read in this very thread.
+      await setImmediate()
     }
     return send(reply, { user_id: userId, session_id: sessionId, messages: said })
   })
