@@ -178,7 +178,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele })
-  app.register(conversationRoutes, { stele })
+  app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
   return { app, state, routes: allowed }
 }

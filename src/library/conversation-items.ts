@@ -1,6 +1,7 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
+import type { IdempotencyClaim } from '../model/call.ts'
 import { checkedMessage } from '../model/message-input.ts'
 import { givenIds, messagesOfItems, readGivenItems } from '../model/responses/given-items.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
@@ -29,13 +30,13 @@ export function conversationItemLibrary(database: Pick<Database, 'kysely'>, reco
   ): Promise<number | undefined> => {
     if (ids.length === 0) return undefined
     const conversation = await conversations.get(userId, conversationId)
-    for (const id of ids)
-      if ((await store.find(userId, conversationId, id)) !== undefined)
-        throw new SteleError(
-          'invalid_value',
-          { name: 'items', reason: `this conversation has an item '${id}' already` },
-          { param: 'items' },
-        )
+    const [taken] = (await store.findAll(userId, conversationId, ids)).keys()
+    if (taken !== undefined)
+      throw new SteleError(
+        'invalid_value',
+        { name: 'items', reason: `this conversation has an item '${taken}' already` },
+        { param: 'items' },
+      )
     return conversation?.nextSeq
   }
 
@@ -44,10 +45,14 @@ export function conversationItemLibrary(database: Pick<Database, 'kysely'>, reco
     get: store.get,
     /**
      * Adds items to the end of a conversation, all of them or none. Those that come without an id get one.
+     * @param claim an idempotency key that is to stand for them
      * @throws SteleError conversation_not_found, invalid_value, missing_required_parameter, sequence_conflict when others
-     * write as fast as this looks whether its ids are free, store_unavailable
+     * write as fast as this looks whether its ids are free, idempotency_key_in_use, store_unavailable
      */
-    async create({ userId, conversationId, items }: NewItems): Promise<ListedItem[]> {
+    async create(
+      { userId, conversationId, items }: NewItems,
+      claim?: IdempotencyClaim,
+    ): Promise<ListedItem[]> {
       if (!isId('conversation', conversationId))
         throw new SteleError(
           'conversation_not_found',
@@ -61,13 +66,22 @@ export function conversationItemLibrary(database: Pick<Database, 'kysely'>, reco
         const expectedSeq = await endWithout(userId, conversationId, givenIds(given))
         try {
           const messages = added.map(({ message }) => message)
-          await recorder.change({ kind: 'append', userId, conversationId, expectedSeq, messages, createdAt })
+          const place = { userId, conversationId, expectedSeq }
+          await recorder.change({ kind: 'append', ...place, messages, claim, createdAt })
           return added.flatMap(message => message.items)
         } catch (error) {
           const isBeaten = error instanceof SteleError && error.code === 'sequence_conflict'
           if (!isBeaten || tries >= mostTries) throw error
         }
       }
+    },
+    /**
+     * What is left of items that were added before, by the message that the first of them became.
+     * @throws SteleError conversation_not_found, content_not_kept when the message is gone
+     */
+    added({ userId, conversationId, items }: NewItems, messageId: string): Promise<ListedItem[]> {
+      const { length } = messagesOfItems(readGivenItems(items), () => messageId)
+      return store.ofMessages({ userId, conversationId, messageId, count: length })
     },
     /**
      * Deletes an item: the message that stands for it is from now on without it, in forks too.

@@ -2,6 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
+import type { IdempotencyClaim } from '../model/call.ts'
 import { columnText, type JsonObject, objectText } from '../model/json-object.ts'
 import { checkedMessage, type MessageInput } from '../model/message-input.ts'
 import { readGivenItems } from '../model/responses/given-items.ts'
@@ -64,15 +65,14 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
     totals: conversationTotals(database),
     /**
      * Makes a conversation, with its first messages in the same transaction.
-     * @throws SteleError already_exists when the id or the session is taken, invalid_value, store_unavailable
+     * @param claim an idempotency key that is to stand for it
+     * @throws SteleError already_exists when the id or the session is taken, idempotency_key_in_use, invalid_value,
+     * store_unavailable
      */
-    async create({
-      userId,
-      id,
-      messages = [],
-      items = [],
-      ...fields
-    }: NewConversation): Promise<Conversation> {
+    async create(
+      { userId, id, messages = [], items = [], ...fields }: NewConversation,
+      claim?: IdempotencyClaim,
+    ): Promise<Conversation> {
       const createdAt = Date.now()
       const conversationId = id ?? newId('conversation')
       if (!isId('conversation', conversationId))
@@ -98,6 +98,7 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
           ...appendedMessages(messages.map(checkedMessage), createdAt),
           ...appendedItems(readGivenItems(items), createdAt).map(({ message }) => message),
         ],
+        claim,
         createdAt,
       })
       return required(userId, conversationId)

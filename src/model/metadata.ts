@@ -6,8 +6,7 @@ const maxValueLength = 512
 
 export type Metadata = Readonly<Record<string, string>>
 
-/** What a client keeps with something that it stores, within OpenAI's limits. Lengths are in code points. */
-export const pairs = z.record(z.string(), z.string()).superRefine((given, context) => {
+const record = z.record(z.string(), z.string()).superRefine((given, context) => {
   const refuse = (message: string, path: string[] = []): void =>
     context.addIssue({ code: 'custom', message, path })
   const entries = Object.entries(given)
@@ -18,6 +17,19 @@ export const pairs = z.record(z.string(), z.string()).superRefine((given, contex
       refuse(`it is longer than ${maxValueLength} characters`, [key])
   }
 })
+
+/**
+ * What a client keeps with something that it stores, within OpenAI's limits; lengths are in code points. A key that
+ * reading would pass over is refused.
+ */
+export const pairs = z
+  .unknown()
+  .refine(given => !isObject(given) || !Object.hasOwn(given, '__proto__'), "'__proto__' is no key to be kept")
+  .pipe(record)
+
+function isObject(given: unknown): given is object {
+  return typeof given === 'object' && given !== null
+}
 
 /** The same as a request gives it. */
 export const metadata = pairs.nullish()

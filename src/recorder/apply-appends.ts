@@ -5,6 +5,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import { queueForSearch } from '../store/search-queue.ts'
+import { type Claimant, claimKeys, releaseKey } from './claim-keys.ts'
 import { isUntelling } from './find-match.ts'
 import { findTips, type Tip, type TipPlace } from './find-tips.ts'
 import type { AppendedMessage, AppendOperation, Applied, OperationResult } from './operations.ts'
@@ -43,7 +44,10 @@ export async function applyAppends(
     try {
       const { conversationId } = append
       const known = recorded.get(append.messages[0]?.id ?? '')
-      const placed = known === undefined ? addTo(targets, sessions, append, hashes, rows) : { seq: known }
+      const placed =
+        known === undefined
+          ? await underKey(batch, append, () => addTo(targets, sessions, append, hashes, rows))
+          : { seq: known }
       outcomes.set(append, {
         ok: true,
         result: { conversationId, isRepeat: known !== undefined, ...placed },
@@ -55,6 +59,21 @@ export async function applyAppends(
   }
   await write(batch, [...targets.values()], rows)
   return outcomes
+}
+
+/** Does what an append says with its idempotency key taken, which stays free when it cannot be done. */
+async function underKey<T>(batch: Batch, append: AppendOperation, work: () => T): Promise<T> {
+  const { claim, creation, conversationId, messages, userId, createdAt } = append
+  if (claim === undefined) return work()
+  const made = creation === undefined ? messages[0]?.id : conversationId
+  const claimant: Claimant = { callId: made ?? conversationId, userId, claim, createdAt }
+  await claimKeys(batch, [claimant])
+  try {
+    return work()
+  } catch (error) {
+    await releaseKey(batch, claimant)
+    throw error
+  }
 }
 
 const keyOf = (userId: string, id: string): string => `${id} ${userId}`

@@ -6,6 +6,9 @@ import { leavesKeyFree } from '../store/idempotency-keys.ts'
 
 type Key = Row<'idempotency_keys'>
 
+/** What takes a key, under the id that the key is to stand for. */
+export type Claimant = Pick<CallStart, 'callId' | 'userId' | 'claim' | 'createdAt'>
+
 interface Claim {
   readonly row: Key
   readonly now: number
@@ -18,7 +21,7 @@ interface Claim {
  * commit and then finds its own row missing. Costs nothing when no call has a key.
  * @throws SteleError idempotency_key_reused, idempotency_key_in_use
  */
-export async function claimKeys(batch: Batch, starts: readonly CallStart[]): Promise<void> {
+export async function claimKeys(batch: Batch, starts: readonly Claimant[]): Promise<void> {
   const claims = starts.flatMap(claimOf)
   if (claims.length === 0) return
   // In one order, whoever claims, so that two batches cannot wait for each other.
@@ -53,6 +56,12 @@ export async function claimKeys(batch: Batch, starts: readonly CallStart[]): Pro
   if (updated !== passedOn.length) throw inUse()
 }
 
+/** Gives back the key of what could not be done. */
+export async function releaseKey(batch: Batch, claimant: Claimant): Promise<void> {
+  const rows = claimOf(claimant).map(({ row }) => row)
+  if (rows.length > 0) await batch.remove('idempotency_keys', ['user_id', 'key_hash', 'call_id'], rows)
+}
+
 async function insert(batch: Batch, fresh: readonly Key[]): Promise<void> {
   if (fresh.length === 0) return
   await batch.insertAbsent('idempotency_keys', fresh)
@@ -60,7 +69,7 @@ async function insert(batch: Batch, fresh: readonly Key[]): Promise<void> {
   if (own.length !== fresh.length) throw inUse()
 }
 
-function claimOf({ callId, userId, claim, createdAt }: CallStart): Claim[] {
+function claimOf({ callId, userId, claim, createdAt }: Claimant): Claim[] {
   if (claim === undefined) return []
   const { keyHash, requestHash, expiresAt } = claim
   return [

@@ -1,6 +1,6 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart, PlacedCall } from '../model/call.ts'
+import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
@@ -114,6 +114,8 @@ export interface AppendOperation {
   /** The seq that the first of the messages must get. */
   readonly expectedSeq?: number | undefined
   readonly messages: readonly AppendedMessage[]
+  /** An idempotency key that stands for the conversation that is made, or for the first of the messages. */
+  readonly claim?: IdempotencyClaim | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
   /** It was applied before and may have been committed. */

@@ -2,7 +2,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { Database, StorageMonth } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
-import { newId } from '../ids.ts'
+import { isId, newId } from '../ids.ts'
 import { tally } from './do-step.ts'
 import { dropMonths, isInMonths, monthNames } from './drop-months.ts'
 import {
@@ -271,14 +271,15 @@ class Run {
         .leftJoin('llm_requests as q', join =>
           join.onRef('q.id', '=', 'k.call_id').onRef('q.user_id', '=', 'k.user_id'),
         )
-        .select(['k.user_id', 'k.key_hash', 'q.id'])
+        .select(['k.user_id', 'k.key_hash', 'k.call_id', 'q.id'])
         .where(sql<boolean>`(k.user_id, k.key_hash) > (${after.user_id}, ${after.key_hash})`)
         .orderBy('k.user_id')
         .orderBy('k.key_hash')
         .limit(keysAtATime)
         .execute()
       const keys = page
-        .filter(({ id }) => id === null)
+        // A key may stand for something else than a call, until it expires.
+        .filter(({ id, call_id }) => id === null && isId('call', call_id))
         .map(({ user_id, key_hash }) => ({ user_id, key_hash }))
       if (keys.length > 0) await doStep({ kind: 'keys', keys })
       await this.#turn(0)

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -25,8 +26,8 @@ export interface PlacedItem {
   readonly index: number
 }
 
-/** Rows that are read at a time while looking for one. */
-const page = 200
+/** Messages that are read at once where few of them are left. */
+const longestRun = 1_000
 
 const madeId = /^[a-z]+_([0-7][0-9a-hjkmnp-tv-z]{25})i?\d+$/
 
@@ -42,67 +43,112 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     const isAscending = order === 'asc'
     let before = isAscending || fromSeq === undefined ? undefined : fromSeq + 1
     let after = isAscending ? (fromSeq ?? 0) - 1 : undefined
-    for (;;) {
-      const rows = await messages.rows({ userId, conversationId, limit, order, before, after })
+    // Behind many that are deleted, pages grow, and others get their turn in between.
+    for (let size = limit; ; size = Math.min(size * 2, longestRun), await setImmediate()) {
+      const rows = await messages.rows({ userId, conversationId, limit: size, order, before, after })
       const items = await itemsOfRows(kysely, userId, rows)
       for (const [index, row] of rows.entries()) yield [row, items[index] ?? []]
       const last = rows.at(-1)
-      if (last === undefined || rows.length < limit) return
+      if (last === undefined || rows.length < size) return
       if (isAscending) after = last.seq
       else before = last.seq
     }
   }
 
-  /** The rows in which an id that was made from theirs, or from their call's, is to be found. */
+  /** The rows in which ids that were made from theirs, or from their calls', are to be found. */
   const likelyRows = async (
     userId: string,
     conversationId: string,
-    itemId: string,
+    itemIds: readonly string[],
   ): Promise<Row<'messages'>[]> => {
-    const suffix = madeId.exec(itemId)?.[1]
-    if (suffix === undefined) return []
+    const suffixes = [...new Set(itemIds.flatMap(id => madeId.exec(id)?.[1] ?? []))]
+    if (suffixes.length === 0) return []
+    const callIds = suffixes.map(suffix => `call_${suffix}`)
     const calls = await kysely
       .selectFrom('llm_requests')
-      .select('id')
+      .select(['id', 'conversation_id', 'up_to_seq'])
       .where('user_id', '=', userId)
       .where(eb =>
         eb.or([
-          eb('id', '=', `call_${suffix}`),
-          eb.and([eb('group_id', '=', `call_${suffix}`), eb('route_mode', 'is not', null)]),
+          eb('id', 'in', callIds),
+          eb.and([eb('group_id', 'in', callIds), eb('route_mode', 'is not', null)]),
         ]),
       )
       .execute()
-    return messages.rowsOf(
-      userId,
-      conversationId,
-      `msg_${suffix}`,
-      calls.map(call => call.id),
-    )
+    const replies = await kysely
+      .selectFrom('llm_responses')
+      .select(['request_id', 'conversation_id', 'seq'])
+      .where('user_id', '=', userId)
+      .where('request_id', 'in', ['', ...calls.map(call => call.id)])
+      .execute()
+    return messages.rowsOf(userId, conversationId, {
+      messageIds: suffixes.map(suffix => `msg_${suffix}`),
+      calls: [
+        ...calls.map(call => ({
+          callId: call.id,
+          conversationId: call.conversation_id,
+          upToSeq: call.up_to_seq,
+        })),
+        ...replies.flatMap(({ request_id, conversation_id, seq }) =>
+          conversation_id === null || seq === null
+            ? []
+            : [{ callId: request_id, conversationId: conversation_id, upToSeq: seq }],
+        ),
+      ],
+    })
+  }
+
+  /** Where items are, deleted or not: those of these ids that the conversation has. */
+  const findAll = async (
+    userId: string,
+    conversationId: string,
+    itemIds: readonly string[],
+  ): Promise<Map<string, PlacedItem>> => {
+    if (!isId('conversation', conversationId)) throw notFound(conversationId)
+    const found = new Map<string, PlacedItem>()
+    const look = async (rows: readonly Row<'messages'>[]): Promise<boolean> => {
+      for (const [at, items] of (await itemsOfRows(kysely, userId, rows)).entries()) {
+        const row = rows[at]
+        for (const [index, { id }] of items.entries())
+          if (row !== undefined && itemIds.includes(id) && !found.has(id))
+            found.set(id, { row, items, index })
+      }
+      return found.size === itemIds.length
+    }
+    if (await look(await likelyRows(userId, conversationId, itemIds))) return found
+    // Ids that clients and providers gave are written in the items alone.
+    for await (const rows of messages.rowsWithGivenIds(userId, conversationId)) if (await look(rows)) break
+    return found
   }
 
   const find = async (
     userId: string,
     conversationId: string,
     itemId: string,
-  ): Promise<PlacedItem | undefined> => {
-    if (!isId('conversation', conversationId)) throw notFound(conversationId)
-    const rows = await likelyRows(userId, conversationId, itemId)
-    for (const [at, items] of (await itemsOfRows(kysely, userId, rows)).entries()) {
-      const row = rows[at]
-      const index = items.findIndex(({ id }) => id === itemId)
-      if (row !== undefined && index !== -1) return { row, items, index }
-    }
-    // Ids that clients and providers gave are written in the items alone.
-    for await (const [row, items] of walk({ userId, conversationId, order: 'desc' }, page, undefined)) {
-      const index = items.findIndex(({ id }) => id === itemId)
-      if (index !== -1) return { row, items, index }
-    }
-    return undefined
-  }
+  ): Promise<PlacedItem | undefined> => (await findAll(userId, conversationId, [itemId])).get(itemId)
 
   return {
     /** Where an item is, deleted or not. @throws SteleError conversation_not_found */
     find,
+    /** Of these items, those that a conversation has, deleted or not. @throws SteleError conversation_not_found */
+    findAll,
+    /**
+     * The items of so many messages that stand one behind the other.
+     * @throws SteleError conversation_not_found, content_not_kept when the first of them is gone
+     */
+    async ofMessages(asked: {
+      readonly userId: string
+      readonly conversationId: string
+      readonly messageId: string
+      readonly count: number
+    }): Promise<ListedItem[]> {
+      const { userId, conversationId, messageId, count } = asked
+      const [first] = await messages.rowsOf(userId, conversationId, { messageIds: [messageId], calls: [] })
+      if (first === undefined) throw new SteleError('content_not_kept')
+      const rows = await messages.rows({ userId, conversationId, after: first.seq - 1, limit: count })
+      const items = await itemsOfRows(kysely, userId, rows)
+      return items.flatMap((some, at) => (rows[at]?.deleted_at === null ? some.filter(isLeft) : []))
+    },
     /** @throws SteleError conversation_not_found, item_not_found */
     async get(userId: string, conversationId: string, itemId: string): Promise<ListedItem> {
       const found = await find(userId, conversationId, itemId)

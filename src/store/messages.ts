@@ -1,8 +1,10 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { isId } from '../ids.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import { messageFinder, type Stretch } from './find-messages.ts'
 import { shownText } from './shown-message.ts'
 
 export interface Message {
@@ -46,10 +48,10 @@ export interface MessagePage {
   readonly includeDeleted?: boolean | undefined
 }
 
-/** One conversation's share of a history: the messages of its own from one seq to another. */
-interface Stretch {
+/** Where the messages that a call brought, or was answered with, stand: the last of them at `upToSeq`. */
+export interface PlacedMessages {
+  readonly callId: string
   readonly conversationId: string
-  readonly fromSeq: number
   readonly upToSeq: number
 }
 
@@ -59,6 +61,8 @@ type Shown = Pick<MessagePage, 'includeDeleted' | 'roles'>
 type Beginning = Pick<Row<'conversations'>, 'id' | 'parent_id' | 'parent_seq' | 'deleted_at'>
 
 export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
+  const finder = messageFinder(kysely)
+
   const beginningOf = (userId: string, id: string): Promise<Beginning | undefined> =>
     kysely
       .selectFrom('conversations')
@@ -174,47 +178,47 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     /** The same as rows, deleted messages always among them. @throws SteleError conversation_not_found */
     rows: (asked: MessagePage): Promise<Row<'messages'>[]> => page(asked, { ...asked, includeDeleted: true }),
     /**
-     * The rows that have this id or were brought by one of these calls, deleted ones too.
+     * The rows that have these ids, deleted ones too, and those that these calls brought or were answered with, in no order.
      * @throws SteleError conversation_not_found
      */
     async rowsOf(
       userId: string,
       conversationId: string,
-      messageId: string,
-      callIds: readonly string[],
+      { messageIds, calls }: { messageIds: readonly string[]; calls: readonly PlacedMessages[] },
     ): Promise<Row<'messages'>[]> {
       const beginning = await required(userId, conversationId, false)
-      const rows: Row<'messages'>[] = []
+      const rows = new Map<string, Row<'messages'>>()
       for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
-        const more = await kysely
-          .selectFrom('messages')
-          .selectAll()
-          .where('user_id', '=', userId)
-          .where('conversation_id', '=', stretch.conversationId)
-          .where('seq', '<=', stretch.upToSeq)
-          .where(eb => eb.or([eb('id', '=', messageId), eb('call_id', 'in', ['', ...callIds])]))
-          .execute()
-        for (const row of more) rows.push(row)
+        const missing = messageIds.filter(id => !rows.has(id))
+        const named = missing.length === 0 ? [] : await finder.byIds(userId, stretch, missing)
+        for (const row of named) rows.set(row.id, row)
+        for (const call of calls) {
+          if (call.conversationId !== stretch.conversationId) continue
+          const upToSeq = Math.min(call.upToSeq, stretch.upToSeq)
+          const brought = await finder.broughtBy(userId, { ...stretch, upToSeq }, call.callId)
+          for (const row of brought) rows.set(row.id, row)
+        }
       }
-      return rows
+      return [...rows.values()]
     },
     /**
-     * A message by its id; undefined when it is unknown or deleted. Found by reading the conversation from its end.
+     * The rows whose items may have ids that clients or providers gave, deleted ones too, the newest first.
+     * @throws SteleError conversation_not_found
+     */
+    async *rowsWithGivenIds(userId: string, conversationId: string): AsyncGenerator<Row<'messages'>[]> {
+      const beginning = await required(userId, conversationId, false)
+      for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER))
+        yield* finder.withGivenIds(userId, stretch)
+    },
+    /**
+     * A message by its id; undefined when it is unknown or deleted.
      * @throws SteleError conversation_not_found
      */
     async get(userId: string, conversationId: string, messageId: string): Promise<Message | undefined> {
+      if (!isId('message', messageId)) return undefined
       const beginning = await required(userId, conversationId, false)
       for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
-        const row = await kysely
-          .selectFrom('messages')
-          .selectAll()
-          .where('user_id', '=', userId)
-          .where('conversation_id', '=', stretch.conversationId)
-          .where('seq', '<=', stretch.upToSeq)
-          .where('id', '=', messageId)
-          .orderBy('seq', 'desc')
-          .limit(1)
-          .executeTakeFirst()
+        const [row] = await finder.byIds(userId, stretch, [messageId])
         if (row !== undefined) return row.deleted_at === null ? messageFromRow(row) : undefined
       }
       return undefined

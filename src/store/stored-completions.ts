@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
@@ -26,8 +27,11 @@ export interface CompletionFilter {
   readonly metadata?: ReadonlyMap<string, string> | undefined
 }
 
-/** Rows looked at at a time: most of them are what is looked for. */
+/** Rows read at a time of those that a filter lets through: most of them are what is looked for. */
 const page = 200
+
+/** Rows that a filter is tried on in one statement: short enough to keep nobody waiting. */
+const slice = 2_000
 
 /** Completions are listed by the recorder, with the end of their calls. */
 export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
@@ -50,29 +54,45 @@ export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
     async callOf(userId: string, id: string): Promise<string | undefined> {
       return (await rowOf(userId, id))?.call_id
     },
-    /** By the time of their calls. */
+    /** By the time of their calls. What a filter leaves out is read past, a slice at a time. */
     async list(filter: CompletionFilter): Promise<StoredCompletion[]> {
       const { userId, limit, order, model, metadata = new Map<string, string>() } = filter
       const found: StoredCompletion[] = []
       if (model !== undefined && !isStorable(model)) return found
-      for (let after = filter.afterCall; ; ) {
-        const rows = await kysely
+      const isFiltered = model !== undefined || metadata.size > 0
+      const listed = (after: string | undefined) =>
+        kysely
           .selectFrom('stored_completions')
-          .selectAll()
           .where('user_id', '=', userId)
           .where('deleted_at', 'is', null)
           .$if(after !== undefined, query => query.where('call_id', order === 'asc' ? '>' : '<', after ?? ''))
+          .orderBy('call_id', order)
+      if (!isFiltered) {
+        const rows = await listed(filter.afterCall).selectAll().limit(limit).execute()
+        return rows.map(fromRow)
+      }
+      for (let after = filter.afterCall; ; await setImmediate()) {
+        const last = await listed(after)
+          .select('call_id')
+          .offset(slice - 1)
+          .limit(1)
+          .executeTakeFirst()
+        const end = last?.call_id
+        const rows = await listed(after)
+          .selectAll()
+          .$if(end !== undefined, query => query.where('call_id', order === 'asc' ? '<=' : '>=', end ?? ''))
           .$if(model !== undefined, query => query.where('model', '=', model ?? ''))
           .where(eb =>
             eb.and([...metadata].map(pair => sql<boolean>`metadata LIKE ${patternOf(pair)} ESCAPE '!'`)),
           )
-          .orderBy('call_id', order)
-          .limit(metadata.size === 0 ? limit : page)
+          .limit(page)
           .execute()
         const fitting = rows.map(fromRow).filter(completion => hasAll(completion.metadata, metadata))
         found.push(...fitting.slice(0, limit - found.length))
-        after = rows.at(-1)?.call_id
-        if (found.length === limit || rows.length < page || metadata.size === 0) return found
+        if (found.length === limit) return found
+        if (rows.length === page) after = rows.at(-1)?.call_id
+        else if (end === undefined) return found
+        else after = end
       }
     },
   }

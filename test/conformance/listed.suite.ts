@@ -106,6 +106,47 @@ export function listedSuite(bed: Bed): void {
     expect(await listed(stele, { order: 'desc' })).toEqual(all.toReversed())
   })
 
+  test('few among very many are found page by page, in both orders', async () => {
+    const stele = await (await bed.place()).stele()
+    const first = await store(stele, 'c-0')
+    const rows = Array.from({ length: 6_500 }, (_, at) => ({
+      user_id: 'ada',
+      id: `x-${at}`,
+      call_id: `${first.callId}-${String(at).padStart(4, '0')}`,
+      model: at === 2_600 ? 'rare' : 'common',
+      metadata: JSON.stringify(
+        [1, 1_998, 1_999, 4_500, 6_499].includes(at) ? { rare: 'yes' } : { rare: 'no' },
+      ),
+      created_at: at,
+      deleted_at: null,
+    }))
+    for (let at = 0; at < rows.length; at += 500)
+      await stele.database.kysely
+        .insertInto('stored_completions')
+        .values(rows.slice(at, at + 500))
+        .execute()
+    const metadata = new Map([['rare', 'yes']])
+    const rare = ['x-1', 'x-1998', 'x-1999', 'x-4500', 'x-6499']
+    expect(await listed(stele, { metadata })).toEqual(rare)
+    expect(await listed(stele, { metadata, order: 'desc' })).toEqual(rare.toReversed())
+    expect(await listed(stele, { metadata, limit: 2 })).toEqual(rare.slice(0, 2))
+    expect(await listed(stele, { metadata, limit: 2, afterCall: rows[1_998]?.call_id })).toEqual(
+      rare.slice(2, 4),
+    )
+    expect(await listed(stele, { model: 'rare' })).toEqual(['x-2600'])
+    expect(await listed(stele, { model: 'common', metadata })).toEqual(rare)
+    expect(await listed(stele, { metadata: new Map([['rare', 'no']]), limit: 10_000 })).toHaveLength(6_495)
+    let turns = 0
+    const count = (): void => {
+      turns++
+      waiting = setImmediate(count)
+    }
+    let waiting = setImmediate(count)
+    expect(await listed(stele, { model: 'none' })).toEqual([])
+    clearImmediate(waiting)
+    expect(turns, 'others get their turn').toBeGreaterThanOrEqual(3)
+  })
+
   test('exports and copies bring it along', async () => {
     const place = await bed.place()
     const stele = await place.stele()

@@ -109,11 +109,11 @@ describeEachDatabase('conversations over HTTP', bed => {
     expectOpenAI('ConversationResource', left)
     expect(left.id).toBe(id)
     expect(await itemsOf(client, id)).toEqual(all.filter(item => item.id !== first))
-    for (const again of [
-      items.retrieve(first, { conversation_id: id }),
-      items.delete(first, { conversation_id: id }),
-    ])
-      await expect(again).rejects.toMatchObject({ status: 404, code: 'item_not_found' })
+    for (const again of ['retrieve', 'delete'] as const)
+      await expect(items[again](first, { conversation_id: id })).rejects.toMatchObject({
+        status: 404,
+        code: 'item_not_found',
+      })
     // A page goes on behind an item that was deleted meanwhile.
     const behind = await items.list(id, { after: first, order: 'asc' })
     expect(behind.data).toEqual(all.slice(4))
@@ -293,6 +293,51 @@ test("a chat goes on from what was added, by its words, and a reply's calls are 
   const all = await itemsOf(client, id)
   expect(words(all)).toEqual(['Hi', 'Hello', 'Look', 'Looking', 'function_call'])
   expect(all[4]).toMatchObject({ call_id: 'c5', name: 'look', arguments: '{}', status: 'completed' })
+
+  // What the assistant said is shown as such, and stays what it said when a call beside it is deleted.
+  const { data } = await client.conversations.items.list(id)
+  for (const item of data) expectOpenAI('ConversationItem', plain(item))
+  const output = (text: string) => [{ type: 'output_text', text, annotations: [], logprobs: [] }]
+  expect(data.map(item => 'content' in item && item.content)).toMatchObject([
+    false,
+    output('Looking'),
+    [{ type: 'input_text', text: 'Look' }],
+    output('Hello'),
+    [{ type: 'input_text', text: 'Hi' }],
+  ])
+  await client.conversations.items.delete(all[4]?.id ?? '', { conversation_id: id })
+  upstream.answer(json(completion('Fine')))
+  await client.responses.create({ model: 'gpt-test', input: 'And?', conversation: id })
+  expect(upstream.journal[1] && askedOf(upstream.journal[1]).messages).toMatchObject([
+    { content: 'Hi' },
+    { content: 'Hello' },
+    { content: 'Look' },
+    { role: 'assistant', content: 'Looking' },
+    { content: 'And?' },
+  ])
+})
+
+test('what came with an id of its own in a response is found by it', async () => {
+  const running = await startGateway()
+  const client = running.client()
+  const { id } = await client.conversations.create()
+  const input = [
+    { type: 'message' as const, id: 'msg_given', role: 'user' as const, content: 'Hi' },
+    { type: 'reasoning' as const, id: 'rs_given', summary: [] },
+    said('assistant', 'Hello'),
+    said('user', 'So?'),
+  ] as OpenAI.Responses.ResponseInput
+  await client.responses.create({ model: 'echo', conversation: id, input })
+  const all = await itemsOf(client, id)
+  expect(all.map(item => item.id)).toEqual(expect.arrayContaining(['msg_given', 'rs_given']))
+  expect(all).toHaveLength(5)
+  for (const item of all)
+    expect(plain(await client.conversations.items.retrieve(item.id ?? '', { conversation_id: id }))).toEqual(
+      item,
+    )
+  await expect(
+    client.conversations.items.create(id, { items: [{ ...said('user', 'Hi'), id: 'rs_given' } as Given] }),
+  ).rejects.toMatchObject({ status: 400, code: 'invalid_value' })
 })
 
 test('a conversation of an application is shown in OpenAI’s shape', async () => {

@@ -4,13 +4,15 @@ import type { RawReply, Running } from './running.ts'
 /** What stands in everything that Ada says and keeps, and must never reach anybody else. */
 export const secret = 'the-secret-of-ada'
 
-/** What Ada has, by the ids that others may have learned of. */
+/** What somebody has, by the ids that others may have learned of. */
 export interface Belongings {
   readonly conversation: string
   readonly item: string
   readonly response: string
   readonly completion: string
   readonly session: string
+  /** Where a list of hits of a search goes on. */
+  readonly cursor: string
 }
 
 /** How somebody may try to reach what is Ada's on one route. */
@@ -25,8 +27,10 @@ export interface Attempt {
 }
 
 export interface Recipe {
-  /** What is tried; the first attempt succeeds when it is Ada's own. */
-  readonly attempts: (of: Belongings) => readonly [Attempt, ...Attempt[]]
+  /**
+   * What is tried to reach what is Ada's by somebody who has things of his own; the first attempt succeeds when it is hers.
+   */
+  readonly attempts: (of: Belongings, own: Belongings) => readonly [Attempt, ...Attempt[]]
   /** Ada's own attempt shows what is secret. */
   readonly shows?: true
   /** The route answers everybody alike: it has nothing of any user, and does not ask for whom it is. */
@@ -36,12 +40,16 @@ export interface Recipe {
 }
 
 const noConversation = [404, 'conversation_not_found'] as const
-const noItem = noConversation
+const noItem = [404, 'item_not_found'] as const
 const noResponse = [404, 'response_not_found'] as const
 const noCompletion = [404, 'completion_not_found'] as const
 const noPrevious = [400, 'previous_response_not_found'] as const
 const denied = [403, 'permission_denied'] as const
+const invalid = [400, 'invalid_value'] as const
 const fine = [200] as const
+
+/** The keys under which Ada has asked what others may ask. */
+const keyed = (route: string) => ({ 'idempotency-key': `key-of-ada ${route}` })
 
 const hello = { model: 'echo', messages: [{ role: 'user', content: 'Hello' }] }
 const input = { model: 'echo', input: 'Hello' }
@@ -67,7 +75,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       {
         path: '/v1/chat/completions',
         body: question(secretless),
-        headers: { 'idempotency-key': 'key-of-ada' },
+        headers: keyed('/v1/chat/completions'),
         own: fine,
       },
     ],
@@ -76,7 +84,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     shows: true,
     attempts: ({ completion }) => [
       { path: '/v1/chat/completions', own: fine },
-      { path: `/v1/chat/completions?after=${completion}`, own: [400] },
+      { path: '/v1/chat/completions?model=echo&order=desc&metadata[topic]=steles', own: fine },
+      { path: `/v1/chat/completions?after=${completion}`, own: invalid },
     ],
   },
   'GET /v1/chat/completions/:id': {
@@ -93,8 +102,12 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   },
   'GET /v1/chat/completions/:id/messages': {
     shows: true,
-    attempts: ({ completion }) => [
+    attempts: ({ completion }, own) => [
       { path: `/v1/chat/completions/${completion}/messages`, own: noCompletion },
+      {
+        path: `/v1/chat/completions/${own.completion}/messages?after=${completion}-0`,
+        own: invalid,
+      },
     ],
   },
   'POST /v1/embeddings': plain('/v1/embeddings', { model: 'echo', input: 'Hello' }),
@@ -102,18 +115,27 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'POST /v1/completions': plain('/v1/completions', { model: 'echo', prompt: 'Hello' }),
   'GET /v1/search': {
     shows: true,
-    attempts: ({ conversation }) => [
+    attempts: ({ conversation, cursor }) => [
       { path: '/v1/search?query=secret', own: fine },
       { path: '/v1/search?query=secret&user=ada', own: denied, isOutranked: true },
       { path: `/v1/search?query=secret&conversation=${conversation}`, own: noConversation },
+      { path: `/v1/search?query=secret&limit=1&cursor=${encodeURIComponent(cursor)}`, own: invalid },
     ],
   },
   'POST /v1/responses': {
-    attempts: ({ conversation, response }) => [
+    attempts: ({ conversation, response, item }) => [
       { path: '/v1/responses', body: input, own: fine },
       { path: '/v1/responses', body: { ...input, user: 'ada' }, own: denied, isOutranked: true },
       { path: '/v1/responses', body: { ...input, conversation }, own: noConversation },
+      { path: '/v1/responses', body: { ...input, conversation: { id: conversation } }, own: noConversation },
+      { path: '/v1/responses', body: input, headers: { 'x-stele-conversation': conversation }, own: fine },
       { path: '/v1/responses', body: { ...input, previous_response_id: response }, own: noPrevious },
+      {
+        path: '/v1/responses',
+        body: { ...input, input: [{ type: 'item_reference', id: item }] },
+        own: invalid,
+      },
+      { path: '/v1/responses', body: input, headers: keyed('/v1/responses'), own: fine },
     ],
   },
   'POST /v1/responses/input_tokens': {
@@ -141,10 +163,16 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   },
   'GET /v1/responses/:id/input_items': {
     shows: true,
-    attempts: ({ response }) => [{ path: `/v1/responses/${response}/input_items`, own: noResponse }],
+    attempts: ({ response, item }, own) => [
+      { path: `/v1/responses/${response}/input_items`, own: noResponse },
+      { path: `/v1/responses/${own.response}/input_items?after=${item}`, own: invalid },
+    ],
   },
   'POST /v1/conversations': {
-    attempts: () => [{ path: '/v1/conversations', body: { items }, own: fine }],
+    attempts: () => [
+      { path: '/v1/conversations', body: { items }, own: fine },
+      { path: '/v1/conversations', body: { items }, headers: keyed('/v1/conversations'), own: fine },
+    ],
   },
   'GET /v1/conversations/:id': {
     shows: true,
@@ -165,20 +193,23 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   },
   'GET /v1/conversations/:id/items': {
     shows: true,
-    attempts: ({ conversation, item }) => [
+    attempts: ({ conversation, item }, own) => [
       { path: `/v1/conversations/${conversation}/items`, own: noConversation },
       { path: `/v1/conversations/${conversation}/items?after=${item}`, own: noConversation },
+      { path: `/v1/conversations/${own.conversation}/items?after=${item}`, own: invalid },
     ],
   },
   'GET /v1/conversations/:id/items/:item': {
     shows: true,
-    attempts: ({ conversation, item }) => [
-      { path: `/v1/conversations/${conversation}/items/${item}`, own: noItem },
+    attempts: ({ conversation, item }, own) => [
+      { path: `/v1/conversations/${conversation}/items/${item}`, own: noConversation },
+      { path: `/v1/conversations/${own.conversation}/items/${item}`, own: noItem },
     ],
   },
   'DELETE /v1/conversations/:id/items/:item': {
-    attempts: ({ conversation, item }) => [
-      { path: `/v1/conversations/${conversation}/items/${item}`, own: noItem },
+    attempts: ({ conversation, item }, own) => [
+      { path: `/v1/conversations/${conversation}/items/${item}`, own: noConversation },
+      { path: `/v1/conversations/${own.conversation}/items/${item}`, own: noItem },
     ],
   },
   'POST /chat': {
@@ -190,17 +221,34 @@ export const recipes: Readonly<Record<string, Recipe>> = {
         own: denied,
         isOutranked: true,
       },
+      {
+        path: '/chat',
+        body: { user_text: secretless, session_id: session },
+        headers: keyed('/chat'),
+        own: fine,
+      },
     ],
   },
   'GET /sessions/:user': {
-    attempts: () => [{ path: '/sessions/ada', own: denied }],
+    shows: true,
+    attempts: ({ conversation }) => [
+      { path: '/sessions/ada', own: denied },
+      { path: '/sessions/bob', own: fine },
+      { path: `/sessions/bob?after=9999999999999.${conversation}`, own: fine },
+    ],
   },
   'GET /history/:user/:session': {
     shows: true,
-    attempts: ({ session }) => [{ path: `/history/ada/${session}`, own: denied }],
+    attempts: ({ session }) => [
+      { path: `/history/ada/${session}`, own: denied },
+      { path: `/history/bob/${session}`, own: fine },
+    ],
   },
   'DELETE /sessions/:user/:session': {
-    attempts: ({ session }) => [{ path: `/sessions/ada/${session}`, own: denied }],
+    attempts: ({ session }) => [
+      { path: `/sessions/ada/${session}`, own: denied },
+      { path: `/sessions/bob/${session}`, own: fine },
+    ],
   },
 }
 
@@ -216,12 +264,17 @@ function plain(path: string, body: object): Recipe {
     attempts: () => [
       { path, body, own: fine },
       { path, body: { ...body, user: 'ada' }, own: denied, isOutranked: true },
+      { path, body, headers: keyed(path), own: fine },
     ],
   }
 }
 
-/** Makes for Ada, with her own key, one of everything that can be reached over HTTP. */
-export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): Promise<Belongings> {
+/** Makes for whoever has the key one of everything that can be reached over HTTP, with a word in all of it. */
+export async function belongings(
+  { send }: Pick<Running, 'send'>,
+  key: string,
+  word: string,
+): Promise<Belongings> {
   const post = async (
     path: string,
     body: object,
@@ -232,23 +285,40 @@ export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): 
     return reply
   }
   const session = 'web-1'
-  await post('/v1/chat/completions', question(secretless), { 'idempotency-key': 'key-of-ada' })
-  await post('/v1/chat/completions', question(secret))
+  await post('/v1/chat/completions', question(word))
   const completion = idOf(
-    await post('/v1/chat/completions', { ...question(`${secret} stored`), store: true }),
-  )
-  await post('/chat', { user_text: secret, session_id: session })
-  const conversation = idOf(
-    await post('/v1/conversations', {
-      metadata: { kept: secret },
-      items: [{ role: 'user', content: secret }],
+    await post('/v1/chat/completions', {
+      ...question(`${word} stored`),
+      store: true,
+      metadata: { topic: 'steles' },
     }),
   )
+  await post('/chat', { user_text: word, session_id: session })
+  await post('/chat', { user_text: word, session_id: `another ${word}` })
+  const conversation = idOf(
+    await post('/v1/conversations', { metadata: { kept: word }, items: [{ role: 'user', content: word }] }),
+  )
   const added = await post(`/v1/conversations/${conversation}/items`, {
-    items: [{ role: 'assistant', content: secret }],
+    items: [{ role: 'assistant', content: word }],
   })
-  const response = idOf(await post('/v1/responses', { model: 'echo', input: secret, conversation }))
-  return { conversation, session, response, completion, item: firstOf(added) }
+  const response = idOf(await post('/v1/responses', { model: 'echo', input: word, conversation }))
+  const found = await send('GET', `/v1/search?query=${word}&limit=1`, { headers: headersOf(key) })
+  const cursor = (JSON.parse(found.text) as { next_cursor: string }).next_cursor
+  return { conversation, session, response, completion, item: firstOf(added), cursor }
+}
+
+/** Asks for Ada, under her idempotency keys, what others will ask under the same. */
+export async function askUnderKeys(
+  { key, send }: Pick<Running, 'key' | 'send'>,
+  of: Belongings,
+): Promise<void> {
+  for (const [route, { attempts }] of Object.entries(recipes))
+    for (const { path, body, headers } of attempts(of, of)) {
+      if (headers?.['idempotency-key'] === undefined) continue
+      const [method = ''] = route.split(' ', 1)
+      const reply = await send(method, path, { headers: headersOf(key, headers), body: JSON.stringify(body) })
+      expect(reply.status, `${route}: ${reply.text}`).toBe(200)
+    }
 }
 
 /** The headers of a request with JSON. */

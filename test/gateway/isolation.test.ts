@@ -3,7 +3,7 @@ import { tableNames } from '../../src/db/tables.ts'
 import type { Stele } from '../../src/stele.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
-import { type Attempt, belongings, headersOf, recipes, secret } from './isolation-recipes.ts'
+import { type Attempt, askUnderKeys, belongings, headersOf, recipes, secret } from './isolation-recipes.ts'
 import { errorOf, type RawReply, type Running, startGateway } from './running.ts'
 
 /** Nobody reads, lists, searches, changes or deletes what is another's: on every route that there is, in every way. */
@@ -69,8 +69,10 @@ test('every route has a recipe, and every recipe a route', async () => {
 describeEachDatabase('isolation', bed => {
   test('nothing of one user reaches another or is changed by it, on any route', async () => {
     const running = await startGateway({ place: await bed.place() })
-    const own = await belongings(running)
+    const own = await belongings(running, running.key, secret)
+    await askUnderKeys(running, own)
     const bob = await running.newKey('bob')
+    const his = await belongings(running, bob, 'the-word-of-bob')
     const service = await running.newKey('app', 'service')
     const ids = await idsOf(running, 'ada')
     expect(ids.size).toBeGreaterThan(5)
@@ -79,7 +81,7 @@ describeEachDatabase('isolation', bed => {
 
     for (const { route, method, recipe } of routesOf(running)) {
       const { attempts, isOpen, isOfNobody } = recipes[recipe] ?? { attempts: () => [] }
-      for (const [index, tried] of attempts(own).entries()) {
+      for (const [index, tried] of attempts(own, his).entries()) {
         const what = `${route} #${index}`
         const expectRefusal = (reply: RawReply, how: string, [status, code]: Attempt['own']): void => {
           expectNothingOf(ids, reply, `${what} ${how}`)
@@ -108,9 +110,9 @@ describeEachDatabase('isolation', bed => {
 test('what is refused to others its owner gets, so the refusals prove something', async () => {
   const running = await startGateway()
   for (const { route, method, recipe } of routesOf(running)) {
-    const own = await belongings(running)
+    const own = await belongings(running, running.key, secret)
     const { attempts, shows, isOpen } = recipes[recipe] ?? { attempts: () => [] }
-    const [tried] = attempts(own)
+    const [tried] = attempts(own, own)
     if (tried === undefined || isOpen) continue
     // A response that is over cannot be cancelled, but it is found.
     const status = recipe === 'POST /v1/responses/:id/cancel' ? 400 : 200

@@ -202,6 +202,11 @@ test('who chats, and for whom, goes by the key', async () => {
   expect(JSON.parse(asEve.text)).toMatchObject({ user_id: 'eve' })
   expect(JSON.parse((await ada.say('Hi')).text)).toMatchObject({ user_id: 'ada' })
   expect((await ada.say('Hi', { user_id: 'bob' })).status).toBe(403)
+  for (const user_id of ['', 'x'.repeat(257)])
+    expect(errorOf(await app.say('Hi', { user_id }))).toMatchObject({
+      code: 'invalid_value',
+      param: 'user_id',
+    })
   expect((await app.sessions('bob')).sessions).toHaveLength(1)
   expect((await app.ask('GET', '/sessions/bob', undefined, { 'x-stele-user': 'eve' })).status).toBe(403)
   expect((await ada.ask('GET', '/sessions/bob')).status).toBe(403)
@@ -239,6 +244,7 @@ const bad: readonly [method: string, path: string, body: string, status: number,
   ['POST', '/chat', '{"user_text":"Hi","session_id":"a\\u0000"}', 400, 'invalid_value'],
   ['POST', '/chat', `{"user_text":"Hi","session_id":"${'x'.repeat(257)}"}`, 400, 'invalid_value'],
   ['POST', '/chat', '{"user_text":"Hi","user_id":"a\\nb"}', 400, 'invalid_value'],
+  ['POST', '/chat', '{"user_text":"Hi","user_id":""}', 400, 'invalid_value'],
   ['GET', '/sessions/ada?limit=0', '', 400, 'invalid_value'],
   ['GET', '/sessions/ada?limit=1001', '', 400, 'invalid_value'],
   ['GET', '/sessions/ada?limit=1&limit=2', '', 400, 'invalid_value'],

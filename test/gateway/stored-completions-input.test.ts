@@ -69,6 +69,7 @@ describe('bad input', () => {
     ['{"metadata":{},"metadata":{}}', 'duplicate_member', null],
     ['{"metadata":"x"}', 'invalid_value', 'metadata'],
     ['{"metadata":{"a":1}}', 'invalid_value', 'metadata.a'],
+    ['{"metadata":{"__proto__":"x"}}', 'invalid_value', 'metadata'],
     [JSON.stringify({ metadata: { a: 'x'.repeat(513) } }), 'invalid_value', 'metadata.a'],
     [JSON.stringify({ metadata: { ['k'.repeat(65)]: 'x' } }), 'invalid_value', 'metadata'],
     [

@@ -80,6 +80,7 @@ describe('with the official client', () => {
     expect(await listed({ metadata: { 're%': '_' } })).toEqual([])
     expect(await listed({ model: 'test-model-2026', limit: 2 })).toEqual(['chatcmpl-1', 'chatcmpl-2'])
     expect(await listed({ model: 'other' })).toEqual([])
+    expect(await listed({ metadata: null })).toHaveLength(3)
     const empty = JSON.parse((await get(running, `${path}?model=a%00b`)).text) as unknown
     checked('ChatCompletionList', empty)
     expect(empty).toEqual({ object: 'list', data: [], first_id: '', last_id: '', has_more: false })

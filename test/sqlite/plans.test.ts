@@ -52,6 +52,8 @@ test('no statement of the recorder or the store reads a whole table of messages 
       .raw<{ detail: string }>(`EXPLAIN QUERY PLAN ${statement}`)
       .execute(stele.database.kysely)
     for (const { detail } of rows) {
+      // What a subquery reads is told in lines of its own.
+      if (/^CORRELATED SCALAR SUBQUERY \d+$/.test(detail)) continue
       // Without a condition the newest page is the end of the table, whose rows lie in the order of their key.
       const isNewestPage = !/where/i.test(statement) && statement.includes('limit')
       if (!isNewestPage) expect(detail, statement).toMatch(/USING (COVERING )?INDEX|USING PRIMARY KEY/)

@@ -8,6 +8,8 @@ import { checked, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import type { Stele } from '../../stele.ts'
 import type { Conversation } from '../../store/conversations.ts'
+import type { ClientSettings } from '../app.ts'
+import { idempotentAppends } from '../idempotent-append.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
@@ -32,12 +34,13 @@ type Received = FastifyRequest<{
 /** OpenAI's Conversations API. Its items are the messages that calls bring, and what clients add. */
 export async function conversationRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Pick<Stele, 'database' | 'recorder'> },
+  { stele, settings }: { stele: Stele; settings: ClientSettings },
 ): Promise<void> {
   const { database, recorder } = stele
   const prompt = { kysely: database.prompt }
   const conversations = conversationLibrary(prompt, recorder)
   const conversationItems = conversationItemLibrary(prompt, recorder)
+  const once = idempotentAppends(stele, settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -53,12 +56,19 @@ export async function conversationRoutes(
     const userId = userOf(request)
     // A client that has nothing to say of it sends no body.
     const given = checked(creation, readObject(request.body ?? '{}'))
-    const made = conversations.create({
+    const wanted = {
       userId,
       ...(given.metadata == null ? {} : { metadata: given.metadata }),
       items: given.items ?? [],
-    })
-    return send(reply, resourceOf(await told(made)))
+    }
+    const made = await once(
+      request,
+      reply,
+      { userId, target: 'conversations' },
+      claim => told(conversations.create(wanted, claim)),
+      id => present(userId, id),
+    )
+    return send(reply, resourceOf(made))
   })
 
   app.get('/v1/conversations/:id', async (request: Received, reply) =>
@@ -88,7 +98,14 @@ export async function conversationRoutes(
     const conversationId = request.params.id
     if (given.items.length === 0)
       throw new SteleError('invalid_value', { name: 'items', reason: 'there is none' }, { param: 'items' })
-    const added = await told(conversationItems.create({ userId, conversationId, items: given.items }))
+    const wanted = { userId, conversationId, items: given.items }
+    const added = await once(
+      request,
+      reply,
+      { userId, target: `items of ${conversationId}` },
+      claim => told(conversationItems.create(wanted, claim)),
+      id => told(conversationItems.added(wanted, id)),
+    )
     return send(reply, listOf(added, false))
   })
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
@@ -58,8 +59,8 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
   app.post('/chat', async (request: Received, reply) => {
     const key = keyOf(request)
     const given = checked(turn, readObject(request.body ?? ''))
-    const named = given.user_id ?? (mayActForOthers(key) ? anybody : undefined)
-    const userId = checkUserId(userOf(request, named), 'user_id')
+    const named = given.user_id == null ? undefined : checkUserId(given.user_id, 'user_id')
+    const userId = userOf(request, named ?? (mayActForOthers(key) ? anybody : undefined))
     const sessionId = checkSession(given.session_id ?? anySession)
     return chat(request, { userId, sessionId, text: given.user_text }, key.id, reply)
   })
@@ -87,6 +88,8 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
       said.push(...read.flatMap(spoken))
       after = read.at(-1)?.seq ?? after
       if (read.length < chapter) break
+      // A long history keeps nobody waiting, where a database is read in this very thread.
+      await setImmediate()
     }
     return send(reply, { user_id: userId, session_id: sessionId, messages: said })
   })

@@ -113,6 +113,8 @@ export async function storedCompletionRoutes(
 function metadataFilter(query: Query): ReadonlyMap<string, string> {
   const pairs = new Map<string, string>()
   for (const [name, value] of Object.entries(query)) {
+    // What OpenAI's client makes of a filter that is null.
+    if (name === 'metadata' && value === '') continue
     if (name === 'metadata') throw invalid('metadata', 'name a key: metadata[key]=value')
     const key = /^metadata\[(.*)\]$/s.exec(name)?.[1]
     if (key === undefined) continue

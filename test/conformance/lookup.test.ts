@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { lookupSuite } from './lookup.suite.ts'
+
+describeEachDatabase('lookup', lookupSuite)
