@@ -1,5 +1,6 @@
 import { Pool } from 'undici'
 import { reasonOf, SteleError } from '../errors.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, isFields, type Reply } from '../model/reply.ts'
 import type {
   Answer,
@@ -111,7 +112,7 @@ export class GatewayBackend implements ChatBackend {
       })
       heads = headers
       if (statusCode !== 200) {
-        const error = this.#refusal(statusCode, await readJson(body)) ?? this.#failed(statusCode)
+        const error = this.#refusal(statusCode, maybeJson(await body.text())) ?? this.#failed(statusCode)
         // A refusal without a call is none of the conversation's.
         if (statusCode < 500 && heads['x-stele-conversation'] === undefined) throw error
         return answer('failed', error)
@@ -206,7 +207,7 @@ export class GatewayBackend implements ChatBackend {
     const { statusCode, body } = await this.#pool
       .request({ method: 'GET', path: this.#path + path, headers: this.#headers })
       .catch(error => Promise.reject(this.#unreachable(error)))
-    const value = await readJson(body)
+    const value = maybeJson(await body.text())
     if (statusCode === 200 && isFields(value)) return value
     const isMissing = statusCode === 404 && isFields(value) && codeOf(value) === 'route_not_found'
     if (isMissing && what !== undefined)
@@ -259,13 +260,4 @@ function asText(value: unknown): string | undefined {
 function asTime(value: unknown): number | undefined {
   const time = typeof value === 'number' ? value : Date.parse(String(value))
   return Number.isNaN(time) ? undefined : time
-}
-
-async function readJson(body: { text(): Promise<string> }): Promise<unknown> {
-  const text = await body.text()
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -202,7 +202,7 @@ function fact(name: string, value: string): Line {
 
 async function exportTo({ chat, screen }: ChatSession, given: string): Promise<void> {
   if (chat.transcript.length === 0) throw new SteleError('usage', { reason: 'Nothing was said yet.' })
-  const path = resolve(given === '' ? `${chat.thread.sessionId ?? 'conversation'}.md` : given)
+  const path = resolve(given === '' ? usualFile(chat.thread.sessionId) : given)
   try {
     await writeFile(path, transcriptText(chat, path), { flag: 'wx', mode: 0o600 })
   } catch (error) {
@@ -212,6 +212,14 @@ async function exportTo({ chat, screen }: ChatSession, given: string): Promise<v
   }
   await screen.show([note(`Written to ${printableLine(path)}`), []])
 }
+
+/** A file of this folder, whatever an application called the session. */
+function usualFile(sessionId = 'conversation'): string {
+  return `${sessionId.replace(/[^\p{L}\p{N}._-]/gu, '_').replace(/^\.+/, '_').slice(0, longestName)}.md`
+}
+
+/** In UTF-16 units: file systems take 255 bytes. */
+const longestName = 60
 
 function note(text: string): Line {
   return [{ text, style: { dim: true } }]
