@@ -31,6 +31,7 @@ export class Chat {
   /** Set when what is sent next does not go on where the record ends. */
   #startsOver: { readonly keepsEarlier: boolean } | undefined
   #usage = noUsage
+  #hasForked = false
 
   constructor({ backend, model, system }: ChatOptions) {
     this.backend = backend
@@ -40,6 +41,11 @@ export class Chat {
 
   get thread(): Thread {
     return this.#thread
+  }
+
+  /** Whether the last question went to another conversation than it was asked in, which had gone on elsewhere. */
+  get hasForked(): boolean {
+    return this.#hasForked
   }
 
   get system(): string | undefined {
@@ -108,6 +114,8 @@ export class Chat {
     const { question, asked } = await this.#question(text, [this.model], signal)
     const answer = await this.backend.ask(question, this.model, onText)
     this.#take(asked, answer)
+    const { conversationId, sessionId } = this.#thread
+    this.#hasForked = conversationId !== undefined && answer.thread.sessionId !== sessionId
     this.#thread = answer.thread
     this.#count([answer])
     return answer

@@ -1,6 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
-import { reasonOf } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied, Operation } from './operations.ts'
@@ -64,7 +64,16 @@ async function write(requests: readonly WriterRequest[]): Promise<ThreadReply<Ap
     )
     return requests.map(({ id, request }) => ({ id, value: applied.splice(0, request.length) }))
   } catch (error) {
-    const failure = reasonOf(error)
+    const failure = whyUnavailable(error)
     return requests.map(({ id }) => ({ id, failure }))
   }
+}
+
+/** Why nothing was written, in words that stand behind what the error for it says. */
+function whyUnavailable(error: unknown): string {
+  if (error instanceof SteleError && error.code === 'store_unavailable') {
+    const { reason } = error.details
+    if (typeof reason === 'string') return reason
+  }
+  return reasonOf(error)
 }

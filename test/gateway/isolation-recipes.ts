@@ -192,6 +192,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       },
     ],
   },
+  'GET /sessions': { attempts: () => [{ path: '/sessions', own: fine }] },
   'GET /sessions/:user': {
     attempts: () => [{ path: '/sessions/ada', own: denied }],
   },

@@ -29,7 +29,6 @@ export class ChatSession {
       await screen.fail(new SteleError('usage', { reason: 'No model is named. Name one: /model NAME' }))
       return
     }
-    const { sessionId } = chat.thread
     const view = screen.reply(chat.model)
     let answer: Answer | undefined
     try {
@@ -40,7 +39,7 @@ export class ChatSession {
     }
     if (answer === undefined) return
     await view.end(answer)
-    if (sessionId !== undefined && answer.thread.sessionId !== sessionId)
+    if (chat.hasForked)
       screen.notify('This conversation went on elsewhere meanwhile; here it goes on as a fork of its own.')
   }
 
