@@ -95,6 +95,12 @@ export class Chat {
   /** Goes on with a conversation. @throws SteleError conversation_not_found */
   async resume(id: string): Promise<OpenedSession> {
     const opened = await this.backend.open(id)
+    this.goOn(opened)
+    return opened
+  }
+
+  /** Goes on with a conversation that was opened. */
+  goOn(opened: OpenedSession): void {
     this.startAnew()
     const [first] = opened.context
     const hasSystem = first?.role === 'system' && this.#isPlain(first)
@@ -103,7 +109,6 @@ export class Chat {
     this.#earlier = [...opened.earlier]
     this.#thread = opened.thread
     if (opened.model !== undefined) this.model = opened.model
-    return opened
   }
 
   /**

@@ -213,7 +213,8 @@ export class GatewayBackend implements ChatBackend {
 
   /** Sessions are listed for the user that was named, or else for the key's own. */
   async #sessions(): Promise<Fields> {
-    if (this.userId !== undefined) return this.#get(`/sessions/${encodeURIComponent(this.userId)}`, 'sessions')
+    if (this.userId !== undefined)
+      return this.#get(`/sessions/${encodeURIComponent(this.userId)}`, 'sessions')
     const listed = await this.#get('/sessions', 'sessions').catch(error => {
       throw error instanceof SteleError && error.code === 'usage' ? userIsMissing() : error
     })
@@ -229,7 +230,8 @@ export class GatewayBackend implements ChatBackend {
 
   /** Names a conversation by its id, so that it is found among the sessions. Where that fails the next reply tries again. */
   async #name({ sessionId, conversationId }: Thread): Promise<void> {
-    if (conversationId === undefined || sessionId !== conversationId || this.#named.has(conversationId)) return
+    if (conversationId === undefined || sessionId !== conversationId || this.#named.has(conversationId))
+      return
     const { statusCode, body } = await this.#pool
       .request({
         method: 'POST',

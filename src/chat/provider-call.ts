@@ -150,7 +150,6 @@ function inItsWords(error: SteleError, value: unknown): SteleError {
   return error
 }
 
-
 function asKnown(error: unknown): SteleError {
   if (error instanceof SteleError) return error
   return new SteleError('internal_error', { reason: reasonOf(error) }, { cause: error })

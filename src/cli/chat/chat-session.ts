@@ -23,6 +23,29 @@ export class ChatSession {
     else await this.#askOne(text)
   }
 
+  /**
+   * What a command has to wait for. Ctrl-C gives it up; what comes of it then is nobody's any more.
+   * @throws SteleError client_closed_request when it was given up
+   */
+  wait<R>(work: Promise<R>): Promise<R> {
+    return this.screen.interruptible(
+      signal =>
+        new Promise((resolve, reject) => {
+          const giveUp = (): void => reject(new SteleError('client_closed_request'))
+          if (signal.aborted) giveUp()
+          signal.addEventListener('abort', giveUp, { once: true })
+          work.then(resolve, reject)
+        }),
+    )
+  }
+
+  /** Tells what went wrong with a command; that the person gave it up is no failure. */
+  async fail(error: unknown): Promise<void> {
+    if (error instanceof SteleError && error.code === 'client_closed_request')
+      await this.screen.show([[{ text: 'Given up.', style: { dim: true } }], []])
+    else await this.screen.fail(told(error))
+  }
+
   async #askOne(text: string): Promise<void> {
     const { chat, screen } = this
     if (chat.model === '') {

@@ -3,7 +3,6 @@ import { conversationCommands } from './conversation-commands.ts'
 import type { Completion } from './line-editor.ts'
 import { modelCommands } from './model-commands.ts'
 import type { Line } from './styled.ts'
-import { told } from './told.ts'
 import { wrapWords } from './wrap.ts'
 
 export interface ChatCommand {
@@ -60,7 +59,7 @@ async function runCommand(
   try {
     return (await command.run(session, rest)) !== false
   } catch (error) {
-    await session.screen.fail(told(error))
+    await session.fail(error)
     return true
   }
 }

@@ -64,7 +64,11 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
     return chat(request, { userId, sessionId, text: given.user_text }, key.id, reply)
   })
 
-  const list = async (userId: string, query: Received['query'], reply: FastifyReply): Promise<FastifyReply> => {
+  const list = async (
+    userId: string,
+    query: Received['query'],
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const limit = integer(query, 'limit', 1, longestPage) ?? usualPage
     const before = placeOf(wordOf(query, 'after'))
     const found = await told(conversations.list({ userId, recent: true, limit: limit + 1, before }))
