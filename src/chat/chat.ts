@@ -4,6 +4,7 @@ import {
   type ChatBackend,
   type Comparison,
   noUsage,
+  nowhere,
   type OpenedSession,
   type Question,
   type Thread,
@@ -17,7 +18,6 @@ export interface ChatOptions {
   readonly system?: string | undefined
 }
 
-const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
 /** One person's chat: what is sent with the next question, where it is recorded, and who is asked. */
 export class Chat {
   readonly backend: ChatBackend

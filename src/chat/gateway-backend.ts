@@ -2,16 +2,17 @@ import { Pool } from 'undici'
 import { reasonOf, SteleError } from '../errors.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, isFields, type Reply } from '../model/reply.ts'
-import type {
-  Answer,
-  ChatBackend,
-  Comparison,
-  OpenedSession,
-  Question,
-  SearchHit,
-  SessionSummary,
-  Thread,
-  UsageSums,
+import {
+  type Answer,
+  type ChatBackend,
+  type Comparison,
+  nowhere,
+  type OpenedSession,
+  type Question,
+  type SearchHit,
+  type SessionSummary,
+  type Thread,
+  type UsageSums,
 } from './backend.ts'
 import { messageFrom, requestBody } from './message.ts'
 import { ReplyReader } from './reply-reader.ts'
@@ -25,8 +26,6 @@ export interface GatewayBackendOptions {
 }
 
 type Fields = Readonly<Record<string, unknown>>
-
-const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
 
 /** Of a question that the gateway did not take. */
 const unanswered = { status: 'failed', message: undefined, text: '', usage: {}, callId: undefined } as const

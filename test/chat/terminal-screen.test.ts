@@ -116,7 +116,7 @@ describe.skipIf(noTerminal !== undefined)(`the screen of a chat${noTerminal ?? '
     shell.type(controlC)
     await shell.sees('stopped; what came is kept')
     shell.type(controlD)
-    await shell.sees(/kept[\s\S]*\$ $/)
+    await shell.sees(/kept[\s\S]*\n\$$/)
   })
 
   test('Ctrl-C ends a paste without an end, and gives up what a command waits for', async () => {
