@@ -81,6 +81,14 @@ test('a failure is one line on stderr and exit code 1, and what came before it w
   expect(broken.stderr.split('\n')).toHaveLength(2)
 })
 
+test('input that is not UTF-8 is refused, and nothing is asked or kept', async () => {
+  const place = await sqlitePlace()
+  const refused = await chat(['--new'], { place, input: Buffer.from('Grüße', 'latin1') })
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('not valid UTF-8')
+  expect(await (await place.stele()).conversations.list()).toEqual([])
+})
+
 test('whatever an application called a session, its export is a file of this folder', async () => {
   const place = await sqlitePlace()
   const stele = await place.stele()
