@@ -9,6 +9,9 @@ export interface Thread {
   readonly conversationId: string | undefined
 }
 
+/** Where a chat is that nothing is on record of yet. */
+export const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
+
 /** What a model is asked. */
 export interface Question {
   readonly thread: Thread

@@ -4,6 +4,7 @@ import {
   type ChatBackend,
   type Comparison,
   noUsage,
+  nowhere,
   type OpenedSession,
   type Question,
   type Thread,
@@ -17,7 +18,6 @@ export interface ChatOptions {
   readonly system?: string | undefined
 }
 
-const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
 /** One person's chat: what is sent with the next question, where it is recorded, and who is asked. */
 export class Chat {
   readonly backend: ChatBackend
@@ -31,6 +31,7 @@ export class Chat {
   /** Set when what is sent next does not go on where the record ends. */
   #startsOver: { readonly keepsEarlier: boolean } | undefined
   #usage = noUsage
+  #hasForked = false
 
   constructor({ backend, model, system }: ChatOptions) {
     this.backend = backend
@@ -40,6 +41,11 @@ export class Chat {
 
   get thread(): Thread {
     return this.#thread
+  }
+
+  /** Whether the last question went to another conversation than it was asked in, which had gone on elsewhere. */
+  get hasForked(): boolean {
+    return this.#hasForked
   }
 
   get system(): string | undefined {
@@ -89,6 +95,12 @@ export class Chat {
   /** Goes on with a conversation. @throws SteleError conversation_not_found */
   async resume(id: string): Promise<OpenedSession> {
     const opened = await this.backend.open(id)
+    this.goOn(opened)
+    return opened
+  }
+
+  /** Goes on with a conversation that was opened. */
+  goOn(opened: OpenedSession): void {
     this.startAnew()
     const [first] = opened.context
     const hasSystem = first?.role === 'system' && this.#isPlain(first)
@@ -97,7 +109,6 @@ export class Chat {
     this.#earlier = [...opened.earlier]
     this.#thread = opened.thread
     if (opened.model !== undefined) this.model = opened.model
-    return opened
   }
 
   /**
@@ -108,6 +119,8 @@ export class Chat {
     const { question, asked } = await this.#question(text, [this.model], signal)
     const answer = await this.backend.ask(question, this.model, onText)
     this.#take(asked, answer)
+    const { conversationId, sessionId } = this.#thread
+    this.#hasForked = conversationId !== undefined && answer.thread.sessionId !== sessionId
     this.#thread = answer.thread
     this.#count([answer])
     return answer

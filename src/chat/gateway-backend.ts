@@ -1,16 +1,18 @@
 import { Pool } from 'undici'
 import { reasonOf, SteleError } from '../errors.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, isFields, type Reply } from '../model/reply.ts'
-import type {
-  Answer,
-  ChatBackend,
-  Comparison,
-  OpenedSession,
-  Question,
-  SearchHit,
-  SessionSummary,
-  Thread,
-  UsageSums,
+import {
+  type Answer,
+  type ChatBackend,
+  type Comparison,
+  nowhere,
+  type OpenedSession,
+  type Question,
+  type SearchHit,
+  type SessionSummary,
+  type Thread,
+  type UsageSums,
 } from './backend.ts'
 import { messageFrom, requestBody } from './message.ts'
 import { ReplyReader } from './reply-reader.ts'
@@ -25,18 +27,23 @@ export interface GatewayBackendOptions {
 
 type Fields = Readonly<Record<string, unknown>>
 
-const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
-
 /** Of a question that the gateway did not take. */
 const unanswered = { status: 'failed', message: undefined, text: '', usage: {}, callId: undefined } as const
 
 /** Seconds for which a gateway may say nothing. */
 const silence = 300
 
+/** Milliseconds for which it may do so when it is only asked for what is on record. */
+const readingTimeout = 30_000
+
 /** A chat over a gateway, which does the recording. */
 export class GatewayBackend implements ChatBackend {
   readonly place: string
   readonly userId: string | undefined
+  /** Whose key it is, once the gateway has told. */
+  #keyUser: string | undefined
+  /** Conversations that have a name. */
+  readonly #named = new Set<string>()
   readonly #pool: Pool
   readonly #path: string
   readonly #headers: Readonly<Record<string, string>>
@@ -78,6 +85,12 @@ export class GatewayBackend implements ChatBackend {
   }
 
   async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
+    const answer = await this.#ask(question, model, onText)
+    await this.#name(answer.thread)
+    return answer
+  }
+
+  async #ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
     const startedAt = performance.now()
     const reader = new ReplyReader({
       onText,
@@ -88,7 +101,7 @@ export class GatewayBackend implements ChatBackend {
       const reply: Reply = reader.streamed.reply()
       const { message, responseModel, usage } = reply
       const isKept = status === 'completed' || (status === 'aborted' && reader.text !== '')
-      const conversationId = asText(heads['x-stele-conversation']) ?? question.thread.conversationId
+      const conversationId = asText(heads['x-stele-conversation'])
       return {
         status,
         model: responseModel ?? model,
@@ -98,7 +111,7 @@ export class GatewayBackend implements ChatBackend {
         usage,
         latencyMs: performance.now() - startedAt,
         callId: asText(heads['x-stele-call-id']),
-        thread: { sessionId: question.thread.sessionId ?? conversationId, conversationId },
+        thread: placedIn(question.thread, conversationId),
       }
     }
     try {
@@ -111,7 +124,7 @@ export class GatewayBackend implements ChatBackend {
       })
       heads = headers
       if (statusCode !== 200) {
-        const error = this.#refusal(statusCode, await readJson(body)) ?? this.#failed(statusCode)
+        const error = this.#refusal(statusCode, maybeJson(await body.text())) ?? this.#failed(statusCode)
         // A refusal without a call is none of the conversation's.
         if (statusCode < 500 && heads['x-stele-conversation'] === undefined) throw error
         return answer('failed', error)
@@ -137,7 +150,7 @@ export class GatewayBackend implements ChatBackend {
       models.map(async (model, index): Promise<Answer> => {
         const startedAt = performance.now()
         try {
-          return await this.ask(question, model, text => onText(index, text))
+          return await this.#ask(question, model, text => onText(index, text))
         } catch (error) {
           if (!(error instanceof SteleError)) throw error
           const latencyMs = performance.now() - startedAt
@@ -147,24 +160,28 @@ export class GatewayBackend implements ChatBackend {
     )
     return {
       answers,
-      choose: async index => (index === undefined ? undefined : answers[index]?.thread) ?? question.thread,
+      choose: async index => {
+        const thread = (index === undefined ? undefined : answers[index]?.thread) ?? question.thread
+        await this.#name(thread)
+        return thread
+      },
     }
   }
 
   async sessions(limit: number): Promise<SessionSummary[]> {
-    const { sessions } = await this.#get(`/sessions/${encodeURIComponent(this.#requireUser())}`, 'sessions')
+    const { sessions } = await this.#sessions()
     const listed = Array.isArray(sessions) ? sessions.filter(isFields) : []
     return listed
       .slice(0, limit)
-      .flatMap(({ session_id: id, last_accessed: last }) =>
+      .flatMap(({ session_id: id, last_accessed: last, title }) =>
         typeof id === 'string'
-          ? [{ id, opening: undefined, messages: undefined, lastUsedAt: asTime(last) }]
+          ? [{ id, opening: asText(title), messages: undefined, lastUsedAt: asTime(last) }]
           : [],
       )
   }
 
   async open(id: string): Promise<OpenedSession> {
-    const path = `/history/${encodeURIComponent(this.#requireUser())}/${encodeURIComponent(id)}`
+    const path = `/history/${encodeURIComponent(await this.#user())}/${encodeURIComponent(id)}`
     const { messages } = await this.#get(path, 'histories')
     const told = Array.isArray(messages) ? messages.filter(isFields) : []
     if (told.length === 0) throw new SteleError('conversation_not_found', { conversation: id })
@@ -193,20 +210,53 @@ export class GatewayBackend implements ChatBackend {
     await this.#pool.destroy()
   }
 
-  #requireUser(): string {
-    if (this.userId === undefined)
-      throw new SteleError('usage', {
-        reason: 'To find conversations over a gateway name their user: --user ID',
+  /** Sessions are listed for the user that was named, or else for the key's own. */
+  async #sessions(): Promise<Fields> {
+    if (this.userId !== undefined)
+      return this.#get(`/sessions/${encodeURIComponent(this.userId)}`, 'sessions')
+    const listed = await this.#get('/sessions', 'sessions').catch(error => {
+      throw error instanceof SteleError && error.code === 'usage' ? userIsMissing() : error
+    })
+    this.#keyUser = asText(listed['user_id'])
+    if (this.#keyUser === undefined) throw userIsMissing()
+    return listed
+  }
+
+  async #user(): Promise<string> {
+    if (this.userId === undefined && this.#keyUser === undefined) await this.#sessions()
+    return this.userId ?? this.#keyUser ?? ''
+  }
+
+  /** Names a conversation by its id, so that it is found among the sessions. Where that fails the next reply tries again. */
+  async #name({ sessionId, conversationId }: Thread): Promise<void> {
+    if (conversationId === undefined || sessionId !== conversationId || this.#named.has(conversationId))
+      return
+    const { statusCode, body } = await this.#pool
+      .request({
+        method: 'POST',
+        path: `${this.#path}/v1/conversations/${conversationId}`,
+        headers: this.#headers,
+        body: JSON.stringify({ session_id: sessionId }),
+        headersTimeout: readingTimeout,
+        bodyTimeout: readingTimeout,
       })
-    return this.userId
+      .catch(() => ({ statusCode: 0, body: undefined }))
+    await body?.dump().catch(() => undefined)
+    if (statusCode === 200) this.#named.add(conversationId)
   }
 
   /** @param what that the gateway may be too old to have */
   async #get(path: string, what?: string): Promise<Fields> {
     const { statusCode, body } = await this.#pool
-      .request({ method: 'GET', path: this.#path + path, headers: this.#headers })
+      .request({
+        method: 'GET',
+        path: this.#path + path,
+        headers: this.#headers,
+        headersTimeout: readingTimeout,
+        bodyTimeout: readingTimeout,
+      })
       .catch(error => Promise.reject(this.#unreachable(error)))
-    const value = await readJson(body)
+    const value = maybeJson(await body.text())
     if (statusCode === 200 && isFields(value)) return value
     const isMissing = statusCode === 404 && isFields(value) && codeOf(value) === 'route_not_found'
     if (isMissing && what !== undefined)
@@ -230,6 +280,19 @@ export class GatewayBackend implements ChatBackend {
     const reason = typeof code === 'string' ? code : reasonOf(error)
     return new SteleError('gateway_unreachable', { gateway: this.place, reason }, { cause: error })
   }
+}
+
+function userIsMissing(): SteleError {
+  return new SteleError('usage', {
+    reason: 'To find conversations over this gateway name their user: --user ID',
+  })
+}
+
+/** Where a call went that was asked for in a thread: a conversation that is another than before has a name of its own. */
+function placedIn({ sessionId, conversationId }: Thread, told: string | undefined): Thread {
+  if (told === undefined || told === conversationId) return { sessionId, conversationId }
+  const isKnown = conversationId === undefined && sessionId !== undefined
+  return { sessionId: isKnown ? sessionId : told, conversationId: told }
 }
 
 function threadHeader({ conversationId }: Thread): Record<string, string> {
@@ -259,13 +322,4 @@ function asText(value: unknown): string | undefined {
 function asTime(value: unknown): number | undefined {
   const time = typeof value === 'number' ? value : Date.parse(String(value))
   return Number.isNaN(time) ? undefined : time
-}
-
-async function readJson(body: { text(): Promise<string> }): Promise<unknown> {
-  const text = await body.text()
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

@@ -6,6 +6,7 @@ import { errorOf } from '../gateway/relay-whole.ts'
 import { sizeLimit } from '../gateway/size-limit.ts'
 import type { Outcome } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { isFields, type Reply, readCompletion } from '../model/reply.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
@@ -95,7 +96,7 @@ class Reading {
     const { status, headers } = response
     const bytes = Buffer.concat(this.#chunks)
     const body = isUtf8(bytes) ? bytes.toString('utf8') : bytes
-    const value = typeof body === 'string' ? parsed(body) : undefined
+    const value = typeof body === 'string' ? maybeJson(body) : undefined
     const reply = status < 300 ? readCompletion(value) : undefined
     this.#whole = { body, reply }
     if (reply !== undefined) {
@@ -147,14 +148,6 @@ function inItsWords(error: SteleError, value: unknown): SteleError {
   const said = isFields(value) && isFields(value['error']) ? value['error']['message'] : undefined
   if (typeof said === 'string' && said !== '') error.message += ` ${said}`
   return error
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 function asKnown(error: unknown): SteleError {

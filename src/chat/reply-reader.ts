@@ -1,3 +1,4 @@
+import { maybeJson } from '../model/maybe-json.ts'
 import { isFields } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
@@ -41,7 +42,7 @@ export class ReplyReader {
       this.isEnded = true
       return
     }
-    const chunk = parsed(data)
+    const chunk = maybeJson(data)
     if (!isFields(chunk)) throw this.#options.failure('an event is not a JSON object')
     if (chunk['error'] !== undefined && chunk['error'] !== null)
       throw this.#options.failure('it reported an error', chunk)
@@ -59,12 +60,4 @@ function textOf(chunk: Readonly<Record<string, unknown>>): string {
   const first = choices.find(({ index }) => index === undefined || index === 0)
   const delta = isFields(first?.['delta']) ? first['delta'] : {}
   return [delta['content'], delta['refusal']].filter(text => typeof text === 'string').join('')
-}
-
-function parsed(data: string): unknown {
-  try {
-    return JSON.parse(data)
-  } catch {
-    return undefined
-  }
 }

@@ -12,16 +12,17 @@ import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
 import type { Stele } from '../stele.ts'
 import { usageOfDay } from '../store/usage.ts'
-import type {
-  Answer,
-  ChatBackend,
-  Comparison,
-  OpenedSession,
-  Question,
-  SearchHit,
-  SessionSummary,
-  Thread,
-  UsageSums,
+import {
+  type Answer,
+  type ChatBackend,
+  type Comparison,
+  nowhere,
+  type OpenedSession,
+  type Question,
+  type SearchHit,
+  type SessionSummary,
+  type Thread,
+  type UsageSums,
 } from './backend.ts'
 import { messageFrom, requestBody } from './message.ts'
 import { askProvider, type ProviderEnd } from './provider-call.ts'
@@ -168,8 +169,6 @@ export class StoreBackend implements ChatBackend {
     }
   }
 }
-
-const nowhere: Thread = { sessionId: undefined, conversationId: undefined }
 
 interface Asking extends Question {
   readonly request: ChatRequest

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { Pool } from 'undici'
 import type { ProviderConfig } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { isFields } from '../model/reply.ts'
 import { upstreamBody } from '../model/upstream-body.ts'
 import type { ForwardedOperation, Model, Provider, ProviderResponse } from './provider.ts'
@@ -82,7 +83,7 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
         await body.dump()
         throw new SteleError('provider_error', { provider: name, status })
       }
-      const value = await readJson(body)
+      const value = maybeJson(await body.text())
       if (!isFields(value) || !Array.isArray(value['data'])) {
         throw new SteleError('provider_invalid_response', {
           provider: name,
@@ -119,16 +120,6 @@ function readAll(body: Readable, take: (chunk: Uint8Array) => void): Promise<voi
     body.on('error', reject)
     body.on('close', () => reject(new Error('the reply ended early')))
   })
-}
-
-/** The body's JSON value, undefined when it is no JSON. The parser's own error would quote the body. */
-async function readJson(body: { text(): Promise<string> }): Promise<unknown> {
-  const text = await body.text()
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** What went wrong between here and the provider, by undici's error codes. */

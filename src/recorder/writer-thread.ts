@@ -1,6 +1,6 @@
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
-import { reasonOf } from '../errors.ts'
+import { reasonOf, SteleError } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied } from './operations.ts'
@@ -63,7 +63,7 @@ function serve({ databaseUrl, settings, hashKey }: WriterSetup, port: MessagePor
         value: request === closing ? [] : applied.splice(0, request.length),
       }))
     } catch (error) {
-      const failure = reasonOf(error)
+      const failure = whyUnavailable(error)
       return requests.map(({ id }) => ({ id, failure }))
     }
   }
@@ -71,4 +71,13 @@ function serve({ databaseUrl, settings, hashKey }: WriterSetup, port: MessagePor
 
 function countOf(task: WriterTask = []): number {
   return task === closing ? 0 : task.length
+}
+
+/** Why nothing was written, in words that stand behind what the error for it says. */
+function whyUnavailable(error: unknown): string {
+  if (error instanceof SteleError && error.code === 'store_unavailable') {
+    const { reason } = error.details
+    if (typeof reason === 'string') return reason
+  }
+  return reasonOf(error)
 }

@@ -46,6 +46,29 @@ test('a chat over a gateway is one conversation on its record', async () => {
   ])
 })
 
+test('what was said over a gateway is listed and resumed, by the key alone too, and goes on under its name', async () => {
+  const { running, chat } = await start(saying('yes'))
+  await ask(chat, 'one')
+  await ask(chat, 'two')
+  const [id] = [chat.thread.sessionId ?? '']
+  expect(await chat.backend.sessions(5)).toEqual([
+    { id, opening: 'one', messages: undefined, lastUsedAt: expect.any(Number) },
+  ])
+  const later = new Chat({ backend: backendTo(running.address, running.key), model: 'gpt-test' })
+  await later.resume(id)
+  await ask(later, 'three')
+  expect(later.thread).toEqual({ sessionId: id, conversationId: id })
+  expect(later.hasForked).toBe(false)
+  // The first chat does not know of it: what it says now is a fork, with a name of its own.
+  await ask(chat, 'four')
+  expect(chat.hasForked).toBe(true)
+  expect((await chat.backend.sessions(5)).map(each => each.id)).toEqual([chat.thread.sessionId, id])
+  chat.clear()
+  await ask(chat, 'five')
+  expect(chat.hasForked).toBe(false)
+  expect(await chat.backend.sessions(5)).toHaveLength(3)
+})
+
 test('the conversation that the gateway told is named from then on, with the key', async () => {
   const standIn = await startUpstream(
     stream(answerEvents(['yes']), { ...eventStream, 'x-stele-conversation': 'conv_1' }),
@@ -53,7 +76,8 @@ test('the conversation that the gateway told is named from then on, with the key
   const chat = new Chat({ backend: backendTo(standIn.baseUrl, 'sk-1'), model: 'gpt-test' })
   await ask(chat, 'one')
   await ask(chat, 'two')
-  const named = standIn.journal.map(({ headers }) => [headers['x-stele-conversation'], headers.authorization])
+  const asked = standIn.journal.filter(({ path }) => path.endsWith('/chat/completions'))
+  const named = asked.map(({ headers }) => [headers['x-stele-conversation'], headers.authorization])
   expect(named).toEqual([
     [undefined, 'Bearer sk-1'],
     ['conv_1', 'Bearer sk-1'],
@@ -170,8 +194,8 @@ test('conversations are listed, resumed and searched by the routes of the gatewa
   await chat.resume('s 1')
   await ask(chat, 'two')
   expect(upstream.journal[0]?.text).toContain('"messages":[{"role":"user","content":"one"},')
-  for (const missing of [backend.open('s3'), backend.search('other', 5)])
-    expect((await failure('usage', missing)).message).toContain('The gateway at')
+  for (const missing of [() => backend.open('s3'), () => backend.search('other', 5)])
+    expect((await failure('usage', missing())).message).toContain('The gateway at')
 })
 
 test('over a gateway each reply of a comparison is a call of its own, and the one that is taken goes on', async () => {

@@ -40,6 +40,8 @@ const piece = fc.constantFrom(
   '\r\n',
   '\u001b[31m',
   '\u0000',
+  '&#27;[2J',
+  '&#x9b;31m',
 )
 const markdown = fc.array(piece, { maxLength: 40 }).map(pieces => pieces.join(''))
 const width = fc.integer({ min: 12, max: 60 })
@@ -50,7 +52,7 @@ test('no line is wider than there is room for, and none holds what a terminal wo
       for (const line of markdownLines(text, room)) {
         // Nested blocks have marks before them and keep a few columns however narrow it is.
         expect(lineWidth(line)).toBeLessThanOrEqual(Math.max(room, 30))
-        expect(lineText(line, false)).not.toMatch(/\p{Cc}/u)
+        expect(line.map(({ text }) => text).join('')).not.toMatch(/\p{Cc}/u)
       }
     }),
     { numRuns: 500 },
@@ -85,5 +87,25 @@ test('each part of Markdown has a look of its own', () => {
     '\u001b[1;4;36mTitle\u001b[0m',
     '',
     '\u001b[1mbold\u001b[0m \u001b[3mem\u001b[0m \u001b[32mcode\u001b[0m \u001b[9mgone\u001b[0m \u001b[4;34mlink\u001b[0m\u001b[2m (http://a.example)\u001b[0m',
+  ])
+})
+
+test('a character that is written as its number is shown, not obeyed', () => {
+  const text = 'a &#27;[2J `&#x9b;` [b](c&#7;d)\n\n| &#27;]0;x | b |\n|---|---|\n| c | d |'
+  expect(textsOf(markdownLines(text, 60))).toEqual([
+    'a \\x1b[2J &#x9b; b (c&#7;d)',
+    '',
+    '\\x1b]0;x │ b',
+    expect.stringMatching(/^─+┼─+$/),
+    'c        │ d',
+  ])
+  expect(lineText([{ text: 'forgotten \u001b[2J' }], true)).toBe('forgotten \\x1b[2J')
+})
+
+test('where a reference leads is shown', () => {
+  expect(textsOf(markdownLines('It is so.\n\n[1]: https://a.example "A"', 60))).toEqual([
+    'It is so.',
+    '',
+    '[1]: https://a.example "A"',
   ])
 })

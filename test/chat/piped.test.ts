@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type RunOptions, runStele, startStele } from '../cli/run-stele.ts'
@@ -79,6 +79,27 @@ test('a failure is one line on stderr and exit code 1, and what came before it w
   const broken = await chat(['--model', 'gpt-test'], { place, env, input: 'Hello' })
   expect(broken).toMatchObject({ code: 1, stdout: 'Half \\x1b[31mred\n' })
   expect(broken.stderr.split('\n')).toHaveLength(2)
+})
+
+test('input that is not UTF-8 is refused, and nothing is asked or kept', async () => {
+  const place = await sqlitePlace()
+  const refused = await chat(['--new'], { place, input: Buffer.from('Grüße', 'latin1') })
+  expect(refused).toMatchObject({ code: 2, stdout: '' })
+  expect(refused.stderr).toContain('not valid UTF-8')
+  expect(await (await place.stele()).conversations.list()).toEqual([])
+})
+
+test('whatever an application called a session, its export is a file of this folder', async () => {
+  const place = await sqlitePlace()
+  const stele = await place.stele()
+  const messages = [{ message: { role: 'user', content: 'kept' } }]
+  await stele.conversations.create({ userId: 'ada', sessionId: '../\u001b[31mx/y', messages })
+  const cwd = await temporaryFolder()
+  const args = ['--resume', '--lines', '--user', 'ada']
+  const { code, stdout } = await chat(args, { place, cwd, input: '/export\n/sessions\n' })
+  expect(code).toBe(0)
+  expect(await readdir(cwd)).toEqual(['____31mx_y.md'])
+  expect(stdout).not.toContain('\u001b')
 })
 
 test.each<[string, string[], string, number]>([

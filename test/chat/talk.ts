@@ -8,6 +8,7 @@ import { startTerminal, type Terminal, type TerminalOptions } from './terminal.t
 export const paste = (text: string): string => `\u001b[200~${text}\u001b[201~`
 export const controlC = '\u0003'
 export const controlD = '\u0004'
+export const controlZ = '\u001a'
 export const pasteMarksOff = '\u001b[?2004l'
 export const arrowUp = '\u001b[A'
 

@@ -2,12 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { startGateway } from '../gateway/running.ts'
 import { startUpstream } from '../gateway/upstream.ts'
 import { historyOf } from '../harness/chat.ts'
-import { postgresPlace } from '../harness/databases.ts'
+import { postgresPlace, sqlitePlace } from '../harness/databases.ts'
 import { linkToPostgres } from '../harness/postgres-link.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { saying } from './backends.ts'
-import { arrowUp, controlD, paste, stepwise, talk, unending } from './talk.ts'
+import { arrowUp, controlC, controlD, controlZ, paste, stepwise, talk, unending } from './talk.ts'
 import { noTerminal, startTerminal } from './terminal.ts'
+
+const isWindows = process.platform === 'win32'
 
 describe.skipIf(noTerminal !== undefined)(`the screen of a chat${noTerminal ?? ''}`, () => {
   test('a message of several lines is one: with backslashes, fences, and pasted', async () => {
@@ -63,14 +65,17 @@ describe.skipIf(noTerminal !== undefined)(`the screen of a chat${noTerminal ?? '
   })
 
   test('what a model says is shown, not obeyed; with NO_COLOR nothing has a look', async () => {
-    const evil = 'red \u001b[31mtext\u0007 \u001b]0;title\u0007 \u202eback'
+    const evil = 'red \u001b[31mtext\u0007 \u001b]0;title\u0007 \u202eback &#27;[2J'
     const { terminal } = await talk([saying(evil, '\n\n**bold**')], { env: { NO_COLOR: '1' } })
     await terminal.sees('›')
     terminal.enter('Hello')
-    await terminal.sees('red \\x1b[31mtext\\x07 \\x1b]0;title\\x07 \\u202eback')
+    await terminal.sees('red \\x1b[31mtext\\x07 \\x1b]0;title\\x07 \\u202eback \\x1b[2J')
     await terminal.sees('bold')
+    terminal.type(`${paste('/nothing\u009b31m')}\r`)
+    await terminal.sees('There is no command /nothing\\x9b31m.')
     const sequences = terminal.written().split('\u001b').slice(1)
-    expect(sequences.filter(sequence => /^\[[\d;]*m|^\]/.test(sequence))).toEqual([])
+    expect(sequences.filter(sequence => /^\[[\d;]*m|^\]|^\[2J/.test(sequence))).toEqual([])
+    expect(terminal.written()).not.toContain('\u009b')
   })
 
   test('a long reply leaves the screen at its top whole, line by line', async () => {
@@ -91,6 +96,49 @@ describe.skipIf(noTerminal !== undefined)(`the screen of a chat${noTerminal ?? '
     await terminal.sees(/gpt-test-2026 · /)
     const shown = terminal.lines().map(line => line.split(' │')[0]?.trimEnd() ?? '')
     expect(shown.filter(line => /^(line|row) /.test(line))).toEqual([...words, ...rows])
+  })
+
+  test.skipIf(isWindows)('Ctrl-Z leaves for the shell, and what was under way goes on after', async () => {
+    const { terminal: shell } = await talk([unending], { inShell: true })
+    await shell.sees('›')
+    shell.type(`half${controlZ}`)
+    await shell.sees(/stopped|suspended/i)
+    shell.enter('echo in the shell')
+    await shell.sees(/\nin the shell\n/)
+    shell.enter('fg')
+    await shell.sees(/in the shell[\s\S]*› half/)
+    shell.enter(' a story')
+    await shell.sees(/› half a story\s+Once upon a time/)
+    shell.type(controlZ)
+    await shell.sees(/Once upon a time[\s\S]*(stopped|suspended)/i)
+    shell.enter('fg')
+    await shell.sees(/fg[\s\S]*fg[\s\S]*Once upon a time/)
+    shell.type(controlC)
+    await shell.sees('stopped; what came is kept')
+    shell.type(controlD)
+    await shell.sees(/kept[\s\S]*\n\$$/)
+  })
+
+  test('Ctrl-C ends a paste without an end, and gives up what a command waits for', async () => {
+    const upstream = await startUpstream()
+    // A provider that never says which models it has.
+    upstream.models = async () => undefined
+    const env = { OPENAI_BASE_URL: upstream.baseUrl }
+    const terminal = await startTerminal(['chat', '--new', '--model', 'gpt-test'], {
+      place: await sqlitePlace(),
+      env,
+    })
+    await terminal.sees('›')
+    terminal.type('\u001b[200~pasted')
+    terminal.type(controlC)
+    terminal.enter('/model')
+    await terminal.sees('› /model')
+    terminal.type(controlC)
+    await terminal.sees('Given up.')
+    terminal.enter('/help')
+    await terminal.sees(/conversation\n {26}stays on record and goes on\n/)
+    terminal.type(controlD)
+    expect(await terminal.ended()).toMatchObject({ exitCode: 0 })
   })
 
   test('a signal to end is obeyed once the reply is settled', async () => {

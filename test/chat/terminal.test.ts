@@ -21,7 +21,7 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     await terminal.sees('• two')
     send('| a | b |\n|---|--:|\n| x | 12 |\n\n```js\nlet x\n```\n')
     end()
-    await terminal.sees(/gpt-test-2026 · \d/)
+    await terminal.sees(/gpt-test-2026 · \d[\s\S]*›/)
     const lines = terminal.lines()
     const from = lines.indexOf('› Tell me')
     expect(lines.slice(from, -2)).toEqual([

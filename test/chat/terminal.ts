@@ -26,6 +26,8 @@ export interface TerminalOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly columns?: number
   readonly rows?: number
+  /** Started by a shell that controls jobs, as a person starts it. */
+  readonly inShell?: boolean
 }
 
 /** A program in a real pseudo-terminal, and what a person would see of it. */
@@ -54,11 +56,12 @@ export async function startTerminal(
 ): Promise<Terminal> {
   const { spawn } = require('@lydell/node-pty') as PtyModule
   const { Terminal: Headless } = require('@xterm/headless') as { Terminal: typeof HeadlessTerminal }
-  const { columns = 80, rows = 24, place } = options
+  const { columns = 80, rows = 24, place, inShell = false } = options
   const cwd = options.cwd ?? (await temporaryFolder())
   const screen = new Headless({ cols: columns, rows, allowProposedApi: true, scrollback: 5_000 })
   const written: string[] = []
-  const pty = spawn(process.execPath, [mainFile, ...args], {
+  const command = [mainFile, ...args]
+  const pty = spawn(inShell ? '/bin/sh' : process.execPath, inShell ? ['-i'] : command, {
     name: 'xterm-256color',
     cols: columns,
     rows,
@@ -66,6 +69,7 @@ export async function startTerminal(
     env: {
       PATH: process.env['PATH'] ?? '',
       TERM: 'xterm-256color',
+      ...(inShell ? { PS1: '$ ' } : {}),
       NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
       ...(place === undefined
         ? {}
@@ -81,6 +85,7 @@ export async function startTerminal(
     written.push(text)
     screen.write(text)
   })
+  if (inShell) pty.write(`${[process.execPath, ...command].join(' ')}\r`)
   const exit = new Promise<{ exitCode: number; signal: number | undefined }>(resolve =>
     pty.onExit(({ exitCode, signal }) => resolve({ exitCode, signal })),
   )

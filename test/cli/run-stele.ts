@@ -15,7 +15,7 @@ export interface RunOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   /** What stdin holds; nothing when left out. */
-  readonly input?: string
+  readonly input?: string | Uint8Array
   /** Where stdout goes; collected when left out. */
   readonly stdout?: number
   /** Another copy of the program. */

@@ -250,5 +250,11 @@ export function foreignFilesSuite(to: Bed): void {
     const other = await fileOf('other.json', '[{"a": 1}]')
     await failure('source_unrecognized', importForeign(stele, { from: other, as: 'auto' }))
     await failure('source_unrecognized', importForeign(stele, { from: other, as: 'procode' }))
+    const empty = await fileOf('empty.json', '')
+    const nothing = await failure('source_unrecognized', importForeign(stele, { from: empty, as: 'auto' }))
+    expect(nothing.message).toContain('it is empty')
+    const named = await fileOf('named.json', `[${sessions[0]}]`)
+    const wrong = importForeign(stele, { from: named, as: 'chatgpt', owner: 'ada' })
+    expect((await failure('source_unrecognized', wrong)).message).toContain('one of sessions-json')
   })
 }

@@ -229,6 +229,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       },
     ],
   },
+  'GET /sessions': { attempts: () => [{ path: '/sessions', own: fine }] },
   'GET /sessions/:user': {
     shows: true,
     attempts: ({ conversation }) => [

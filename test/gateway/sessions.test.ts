@@ -105,6 +105,8 @@ describeEachDatabase('sessions', bed => {
       query = `?limit=2&after=${encodeURIComponent(page.next)}`
     }
     expect(found).toEqual(['a', 'ü/ 1', 'c', 'b'])
+    const own = JSON.parse((await ask('GET', '/sessions?limit=1')).text) as SessionList
+    expect(own).toMatchObject({ user_id: 'ada', sessions: [{ session_id: 'a', title: 'Hi' }] })
 
     const path = `/sessions/ada/${encodeURIComponent('ü/ 1')}`
     const gone = { status: 'deleted', user_id: 'ada', session_id: 'ü/ 1' }
@@ -210,6 +212,26 @@ test('who chats, and for whom, goes by the key', async () => {
   expect((await app.sessions('bob')).sessions).toHaveLength(1)
   expect((await app.ask('GET', '/sessions/bob', undefined, { 'x-stele-user': 'eve' })).status).toBe(403)
   expect((await ada.ask('GET', '/sessions/bob')).status).toBe(403)
+})
+
+test('a conversation is a session by the name that it is given, at once or later', async () => {
+  const running = await startGateway()
+  const { sessions, ask } = routesOf(running)
+  const make = async (body: object) =>
+    JSON.parse((await ask('POST', '/v1/conversations', body)).text) as { id: string }
+  const named = async () => (await sessions('ada')).sessions.map(({ session_id }) => session_id)
+  await make({ session_id: 'first' })
+  const { id } = await make({ metadata: { kept: 'yes' } })
+  expect(await named()).toEqual(['first'])
+  const path = `/v1/conversations/${id}`
+  expect(JSON.parse((await ask('POST', path, { session_id: id })).text)).toMatchObject({
+    metadata: { kept: 'yes' },
+  })
+  expect((await named()).sort()).toEqual([id, 'first'])
+  expect((await ask('POST', path, { session_id: 'first' })).status).toBe(409)
+  expect((await ask('POST', path, { session_id: '' })).status).toBe(400)
+  expect((await ask('POST', path, { session_id: null })).status).toBe(200)
+  expect(await named()).toEqual(['first'])
 })
 
 test('a session that an application has made is gone on with', async () => {

@@ -23,13 +23,35 @@ export class ChatSession {
     else await this.#askOne(text)
   }
 
+  /**
+   * What a command has to wait for. Ctrl-C gives it up; what comes of it then is nobody's any more.
+   * @throws SteleError client_closed_request when it was given up
+   */
+  wait<R>(work: Promise<R>): Promise<R> {
+    return this.screen.interruptible(
+      signal =>
+        new Promise((resolve, reject) => {
+          const giveUp = (): void => reject(new SteleError('client_closed_request'))
+          if (signal.aborted) giveUp()
+          signal.addEventListener('abort', giveUp, { once: true })
+          work.then(resolve, reject)
+        }),
+    )
+  }
+
+  /** Tells what went wrong with a command; that the person gave it up is no failure. */
+  async fail(error: unknown): Promise<void> {
+    if (error instanceof SteleError && error.code === 'client_closed_request')
+      await this.screen.show([[{ text: 'Given up.', style: { dim: true } }], []])
+    else await this.screen.fail(told(error))
+  }
+
   async #askOne(text: string): Promise<void> {
     const { chat, screen } = this
     if (chat.model === '') {
       await screen.fail(new SteleError('usage', { reason: 'No model is named. Name one: /model NAME' }))
       return
     }
-    const { sessionId } = chat.thread
     const view = screen.reply(chat.model)
     let answer: Answer | undefined
     try {
@@ -40,7 +62,7 @@ export class ChatSession {
     }
     if (answer === undefined) return
     await view.end(answer)
-    if (sessionId !== undefined && answer.thread.sessionId !== sessionId)
+    if (chat.hasForked)
       screen.notify('This conversation went on elsewhere meanwhile; here it goes on as a fork of its own.')
   }
 

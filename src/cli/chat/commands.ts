@@ -3,7 +3,7 @@ import { conversationCommands } from './conversation-commands.ts'
 import type { Completion } from './line-editor.ts'
 import { modelCommands } from './model-commands.ts'
 import type { Line } from './styled.ts'
-import { told } from './told.ts'
+import { wrapWords } from './wrap.ts'
 
 export interface ChatCommand {
   readonly name: string
@@ -59,7 +59,7 @@ async function runCommand(
   try {
     return (await command.run(session, rest)) !== false
   } catch (error) {
-    await session.screen.fail(told(error))
+    await session.fail(error)
     return true
   }
 }
@@ -75,21 +75,24 @@ export function completionOf(before: string, models: readonly string[]): Complet
   return { choices: models.filter(model => model.startsWith(word)), from: before.length - word.length }
 }
 
+/** Columns that the words about a command have at least. */
+const narrowestHelp = 20
+
 async function showHelp({ screen }: ChatSession): Promise<void> {
   const named = commands.filter(({ help }) => help !== '')
   const width = Math.max(...named.map(({ name, takes = '' }) => name.length + takes.length)) + 4
-  const lines = named.map(({ name, takes = '', help }): Line => {
+  const room = Math.max(narrowestHelp, (screen.width ?? Number.POSITIVE_INFINITY) - width)
+  const lines = named.flatMap(({ name, takes = '', help }): Line[] => {
     const words = `/${name}${takes === '' ? '' : ` ${takes}`}`
-    return [
-      { text: words, style: { color: 'cyan' } },
-      { text: ' '.repeat(width - words.length) },
-      { text: help },
-    ]
+    return wrapWords([{ text: help }], room).map((line, row) => [
+      { text: (row === 0 ? words : '').padEnd(width), style: { color: 'cyan' } },
+      ...line,
+    ])
   })
   const more = [
     'stats, help, exit and quit work without the slash.',
     'A \\ at the end of a line, Alt-Enter or """ … """ makes a message of several lines.',
-    'Ctrl-C stops a reply; what had come of it is kept.',
+    'Ctrl-C stops a reply; what had come of it is kept. Ctrl-Z leaves for the shell, fg comes back.',
   ].map((text): Line => [{ text, style: { dim: true } }])
   await screen.show([...lines, [], ...more, []])
 }

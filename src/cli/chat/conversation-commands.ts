@@ -57,7 +57,7 @@ export async function resume(session: ChatSession, id: string): Promise<void> {
   const { chat, screen } = session
   const chosen = id === '' ? await chooseSession(session) : id
   if (chosen === undefined) return
-  await chat.resume(chosen)
+  chat.goOn(await session.wait(chat.backend.open(chosen)))
   const { transcript } = chat
   const lastAsked = transcript.findLastIndex(({ role }) => role === 'user')
   const shown = transcript.slice(Math.max(0, lastAsked))
@@ -69,7 +69,7 @@ export async function resume(session: ChatSession, id: string): Promise<void> {
 
 async function chooseSession(session: ChatSession): Promise<string | undefined> {
   const { chat, screen } = session
-  const sessions = await chat.backend.sessions(listed)
+  const sessions = await session.wait(chat.backend.sessions(listed))
   await showSessions(session, sessions)
   if (sessions.length === 0) return undefined
   for (;;) {
@@ -81,7 +81,7 @@ async function chooseSession(session: ChatSession): Promise<string | undefined> 
 }
 
 async function listSessions(session: ChatSession): Promise<void> {
-  await showSessions(session, await session.chat.backend.sessions(listed))
+  await showSessions(session, await session.wait(session.chat.backend.sessions(listed)))
 }
 
 async function showSessions(
@@ -134,9 +134,10 @@ async function showMessages(
   }
 }
 
-async function search({ chat, screen }: ChatSession, words: string): Promise<void> {
+async function search(session: ChatSession, words: string): Promise<void> {
   if (words === '') throw new SteleError('usage', { reason: 'Say what to search for: /search WORDS' })
-  const hits = await chat.backend.search(words, listed)
+  const { chat, screen } = session
+  const hits = await session.wait(chat.backend.search(words, listed))
   const lines = hits.flatMap((hit): Line[] => [
     [{ text: `${hit.conversationId} · ${hit.seq} ${printableLine(hit.role)}`, style: { dim: true } }],
     [{ text: '  ' }, ...marked(hit)],
@@ -161,7 +162,8 @@ async function reset({ chat, screen }: ChatSession): Promise<void> {
   await screen.show([note('What was said is not sent any more. The conversation goes on.'), []])
 }
 
-async function showStats({ chat, screen }: ChatSession): Promise<void> {
+async function showStats(session: ChatSession): Promise<void> {
+  const { chat, screen } = session
   const { sessionId } = chat.thread
   await screen.show([
     ...(sessionId === undefined ? [] : [fact('conversation', sessionId)]),
@@ -169,13 +171,14 @@ async function showStats({ chat, screen }: ChatSession): Promise<void> {
       'messages',
       `${chat.transcript.length}, of which ${chat.contextLength} are sent with the next question`,
     ),
-    ...usageFacts(await chat.stats()),
+    ...usageFacts(await session.wait(chat.stats())),
     [],
   ])
 }
 
-async function showDayStats({ chat, screen }: ChatSession): Promise<void> {
-  await screen.show([...usageFacts(await chat.backend.usageToday()), []])
+async function showDayStats(session: ChatSession): Promise<void> {
+  const { chat, screen } = session
+  await screen.show([...usageFacts(await session.wait(chat.backend.usageToday())), []])
 }
 
 function usageFacts({
@@ -202,7 +205,7 @@ function fact(name: string, value: string): Line {
 
 async function exportTo({ chat, screen }: ChatSession, given: string): Promise<void> {
   if (chat.transcript.length === 0) throw new SteleError('usage', { reason: 'Nothing was said yet.' })
-  const path = resolve(given === '' ? `${chat.thread.sessionId ?? 'conversation'}.md` : given)
+  const path = resolve(given === '' ? usualFile(chat.thread.sessionId) : given)
   try {
     await writeFile(path, transcriptText(chat, path), { flag: 'wx', mode: 0o600 })
   } catch (error) {
@@ -212,6 +215,17 @@ async function exportTo({ chat, screen }: ChatSession, given: string): Promise<v
   }
   await screen.show([note(`Written to ${printableLine(path)}`), []])
 }
+
+/** A file of this folder, whatever an application called the session. */
+function usualFile(sessionId = 'conversation'): string {
+  return `${sessionId
+    .replace(/[^\p{L}\p{N}._-]/gu, '_')
+    .replace(/^\.+/, '_')
+    .slice(0, longestName)}.md`
+}
+
+/** In UTF-16 units: file systems take 255 bytes. */
+const longestName = 60
 
 function note(text: string): Line {
   return [{ text, style: { dim: true } }]

@@ -6,7 +6,6 @@ import { completionOf, handleText } from './commands.ts'
 import { resume, summaryText } from './conversation-commands.ts'
 import type { Line } from './styled.ts'
 import type { TerminalScreen } from './terminal-screen.ts'
-import { told } from './told.ts'
 
 export interface InteractiveOptions {
   /** Which conversation to go on with: this one, the last one, a new one, or whatever the person says. */
@@ -69,21 +68,21 @@ async function greet({ chat, screen }: ChatSession, notice: string | undefined):
 }
 
 async function begin(session: ChatSession, options: InteractiveOptions): Promise<void> {
-  const { chat, screen } = session
+  const { chat } = session
   const { conversation, model, system } = options
   try {
     if (conversation === 'ask') await offerLast(session)
     else if (conversation === 'last') await resumeLast(session)
     else if (conversation !== 'new') await resume(session, conversation.id)
   } catch (error) {
-    await screen.fail(told(error))
+    await session.fail(error)
   }
   if (model !== undefined) chat.model = model
   if (system !== undefined) chat.setSystem(system)
 }
 
 async function resumeLast(session: ChatSession): Promise<void> {
-  const [last] = await session.chat.backend.sessions(1)
+  const [last] = await session.wait(session.chat.backend.sessions(1))
   if (last === undefined) await session.screen.show([note('There is no conversation to go on with yet.'), []])
   else await resume(session, last.id)
 }
@@ -91,7 +90,7 @@ async function resumeLast(session: ChatSession): Promise<void> {
 /** Where conversations cannot be listed there is nothing to offer, and no reason to complain of it. */
 async function offerLast(session: ChatSession): Promise<void> {
   const { chat, screen } = session
-  const [last] = await chat.backend.sessions(1).catch((error: unknown) => {
+  const [last] = await session.wait(chat.backend.sessions(1)).catch((error: unknown) => {
     if (error instanceof SteleError && error.code === 'usage') return []
     throw error
   })

@@ -29,15 +29,18 @@ const mostAhead = 10_000
 export class Keyboard {
   readonly #input: ReadStream
   readonly #write: (text: string) => void
+  readonly #onSuspend: () => void
   #ahead: Key[] = []
   #listener: ((key: Key) => void) | undefined
   #pasted: string[] | undefined
   #onEnd: (() => void) | undefined
   #hasEnded = false
 
-  constructor(input: ReadStream, write: (text: string) => void) {
+  /** @param onSuspend told of Ctrl-Z, whoever listens */
+  constructor(input: ReadStream, write: (text: string) => void, onSuspend: () => void) {
     this.#input = input
     this.#write = write
+    this.#onSuspend = onSuspend
   }
 
   open(): void {
@@ -101,13 +104,15 @@ export class Keyboard {
       this.#pasted = []
       return
     }
-    if (name === 'paste-end') {
+    // Ctrl-C ends a paste whose end never comes: nothing else that is typed would be heard.
+    if (name === 'paste-end' || (this.#pasted !== undefined && ctrl === true && name === 'c')) {
       const pasted = (this.#pasted ?? []).join('').replace(/\r\n?/g, '\n')
       this.#pasted = undefined
       this.#give({ name: 'paste', text: pasted, ctrl: false, meta: false })
-      return
+      if (name === 'paste-end') return
     }
     if (this.#pasted !== undefined) this.#pasted.push(text ?? '')
+    else if (ctrl === true && name === 'z') this.#onSuspend()
     else this.#give({ name, text: text ?? '', ctrl: ctrl === true, meta: meta === true })
   }
 

@@ -1,4 +1,5 @@
 import type { Token, Tokens } from 'marked'
+import { printableText } from '../printable.ts'
 import type { Span, Style } from './styled.ts'
 
 /** What stands in a line of Markdown, as it looks. Marks that a terminal cannot show are left as they were written. */
@@ -29,7 +30,8 @@ function spansOf(token: Token, style: Style): Span[] {
     case 'text': {
       const { tokens, text } = token as Tokens.Text
       if (tokens !== undefined) return inlineSpans(tokens, style)
-      return [{ text: withEntities(text), style }]
+      // What was written as a character's number is that character here.
+      return [{ text: printableText(withEntities(text)), style }]
     }
     default:
       return [{ text: token.raw, style }]

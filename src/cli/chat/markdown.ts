@@ -43,7 +43,6 @@ function linesOf(token: Token, width: number, depth: number): Line[] {
   if (depth > deepest) return wrapAnywhere([{ text: token.raw.trimEnd() }], width)
   switch (token.type) {
     case 'space':
-    case 'def':
       return []
     case 'heading': {
       const { depth: level, tokens } = token as Tokens.Heading

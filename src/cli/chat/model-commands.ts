@@ -26,12 +26,13 @@ export const modelCommands: readonly ChatCommand[] = [
   },
 ]
 
-async function changeModel({ chat, screen }: ChatSession, name: string): Promise<void> {
+async function changeModel(session: ChatSession, name: string): Promise<void> {
+  const { chat, screen } = session
   if (name !== '') {
     chat.model = name
     return screen.show([note(`${printableLine(name)} is asked from now on.`), []])
   }
-  const models = await chat.backend.models()
+  const models = await session.wait(chat.backend.models())
   const lines = models.map((model): Line => {
     const isCurrent = model === chat.model
     return [
@@ -46,7 +47,8 @@ async function changeModel({ chat, screen }: ChatSession, name: string): Promise
 async function compare(session: ChatSession, rest: string): Promise<void> {
   const { chat, screen } = session
   const named = rest.split(/\s+/).filter(name => name !== '')
-  const models = [...new Set(named.length > 0 ? named : (await chat.backend.models()).slice(0, mostCompared))]
+  const listed = named.length > 0 ? named : await session.wait(chat.backend.models())
+  const models = [...new Set(named.length > 0 ? named : listed.slice(0, mostCompared))]
   if (models.length < 2 || models.length > mostCompared)
     throw new SteleError('usage', {
       reason: `Name the models to compare, 2 to ${mostCompared}: /compare MODEL MODEL`,

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { createInterface } from 'node:readline'
 import type { Chat } from '../../chat/chat.ts'
 import { SteleError } from '../../errors.ts'
@@ -50,7 +51,10 @@ async function textOf(input: NodeJS.ReadStream, signal: AbortSignal): Promise<st
   } catch (error) {
     if (!signal.aborted) throw error
   }
-  return Buffer.concat(chunks).toString('utf8')
+  const bytes = Buffer.concat(chunks)
+  // What cannot be read would be asked, and kept, as something else than it is.
+  if (!isUtf8(bytes)) throw new SteleError('usage', { reason: 'The input is not valid UTF-8.' })
+  return bytes.toString('utf8')
 }
 
 async function answerAsJson(chat: Chat, text: string, signal: AbortSignal): Promise<boolean> {

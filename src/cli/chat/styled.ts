@@ -1,3 +1,4 @@
+import { printableText } from '../printable.ts'
 import { textWidth } from '../text-width.ts'
 
 /** How a piece of text looks. */
@@ -10,7 +11,7 @@ export interface Style {
   readonly color?: keyof typeof colors
 }
 
-/** Text in one look, without line ends; what it says is safe to show. */
+/** Text in one look, without line ends. */
 export interface Span {
   readonly text: string
   readonly style?: Style
@@ -21,14 +22,18 @@ export type Line = readonly Span[]
 
 const colors = { red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const
 
-/** A line as a terminal takes it; without `isStyled` nothing but its text. */
+/**
+ * A line as a terminal takes it; without `isStyled` nothing but its text. Everything that is shown comes through here, and
+ * so nothing that anybody said is obeyed, whoever forgot to make it safe.
+ */
 export function lineText(line: Line, isStyled: boolean): string {
+  const safe = line.map(({ text, ...look }): Span => ({ text: printableText(text), ...look }))
   if (!isStyled)
-    return line
+    return safe
       .map(({ text }) => text)
       .join('')
       .trimEnd()
-  return line.map(({ text, style }) => (style === undefined ? text : styledText(text, style))).join('')
+  return safe.map(({ text, style }) => (style === undefined ? text : styledText(text, style))).join('')
 }
 
 function styledText(text: string, { bold, dim, italic, underline, struck, color }: Style): string {

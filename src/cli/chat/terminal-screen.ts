@@ -14,6 +14,9 @@ const narrowest = 10
 const usualColumns = 80
 const usualRows = 24
 
+/** Milliseconds after which a program that was to stop has not been stopped. */
+const longestStop = 100
+
 /** A chat in a terminal. */
 export class TerminalScreen implements ChatScreen, Canvas {
   readonly isStyled: boolean
@@ -24,11 +27,16 @@ export class TerminalScreen implements ChatScreen, Canvas {
   #redraw: () => void = () => undefined
   #stopper: AbortController | undefined
   #isOver = false
+  #goingOn: NodeJS.Timeout | undefined
 
   constructor(input: ReadStream, output: WriteStream, { isStyled }: { isStyled: boolean }) {
     this.#output = output
     this.isStyled = isStyled
-    this.#keyboard = new Keyboard(input, text => this.write(text))
+    this.#keyboard = new Keyboard(
+      input,
+      text => this.write(text),
+      () => this.#suspend(),
+    )
     this.#region = new LiveRegion(this)
   }
 
@@ -52,11 +60,14 @@ export class TerminalScreen implements ChatScreen, Canvas {
   open(): void {
     this.#keyboard.open()
     this.#output.on('resize', this.#onResize)
+    process.on('SIGCONT', this.#goOn)
   }
 
   /** Gives the terminal back as it was. */
   close(): void {
     this.#output.off('resize', this.#onResize)
+    process.off('SIGCONT', this.#goOn)
+    clearTimeout(this.#goingOn)
     this.#region.commit()
     this.#keyboard.close()
   }
@@ -150,6 +161,25 @@ export class TerminalScreen implements ChatScreen, Canvas {
       this.#stopper = undefined
       release()
     }
+  }
+
+  /** Gives the terminal back to the shell until that lets the program go on, `npx` and all. */
+  #suspend(): void {
+    if (process.platform === 'win32') return
+    this.#region.commit()
+    this.#keyboard.close()
+    process.kill(0, 'SIGTSTP')
+    // Where no shell controls jobs nothing stops, and no signal says that it goes on.
+    this.#goingOn = setTimeout(this.#goOn, longestStop)
+  }
+
+  /** Takes the terminal again: whoever had it meanwhile may have left it otherwise. */
+  readonly #goOn = (): void => {
+    clearTimeout(this.#goingOn)
+    this.#region.commit()
+    this.#keyboard.close()
+    this.#keyboard.open()
+    this.#redraw()
   }
 
   readonly #onResize = (): void => {

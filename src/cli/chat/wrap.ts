@@ -1,3 +1,4 @@
+import { printableText } from '../printable.ts'
 import { graphemesOf, textWidth } from '../text-width.ts'
 import type { Line, Span } from './styled.ts'
 
@@ -15,11 +16,11 @@ export function wrapAnywhere(spans: readonly Span[], width: number): Line[] {
   })
 }
 
-/** Spans cut at their line ends. */
+/** Spans cut at their line ends and made safe to show: what a model wrote as a character's number is that character by now. */
 function spansOfLines(spans: readonly Span[]): Span[][] {
   const lines: Span[][] = [[]]
   for (const { text, ...look } of spans) {
-    for (const [index, part] of text.replaceAll('\t', '    ').split('\n').entries()) {
+    for (const [index, part] of printableText(text).replaceAll('\t', '    ').split('\n').entries()) {
       if (index > 0) lines.push([])
       if (part !== '') lines.at(-1)?.push({ text: part, ...look })
     }

@@ -39,7 +39,8 @@ interface Opened {
   readonly backend: ChatBackend
   /** What a newcomer should know. */
   readonly notice: string | undefined
-  readonly defaultModel: string | undefined
+  /** The model to ask when nobody says which. */
+  defaultModel(): Promise<string | undefined>
 }
 
 const memory = 'sqlite::memory:'
@@ -55,7 +56,7 @@ export async function chatInTerminal(options: ChatCommandOptions): Promise<void>
       : await onGateway(config, options.gateway, options)
   let ended: NodeJS.Signals | undefined
   try {
-    const model = options.model ?? (await backend.lastModel()) ?? defaultModel ?? ''
+    const model = options.model ?? (await backend.lastModel()) ?? (await defaultModel()) ?? ''
     const chat = new Chat({ backend, model, system: options.system })
     ended = isTerminal() ? await converse(chat, options, { notice, teller }) : await answer(chat, options)
   } finally {
@@ -165,7 +166,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
     return {
       backend,
       notice: notices.length === 0 ? undefined : notices.join(' '),
-      defaultModel: isEchoOnly ? 'echo' : (aliases[0] ?? (await backend.models())[0]),
+      defaultModel: async () => (isEchoOnly ? 'echo' : (aliases[0] ?? (await backend.models())[0])),
     }
   } catch (error) {
     await stele.close()
@@ -180,7 +181,9 @@ async function onGateway(
 ): Promise<Opened> {
   const backend = new GatewayBackend({ url, key: key ?? config.apiKey, userId })
   try {
-    return { backend, notice: undefined, defaultModel: (await backend.models())[0] }
+    // Whether it is there and takes the key is told before anything is asked.
+    const [first] = await backend.models()
+    return { backend, notice: undefined, defaultModel: async () => first }
   } catch (error) {
     await backend.close()
     throw error

@@ -21,8 +21,11 @@ const longestPage = 100
 
 const items = z.array(z.looseObject({})).max(mostItems, `${mostItems} items are the most at a time`)
 
-const creation = z.looseObject({ metadata, items: items.nullish() })
-const change = z.looseObject({ metadata })
+/** Stele's own: the name by which it is listed among the user's sessions. */
+const session_id = z.string().nullish()
+
+const creation = z.looseObject({ metadata, session_id, items: items.nullish() })
+const change = z.looseObject({ metadata, session_id })
 const addition = z.looseObject({ items })
 
 type Received = FastifyRequest<{
@@ -59,6 +62,7 @@ export async function conversationRoutes(
     const wanted = {
       userId,
       ...(given.metadata == null ? {} : { metadata: given.metadata }),
+      ...(given.session_id == null ? {} : { sessionId: given.session_id }),
       items: given.items ?? [],
     }
     const made = await once(
@@ -78,9 +82,12 @@ export async function conversationRoutes(
   app.post('/v1/conversations/:id', async (request: Received, reply) => {
     const userId = userOf(request)
     const given = checked(change, readObject(request.body ?? ''))
-    if (given.metadata === undefined)
+    if (given.metadata === undefined && given.session_id === undefined)
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
-    const changed = conversations.update(userId, request.params.id, { metadata: given.metadata ?? null })
+    const changed = conversations.update(userId, request.params.id, {
+      ...(given.metadata === undefined ? {} : { metadata: given.metadata }),
+      ...(given.session_id === undefined ? {} : { sessionId: given.session_id }),
+    })
     return send(reply, resourceOf(await told(changed)))
   })
 

@@ -65,9 +65,11 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
     return chat(request, { userId, sessionId, text: given.user_text }, key.id, reply)
   })
 
-  app.get('/sessions/:user', async (request: Received, reply) => {
-    const userId = pathUser(request)
-    const { query } = request
+  const list = async (
+    userId: string,
+    query: Received['query'],
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
     const limit = integer(query, 'limit', 1, longestPage) ?? usualPage
     const before = placeOf(wordOf(query, 'after'))
     const found = await told(conversations.list({ userId, recent: true, limit: limit + 1, before }))
@@ -75,7 +77,11 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
     const last = page.at(-1)
     const next = found.length > limit && last !== undefined ? cursorOf(last) : null
     return send(reply, { user_id: userId, sessions: page.map(sessionOf), next })
-  })
+  }
+
+  app.get('/sessions', (request: Received, reply) => list(userOf(request), request.query, reply))
+
+  app.get('/sessions/:user', (request: Received, reply) => list(pathUser(request), request.query, reply))
 
   app.get('/history/:user/:session', async (request: Received, reply) => {
     const userId = pathUser(request)
@@ -121,8 +127,13 @@ function checkSession(sessionId: string): string {
   return columnText('session_id', sessionId, { least: 1, most: 256 })
 }
 
-function sessionOf({ sessionId, createdAt, updatedAt }: Conversation): object {
-  return { session_id: sessionId, created_at: isoTime(createdAt), last_accessed: isoTime(updatedAt) }
+function sessionOf({ sessionId, createdAt, updatedAt, displayTitle }: Conversation): object {
+  return {
+    session_id: sessionId,
+    created_at: isoTime(createdAt),
+    last_accessed: isoTime(updatedAt),
+    title: displayTitle ?? null,
+  }
 }
 
 /** What a message says; nothing of one that only holds items without words. */

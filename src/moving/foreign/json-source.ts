@@ -30,7 +30,7 @@ export async function openJsonSource(
         format: as,
         reason: 'it holds no conversations.json',
       })
-    const format = as === 'auto' ? await formatOf(path, { ...file, texts }) : as
+    const format = await formatOf(path, as, { ...file, texts })
     const origin = new Origin(format, options, note)
     const isChat = format === 'chatgpt'
     const user = isChat ? await userOf(file) : undefined
@@ -84,21 +84,27 @@ function* others({ files }: JsonFile, read: number): Generator<SourceItem> {
     }
 }
 
-async function formatOf(path: string, { texts }: JsonFile): Promise<'chatgpt' | 'sessions-json'> {
+/**
+ * What the first entry says that it is.
+ * @throws SteleError source_unrecognized when that is nothing that is known, or something else than was named
+ */
+async function formatOf(path: string, as: FormatName | 'auto', { texts }: JsonFile): Promise<FormatName> {
+  const unrecognized = (reason: string): SteleError =>
+    new SteleError('source_unrecognized', { source: path, format: as, reason })
+  if (texts.every(({ size }) => size === 0)) throw unrecognized('it is empty')
   for (const text of texts) {
     const entries = entriesOf(text)
     const { value: first } = await entries.next()
     await entries.return(undefined)
     if (first === undefined) continue
-    if (isChatGpt(first.value)) return 'chatgpt'
-    if (isSession(first.value)) return 'sessions-json'
-    throw new SteleError('source_unrecognized', {
-      source: path,
-      format: 'auto',
-      reason: 'its first entry has neither a mapping (ChatGPT) nor messages (sessions-json)',
-    })
+    const found = isChatGpt(first.value) ? 'chatgpt' : isSession(first.value) ? 'sessions-json' : undefined
+    // A first entry that is damaged does not make a file that was named something else.
+    if (as !== 'auto' && (found === undefined || found === as)) return as
+    if (as !== 'auto') throw unrecognized(`its first entry is one of ${found}`)
+    if (found !== undefined) return found
+    throw unrecognized('its first entry has neither a mapping (ChatGPT) nor messages (sessions-json)')
   }
-  return 'sessions-json'
+  return as === 'auto' ? 'sessions-json' : as
 }
 
 /** Whose archive it is, as it says itself. */
