@@ -10,6 +10,7 @@ import type { conversationLibrary } from './conversations.ts'
 import { type HeldConversation, HeldConversations } from './held-conversations.ts'
 import { estimateTokens, isSystem, systemRoles, type TokenCounter, windowOf } from './message-window.ts'
 import { appendMessages } from './messages.ts'
+import { storeFailure } from './told-failures.ts'
 import { Turns } from './turns.ts'
 
 export interface ConversationMemoryOptions {
@@ -235,7 +236,7 @@ export class ConversationMemory {
         { conversation: place.conversationId },
         { param: 'conversation' },
       )
-    return this.#turns.take(keyOf(place), async () => {
+    const read = async (): Promise<HeldConversation> => {
       const clearings = this.#clearings
       const held = this.#held.get(keyOf(place))
       const isCurrent = await this.#isCurrent(place, held)
@@ -247,6 +248,9 @@ export class ConversationMemory {
       const loaded = await this.#load(place, need)
       this.#keep(place, clearings, loaded)
       return loaded
+    }
+    return this.#turns.take(keyOf(place), read).catch(error => {
+      throw storeFailure(this.#stele.database, error)
     })
   }
 

@@ -96,7 +96,8 @@ export function openSqlite(
     describeSchema: () => describeSchema(kysely),
     examineStorage: () => (location.inMemory ? [] : examineFile(location)),
     examine: () => examine(kysely),
-    close: () => kysely.destroy().finally(() => connection.close()),
+    // Not by Kysely, which would then say of everything asked for later that a driver is destroyed.
+    close: async () => connection.close(),
   }
 }
 
