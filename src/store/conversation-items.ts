@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
-import { keyText, wholeNumber } from '../model/json-object.ts'
+import { wholeNumber } from '../model/json-object.ts'
 import { isLeft, type KeptItem } from '../model/responses/kept-items.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
 import { itemsOfRows } from './items-of-rows.ts'
@@ -87,7 +87,6 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     itemId: string,
   ): Promise<PlacedItem | undefined> => {
     if (!isId('conversation', conversationId)) throw notFound(conversationId)
-    keyText('itemId', itemId)
     const rows = await likelyRows(userId, conversationId, itemId)
     for (const [at, items] of (await itemsOfRows(kysely, userId, rows)).entries()) {
       const row = rows[at]

@@ -73,7 +73,7 @@ export function libraryInputSuite(bed: Bed): void {
           () => undefined,
           caught => caught,
         )
-        expect(['invalid_value', 'conversation_not_found'], what).toContain(error?.code)
+        expect(['invalid_value', 'conversation_not_found', 'item_not_found'], what).toContain(error?.code)
       }
     for (const [name, give] of Object.entries(limits))
       for (const value of noLimits)
