@@ -18,7 +18,12 @@ const longestStep = 5
 /** Of a long conversation at least one in so many: every step on it reads all of it, and so there are no more of them. */
 const shareOfMessages = 8
 
-const nothing: RetentionStepResult = { tallies: [], done: 0, reclaimed: { freed: 0, left: 0 } }
+const nothing: RetentionStepResult = {
+  tallies: [],
+  done: 0,
+  reclaimed: { freed: 0, left: 0 },
+  isMore: false,
+}
 
 /**
  * Does a step of a run in one transaction. What is to go of a conversation is decided from rows that the same transaction
@@ -26,6 +31,7 @@ const nothing: RetentionStepResult = { tallies: [], done: 0, reclaimed: { freed:
  */
 export async function doStep(database: Database, step: RetentionStep): Promise<RetentionStepResult> {
   if (step.kind === 'reclaim') return { ...nothing, reclaimed: await database.reclaim() }
+  if (step.kind === 'forget-words') return { ...nothing, isMore: await database.forgetWords(step.isFirst) }
   return database.kysely.transaction().execute(async tx => {
     switch (step.kind) {
       case 'conversations':

@@ -11,7 +11,7 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
-import { searchIndex, sqliteSearchReader, unindex } from './search.ts'
+import { forgetWords, searchIndex, sqliteSearchReader, unindex } from './search.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -92,6 +92,7 @@ export function openSqlite(
     storageMonths: async () => [],
     dropMonth: async () => 'kept',
     reclaim: () => reclaim(connection),
+    forgetWords: isFirst => forgetWords(connection, isFirst),
     classify,
     describeSchema: () => describeSchema(kysely),
     examineStorage: () => (location.inMemory ? [] : examineFile(location)),
