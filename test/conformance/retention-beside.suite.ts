@@ -117,7 +117,7 @@ export function retentionBesideSuite(bed: Bed): void {
 
   test('a long conversation goes in a few steps, each of which reads it once', async () => {
     const { database, conversations } = await open(bed, {})
-    const messages = Array.from({ length: 10_000 }, (_, index) => ({
+    const messages = Array.from({ length: 6_000 }, (_, index) => ({
       message: user(`${index}`),
       createdAt: start,
     }))
@@ -132,7 +132,7 @@ export function retentionBesideSuite(bed: Bed): void {
     const preview = await runRetention({ database, ...at, doStep: undefined })
     const { expired } = await runRetention({ database, ...at, doStep: counting })
     expect(expired).toEqual(preview.expired)
-    expect(expired).toMatchObject([{ kind: 'messages', reason: 'content', rows: 10_000 }])
+    expect(expired).toMatchObject([{ kind: 'messages', reason: 'content', rows: 6_000 }])
     expect(steps.filter(({ kind }) => kind === 'conversations').length).toBeLessThanOrEqual(9)
   })
 
