@@ -207,16 +207,13 @@ export class ConversationMemory {
     const [added] = messages
     if (added === undefined) throw new Error('nothing was appended')
     frozen(added)
-    const [state, ...others] = held?.states ?? []
-    if (held === undefined || state === undefined) return added
+    const state = held?.states[0]
+    if (state === undefined) return added
     // Another writer may have changed a message that is held without moving the end.
-    if (updatedAt?.before === state.updatedAt && added.seq === state.nextSeq)
-      this.#keep(place, clearings, {
-        ...held,
-        states: [{ ...state, nextSeq: added.seq + 1, updatedAt: updatedAt.after }, ...others],
-        messages: [...held.messages, added],
-      })
-    else this.#held.delete(keyOf(place))
+    const isNext = updatedAt?.before === state.updatedAt && added.seq === state.nextSeq
+    if (!isNext) this.#held.delete(keyOf(place))
+    else if (clearings === this.#clearings)
+      this.#held.append(keyOf(place), { ...state, nextSeq: added.seq + 1, updatedAt: updatedAt.after }, added)
     return added
   }
 
