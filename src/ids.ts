@@ -82,9 +82,9 @@ export function responseIdOf(groupId: string): string {
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/
 
 /** True when `value` is a well-formed id of this kind. */
-export function isId(kind: IdKind, value: string): boolean {
+export function isId(kind: IdKind, value: unknown): value is string {
   const start = `${idPrefixes[kind]}_`
-  return value.startsWith(start) && suffix.test(value.slice(start.length))
+  return typeof value === 'string' && value.startsWith(start) && suffix.test(value.slice(start.length))
 }
 
 /**

@@ -8,6 +8,7 @@ import { contextSnapshotLibrary } from './library/context-snapshots.ts'
 import { conversationItemLibrary } from './library/conversation-items.ts'
 import { conversationLibrary } from './library/conversations.ts'
 import { messageLibrary } from './library/messages.ts'
+import { tellingFailures } from './library/told-failures.ts'
 import { userLibrary } from './library/users.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
@@ -159,30 +160,35 @@ function assemble(
     spooling,
     instanceId,
   })
+  const told = tellingFailures(database)
   return {
     database,
     recorder,
-    users: userLibrary(database, recorder),
-    apiKeys: apiKeyStore(database),
-    conversations: conversationLibrary(database, recorder),
-    messages: messageLibrary(database, recorder),
-    conversationItems: conversationItemLibrary(database, recorder),
-    contextSnapshots: contextSnapshotLibrary(database, recorder),
-    calls: callStore(database),
+    users: told(userLibrary(database, recorder)),
+    apiKeys: told(apiKeyStore(database)),
+    conversations: told(conversationLibrary(database, recorder)),
+    messages: told(messageLibrary(database, recorder)),
+    conversationItems: told(conversationItemLibrary(database, recorder)),
+    contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
+    calls: told(callStore(database)),
     hashes,
-    retention: createRetention({
-      database,
-      defaults: options.retention ?? {},
-      doStep: retentionSteps(database, writer),
-      holder: instanceId,
-    }),
+    retention: told(
+      createRetention({
+        database,
+        defaults: options.retention ?? {},
+        doStep: retentionSteps(database, writer),
+        holder: instanceId,
+      }),
+    ),
     async saveInteraction(interaction) {
       const { input, outcome } = interactionParts(interaction)
       const { callId, conversationId } = await recorder.record(input, outcome)
       return { callId, conversationId }
     },
-    search: input => searchRecord(database, recorder, input),
-    ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
+    ...told({
+      search: (input: SearchInput) => searchRecord(database, recorder, input),
+      ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
+    }),
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {

@@ -16,7 +16,7 @@ const overlap = 30_000
  */
 export class SettledCalls {
   readonly #calls: Stele['calls']
-  readonly #userId: string | undefined
+  readonly #filter: { readonly userId?: string }
   /** Calls under way, by id, with their users. */
   readonly #pending = new Map<string, string>()
   /** Settled calls within the overlap. */
@@ -28,12 +28,12 @@ export class SettledCalls {
 
   constructor(calls: Stele['calls'], userId: string | undefined) {
     this.#calls = calls
-    this.#userId = userId
+    this.#filter = userId === undefined ? {} : { userId }
   }
 
   /** Takes note of what is settled already, and of what is under way among the newest calls. */
   async start(): Promise<void> {
-    const newest = await this.#calls.list({ userId: this.#userId, limit: page })
+    const newest = await this.#calls.list({ ...this.#filter, limit: page })
     for (const call of newest) this.#take(call)
     // With more calls than were looked at, the oldest of them is where knowledge begins.
     const oldest = newest.at(-1)
@@ -49,7 +49,7 @@ export class SettledCalls {
       if (call !== undefined && this.#take(call)) settled.push(call)
     }
     for (let after = this.#floor, isLast = false; !isLast; ) {
-      const calls = await this.#calls.list({ userId: this.#userId, limit: page, after })
+      const calls = await this.#calls.list({ ...this.#filter, limit: page, after })
       settled.push(...calls.filter(call => this.#take(call)))
       after = calls.at(-1)?.id ?? after
       isLast = calls.length < page

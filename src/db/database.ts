@@ -148,6 +148,11 @@ export interface Database {
     month: StorageMonth,
     mayGo: (tx: Kysely<Tables>) => Promise<boolean>,
   ): Promise<'dropped' | 'kept' | 'busy'>
+  /**
+   * Writes a part of the search index anew without the words of what was taken out of it, where it keeps them until then.
+   * True while there is more to do. @param isFirst whether this begins to, which is nothing to do when no such words are left
+   */
+  forgetWords(isFirst: boolean): Promise<boolean>
   /** Gives back some of the space that removed rows have left, as far as that is not the server's own business. */
   reclaim(): Promise<Reclaimed>
   classify(error: unknown): FailureKind

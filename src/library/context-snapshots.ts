@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import { wholeNumber } from '../model/json-object.ts'
+import { keyText, wholeNumber } from '../model/json-object.ts'
 import { encodeContent } from '../privacy/content.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import { type ContextSnapshot, contextSnapshotStore, snapshotFromRow } from '../store/context-snapshots.ts'
@@ -29,9 +29,9 @@ export function contextSnapshotLibrary(database: Database, recorder: Recorder) {
         )
       const at = Date.now()
       const row = {
-        user_id: userId,
+        user_id: keyText('userId', userId),
         id: newId('snapshot'),
-        conversation_id: conversationId,
+        conversation_id: keyText('conversationId', conversationId),
         up_to_seq: wholeNumber('upToSeq', upToSeq, 0),
         content: encodeContent(content),
         created_at: at,
@@ -43,7 +43,12 @@ export function contextSnapshotLibrary(database: Database, recorder: Recorder) {
     async delete(userId: string, id: string): Promise<void> {
       await recorder.change({
         kind: 'edit',
-        edit: { action: 'delete-snapshot', userId, id, at: Date.now() },
+        edit: {
+          action: 'delete-snapshot',
+          userId: keyText('userId', userId),
+          id: keyText('id', id),
+          at: Date.now(),
+        },
       })
     },
   }

@@ -10,6 +10,7 @@ import type { conversationLibrary } from './conversations.ts'
 import { type HeldConversation, HeldConversations } from './held-conversations.ts'
 import { estimateTokens, isSystem, systemRoles, type TokenCounter, windowOf } from './message-window.ts'
 import { appendMessages } from './messages.ts'
+import { storeFailure } from './told-failures.ts'
 import { Turns } from './turns.ts'
 
 export interface ConversationMemoryOptions {
@@ -206,16 +207,13 @@ export class ConversationMemory {
     const [added] = messages
     if (added === undefined) throw new Error('nothing was appended')
     frozen(added)
-    const [state, ...others] = held?.states ?? []
-    if (held === undefined || state === undefined) return added
+    const state = held?.states[0]
+    if (state === undefined) return added
     // Another writer may have changed a message that is held without moving the end.
-    if (updatedAt?.before === state.updatedAt && added.seq === state.nextSeq)
-      this.#keep(place, clearings, {
-        ...held,
-        states: [{ ...state, nextSeq: added.seq + 1, updatedAt: updatedAt.after }, ...others],
-        messages: [...held.messages, added],
-      })
-    else this.#held.delete(keyOf(place))
+    const isNext = updatedAt?.before === state.updatedAt && added.seq === state.nextSeq
+    if (!isNext) this.#held.delete(keyOf(place))
+    else if (clearings === this.#clearings)
+      this.#held.append(keyOf(place), { ...state, nextSeq: added.seq + 1, updatedAt: updatedAt.after }, added)
     return added
   }
 
@@ -235,7 +233,7 @@ export class ConversationMemory {
         { conversation: place.conversationId },
         { param: 'conversation' },
       )
-    return this.#turns.take(keyOf(place), async () => {
+    const read = async (): Promise<HeldConversation> => {
       const clearings = this.#clearings
       const held = this.#held.get(keyOf(place))
       const isCurrent = await this.#isCurrent(place, held)
@@ -247,6 +245,9 @@ export class ConversationMemory {
       const loaded = await this.#load(place, need)
       this.#keep(place, clearings, loaded)
       return loaded
+    }
+    return this.#turns.take(keyOf(place), read).catch(error => {
+      throw storeFailure(this.#stele.database, error)
     })
   }
 

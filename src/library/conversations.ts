@@ -3,7 +3,14 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
-import { columnText, type JsonObject, objectText } from '../model/json-object.ts'
+import {
+  columnText,
+  givenList,
+  givenObject,
+  type JsonObject,
+  keyText,
+  objectText,
+} from '../model/json-object.ts'
 import { checkedMessage, type MessageInput } from '../model/message-input.ts'
 import { readGivenItems } from '../model/responses/given-items.ts'
 import type { Edit } from '../recorder/operations.ts'
@@ -56,6 +63,7 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
     return conversation
   }
   const edit = async (change: Edit): Promise<void> => {
+    keyText('userId', change.userId)
     if ('id' in change && !isId('conversation', change.id)) throw notFound(change.id)
     await recorder.change({ kind: 'edit', edit: change })
   }
@@ -95,7 +103,7 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
           ...set,
         }),
         messages: [
-          ...appendedMessages(messages.map(checkedMessage), createdAt),
+          ...appendedMessages(givenList('messages', messages).map(checkedMessage), createdAt),
           ...appendedItems(readGivenItems(items), createdAt).map(({ message }) => message),
         ],
         claim,
@@ -166,7 +174,7 @@ const longestWord = 512
 
 /** The columns that are named, checked. */
 function columnsOf(fields: ConversationChange): Partial<Columns> {
-  const { title, intent, status, metadata, preferences, sessionId } = fields
+  const { title, intent, status, metadata, preferences, sessionId } = givenObject('change', fields)
   const text = (name: string, value: string | null, most: number): string | null =>
     value === null ? null : columnText(name, value, { least: 1, most })
   const object = (name: string, value: JsonObject | null): string | null =>

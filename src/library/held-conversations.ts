@@ -21,9 +21,14 @@ export interface HeldLimits {
 
 interface Entry {
   readonly held: HeldConversation
+  /** The same list as that of `held`, which the next message is added to. */
+  readonly list: Message[]
   readonly messages: number
   readonly bytes: number
 }
+
+/** What is held of a conversation that has become too large, as a share of what may be: so that it is not cut at every message. */
+const shareKept = 0.75
 
 /**
  * Conversations in memory, those used last. None of the limits is ever exceeded: what was used longest ago goes first, and of
@@ -55,7 +60,34 @@ export class HeldConversations {
   set(key: string, held: HeldConversation): void {
     this.delete(key)
     const entry = this.#newestPart(held)
+    if (entry !== undefined) this.#add(key, entry)
+  }
+
+  /**
+   * Adds the next message to what is held of a conversation, at a cost that does not grow with it; nothing when none of it is
+   * held. What was read of it before has grown, too: whoever keeps that has made a copy.
+   * @param state that of the conversation with the message
+   */
+  append(key: string, state: ConversationState, message: Message): void {
+    const entry = this.#entries.get(key)
     if (entry === undefined) return
+    const { list, held } = entry
+    const messages = entry.messages + 1
+    const bytes = entry.bytes + sizeOf(message)
+    list.push(message)
+    const states = [state, ...held.states.slice(1)]
+    this.delete(key)
+    const { maxMessages, maxBytes } = this.#limits
+    if (this.#fits({ messages, bytes }))
+      this.#add(key, { held: { ...held, states, messages: list }, list, messages, bytes })
+    else {
+      const limits = { maxMessages: shareKept * maxMessages, maxBytes: shareKept * maxBytes }
+      const part = newestPart({ ...held, states }, limits) ?? this.#newestPart({ ...held, states })
+      if (part !== undefined) this.#add(key, part)
+    }
+  }
+
+  #add(key: string, entry: Entry): void {
     this.#entries.set(key, entry)
     this.#messages += entry.messages
     this.#bytes += entry.bytes
@@ -85,18 +117,7 @@ export class HeldConversations {
   /** As much of it as may be held at all; undefined when that is nothing. */
   #newestPart(held: HeldConversation): Entry | undefined {
     const whole = entryOf(held)
-    if (this.#fits(whole)) return whole
-    let messages = 0
-    let bytes = conversationBytes * held.states.length
-    for (const message of held.messages.toReversed()) {
-      const next = { messages: messages + 1, bytes: bytes + sizeOf(message) }
-      if (!this.#fits(next)) break
-      messages = next.messages
-      bytes = next.bytes
-    }
-    if (messages === 0) return undefined
-    const newest = held.messages.slice(-messages)
-    return { held: { ...held, messages: newest, isWhole: false, olderSystem: undefined }, messages, bytes }
+    return this.#fits(whole) ? whole : newestPart(held, this.#limits)
   }
 
   #fits({ messages, bytes }: Pick<Entry, 'messages' | 'bytes'>): boolean {
@@ -104,10 +125,32 @@ export class HeldConversations {
   }
 }
 
+/** The newest messages that are within limits; undefined when not even one is. */
+function newestPart(
+  held: HeldConversation,
+  { maxMessages, maxBytes }: Pick<HeldLimits, 'maxMessages' | 'maxBytes'>,
+): Entry | undefined {
+  let messages = 0
+  let bytes = conversationBytes * held.states.length
+  for (let at = held.messages.length - 1; at >= 0; at--) {
+    const message = held.messages[at]
+    if (message === undefined) break
+    const size = sizeOf(message)
+    if (messages + 1 > maxMessages || bytes + size > maxBytes) break
+    messages++
+    bytes += size
+  }
+  if (messages === 0) return undefined
+  const list = held.messages.slice(-messages)
+  return { held: { ...held, messages: list, isWhole: false, olderSystem: undefined }, list, messages, bytes }
+}
+
 function entryOf(held: HeldConversation): Entry {
-  const messages = [...held.messages, ...(held.olderSystem ?? [])]
+  const list = [...held.messages]
+  const messages = [...list, ...(held.olderSystem ?? [])]
   return {
-    held,
+    held: { ...held, messages: list },
+    list,
     messages: messages.length,
     bytes: messages.reduce(
       (bytes, message) => bytes + sizeOf(message),

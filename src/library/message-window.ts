@@ -51,7 +51,9 @@ export function windowOf(
     kept.push(message)
   }
   const chosen: Message[] = []
-  for (const message of newest.toReversed()) {
+  for (let at = newest.length - 1; at >= 0; at--) {
+    const message = newest[at]
+    if (message === undefined) break
     if (system !== undefined && isSystem(message)) continue
     if (!fits(message)) return { messages: inOrder(kept, chosen), isFull: true }
     chosen.push(message)

@@ -1,7 +1,16 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
-import { columnText, type JsonObject, objectFrom, objectText, wholeNumber } from '../model/json-object.ts'
+import {
+  columnText,
+  givenList,
+  givenObject,
+  type JsonObject,
+  keyText,
+  objectFrom,
+  objectText,
+  wholeNumber,
+} from '../model/json-object.ts'
 import { type CheckedMessage, checkedMessage, type MessageInput } from '../model/message-input.ts'
 import type { AppendedMessage, Edit, OperationResult } from '../recorder/operations.ts'
 import type { Recorder } from '../recorder/recorder.ts'
@@ -60,8 +69,9 @@ export function messageLibrary(database: Database, recorder: Recorder) {
       userId: string,
       conversationId: string,
       messageId: string,
-      { metadata, intent }: MessageChange,
+      given: MessageChange,
     ): Promise<Message> {
+      const { metadata, intent } = givenObject('change', given)
       const message = await change(
         userId,
         conversationId,
@@ -105,13 +115,14 @@ export async function appendMessages(
   recorder: Recorder,
   { userId, conversationId, messages, expectedSeq }: MessageAppend,
 ): Promise<Appended> {
+  keyText('userId', userId)
   if (!isId('conversation', conversationId))
     throw new SteleError(
       'conversation_not_found',
       { conversation: conversationId },
       { param: 'conversation' },
     )
-  if (messages.length === 0)
+  if (givenList('messages', messages).length === 0)
     throw new SteleError(
       'invalid_value',
       { name: 'messages', reason: 'there is none' },

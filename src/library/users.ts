@@ -1,6 +1,6 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
-import { columnText, type JsonObject, objectText } from '../model/json-object.ts'
+import { columnText, givenObject, type JsonObject, keyText, objectText } from '../model/json-object.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import { type User, userStore } from '../store/users.ts'
 
@@ -19,7 +19,8 @@ export function userLibrary(database: Database, recorder: Recorder) {
   return {
     ...store,
     /** @throws SteleError user_not_found, invalid_value */
-    async update(userId: string, { email, username, preferences }: UserChange): Promise<User> {
+    async update(userId: string, change: UserChange): Promise<User> {
+      const { email, username, preferences } = givenObject('change', change)
       const text = (name: string, value: string | null): string | null =>
         value === null ? null : columnText(name, value, { least: 1, most: longest })
       const set = {
@@ -29,7 +30,10 @@ export function userLibrary(database: Database, recorder: Recorder) {
           ? {}
           : { preferences: preferences === null ? null : objectText('preferences', preferences) }),
       }
-      await recorder.change({ kind: 'edit', edit: { action: 'update-user', userId, at: Date.now(), set } })
+      await recorder.change({
+        kind: 'edit',
+        edit: { action: 'update-user', userId: keyText('userId', userId), at: Date.now(), set },
+      })
       const user = await store.get(userId)
       if (user === undefined) throw new SteleError('user_not_found', { user: userId })
       return user

@@ -14,8 +14,7 @@ export const lastTime = 253_402_300_799_999
  * @throws SteleError invalid_value when it is no object, or has no JSON text, or too long a one
  */
 export function objectText(name: string, value: unknown, most = longest): string {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  if (!isObject) throw invalid(name, 'it must be an object')
+  givenObject(name, value)
   let text: string
   try {
     text = JSON.stringify(value)
@@ -51,6 +50,35 @@ export function columnText(
     throw invalid(name, `it must be text of ${least} to ${most} characters`)
   if (value.includes('\0') || !value.isWellFormed())
     throw invalid(name, 'it holds a NUL character or half a surrogate pair')
+  return value
+}
+
+/**
+ * What names something on record: whoever asks for it may have it from anywhere.
+ * @throws SteleError invalid_value when it is no text that a database could hold
+ */
+export function keyText(name: string, value: unknown): string {
+  if (typeof value !== 'string') throw invalid(name, 'it must be text')
+  if (value.includes('\0') || !value.isWellFormed())
+    throw invalid(name, 'it holds a NUL character or half a surrogate pair')
+  return value
+}
+
+/** How many rows a page may have. @throws SteleError invalid_value */
+export function pageLimit(limit: unknown, usual: number): number {
+  return limit === undefined ? usual : wholeNumber('limit', limit, 0)
+}
+
+/** @throws SteleError invalid_value unless it is an object with members, and no list */
+export function givenObject<T>(name: string, value: T): T {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid(name, 'it must be an object')
+  return value
+}
+
+/** @throws SteleError invalid_value unless it is a list */
+export function givenList<T>(name: string, value: readonly T[]): readonly T[] {
+  if (!Array.isArray(value)) throw invalid(name, 'it must be a list')
   return value
 }
 

@@ -1,7 +1,7 @@
 import { SteleError } from '../errors.ts'
 import { canonicalMessage } from './canonical.ts'
 import { type ChatMessage, parseChatRequest } from './chat-request.ts'
-import { columnText, type JsonObject, lastTime, objectText, wholeNumber } from './json-object.ts'
+import { columnText, givenObject, type JsonObject, lastTime, objectText, wholeNumber } from './json-object.ts'
 
 /** A message that an application adds to a conversation. */
 export interface MessageInput {
@@ -33,6 +33,7 @@ export interface CheckedMessage {
 /** @throws SteleError invalid_value, invalid_json, json_too_deep, missing_required_parameter, invalid_utf8 */
 export function checkedMessage(input: MessageInput, index: number): CheckedMessage {
   const at = `messages[${index}]`
+  givenObject(at, input)
   const { role, raw, canonical } = readMessage(input.message, at)
   const { model, intent, costNanousd, metadata, createdAt } = input
   return {

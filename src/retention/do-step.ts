@@ -15,7 +15,15 @@ import { Tallies } from './tally.ts'
 const mostMessages = 500
 const longestStep = 5
 
-const nothing: RetentionStepResult = { tallies: [], done: 0, reclaimed: { freed: 0, left: 0 } }
+/** Of a long conversation at least one in so many: every step on it reads all of it, and so there are no more of them. */
+const shareOfMessages = 8
+
+const nothing: RetentionStepResult = {
+  tallies: [],
+  done: 0,
+  reclaimed: { freed: 0, left: 0 },
+  isMore: false,
+}
 
 /**
  * Does a step of a run in one transaction. What is to go of a conversation is decided from rows that the same transaction
@@ -23,6 +31,7 @@ const nothing: RetentionStepResult = { tallies: [], done: 0, reclaimed: { freed:
  */
 export async function doStep(database: Database, step: RetentionStep): Promise<RetentionStepResult> {
   if (step.kind === 'reclaim') return { ...nothing, reclaimed: await database.reclaim() }
+  if (step.kind === 'forget-words') return { ...nothing, isMore: await database.forgetWords(step.isFirst) }
   return database.kysely.transaction().execute(async tx => {
     switch (step.kind) {
       case 'conversations':
@@ -121,7 +130,7 @@ async function doConversations(
     const facts = await conversationFacts(tx, conversation, { cutoffs, now, lock })
     if (facts !== undefined) {
       const plan = planConversation(facts, cutoffs, now)
-      const part = within(plan, room)
+      const part = within(plan, Math.max(room, Math.ceil(facts.messages.length / shareOfMessages)))
       room -= part.removed.length + part.cleared.length
       // First, so that no request made from here on relies on what goes.
       await makeInexact(tx, conversation, plan)
@@ -169,7 +178,7 @@ async function unindex(
   const seqs = [...removed, ...cleared].map(({ seq }) => seq)
   // All of it, too, when its messages went with their month.
   if (isRemoved) await database.unindex(tx, conversation)
-  else if (seqs.length > 0) await database.unindex(tx, { ...conversation, seqs })
+  else for (const part of inParts(seqs)) await database.unindex(tx, { ...conversation, seqs: part })
 }
 
 /** As much of a plan as there is room for: the plan itself when that is all of it. */
@@ -201,7 +210,7 @@ async function changeMessages(
       .where('user_id', '=', user_id)
       .where('seq', '<=', last.seq)
       .execute()
-  if (cleared.length > 0)
+  for (const part of inParts(cleared))
     await tx
       .updateTable('messages')
       .set({ content: absentContent(), items: null, echo: null, echo_from: null, wire_hash: '' })
@@ -210,7 +219,7 @@ async function changeMessages(
       .where(
         'seq',
         'in',
-        cleared.map(({ seq }) => seq),
+        part.map(({ seq }) => seq),
       )
       .execute()
 }

@@ -1,5 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { givenObject } from '../model/json-object.ts'
 
 /** Days for which what belongs to a user is kept. */
 export interface RetentionPeriods {
@@ -16,6 +17,10 @@ export interface RetentionDefaults extends RetentionPeriods {
   /** What was said in a deleted conversation, from its deletion on. */
   readonly deletedDays?: number | undefined
 }
+
+/** The periods that a user may have, and that everybody may have. */
+export const userNames = ['contentDays', 'metadataDays', 'inactiveDays'] as const
+const defaultNames = [...userNames, 'deletedDays'] as const
 
 /** Stands for a period without an end where a user has another than everybody. */
 export const forEver = 0
@@ -63,11 +68,18 @@ export function groupOf(defaults: RetentionDefaults, policy?: PolicyRow): string
 }
 
 /**
- * @throws SteleError invalid_value for a period that is no number of days, retention_invalid when content would outlive the
- * metadata that it belongs to
+ * @throws SteleError invalid_value for a period that there is not or that is no number of days, retention_invalid when
+ * content would outlive the metadata that it belongs to
  */
-export function checkPeriods(periods: RetentionPeriods): void {
-  for (const [name, days] of Object.entries(periods) as [string, number | undefined][]) {
+export function checkPeriods(
+  periods: RetentionDefaults,
+  known: readonly (keyof RetentionDefaults)[] = defaultNames,
+): void {
+  givenObject('retention', periods)
+  for (const [name, days] of Object.entries(periods) as [keyof RetentionDefaults, number | undefined][]) {
+    // A period that is misspelt would keep for ever what somebody wanted gone.
+    if (!known.includes(name))
+      throw new SteleError('invalid_value', { name, reason: `there are ${known.join(', ')}` })
     if (days !== undefined && !(Number.isInteger(days) && days >= forEver && days <= longestPeriod))
       throw new SteleError('invalid_value', {
         name,

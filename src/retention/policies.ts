@@ -2,8 +2,9 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
+import { keyText, pageLimit } from '../model/json-object.ts'
 import { checkUserId } from '../store/users.ts'
-import { checkPeriods, type RetentionPeriods } from './periods.ts'
+import { checkPeriods, type RetentionPeriods, userNames } from './periods.ts'
 
 /** How long what belongs to one user is kept. A period that is left out is everybody's; 0 stands for one without an end. */
 export interface RetentionPolicy extends RetentionPeriods {
@@ -15,12 +16,9 @@ export interface RetentionPolicy extends RetentionPeriods {
 export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** Sets all the periods of a user, in place of earlier ones. @throws SteleError invalid_value, retention_invalid */
-    async set(
-      userId: string,
-      { contentDays, metadataDays, inactiveDays }: RetentionPeriods,
-      now = Date.now(),
-    ): Promise<RetentionPolicy> {
-      checkPeriods({ contentDays, metadataDays, inactiveDays })
+    async set(userId: string, periods: RetentionPeriods, now = Date.now()): Promise<RetentionPolicy> {
+      checkPeriods(periods, userNames)
+      const { contentDays, metadataDays, inactiveDays } = periods
       const row: Row<'retention_policies'> = {
         user_id: checkUserId(userId),
         content_days: contentDays ?? null,
@@ -28,14 +26,14 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
         inactive_days: inactiveDays ?? null,
         updated_at: now,
       }
-      const { user_id: _, ...periods } = row
+      const { user_id: _, ...set } = row
       await kysely.transaction().execute(async tx => {
         await tx
           .insertInto('retention_policies')
           .values(row)
-          .onConflict(conflict => conflict.column('user_id').doUpdateSet(periods))
+          .onConflict(conflict => conflict.column('user_id').doUpdateSet(set))
           .execute()
-        await note(tx, userId, 'retention.set', JSON.stringify(periods), now)
+        await note(tx, userId, 'retention.set', JSON.stringify(set), now)
       })
       return fromRow(row)
     },
@@ -44,7 +42,7 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
       return kysely.transaction().execute(async tx => {
         const { numDeletedRows } = await tx
           .deleteFrom('retention_policies')
-          .where('user_id', '=', userId)
+          .where('user_id', '=', keyText('userId', userId))
           .executeTakeFirst()
         if (Number(numDeletedRows) === 0) return false
         await note(tx, userId, 'retention.unset', null, now)
@@ -55,7 +53,7 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
       const row = await kysely
         .selectFrom('retention_policies')
         .selectAll()
-        .where('user_id', '=', userId)
+        .where('user_id', '=', keyText('userId', userId))
         .executeTakeFirst()
       return row && fromRow(row)
     },
@@ -64,9 +62,11 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
       const rows = await kysely
         .selectFrom('retention_policies')
         .selectAll()
-        .$if(options.after !== undefined, query => query.where('user_id', '>', options.after ?? ''))
+        .$if(options.after !== undefined, query =>
+          query.where('user_id', '>', keyText('after', options.after)),
+        )
         .orderBy('user_id')
-        .limit(options.limit ?? 100)
+        .limit(pageLimit(options.limit, 100))
         .execute()
       return rows.map(fromRow)
     },

@@ -105,7 +105,10 @@ class Run {
       await this.#keys()
       await this.note('success')
     }
-    if (doStep !== undefined) reclaimed = await this.#reclaim(doStep)
+    if (doStep !== undefined) {
+      await this.#forgetWords(doStep)
+      reclaimed = await this.#reclaim(doStep)
+    }
     return {
       now,
       isDryRun: doStep === undefined,
@@ -286,6 +289,14 @@ class Run {
       const last = page.at(-1)
       if (page.length < keysAtATime || last === undefined) return
       after = last
+    }
+  }
+
+  /** Deleting leaves words in the search index of some databases, whoever it was that deleted. */
+  async #forgetWords(doStep: DoStep): Promise<void> {
+    for (let isFirst = true, isMore = true; isMore; isFirst = false) {
+      isMore = (await doStep({ kind: 'forget-words', isFirst })).isMore
+      await this.#turn(0)
     }
   }
 

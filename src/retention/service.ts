@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
+import { lastTime, wholeNumber } from '../model/json-object.ts'
 import { leaseStore } from '../store/leases.ts'
 import type { RetentionDefaults } from './periods.ts'
 import { retentionPolicyStore } from './policies.ts'
@@ -114,6 +115,7 @@ export function createRetention({ database, defaults, doStep, holder }: Retentio
     counts,
     async run(options = {}) {
       const { dryRun, now, onProgress } = options
+      if (now !== undefined) wholeNumber('now', now, 0, lastTime)
       if (dryRun === true)
         return runRetention({ database, defaults, doStep: undefined, now: now ?? Date.now(), onProgress })
       // The lease is this process's: it would be given to a second run of it too.

@@ -17,6 +17,7 @@ export type RetentionStep =
   /** Idempotency keys whose calls are gone. */
   | { readonly kind: 'keys'; readonly keys: readonly Pick<Row<'idempotency_keys'>, 'user_id' | 'key_hash'>[] }
   | { readonly kind: 'note'; readonly event: Row<'audit_events'> }
+  | { readonly kind: 'forget-words'; readonly isFirst: boolean }
   | { readonly kind: 'reclaim' }
 
 export interface RetentionStepResult {
@@ -25,6 +26,8 @@ export interface RetentionStepResult {
   /** How many of the conversations are done with; what is left of them is for further steps. */
   readonly done: number
   readonly reclaimed: Reclaimed
+  /** Whether words of what went are still to be forgotten. */
+  readonly isMore: boolean
 }
 
 /** Does a step. Doing it again changes nothing. */

@@ -1,10 +1,11 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { keyText, pageLimit } from '../model/json-object.ts'
 import { assembleRequest } from '../model/prepared-request.ts'
 import { restoreContent } from '../model/reply.ts'
 import { decodeContent, decodeText } from '../privacy/content.ts'
-import { conversationStore } from './conversations.ts'
+import { conversationStore, requireNamed } from './conversations.ts'
 import { rawMessages } from './raw-messages.ts'
 
 /** A call's facts, without what was said. */
@@ -46,7 +47,8 @@ export interface Call {
 }
 
 export interface CallFilter {
-  readonly userId?: string | undefined
+  /** Of everyone when left out, which is not to say `undefined`: that is refused. */
+  readonly userId?: string
   readonly limit?: number
   /** Only calls with a lower id (older). */
   readonly before?: string | undefined
@@ -108,8 +110,8 @@ export function callStore(database: Pick<Database, 'kysely'>) {
     const row = await kysely
       .selectFrom('llm_requests')
       .selectAll()
-      .where('user_id', '=', userId)
-      .where('id', '=', id)
+      .where('user_id', '=', keyText('userId', userId))
+      .where('id', '=', keyText('id', id))
       .executeTakeFirst()
     if (row === undefined) throw new SteleError('call_not_found', { call: id })
     return row
@@ -119,28 +121,37 @@ export function callStore(database: Pick<Database, 'kysely'>) {
     kysely
       .selectFrom('llm_responses')
       .selectAll()
-      .where('user_id', '=', userId)
-      .where('request_id', '=', id)
+      .where('user_id', '=', keyText('userId', userId))
+      .where('request_id', '=', keyText('id', id))
       .executeTakeFirst()
 
   return {
     async get(userId: string, id: string): Promise<Call | undefined> {
-      const rows = await requests().where('user_id', '=', userId).where('id', '=', id).execute()
+      const rows = await requests()
+        .where('user_id', '=', keyText('userId', userId))
+        .where('id', '=', keyText('id', id))
+        .execute()
       return (await withReplies(rows))[0]
     },
     /** A call by its id alone, for operators. */
     async find(id: string): Promise<Call | undefined> {
-      const rows = await requests().where('id', '=', id).execute()
+      const rows = await requests().where('id', '=', keyText('id', id)).execute()
       return (await withReplies(rows))[0]
     },
     /** Every call that was made for the same request as this one, oldest first. Empty when the call is unknown. */
     async group(userId: string, id: string): Promise<Call[]> {
-      const call = await requests().where('user_id', '=', userId).where('id', '=', id).executeTakeFirst()
+      const call = await requests()
+        .where('user_id', '=', keyText('userId', userId))
+        .where('id', '=', keyText('id', id))
+        .executeTakeFirst()
       if (call === undefined) return []
       const groupId = call.group_id ?? call.id
-      const first = await requests().where('user_id', '=', userId).where('id', '=', groupId).execute()
+      const first = await requests()
+        .where('user_id', '=', keyText('userId', userId))
+        .where('id', '=', groupId)
+        .execute()
       const further = await requests()
-        .where('user_id', '=', userId)
+        .where('user_id', '=', keyText('userId', userId))
         .where('group_id', '=', groupId)
         .where('route_mode', 'is not', null)
         .where('id', '<>', groupId)
@@ -150,12 +161,15 @@ export function callStore(database: Pick<Database, 'kysely'>) {
     },
     /** The newest calls first; with `after`, the oldest of the newer ones first. */
     async list(filter: CallFilter = {}): Promise<Call[]> {
+      requireNamed(filter)
       const rows = await requests()
-        .$if(filter.userId !== undefined, query => query.where('user_id', '=', filter.userId ?? ''))
-        .$if(filter.before !== undefined, query => query.where('id', '<', filter.before ?? ''))
-        .$if(filter.after !== undefined, query => query.where('id', '>', filter.after ?? ''))
+        .$if(filter.userId !== undefined, query =>
+          query.where('user_id', '=', keyText('userId', filter.userId)),
+        )
+        .$if(filter.before !== undefined, query => query.where('id', '<', keyText('before', filter.before)))
+        .$if(filter.after !== undefined, query => query.where('id', '>', keyText('after', filter.after)))
         .orderBy('id', filter.after === undefined ? 'desc' : 'asc')
-        .limit(filter.limit ?? 50)
+        .limit(pageLimit(filter.limit, 50))
         .execute()
       return withReplies(rows)
     },
@@ -165,7 +179,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       const message = await kysely
         .selectFrom('messages')
         .select('content')
-        .where('user_id', '=', userId)
+        .where('user_id', '=', keyText('userId', userId))
         .where('conversation_id', '=', row?.conversation_id ?? '')
         .where('seq', '=', row?.seq ?? -1)
         .executeTakeFirst()
@@ -197,7 +211,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       const message = await kysely
         .selectFrom('messages')
         .select('content')
-        .where('user_id', '=', userId)
+        .where('user_id', '=', keyText('userId', userId))
         .where('conversation_id', '=', row.conversation_id ?? '')
         .where('seq', '=', row.seq ?? -1)
         .executeTakeFirst()

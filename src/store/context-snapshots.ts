@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
+import { keyText, pageLimit, wholeNumber } from '../model/json-object.ts'
 import { decodeText } from '../privacy/content.ts'
 
 /** What an application keeps in place of the messages up to a seq: a summary, say. */
@@ -22,8 +23,8 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
         join.onRef('c.id', '=', 's.conversation_id').onRef('c.user_id', '=', 's.user_id'),
       )
       .selectAll('s')
-      .where('s.conversation_id', '=', conversationId)
-      .where('s.user_id', '=', userId)
+      .where('s.conversation_id', '=', keyText('conversationId', conversationId))
+      .where('s.user_id', '=', keyText('userId', userId))
       .where('c.deleted_at', 'is', null)
       .orderBy('s.up_to_seq', 'desc')
       .orderBy('s.id', 'desc')
@@ -42,11 +43,15 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
       readonly limit?: number | undefined
       readonly before?: Pick<ContextSnapshot, 'upToSeq' | 'id'> | undefined
     }): Promise<ContextSnapshot[]> {
-      const { userId, conversationId, limit = 50, before } = options
-      let query = newest(userId, conversationId, limit)
+      const { userId, conversationId, limit, before } = options
+      let query = newest(userId, conversationId, pageLimit(limit, 50))
       if (before !== undefined)
         query = query.where(eb =>
-          eb(eb.refTuple('s.up_to_seq', 's.id'), '<', eb.tuple(before.upToSeq, before.id)),
+          eb(
+            eb.refTuple('s.up_to_seq', 's.id'),
+            '<',
+            eb.tuple(wholeNumber('before.upToSeq', before.upToSeq, 0), keyText('before.id', before.id)),
+          ),
         )
       return (await query.execute()).map(snapshotFromRow)
     },

@@ -3,6 +3,7 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
+import { wholeNumber } from '../model/json-object.ts'
 import { isLeft, type KeptItem } from '../model/responses/kept-items.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
 import { itemsOfRows } from './items-of-rows.ts'
@@ -159,7 +160,8 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     },
     /** @throws SteleError conversation_not_found, invalid_value when there never was an item to go on behind */
     async list(asked: ItemPage): Promise<{ items: ListedItem[]; hasMore: boolean }> {
-      const { userId, conversationId, limit, order, after } = asked
+      const { userId, conversationId, order, after } = asked
+      const limit = wholeNumber('limit', asked.limit, 0)
       if (!isId('conversation', conversationId)) throw notFound(conversationId)
       const place = after === undefined ? undefined : await find(userId, conversationId, after)
       if (after !== undefined && place === undefined)

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { keyText } from '../model/json-object.ts'
 
 /** What changes whenever anything of a conversation does: no two states of it have the same. */
 export interface ConversationState {
@@ -27,7 +28,7 @@ export function conversationStates(kysely: Kysely<Tables>) {
     kysely
       .selectFrom('conversations')
       .select(columns)
-      .where('user_id', '=', userId)
+      .where('user_id', '=', keyText('userId', userId))
       .where('id', 'in', ids)
       .execute()
 

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
+import { keyText } from '../model/json-object.ts'
 
 /** What the calls of a conversation amount to. */
 export interface ConversationTotals {
@@ -39,8 +40,8 @@ export function conversationTotals({ kysely }: Pick<Database, 'kysely'>) {
         sum('s.cost_nanousd').as('cost_nanousd'),
         count(sql`s.status IS NOT NULL AND s.cost_nanousd IS NULL`).as('unpriced_calls'),
       ])
-      .where('q.conversation_id', '=', id)
-      .where('q.user_id', '=', userId)
+      .where('q.conversation_id', '=', keyText('id', id))
+      .where('q.user_id', '=', keyText('userId', userId))
       .executeTakeFirstOrThrow()
     if (Number(row.calls) === 0) await requireConversation(userId, id)
     return {

@@ -2,7 +2,14 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import {
+  givenObject,
+  type JsonObject,
+  keyText,
+  objectFrom,
+  pageLimit,
+  wholeNumber,
+} from '../model/json-object.ts'
 import { autoTitles } from './auto-titles.ts'
 import { messageStore } from './messages.ts'
 
@@ -34,8 +41,8 @@ export interface Conversation {
 export type ListPlace = string | Pick<Conversation, 'id' | 'updatedAt'>
 
 export interface ConversationFilter {
-  /** Of everyone when left out. */
-  readonly userId?: string | undefined
+  /** Of everyone when left out, which is not to say `undefined`: that is refused. */
+  readonly userId?: string
   /** 50 when left out. */
   readonly limit?: number | undefined
   /** Only those that stand behind it: older ones, or with `recent` used earlier. */
@@ -61,19 +68,19 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
 
   /** Where the list goes on, by the time of last use. */
   const recentPlace = async (userId: string, place: ListPlace): Promise<[number, string]> => {
-    if (typeof place !== 'string') return [place.updatedAt, place.id]
+    if (typeof place !== 'string') return [wholeNumber('updatedAt', place?.updatedAt, 0), idOf(place)]
     const row = await kysely
       .selectFrom('conversations')
       .select('updated_at')
-      .where('user_id', '=', userId)
-      .where('id', '=', place)
+      .where('user_id', '=', keyText('userId', userId))
+      .where('id', '=', idOf(place))
       .executeTakeFirst()
     if (row === undefined) throw new SteleError('conversation_not_found', { conversation: place })
     return [row.updated_at, place]
   }
 
   const recent = async (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
-    const { userId, before, after, limit = defaultLimit } = filter
+    const { userId, before, after, limit } = filter
     if (userId === undefined)
       throw new SteleError(
         'invalid_value',
@@ -83,7 +90,7 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
     let query = kysely
       .selectFrom('conversations')
       .selectAll()
-      .where('user_id', '=', userId)
+      .where('user_id', '=', keyText('userId', userId))
       .where('session_id', 'is not', null)
       .where('deleted_at', 'is', null)
     if (before !== undefined) {
@@ -95,39 +102,54 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
       query = query.where(eb => eb(eb.refTuple('updated_at', 'id'), '>', eb.tuple(time, id)))
     }
     const direction = after === undefined ? 'desc' : 'asc'
-    return query.orderBy('updated_at', direction).orderBy('id', direction).limit(limit).execute()
+    return query
+      .orderBy('updated_at', direction)
+      .orderBy('id', direction)
+      .limit(pageLimit(limit, defaultLimit))
+      .execute()
   }
 
   const byAge = (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
-    const { userId, before, after, limit = defaultLimit, includeDeleted } = filter
+    const { userId, before, after, limit, includeDeleted } = filter
+    requireNamed(filter)
     let query = kysely.selectFrom('conversations').selectAll()
-    if (userId !== undefined) query = query.where('user_id', '=', userId)
+    if (userId !== undefined) query = query.where('user_id', '=', keyText('userId', userId))
     if (includeDeleted !== true) query = query.where('deleted_at', 'is', null)
     if (before !== undefined) query = query.where('id', '<', idOf(before))
     if (after !== undefined) query = query.where('id', '>', idOf(after))
     return query
       .orderBy('id', after === undefined ? 'desc' : 'asc')
-      .limit(limit)
+      .limit(pageLimit(limit, defaultLimit))
       .execute()
   }
 
   return {
     get(userId: string, id: string): Promise<Conversation | undefined> {
-      return first(living(kysely).where('user_id', '=', userId).where('id', '=', id).execute())
+      return first(
+        living(kysely)
+          .where('user_id', '=', keyText('userId', userId))
+          .where('id', '=', keyText('id', id))
+          .execute(),
+      )
     },
     /** The living conversation that the application gave this name. */
     bySession(userId: string, sessionId: string): Promise<Conversation | undefined> {
-      return first(living(kysely).where('user_id', '=', userId).where('session_id', '=', sessionId).execute())
+      return first(
+        living(kysely)
+          .where('user_id', '=', keyText('userId', userId))
+          .where('session_id', '=', keyText('sessionId', sessionId))
+          .execute(),
+      )
     },
     /** A conversation by its id alone, for operators. */
     find(id: string): Promise<Conversation | undefined> {
-      return first(living(kysely).where('id', '=', id).execute())
+      return first(living(kysely).where('id', '=', keyText('id', id)).execute())
     },
     /** The conversations that were forked from this one, oldest first. */
     async forks(userId: string, id: string): Promise<Conversation[]> {
       const rows = await living(kysely)
-        .where('user_id', '=', userId)
-        .where('parent_id', '=', id)
+        .where('user_id', '=', keyText('userId', userId))
+        .where('parent_id', '=', keyText('id', id))
         .orderBy('id')
         .execute()
       return withTitles(rows)
@@ -151,8 +173,13 @@ function living(kysely: Kysely<Tables>) {
   return kysely.selectFrom('conversations').selectAll().where('deleted_at', 'is', null)
 }
 
+/** Whoever names a user and does not know which one is not to see everybody's. @throws SteleError invalid_value */
+export function requireNamed(filter: { readonly userId?: string }): void {
+  if ('userId' in givenObject('filter', filter)) keyText('userId', filter.userId)
+}
+
 function idOf(place: ListPlace): string {
-  return typeof place === 'string' ? place : place.id
+  return keyText('id', typeof place === 'string' ? place : place?.id)
 }
 
 function fromRow(row: Row<'conversations'>, displayTitle: string | undefined): Conversation {

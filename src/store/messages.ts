@@ -2,7 +2,14 @@ import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
-import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import {
+  givenList,
+  type JsonObject,
+  keyText,
+  objectFrom,
+  pageLimit,
+  wholeNumber,
+} from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
 import { messageFinder, type Stretch } from './find-messages.ts'
 import { shownText } from './shown-message.ts'
@@ -67,8 +74,8 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     kysely
       .selectFrom('conversations')
       .select(['id', 'parent_id', 'parent_seq', 'deleted_at'])
-      .where('user_id', '=', userId)
-      .where('id', '=', id)
+      .where('user_id', '=', keyText('userId', userId))
+      .where('id', '=', keyText('conversationId', id))
       .executeTakeFirst()
 
   /** The conversation and those it was forked from, nearest first; each is looked up when it is asked for. */
@@ -154,8 +161,19 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
   }
 
   const page = async (asked: MessagePage, shown: Shown): Promise<Row<'messages'>[]> => {
-    const { userId, conversationId, limit = 50, after, order = 'asc' } = asked
-    const upToSeq = (asked.before ?? Number.MAX_SAFE_INTEGER) - 1
+    const { userId, conversationId, order = 'asc' } = asked
+    if (order !== 'asc' && order !== 'desc')
+      throw new SteleError(
+        'invalid_value',
+        { name: 'order', reason: "it must be 'asc' or 'desc'" },
+        { param: 'order' },
+      )
+    const limit = pageLimit(asked.limit, 50)
+    const after = asked.after === undefined ? undefined : wholeNumber('after', asked.after, -1)
+    const before =
+      asked.before === undefined ? Number.MAX_SAFE_INTEGER : wholeNumber('before', asked.before, 0)
+    const upToSeq = before - 1
+    if (shown.roles !== undefined) for (const role of givenList('roles', shown.roles)) keyText('roles', role)
     const beginning = await required(userId, conversationId, asked.includeDeleted === true)
     if (shown.roles?.length === 0) return []
     const rows =
@@ -215,7 +233,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
      * @throws SteleError conversation_not_found
      */
     async get(userId: string, conversationId: string, messageId: string): Promise<Message | undefined> {
-      if (!isId('message', messageId)) return undefined
+      if (!isId('message', keyText('messageId', messageId))) return undefined
       const beginning = await required(userId, conversationId, false)
       for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
         const [row] = await finder.byIds(userId, stretch, [messageId])

@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import { columnText, type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
@@ -24,20 +24,30 @@ export function newUserRow(
   }
 }
 
+const longestField = 512
+
+function checkedFields<T extends Partial<Pick<User, 'email' | 'username'>>>(fields: T): T {
+  for (const name of ['email', 'username'] as const) {
+    const value = fields[name]
+    if (value != null) columnText(name, value, { least: 1, most: longestField })
+  }
+  return fields
+}
+
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
 const controls = /[\u0000-\u001f\u007f-\u009f]/
 
 /** @throws SteleError invalid_value when `id` cannot name a user */
-export function checkUserId(id: string, param = 'user'): string {
+export function checkUserId(id: unknown, param = 'user'): string {
   // Control characters: PostgreSQL cannot store NUL, and a terminal that lists users must not obey the rest.
-  const isClean = id.length > 0 && id.length <= 256 && !controls.test(id) && id.isWellFormed()
-  if (!isClean) {
+  const isClean =
+    typeof id === 'string' && id.length > 0 && id.length <= 256 && !controls.test(id) && id.isWellFormed()
+  if (!isClean)
     throw new SteleError(
       'invalid_value',
       { name: param, reason: '1 to 256 characters, none of them a control character' },
       { param },
     )
-  }
   return id
 }
 
@@ -45,7 +55,7 @@ export function userStore({ kysely }: Database) {
   return {
     /** @throws SteleError already_exists, invalid_value */
     async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
-      const row = newUserRow(checkUserId(id), Date.now(), fields)
+      const row = newUserRow(checkUserId(id), Date.now(), checkedFields(fields))
       const result = await kysely
         .insertInto('users')
         .values(row)
@@ -65,7 +75,11 @@ export function userStore({ kysely }: Database) {
         .execute()
     },
     async get(id: string): Promise<User | undefined> {
-      const row = await kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+      const row = await kysely
+        .selectFrom('users')
+        .selectAll()
+        .where('id', '=', keyText('userId', id))
+        .executeTakeFirst()
       return row && fromRow(row)
     },
     /** Users in order of id, after `after`. */
@@ -73,9 +87,9 @@ export function userStore({ kysely }: Database) {
       const rows = await kysely
         .selectFrom('users')
         .selectAll()
-        .$if(options.after !== undefined, query => query.where('id', '>', options.after ?? ''))
+        .$if(options.after !== undefined, query => query.where('id', '>', keyText('after', options.after)))
         .orderBy('id')
-        .limit(options.limit ?? 100)
+        .limit(pageLimit(options.limit, 100))
         .execute()
       return rows.map(fromRow)
     },

@@ -26,7 +26,7 @@ export function conversationsSuite(bed: Bed): void {
     const ada = await exchange(stele, [user('q')], 'a', { userId: 'ada' })
     const bob = await exchange(stele, [user('q')], 'a', { userId: 'bob' })
     const ids = async (userId?: string): Promise<string[]> =>
-      (await stele.conversations.list({ userId })).map(({ id }) => id)
+      (await stele.conversations.list(userId === undefined ? {} : { userId })).map(({ id }) => id)
     expect(await ids('ada')).toEqual([ada.call.conversationId])
     expect(await ids('bob')).toEqual([bob.call.conversationId])
     expect(await ids('eve')).toEqual([])

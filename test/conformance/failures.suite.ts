@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
+import { ConversationMemory } from '../../src/library/conversation-memory.ts'
 import type { Stele } from '../../src/stele.ts'
 import { begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
@@ -41,9 +42,16 @@ export function failuresSuite(bed: Bed): void {
     await stele.apiKeys.create({ userId: 'ada', secret })
     for (const [name, read] of Object.entries(readings))
       await expect(read(stele, call), name).resolves.toBeDefined()
+    const memory = new ConversationMemory(stele)
+    const place = { userId: 'ada', conversationId: call.conversationId }
+    await memory.getHistory(place)
     await stele.close()
     for (const [name, read] of Object.entries(readings))
-      await expect(read(stele, call), name).rejects.toThrow()
+      await failure('store_unavailable', read(stele, call), name)
+    await failure('store_unavailable', memory.getHistory(place))
+    await failure('store_unavailable', stele.retention.get('ada'))
+    await failure('store_unavailable', stele.search({ userId: 'ada', query: 'q' }))
+    await failure('store_unavailable', stele.ping())
   })
 
   test('no reading answers when its tables are gone: each raises', async () => {

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { responseIdOf } from '../../src/ids.ts'
+import { doStep } from '../../src/retention/do-step.ts'
 import type { RetentionDefaults } from '../../src/retention/periods.ts'
-import type { RetentionReport } from '../../src/retention/run.ts'
+import { type RetentionReport, runRetention } from '../../src/retention/run.ts'
+import type { RetentionStep, RetentionStepResult } from '../../src/retention/steps.ts'
 import type { Stele } from '../../src/stele.ts'
 import { responseStore } from '../../src/store/responses.ts'
 import { queueEverything } from '../../src/store/search-queue.ts'
@@ -111,6 +113,27 @@ export function retentionBesideSuite(bed: Bed): void {
     await run(stele, start + 81 * day)
     expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([bobs.callId])
     expect((await rowsOf(stele, 'stored_completions')).map(({ call_id }) => call_id)).toEqual([bobs.callId])
+  })
+
+  test('a long conversation goes in a few steps, each of which reads it once', async () => {
+    const { database, conversations } = await open(bed, {})
+    const messages = Array.from({ length: 6_000 }, (_, index) => ({
+      message: user(`${index}`),
+      createdAt: start,
+    }))
+    await conversations.create({ userId: 'ada', messages })
+    const now = Date.now()
+    const at = { now: now + 10 * day, defaults: { contentDays: 5 } }
+    const steps: RetentionStep[] = []
+    const counting = async (step: RetentionStep): Promise<RetentionStepResult> => {
+      steps.push(step)
+      return doStep(database, step)
+    }
+    const preview = await runRetention({ database, ...at, doStep: undefined })
+    const { expired } = await runRetention({ database, ...at, doStep: counting })
+    expect(expired).toEqual(preview.expired)
+    expect(expired).toMatchObject([{ kind: 'messages', reason: 'content', rows: 6_000 }])
+    expect(steps.filter(({ kind }) => kind === 'conversations').length).toBeLessThanOrEqual(9)
   })
 
   test('calls of no conversation expire like others', async () => {

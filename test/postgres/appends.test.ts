@@ -29,6 +29,16 @@ test('while the database is away an append is refused, not spooled, and calls go
   expect(first).toMatchObject({ reason: { code: 'store_unavailable' } })
   expect(begun.status).toBe('fulfilled')
   await failure('store_unavailable', append())
+  const at = { userId: 'ada', conversationId: id }
+  for (const read of [
+    () => stele.messages.list(at),
+    () => stele.conversations.list({ userId: 'ada' }),
+    () => stele.conversationItems.list({ ...at, limit: 1, order: 'asc' }),
+    () => stele.contextSnapshots.latest('ada', id),
+    () => stele.users.get('ada'),
+    () => stele.retention.run({ dryRun: true }),
+  ])
+    await failure('store_unavailable', read, String(read))
   await failure('store_unavailable', stele.conversations.delete('ada', id))
   expect(stele.recorder.spool?.isSpooling).toBe(true)
   link.restore()

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ConversationMemory } from '../../src/library/conversation-memory.ts'
 import type { Conversation } from '../../src/store/conversations.ts'
+import type { Message } from '../../src/store/messages.ts'
 import { type Place, postgresPlace, sqlitePlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { LibraryModel, type ModelConversation, visible } from './library-model.ts'
@@ -9,6 +10,9 @@ import { type RealLibrary, step, take, textOf } from './library-steps.ts'
 
 /** Raised by hand when a search is to go deeper. */
 const scale = Number(process.env['PROPERTY_RUNS'] ?? 100) / 100
+
+/** Milliseconds for a search with all that shrinking adds to it. */
+const longestSearch = 240_000 * Math.max(1, scale)
 
 const databases: [name: string, place: () => Promise<Place>, runs: number][] = [
   ['SQLite', sqlitePlace, 8],
@@ -20,7 +24,7 @@ const limits = { maxConversations: 3, maxMessages: 15, maxBytes: 10_000 }
 
 test.each(databases)(
   'however two writers append, call, fork, delete, restore and purge, every page and both memories show just that (%s)',
-  { timeout: 600_000 },
+  { timeout: 2 * longestSearch },
   async (_, newPlace, runs) => {
     const place = await newPlace()
     const steles = [await place.stele(), await place.stele()] as const
@@ -52,7 +56,12 @@ test.each(databases)(
         seen.purged += model.conversations.filter(({ state }) => state === 'purged').length
         for (const { memory } of real.writers) seen.hits += memory.stats().hits
       }),
-      { numRuns: Math.ceil(runs * scale) },
+      // Every step of shrinking runs on real databases: what is found by then is told.
+      {
+        numRuns: Math.ceil(runs * scale),
+        interruptAfterTimeLimit: longestSearch,
+        markInterruptAsFailure: true,
+      },
     )
     // A search that never gets there would prove nothing.
     for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(0)
@@ -92,14 +101,18 @@ async function expectPages(model: LibraryModel, { writers, userId }: RealLibrary
       : living
     const list = (place: { before?: Conversation | undefined; after?: Conversation | undefined }) =>
       stele.conversations.list({ userId, recent, limit: 3, ...place })
+    // A page that does not go on would be read for ever.
     const down: Conversation[] = []
-    for (let page = await list({}); page.length > 0; page = await list({ before: down.at(-1) }))
+    for (let page = await list({}); page.length > 0; page = await list({ before: down.at(-1) })) {
       down.push(...page)
+      expect(down.length).toBeLessThanOrEqual(expected.length)
+    }
     const up = down.slice(-1)
     while (up[0] !== undefined) {
       const page = await list({ after: up[0] })
       if (page.length === 0) break
       up.unshift(...page)
+      expect(up.length).toBeLessThanOrEqual(expected.length)
     }
     expect(down.map(({ id }) => id).sort()).toEqual(expected)
     expect(up).toEqual(down)
@@ -115,17 +128,19 @@ async function expectPages(model: LibraryModel, { writers, userId }: RealLibrary
       continue
     }
     const expected = conversation.messages.filter(({ isDeleted }) => !isDeleted)
-    const forward = []
+    const forward: Message[] = []
     for (let after = -1; ; after = forward.at(-1)?.seq ?? 0) {
       const next = await stele.messages.list({ ...page, after })
       if (next.length === 0) break
       forward.push(...next)
+      expect(forward.length).toBeLessThanOrEqual(expected.length)
     }
-    const backward = []
+    const backward: Message[] = []
     for (let before: number | undefined; ; before = backward[0]?.seq) {
       const next = await stele.messages.list({ ...page, before })
       if (next.length === 0) break
       backward.unshift(...next)
+      expect(backward.length).toBeLessThanOrEqual(expected.length)
     }
     expect(forward.map(message => [message.seq, message.role, textOf(message)])).toEqual(
       expected.map(({ seq, role, content }) => [seq, role, content]),

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { applicationId } from '../../src/db/sqlite/file.ts'
 import type { Stele } from '../../src/stele.ts'
@@ -43,6 +44,45 @@ test('the space of what has expired is given back, step by step', async () => {
   expect(await reproduced(stele, kept.call.callId)).toMatchObject({ request: kept.request })
   await stele.close()
   expect(statSync(pathOf(place)).size).toBeLessThan(500_000)
+})
+
+test('no word of what has expired or was deleted is left in the file, of what remains every one', async () => {
+  const place = await sqlitePlace()
+  const stele = await place.stele({ retention })
+  const file = () => readFileSync(pathOf(place)).toString('latin1')
+  const index = async () => {
+    for (let isIndexed = false; !isIndexed; ) isIndexed = await stele.recorder.index({ limit: 1_000 })
+  }
+  // Among so many that stay that the index would not care by itself.
+  const young = Array.from({ length: 300 }, (_, at) => ({
+    message: user(`${at} stays`),
+    createdAt: start + 2 * day,
+  }))
+  const secrets = ['zymurgy', 'quixotry', 'jacuzzis']
+  for (const [at, secret] of secrets.entries()) {
+    const call = await begin(stele, chatBody([user(`${secret} of number ${at}`)]), { createdAt: start })
+    await settle(stele, call, completed(completionBody(`${secret} indeed`), { createdAt: start }))
+    await stele.conversations.create({ userId: 'ada', messages: young })
+    await index()
+  }
+  const { id } = await stele.conversations.create({
+    userId: 'ada',
+    messages: [{ message: user('buzzwords purged') }],
+  })
+  const kept = await exchange(stele, [user('backgammon')], 'a', { createdAt: start + 2 * day })
+  await index()
+  await stele.conversations.purge('ada', id)
+  await stele.database.kysely.executeQuery(
+    sql`PRAGMA wal_checkpoint(TRUNCATE)`.compile(stele.database.kysely),
+  )
+  for (const secret of [...secrets, 'buzzwords']) expect(file(), secret).toContain(secret.slice(1))
+  await stele.retention.run({ now: start + 2 * day })
+  const { hits } = await stele.search({ userId: 'ada', query: 'backgammon' })
+  expect(hits).toHaveLength(1)
+  expect(await reproduced(stele, kept.call.callId)).toMatchObject({ request: kept.request })
+  await stele.close()
+  for (const secret of [...secrets, 'buzzwords']) expect(file(), secret).not.toContain(secret.slice(1))
+  expect(file()).toContain('backgammon')
 })
 
 test('a file from before is written anew when nobody has it open, and gives back by itself from then on', async () => {

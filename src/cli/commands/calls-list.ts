@@ -33,7 +33,9 @@ const groupColumns: readonly Column<Call>[] = [
 /** Lists calls, newest first. */
 export async function listCalls(options: ListCallsOptions): Promise<void> {
   const { user: userId, limit, before, json } = options
-  const calls = await withStele(options, stele => stele.calls.list({ userId, limit, before }))
+  const calls = await withStele(options, stele =>
+    stele.calls.list({ ...(userId === undefined ? {} : { userId }), limit, before }),
+  )
   if (json === true) return writeJson(calls.map(toRecord))
   if (calls.length === 0) return say('No calls.')
   const isGrouped = calls.some(({ attempt }) => attempt > 1)

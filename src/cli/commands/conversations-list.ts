@@ -24,7 +24,9 @@ const columns: readonly Column<Conversation>[] = [
 /** Lists conversations, newest first. */
 export async function listConversations(options: ListConversationsOptions): Promise<void> {
   const { user: userId, limit, before, json } = options
-  const conversations = await withStele(options, stele => stele.conversations.list({ userId, limit, before }))
+  const conversations = await withStele(options, stele =>
+    stele.conversations.list({ ...(userId === undefined ? {} : { userId }), limit, before }),
+  )
   if (json === true) return writeJson(conversations.map(toRecord))
   if (conversations.length === 0) return say('No conversations.')
   await write(formatTable(columns, conversations, outputWidth()))

@@ -120,6 +120,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     },
     // The server's own vacuum makes the space of removed rows usable again.
     reclaim: async () => ({ freed: 0, left: 0 }),
+    // Its rows go whole.
+    forgetWords: async () => false,
     classify,
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),

@@ -229,10 +229,12 @@ function configure(database: DatabaseSync): void {
   // Only of a file that is still empty can be said that its unused space is to be given back step by step.
   if (mark !== applicationId)
     database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${applicationId}`)
+  // Secure as far as that writes no page more: what is removed from a page is overwritten, free pages are given back later.
   // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
   database.exec(`
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
+    PRAGMA secure_delete = FAST;
     PRAGMA cache_size = -${cacheKibibytes};
     PRAGMA temp_store = MEMORY;
     PRAGMA wal_autocheckpoint = ${checkpointPages};

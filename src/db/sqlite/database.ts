@@ -11,7 +11,7 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
-import { searchIndex, sqliteSearchReader, unindex } from './search.ts'
+import { forgetWords, searchIndex, sqliteSearchReader, unindex } from './search.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -92,11 +92,13 @@ export function openSqlite(
     storageMonths: async () => [],
     dropMonth: async () => 'kept',
     reclaim: () => reclaim(connection),
+    forgetWords: isFirst => forgetWords(connection, isFirst),
     classify,
     describeSchema: () => describeSchema(kysely),
     examineStorage: () => (location.inMemory ? [] : examineFile(location)),
     examine: () => examine(kysely),
-    close: () => kysely.destroy().finally(() => connection.close()),
+    // Not by Kysely, which would then say of everything asked for later that a driver is destroyed.
+    close: async () => connection.close(),
   }
 }
 

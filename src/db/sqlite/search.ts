@@ -68,6 +68,31 @@ export async function unindex(tx: Kysely<Tables>, messages: IndexedMessages): Pr
   await sql`DELETE FROM message_search WHERE ${which}`.execute(tx)
 }
 
+/** Pages of the index written in one step of a merge: some milliseconds. */
+const mergedAtATime = 64
+
+/** In the numbers of FTS5's own rows this bit says that they mark what was deleted and is in the index still. */
+const deletionMarks = 2 ** 53
+
+/**
+ * FTS5 leaves the words of what was deleted until it merges the part that they are in. Merges all of it into one part, step by
+ * step as https://sqlite.org/fts5.html#the_merge_command says; new parts that are added meanwhile stay beside it.
+ */
+export function forgetWords(connection: SqliteConnection, isFirst: boolean): Promise<boolean> {
+  return connection.hold(() =>
+    connection.attempt(() => {
+      const deleted = connection.prepare('SELECT 1 FROM message_words_data WHERE id >= ? LIMIT 1')
+      if (isFirst && deleted.get(deletionMarks) === undefined) return false
+      const changes = connection.prepare('SELECT total_changes() AS changes')
+      const before = Number(changes.get()?.['changes'])
+      connection
+        .prepare(`INSERT INTO message_words (message_words, rank) VALUES ('merge', ?)`)
+        .run(isFirst ? -mergedAtATime : mergedAtATime)
+      return Number(changes.get()?.['changes']) - before >= 2
+    }),
+  )
+}
+
 function putDocument(connection: SqliteConnection, document: SearchDocument): void {
   const { userId, conversationId, seq, role, createdAt, terms } = document
   const id = nextNumber(connection, createdAt)

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { SteleError } from '../../errors.ts'
+import { givenList } from '../json-object.ts'
 import { isFields } from '../reply.ts'
 import type { ChatMessageFields } from './chat-messages.ts'
 import { type Item, itemPrefix, readInput } from './input-items.ts'
@@ -46,7 +47,7 @@ const listedWith: Readonly<Record<string, Fields>> = {
  * @throws SteleError invalid_value, missing_required_parameter
  */
 export function readGivenItems(given: readonly unknown[], name = 'items'): Item[] {
-  const items = given.map((item, index) => readGiven(item, `${name}[${index}]`))
+  const items = givenList(name, given).map((item, index) => readGiven(item, `${name}[${index}]`))
   const seen = new Set<unknown>()
   for (const [index, { id }] of items.entries()) {
     if (id !== undefined && seen.has(id))
