@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
+import type { ListedItem } from '../model/responses/message-items.ts'
 import { decodeText } from '../privacy/content.ts'
 
 /** A response of the Responses API as it is on record. */
@@ -43,6 +44,21 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
     async input(userId: string, id: string): Promise<string | undefined> {
       const row = await visible(userId, id).select('input').executeTakeFirst()
       return row && decodeText(row.input)
+    },
+    /** All that was said to these responses and by them, item by item. Those that are not there are left out. */
+    async itemsOf(userId: string, ids: readonly string[]): Promise<ListedItem[]> {
+      if (ids.length === 0) return []
+      const rows = await kysely
+        .selectFrom('responses')
+        .select(['input', 'body'])
+        .where('user_id', '=', userId)
+        .where('id', 'in', ids)
+        .where('deleted_at', 'is', null)
+        .execute()
+      return rows.flatMap(({ input, body }) => {
+        const { output } = JSON.parse(decodeText(body)) as { output: ListedItem[] }
+        return [...(JSON.parse(decodeText(input)) as ListedItem[]), ...output]
+      })
     },
     /** Of these responses, those that were asked to stop. */
     async cancelling(ids: readonly string[]): Promise<string[]> {

@@ -219,6 +219,7 @@ test('that reports a failure within its stream has failed', async () => {
   ])
   const { id, status } = lastResponse(events)
   expect(status).toBe('failed')
+  expect(lastResponse(events).error).toEqual({ code: 'server_error', message: 'boom' })
   expect((await running.client().responses.retrieve(id)).status).toBe('failed')
   const [call] = await running.stele.calls.list()
   expect(call).toMatchObject({ status: 'failed', errorCode: 'provider_stream_truncated' })
