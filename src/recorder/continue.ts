@@ -22,15 +22,7 @@ export function continued(
 /** What of a conversation is looked at. */
 type Place = Pick<Row<'conversations'>, 'next_seq'>
 
-const messageColumns = [
-  'user_id',
-  'conversation_id',
-  'seq',
-  'chain_hash',
-  'wire_hash',
-  'call_id',
-  'deleted_at',
-] as const
+const messageColumns = ['user_id', 'conversation_id', 'seq', 'wire_hash', 'call_id', 'deleted_at'] as const
 
 /**
  * Of calls that go on from an earlier message, those that say again what stands at the end of that conversation and got no
@@ -63,11 +55,12 @@ export async function findRetold(
       const own = keys.flatMap(key => rows.find(row => isAt(row, key)) ?? [])
       const last = own.at(-1)
       const said = start.request.messages.at(-1)
-      const isSame = own.length === keys.length && last?.chain_hash === said?.chainHash
+      // In the same words, or nothing on record would tell what was sent.
+      const isSame = own.length === keys.length && last?.wire_hash === said?.wireHash
       if (last === undefined || !isSame || own.some(row => row.deleted_at !== null)) return []
-      const { conversationId, seq } = continues
-      const exactUpTo = last.wire_hash === said?.wireHash ? last.seq : seq
-      return [[start.callId, { conversationId, seq: last.seq, callId: last.call_id, exactUpTo }]]
+      const { conversationId } = continues
+      const { seq } = last
+      return [[start.callId, { conversationId, seq, callId: last.call_id, exactUpTo: seq }]]
     }),
   )
 }

@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
-import type { ListedItem } from '../model/responses/message-items.ts'
 import { isFields } from '../model/reply.ts'
+import type { ListedItem } from '../model/responses/message-items.ts'
 import { decodeText } from '../privacy/content.ts'
 import { importingInstance } from './instances.ts'
 

@@ -100,7 +100,9 @@ describeEachDatabase('responses in an export', bed => {
     const lines = (await exported(source))
       .split('\n')
       .map(line =>
-        line.startsWith('{"type":"response"') ? JSON.stringify({ ...JSON.parse(line), [member]: value }) : line,
+        line.startsWith('{"type":"response"')
+          ? JSON.stringify({ ...JSON.parse(line), [member]: value })
+          : line,
       )
     const target = await (await bed.place()).stele()
     await expect(imported(target, lines.join('\n'))).rejects.toMatchObject({ code: 'import_invalid' })

@@ -9,11 +9,11 @@ import {
   writeChatRequest,
 } from '../../model/responses/chat-body.ts'
 import { chatMessages, type Refuse } from '../../model/responses/chat-messages.ts'
-import { historyItems } from '../../model/responses/history-items.ts'
 import type { Item } from '../../model/responses/input-items.ts'
 import { readResponse } from '../../model/responses/reply.ts'
 import type { ResponseRequest } from '../../model/responses/request.ts'
 import { endedResponse, type ResponseObject } from '../../model/responses/response.ts'
+import { toldHistory } from '../../model/responses/told-history.ts'
 import { upstreamResponseBody } from '../../model/responses/upstream-body.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { Recorder } from '../../recorder/recorder.ts'
@@ -100,12 +100,12 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
   }
 
   const asResponse = ({ model }: Target): GatewayRequest => {
-    const text = upstreamResponseBody(
+    const { text, historySpan } = upstreamResponseBody(
       request,
       model,
-      historyItems(history.messages.map(({ value }) => value)),
+      toldHistory(history.messages.map(({ raw }) => raw)),
     )
-    const body = forwardedBody(request, text, model, messages)
+    const body = { ...forwardedBody(request, text, model, messages), historySpan }
     return {
       ...shared,
       body,
