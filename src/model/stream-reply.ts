@@ -6,6 +6,7 @@ import {
   isFields,
   type Reply,
   readUsage,
+  saidText,
   type Usage,
 } from './reply.ts'
 
@@ -92,7 +93,8 @@ class StreamedChoice {
 
   #addDelta(delta: Readonly<Record<string, unknown>>): void {
     this.isStarted = true
-    if (typeof delta['content'] === 'string') this.#content = (this.#content ?? '') + delta['content']
+    const said = saidText(delta['content'])
+    if (said !== undefined) this.#content = (this.#content ?? '') + said
     if (typeof delta['refusal'] === 'string') this.#refusal = (this.#refusal ?? '') + delta['refusal']
     if (isFields(delta['function_call']))
       this.#functionCall = merge(this.#functionCall, delta['function_call'])

@@ -104,6 +104,34 @@ test.each(['reasoning_content', 'reasoning'])(
   },
 )
 
+test('content and arguments may come as what they are the text of', async () => {
+  const parts = [
+    { type: 'thinking', thinking: [{ type: 'text', text: 'Hm.' }] },
+    { type: 'text', text: 'I ' },
+    { type: 'text', text: 'look.' },
+  ]
+  const call = { id: 'a', type: 'function', function: { name: 'weather', arguments: { city: 'Bern' } } }
+  const message = { content: parts, tool_calls: [call] }
+  const upstream = await startUpstream(
+    json(completion(null, { message })),
+    stream([chunk(message), chunk({}, { finish: 'tool_calls' }), done]),
+  )
+  const running = await startGateway({ upstream })
+  const { responses } = running.client()
+  const ask = { model, input: 'x', tools: [weather] }
+  const whole = expectResponse(await responses.create(ask))
+  const streamed = lastResponse(await eventsOf(await responses.create({ ...ask, stream: true })))
+  for (const { output, id } of [whole, streamed]) {
+    expect(output).toMatchObject([
+      { type: 'reasoning', content: [{ text: 'Hm.' }] },
+      { type: 'message', content: [{ text: 'I look.' }] },
+      { type: 'function_call', arguments: '{"city":"Bern"}' },
+    ])
+    const told = await running.stele.calls.replyMessage('ada', `call_${id.slice(5)}`)
+    expect(JSON.parse(told ?? '')).toMatchObject({ content: 'I look.' })
+  }
+})
+
 test('a reply that says nothing is told as an empty one when the conversation goes on', async () => {
   const cut = completion(null)
   const choices = [{ ...(cut['choices'] as object[])[0], finish_reason: 'length' }]

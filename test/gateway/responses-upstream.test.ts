@@ -254,6 +254,16 @@ test('that reports a failure within its stream has failed', async () => {
   expect(call).toMatchObject({ status: 'failed', errorCode: 'provider_stream_truncated' })
 })
 
+test('that does not number its events has them numbered', async () => {
+  const upstream = await startUpstream(
+    stream(ownEvents('x').map(text => text.replace(/,"sequence_number":\d+/, ''))),
+  )
+  const running = await startGateway(speaking(upstream))
+  const events = await eventsOf(await running.client().responses.create({ model, input: 'x', stream: true }))
+  expect(events.map(event => event.sequence_number)).toEqual([0, 1, 2, 3, 4, 5, 6])
+  expect(lastResponse(events)).toMatchObject({ status: 'completed' })
+})
+
 test('whose stream ends without its last event has failed too', async () => {
   const upstream = await startUpstream(stream(ownEvents('part').slice(0, -1)))
   const running = await startGateway(speaking(upstream))

@@ -1,5 +1,5 @@
 import { CallPlaces } from '../call-places.ts'
-import { isFields } from '../reply.ts'
+import { isFields, saidText } from '../reply.ts'
 import type { EventWriter } from './events.ts'
 import type { Item } from './input-items.ts'
 import { itemId } from './item-ids.ts'
@@ -36,10 +36,11 @@ export class ResponseOutput {
   /** Takes the delta of a choice, and the probabilities that came with it. */
   add(delta: Fields, logprobs: unknown): string {
     let events = ''
-    const { content, refusal, tool_calls: calls } = delta
+    const { refusal, tool_calls: calls } = delta
+    const content = saidText(delta['content'])
     const thought = thoughtOf(delta)
     if (thought !== undefined) events += this.#think().add(thought)
-    if (typeof content === 'string' && content !== '')
+    if (content !== undefined && content !== '')
       events += this.#open().add('output_text', content, this.#showsLogprobs ? logprobsOf(logprobs) : [])
     if (typeof refusal === 'string' && refusal !== '') events += this.#open().add('refusal', refusal, [])
     if (!Array.isArray(calls)) return events
@@ -227,11 +228,13 @@ class OpenCall implements OpenItem {
     const called = this.#isCustom ? part['custom'] : part['function']
     if (!isFields(called)) return ''
     if (typeof called['name'] === 'string' && called['name'] !== '') this.#name = called['name']
-    const piece = called[this.#isCustom ? 'input' : 'arguments']
-    if (typeof piece === 'string' && piece !== '') this.#pieces.push(piece)
+    const given = called[this.#isCustom ? 'input' : 'arguments']
+    // Some services give the arguments as the object that they are the text of.
+    const piece = isFields(given) ? JSON.stringify(given) : typeof given === 'string' ? given : ''
+    if (piece !== '') this.#pieces.push(piece)
     // What is called must be known before its call can be told of.
     if (!this.#isTold) return this.#name === '' ? '' : this.#tell()
-    return typeof piece === 'string' && piece !== '' ? this.#delta(piece) : ''
+    return piece === '' ? '' : this.#delta(piece)
   }
 
   close(status: ItemStatus): string {
@@ -280,9 +283,19 @@ class OpenCall implements OpenItem {
   }
 }
 
-/** Under one name or the other; a service that is changing from one to the other says the same under both. */
-function thoughtOf({ reasoning_content: content, reasoning }: Fields): string | undefined {
-  return [content, reasoning].find((said): said is string => typeof said === 'string' && said !== '')
+/**
+ * Under one name or the other, and a service that is changing from one to the other says the same under both; or as parts of
+ * the content.
+ */
+function thoughtOf({ reasoning_content, reasoning, content }: Fields): string | undefined {
+  const parts = Array.isArray(content) ? content.filter(isFields) : []
+  const thinking = parts
+    .filter(({ type }) => type === 'thinking')
+    .map(part => saidText(part['thinking']) ?? '')
+    .join('')
+  return [reasoning_content, reasoning, thinking].find(
+    (said): said is string => typeof said === 'string' && said !== '',
+  )
 }
 
 function reasoningText(text: string): Fields {
