@@ -104,17 +104,17 @@ class Attempts {
     }
     if (this.#told === undefined) throw this.#unavailable()
     const { failure } = this.#told
-    await this.giveUp(failure.error)
+    await this.giveUp(failure.error, failure.answer?.value)
     this.#client.header('x-stele-call-id', failure.callId)
     this.#client.tell(failure, this.rendition)
   }
 
   /** Says of a request that has come to calls that there will be no more of them. Whatever fails here is not the client's. */
-  async giveUp(error: SteleError): Promise<void> {
+  async giveUp(error: SteleError, said?: unknown): Promise<void> {
     if (this.#count === 0 || this.#isGivenUp) return
     this.#isGivenUp = true
     await this.#question.request
-      .givenUp?.(error)
+      .givenUp?.(error, said)
       .catch(cause => this.#log.error({ err: cause }, 'what came of a response is not recorded'))
   }
 

@@ -119,8 +119,9 @@ export class HttpClient implements Client {
   }
 
   tell(failure: AttemptFailure, rendition?: Rendition): void {
-    if (this.#isStreaming) this.failStream(failure.error, rendition)
-    else sendFailure(this.#reply, failure)
+    if (!this.#isStreaming) return void sendFailure(this.#reply, failure)
+    rendition?.end(failure.error, failure.answer?.value)
+    this.failStream(failure.error, rendition)
   }
 
   release(): void {

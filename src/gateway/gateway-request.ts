@@ -32,8 +32,8 @@ export interface GatewayRequest {
   forTarget?(target: Target): GatewayRequest
   /** Set when the client gets the reply in another form than the provider sends it. Asked for once a call is begun. */
   render?(call: BegunCall): Rendition
-  /** Told once when no call has answered and no other will be made. */
-  givenUp?(error: SteleError): Promise<void>
+  /** Told once when no call has answered and no other will be made. @param said what the provider said, as JSON */
+  givenUp?(error: SteleError, said?: unknown): Promise<void>
 }
 
 export function chatRequest(chat: ChatRequest): GatewayRequest {

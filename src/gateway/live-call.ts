@@ -75,7 +75,7 @@ export class LiveCall {
       errorCode: known.code,
       errorMessage: known.message,
       // With a part of it told, or nobody left to tell, there will be no other call.
-      response: isTold || isAborted ? this.rendition?.end(known) : undefined,
+      response: isTold || isAborted ? this.rendition?.end(known, answer?.value) : undefined,
     })
     return { callId: this.begun.callId, error: known, isTold, answer }
   }

@@ -17,8 +17,8 @@ export interface Rendition {
   readonly isFinished: boolean
   /** What came so far. */
   reply(): Reply
-  /** What is recorded of how it ended; undefined when nothing is. @param error why it ended before its time */
-  end(error?: SteleError): ResponseEnd | undefined
+  /** What is recorded of how it ended; undefined when nothing is. @param error why it ended before its time @param said what its provider said of that, as JSON */
+  end(error?: SteleError, said?: unknown): ResponseEnd | undefined
   /** What the client gets last in a stream, once that is on record. @param recorded as it is on record, when not by `end` */
   ending(recorded?: ResponseObject): string
   /** All that a client gets who asked for no stream. */

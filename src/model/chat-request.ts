@@ -35,6 +35,8 @@ export interface ChatRequest {
   readonly preface?: readonly ChatMessage[]
   /** Where each message stands in `text`. */
   readonly messageSpans: readonly Span[]
+  /** Where in `text` the messages that are on record already stand in other words, which are made of them. */
+  readonly historySpan?: Span | undefined
   readonly model: string
   readonly stream: boolean
   /** Whether the client itself asked for usage at the end of a stream. */

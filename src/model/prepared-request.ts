@@ -1,7 +1,9 @@
 import { canonicalJson, canonicalMessage } from './canonical.ts'
 import type { ChatMessage, ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
+import type { Span } from './json-text.ts'
 import type { PlainRequest } from './plain-request.ts'
+import { historyMark } from './responses/told-history.ts'
 
 export interface PreparedMessage {
   readonly role: string
@@ -16,7 +18,7 @@ export interface PreparedRequest {
   readonly frame: string
   /** Where in `frame` the messages belong; undefined when they cannot be cut out and put back exactly. */
   readonly messagesAt: number | undefined
-  /** The text between two messages. */
+  /** The text between two messages, or the mark of a history in other words. */
   readonly separator: string
   readonly messages: readonly PreparedMessage[]
   readonly promptHash: string
@@ -72,7 +74,10 @@ export function prepareRequest(
   const messages = hashMessages(added, hashes, continues)
   if (continues.isWhole) {
     const hash = promptHash(request, messages, hashes, continues.chainHash)
-    return kept(request, { ...cutMessages(request), messages, promptHash: hash })
+    const { historySpan } = request
+    const cut =
+      historySpan === undefined ? cutMessages(request) : cutHistory(request, historySpan, continues.seq)
+    return kept(request, { ...cut, messages, promptHash: hash })
   }
   const sent = hashMessages(request.messages, hashes, { chainHash: '', wireHash: '' })
   const whole = { frame: request.text, messagesAt: undefined, separator: ',' }
@@ -136,10 +141,9 @@ function canonicalParameters(value: Readonly<Record<string, unknown>>): string {
   return canonicalJson(Object.fromEntries(parameters))
 }
 
-function cutMessages({
-  text,
-  messageSpans,
-}: ChatRequest): Pick<PreparedRequest, 'frame' | 'messagesAt' | 'separator'> {
+type Cut = Pick<PreparedRequest, 'frame' | 'messagesAt' | 'separator'>
+
+function cutMessages({ text, messageSpans }: ChatRequest): Cut {
   const first = messageSpans[0]
   const last = messageSpans.at(-1)
   if (first === undefined || last === undefined) return { frame: text, messagesAt: undefined, separator: ',' }
@@ -151,6 +155,11 @@ function cutMessages({
   })
   if (!isEven) return { frame: text, messagesAt: undefined, separator: ',' }
   return { frame: text.slice(0, first.start) + text.slice(last.end), messagesAt: first.start, separator }
+}
+
+/** What is new stays in the frame, as its client wrote it. */
+function cutHistory({ text }: ChatRequest, { start, end }: Span, seq: number): Cut {
+  return { frame: text.slice(0, start) + text.slice(end), messagesAt: start, separator: historyMark(seq) }
 }
 
 /** The inverse of cutting: the exact text that was sent. */

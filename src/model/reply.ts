@@ -82,7 +82,7 @@ export function readUsage(value: unknown): Usage {
 
 /** Keeps of a provider's message what a client sends back on its next turn. */
 export function assistantMessage(message: Fields): AssistantMessage {
-  const content = typeof message['content'] === 'string' ? message['content'] : null
+  const content = saidText(message['content']) ?? null
   const toolCalls = message['tool_calls']
   return {
     content,
@@ -90,6 +90,16 @@ export function assistantMessage(message: Fields): AssistantMessage {
     ...(Array.isArray(toolCalls) && toolCalls.length > 0 ? { tool_calls: toolCalls } : {}),
     ...(isFields(message['function_call']) ? { function_call: message['function_call'] } : {}),
   }
+}
+
+/** What a reply's content says: text, or the texts of its parts. Undefined when there is none. */
+export function saidText(content: unknown): string | undefined {
+  if (typeof content === 'string') return content
+  if (!Array.isArray(content)) return undefined
+  const texts = content
+    .filter(isFields)
+    .flatMap(({ type, text }) => (type === 'text' && typeof text === 'string' ? [text] : []))
+  return texts.length === 0 ? undefined : texts.join('')
 }
 
 /** The JSON text under which an assistant message is stored. */

@@ -1,3 +1,4 @@
+import { CallPlaces } from './call-places.ts'
 import {
   type AssistantMessage,
   assistantMessage,
@@ -5,6 +6,7 @@ import {
   isFields,
   type Reply,
   readUsage,
+  saidText,
   type Usage,
 } from './reply.ts'
 
@@ -72,6 +74,7 @@ class StreamedChoice {
   #refusal: string | undefined
   #functionCall: Record<string, unknown> | undefined
   readonly #toolCalls = new Map<number, Record<string, unknown>>()
+  readonly #callPlaces = new CallPlaces()
 
   add(choice: Readonly<Record<string, unknown>>): void {
     if (typeof choice['finish_reason'] === 'string') this.finishReason = choice['finish_reason']
@@ -90,14 +93,15 @@ class StreamedChoice {
 
   #addDelta(delta: Readonly<Record<string, unknown>>): void {
     this.isStarted = true
-    if (typeof delta['content'] === 'string') this.#content = (this.#content ?? '') + delta['content']
+    const said = saidText(delta['content'])
+    if (said !== undefined) this.#content = (this.#content ?? '') + said
     if (typeof delta['refusal'] === 'string') this.#refusal = (this.#refusal ?? '') + delta['refusal']
     if (isFields(delta['function_call']))
       this.#functionCall = merge(this.#functionCall, delta['function_call'])
     if (!Array.isArray(delta['tool_calls'])) return
     for (const part of delta['tool_calls'].filter(isFields)) {
-      const { index, ...rest } = part
-      const at = typeof index === 'number' ? index : this.#toolCalls.size
+      const { index: _, ...rest } = part
+      const at = this.#callPlaces.of(part)
       this.#toolCalls.set(at, merge(this.#toolCalls.get(at), rest))
     }
   }

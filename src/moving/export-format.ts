@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
 import { pairs } from '../model/metadata.ts'
+import { isFields } from '../model/reply.ts'
 import { isItemList } from '../model/responses/kept-items.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
@@ -174,6 +175,23 @@ const call = z
     'up_to_seq must be -1 in no conversation, and in no other',
   )
 
+const madeResponse = z.strictObject({
+  type: z.literal('response'),
+  user_id: word,
+  id: id('response'),
+  call_id: id('call'),
+  conversation_id: id('conversation'),
+  seq: seq.nullable(),
+  previous_response_id: id('response').nullable(),
+  status: z.enum(['in_progress', 'cancelling', 'completed', 'incomplete', 'failed', 'cancelled']),
+  /** Its input items and the `Response` object as JSON text; null when they were not kept. */
+  input: z.string().refine(isItemList, 'it must be a JSON list of items').nullable(),
+  body: z.string().refine(isResponse, 'it must be the JSON text of a response').nullable(),
+  metadata: text.refine(isMetadata, 'it must be the JSON text of an object of strings').nullable(),
+  created_at: time,
+  deleted_at: time.nullable(),
+})
+
 const storedCompletion = z.strictObject({
   type: z.literal('stored_completion'),
   user_id: word,
@@ -219,11 +237,21 @@ export const recordLine = z.discriminatedUnion('type', [
   conversation,
   message,
   call,
+  madeResponse,
   storedCompletion,
   contextSnapshot,
   auditEvent,
   end,
 ])
+
+function isResponse(value: string): boolean {
+  try {
+    const response: unknown = JSON.parse(value)
+    return isFields(response) && Array.isArray(response['output'])
+  } catch {
+    return false
+  }
+}
 
 function isMetadata(value: string): boolean {
   try {

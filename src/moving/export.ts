@@ -58,6 +58,7 @@ const exportedTables = [
   'conversations',
   'messages',
   'llm_requests',
+  'responses',
   'stored_completions',
   'context_snapshots',
   'audit_events',
@@ -89,6 +90,9 @@ async function* recordsOf(
   }
   for await (const rows of pagesOf(db, 'llm_requests', { userId }))
     for (const row of rows) yield await callOf(db, row)
+  for await (const rows of pagesOf(db, 'responses', { userId }))
+    for (const row of rows)
+      yield { type: 'response', ...(row as ResponseRow), input: textOf(row.input), body: textOf(row.body) }
   for await (const rows of pagesOf(db, 'stored_completions', { userId }))
     for (const row of rows) yield { type: 'stored_completion', ...row }
   for await (const rows of pagesOf(db, 'context_snapshots', { userId }))
@@ -177,6 +181,12 @@ async function responseOf(
     body: contentOf(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
   }
+}
+
+type ResponseRow = Row<'responses'> & Pick<LineOf<'response'>, 'status'>
+
+function textOf(stored: Uint8Array): string | null {
+  return isAbsent(stored) ? null : decodeText(stored)
 }
 
 function contentOf(bytes: Buffer | undefined): Content | null {

@@ -8,13 +8,11 @@ import { recordedRequest } from '../model/recorded-request.ts'
 import { cutContent } from '../model/reply.ts'
 import { absentContent, decodeText, encodeCompressed, encodeContent, isAbsent } from '../privacy/content.ts'
 import { conversationStore } from '../store/conversations.ts'
+import { importingInstance } from '../store/instances.ts'
 import { rawMessages } from '../store/raw-messages.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { fromContent } from './content-text.ts'
 import type { LineOf } from './export-format.ts'
-
-/** Stands for the process that made an imported call: none that this database knows. */
-const importingInstance = 'import'
 
 interface ImportedCall {
   readonly rows: { readonly llm_requests: Row<'llm_requests'>; readonly llm_responses?: Row<'llm_responses'> }

@@ -70,6 +70,12 @@ export class ImportRows {
         const user = this.#userOf(record)
         return { line, kind: 'call', table: 'llm_requests', rows: { ...rows, ...user }, usage }
       }
+      case 'response': {
+        const { type: kind, ...row } = record
+        const [input, body] = [storedText(row.input), storedText(row.body)]
+        const rows = { responses: { ...row, input, body }, ...this.#userOf(record) }
+        return { line, kind, table: 'responses', rows }
+      }
       case 'stored_completion': {
         const { type: kind, ...row } = record
         const rows = { stored_completions: row, ...this.#userOf(record) }
@@ -174,6 +180,10 @@ export class ImportRows {
     })
     return { line, kind: 'message', table: 'messages', rows: { messages: row } }
   }
+}
+
+function storedText(text: string | null): Uint8Array {
+  return text === null ? absentContent() : encodeContent(text)
 }
 
 /** Reads a message as a request would hold it, with all that is checked of one. */

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import { isOpenStatus, openStatuses } from '../store/responses.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
@@ -26,6 +27,7 @@ const tablesInOrder = [
   'messages',
   'llm_requests',
   'llm_responses',
+  'responses',
   'stored_completions',
   'context_snapshots',
   'audit_events',
@@ -67,6 +69,7 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   const end = keepGoing ? Number.POSITIVE_INFINITY : (problems[0]?.line ?? Number.POSITIVE_INFINITY)
   const good = lines.filter(({ line }) => !refused.has(line) && line < end)
   await advance(batch, rowsOf(good, 'conversations'))
+  await endResponses(batch, rowsOf(good, 'responses'))
   const fresh = new Map<TableName, Set<string>>()
   for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
@@ -136,6 +139,20 @@ async function advance(batch: Batch, rows: readonly Row<'conversations'>[]): Pro
     return [{ set: { next_seq, updated_at }, match: { user_id, id, next_seq: seq } }]
   })
   await batch.update('conversations', ['next_seq', 'updated_at'], ['user_id', 'id', 'next_seq'], updates)
+}
+
+/** A later export of a response that was under way brings what has come of it. */
+async function endResponses(batch: Batch, rows: readonly Row<'responses'>[]): Promise<void> {
+  const updates = rows
+    .filter(({ status }) => !isOpenStatus(status))
+    .flatMap(({ user_id, id, call_id, conversation_id, seq, status, body }) =>
+      openStatuses.map(open => ({
+        set: { call_id, conversation_id, seq, status, body },
+        match: { user_id, id, status: open },
+      })),
+    )
+  const columns = ['call_id', 'conversation_id', 'seq', 'status', 'body'] as const
+  if (updates.length > 0) await batch.update('responses', columns, ['id', 'user_id', 'status'], updates)
 }
 
 /** The last message of a request is found by its hash, whoever said it: the same request again continues there. */

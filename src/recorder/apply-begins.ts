@@ -4,7 +4,7 @@ import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { claimKeys } from './claim-keys.ts'
-import { continued, placeContinued, withdraw } from './continue.ts'
+import { continued, findRetold, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
 import { findMatches, firstTellingMessage, type Match } from './find-match.ts'
 import { type BeginRows, type Placement, planBegin } from './plan-begin.ts'
@@ -58,7 +58,9 @@ async function applyWave(
     ),
   )
   const conversations = await lockConversations(batch, firsts, matches)
-  const underWay = await callsUnderWay(batch, firsts, matches, conversations)
+  const retold = await findRetold(batch, firsts, ({ userId }, id) => conversations.get(keyOf(userId, id)))
+  const met = retold.size === 0 ? matches : new Map([...matches, ...retold])
+  const underWay = await callsUnderWay(batch, firsts, met, conversations)
   const plans = starts.map(start => {
     if (!isThreaded(start)) return planBegin(start, undefined, { kind: 'apart' })
     const match = matches.get(start.callId)
@@ -70,6 +72,7 @@ async function applyWave(
             start.continues,
             match,
             conversations.get(keyOf(start.userId, start.continues.conversationId)),
+            unlessUnderWay(retold.get(start.callId), underWay),
           ))
     return planBegin(start, ...placed)
   })
@@ -115,9 +118,13 @@ async function callsUnderWay(
 ): Promise<Set<string>> {
   const asked = starts.flatMap(({ callId, userId, request, continues }): AskedCall[] => {
     const match = matches.get(callId)
+    const isWholeRequest =
+      continues === undefined
+        ? match?.seq === request.messages.length - 1
+        : match !== undefined && match.seq > continues.seq
     const isOpenEnd =
-      continues === undefined &&
-      match?.seq === request.messages.length - 1 &&
+      match !== undefined &&
+      isWholeRequest &&
       conversations.get(keyOf(userId, match.conversationId))?.next_seq === match.seq + 1
     return isOpenEnd && match.callId !== null ? [{ user_id: userId, request_id: match.callId }] : []
   })
@@ -128,6 +135,10 @@ async function callsUnderWay(
   return new Set(
     calls.filter(call => !answered.has(call.request_id)).map(call => call.first ?? call.request_id),
   )
+}
+
+function unlessUnderWay(match: Match | undefined, underWay: ReadonlySet<string>): Match | undefined {
+  return match?.callId != null && underWay.has(match.callId) ? undefined : match
 }
 
 interface AskedCall {

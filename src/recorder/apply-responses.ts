@@ -1,5 +1,6 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
+import { openStatuses } from '../store/responses.ts'
 import type { Ending } from './apply-settles.ts'
 import type { OperationResult, RespondOperation } from './operations.ts'
 
@@ -30,9 +31,6 @@ export async function endResponses(
   await batch.update('responses', columns, ['id', 'user_id'], updates)
 }
 
-/** Statuses of a response that may still change. */
-const open = ['in_progress', 'cancelling'] as const
-
 /** Changes a response outside its calls. `isRepeat` says that there was nothing to change. */
 export async function changeResponse(
   batch: Batch,
@@ -56,7 +54,7 @@ export async function changeResponse(
     )
   if (change.kind === 'end') {
     const set: Pick<Row<'responses'>, 'status' | 'body'> = { status: change.status, body: change.body }
-    for (const status of open)
+    for (const status of openStatuses)
       changed += await batch.update(
         'responses',
         ['status', 'body'],

@@ -4,6 +4,7 @@ import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
 import { assembleRequest } from '../model/prepared-request.ts'
 import { restoreContent } from '../model/reply.ts'
+import { markedSeq, toldHistory } from '../model/responses/told-history.ts'
 import { decodeContent, decodeText } from '../privacy/content.ts'
 import { conversationStore, requireNamed } from './conversations.ts'
 import { rawMessages } from './raw-messages.ts'
@@ -191,13 +192,16 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       if (row.body !== null) return decodeContent(row.body)
       if (row.params === null)
         throw new SteleError('content_unreadable', { reason: `call ${id} has no request` })
-      const history = await conversations.history(userId, row.conversation_id, row.up_to_seq)
+      const toldSeq = markedSeq(row.separator)
+      const lastSeq = toldSeq ?? row.up_to_seq
+      const history = await conversations.history(userId, row.conversation_id, lastSeq)
+      const raws = rawMessages(history, lastSeq)
       const parts = {
         frame: decodeText(row.params),
         messagesAt: row.messages_at ?? undefined,
         separator: row.separator ?? ',',
       }
-      return Buffer.from(assembleRequest(parts, rawMessages(history, row.up_to_seq)))
+      return Buffer.from(assembleRequest(parts, toldSeq === undefined ? raws : [toldHistory(raws)]))
     },
     /**
      * The reply exactly as the provider sent it; undefined while there is none.

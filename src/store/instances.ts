@@ -4,6 +4,9 @@ import type { Row } from '../db/tables.ts'
 /** Calls that are looked for at a time. */
 export const openCallsPage = 500
 
+/** Stands for the process that made an imported call: none that this database knows. */
+export const importingInstance = 'import'
+
 export type OpenCall = Pick<
   Row<'llm_requests'>,
   'user_id' | 'id' | 'conversation_id' | 'up_to_seq' | 'api_key_id' | 'request_model' | 'created_at'

@@ -1,6 +1,9 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
+import { isFields } from '../model/reply.ts'
+import type { ListedItem } from '../model/responses/message-items.ts'
 import { decodeText } from '../privacy/content.ts'
+import { importingInstance } from './instances.ts'
 
 /** A response of the Responses API as it is on record. */
 export interface StoredResponse {
@@ -19,8 +22,10 @@ export interface StoredResponse {
 }
 
 /** Statuses under which a response may still change. */
+export const openStatuses: readonly string[] = ['in_progress', 'cancelling']
+
 export function isOpenStatus(status: string): boolean {
-  return status === 'in_progress' || status === 'cancelling'
+  return openStatuses.includes(status)
 }
 
 /** What is on record of responses. They are written by the recorder, with the calls that they are made of. */
@@ -43,6 +48,23 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
     async input(userId: string, id: string): Promise<string | undefined> {
       const row = await visible(userId, id).select('input').executeTakeFirst()
       return row && decodeText(row.input)
+    },
+    /** All that was said to these responses and by them, item by item. Those that are not there are left out. */
+    async itemsOf(userId: string, ids: readonly string[]): Promise<ListedItem[]> {
+      if (ids.length === 0) return []
+      const rows = await kysely
+        .selectFrom('responses')
+        .select(['input', 'body'])
+        .where('user_id', '=', userId)
+        .where('id', 'in', ids)
+        .where('deleted_at', 'is', null)
+        .execute()
+      return rows.flatMap(({ input, body }) => {
+        const { output } = JSON.parse(decodeText(body)) as { output: unknown[] }
+        const items = [...(JSON.parse(decodeText(input)) as unknown[]), ...output]
+        // A provider's own items may have no ids: nobody names them.
+        return items.filter((item): item is ListedItem => isFields(item) && typeof item['id'] === 'string')
+      })
     },
     /** Of these responses, those that were asked to stop. */
     async cancelling(ids: readonly string[]): Promise<string[]> {
@@ -71,6 +93,7 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
         )
         .orderBy('id')
         .execute()
+      if (calls.length === 0) return false
       const settled = await kysely
         .selectFrom('llm_responses')
         .select('request_id')
@@ -81,7 +104,8 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
           calls.map(call => call.id),
         )
         .execute()
-      if (settled.length < calls.length) return true
+      // Nobody here makes a call that was under way when it was imported.
+      if (settled.length < calls.length) return calls.at(-1)?.instance_id !== importingInstance
       const maker = await kysely
         .selectFrom('instances')
         .select('id')

@@ -106,6 +106,55 @@ describeEachDatabase('the state of responses', bed => {
       expect((await responses.retrieve(id)).output_text).toBe(output_text)
   })
 
+  test('a turn that failed is asked again in its place; another one instead of it is a fork', async () => {
+    const upstream = await startAnswering()
+    const running = await startGateway({ upstream, place: await bed.place() })
+    const { responses } = running.client()
+    const first = await responses.create({ model, input: 'one' })
+    const ask = (input: string) => responses.create({ model, input, previous_response_id: first.id })
+    const answer = upstream.answer
+    answer(json(openAiError('busy'), { status: 500 }))
+    for (let failure = 0; failure < 2; failure++)
+      await expect(ask('two')).rejects.toMatchObject({ status: 500 })
+    expect(await countOf(running.stele, 'messages')).toBe(3)
+    answer((reply, request) => json(completion(answerTo(askedOf(request))))(reply, request))
+    const second = await ask('two')
+    expect(await countOf(running.stele, 'conversations')).toBe(1)
+    expect(await countOf(running.stele, 'messages')).toBe(4)
+    const third = await responses.create({ model, input: 'three', previous_response_id: second.id })
+    expect(saidIn(upstream.journal.at(-1))).toEqual(['one', 'answer to one', 'two', 'answer to two', 'three'])
+    const { call, request } = await recorded(running, `call_${third.id.slice(5)}`)
+    expect(request).toBe(upstream.journal.at(-1)?.text)
+    expect(await countOf(running.stele, 'conversations')).toBe(1)
+
+    // What was answered is not asked again in its place, nor is another question.
+    answer(json(openAiError('busy'), { status: 500 }))
+    const more = { model, previous_response_id: third.id }
+    await expect(responses.create({ ...more, input: 'four' })).rejects.toThrow()
+    answer((reply, request) => json(completion(answerTo(askedOf(request))))(reply, request))
+    const other = await responses.create({ ...more, input: 'five' }).withResponse()
+    expect(other.response.headers.get('x-stele-conversation')).not.toBe(call.conversationId)
+    expect(saidIn(upstream.journal.at(-1)).slice(-2)).toEqual(['answer to three', 'five'])
+    const again = await ask('two')
+    expect(again.id).not.toBe(second.id)
+    expect(await countOf(running.stele, 'conversations')).toBe(3)
+  })
+
+  test('a turn that is still under way is not taken for a failed one', async () => {
+    const upstream = await startAnswering()
+    const running = await startGateway({ upstream, place: await bed.place() })
+    const { responses } = running.client()
+    const first = await responses.create({ model, input: 'one' })
+    const ask = { model, input: 'two', previous_response_id: first.id }
+    upstream.answer(silence, json(completion('answered')))
+    const waiting = await responses.create({ ...ask, background: true })
+    await upstream.received(1)
+    const { response } = await responses.create(ask).withResponse()
+    const { call } = await recorded(running, `call_${first.id.slice(5)}`)
+    expect(response.headers.get('x-stele-conversation')).not.toBe(call.conversationId)
+    await responses.cancel(waiting.id)
+  })
+
   test('a named conversation is continued at its end, whoever continued it last', async () => {
     const upstream = await startAnswering()
     const running = await startGateway({ upstream, place: await bed.place() })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
-import { countOf } from '../harness/rows.ts'
+import { countOf, rowsOf } from '../harness/rows.ts'
 import { eventsOf, expectOpenAI, expectResponse, lastResponse } from './responding.ts'
 import { type RunningOptions, recorded, startGateway } from './running.ts'
 import { json, startUpstream, stream, type Upstream, type UpstreamRequest } from './upstream.ts'
@@ -190,10 +190,39 @@ describeEachDatabase('a provider that speaks Responses', bed => {
     })
     expect(await countOf(running.stele, 'conversations')).toBe(1)
     expect(await countOf(running.stele, 'messages')).toBe(6)
+    const sent = upstream.journal.map(({ text }) => text)
+    const calls = (await running.stele.calls.list()).toReversed()
+    for (const [index, { id }] of calls.entries())
+      expect((await recorded(running, id)).request).toBe(sent[index])
     const again = await eventsOf(await responses.retrieve(second.id, { stream: true }))
     expect(again.map(({ type }) => type)).toEqual(events.map(({ type }) => type))
     expect(lastResponse(again)).toEqual(second)
   })
+})
+
+test('costs T turns of storage for a conversation of T turns, whatever was said', async () => {
+  const upstream = await startUpstream(json(ownResponse('an answer of some length, "quoted" and all')))
+  const running = await startGateway(speaking(upstream))
+  const { responses } = running.client()
+  const conversation = (await running.client().conversations.create({})).id
+  const said = (turn: number) => [
+    {
+      role: 'user' as const,
+      content: [
+        { type: 'input_text' as const, text: `Größe ${turn}` },
+        { type: 'input_image' as const, image_url: 'data:image/png;base64,AA', detail: 'high' as const },
+      ],
+    },
+    { type: 'function_call' as const, call_id: `call_${turn}`, name: 'f', arguments: '{ }' },
+    { type: 'function_call_output' as const, call_id: `call_${turn}`, output: 'ok' },
+  ]
+  for (let turn = 0; turn < 12; turn++) await responses.create({ model, input: said(turn), conversation })
+  const rows = (await rowsOf(running.stele, 'llm_requests')).toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const sizes = rows.map(({ params, body }) => (params ?? body)?.byteLength ?? 0)
+  expect(Math.abs((sizes[11] ?? 0) - (sizes[1] ?? 0))).toBeLessThan(8)
+  for (const [index, { id }] of rows.entries())
+    expect((await recorded(running, id)).request).toBe(upstream.journal[index]?.text)
+  expect(rows[11]?.separator).toBe('items:43')
 })
 
 test('that reports a failure within its stream has failed', async () => {
@@ -219,9 +248,20 @@ test('that reports a failure within its stream has failed', async () => {
   ])
   const { id, status } = lastResponse(events)
   expect(status).toBe('failed')
+  expect(lastResponse(events).error).toEqual({ code: 'server_error', message: 'boom' })
   expect((await running.client().responses.retrieve(id)).status).toBe('failed')
   const [call] = await running.stele.calls.list()
   expect(call).toMatchObject({ status: 'failed', errorCode: 'provider_stream_truncated' })
+})
+
+test('that does not number its events has them numbered', async () => {
+  const upstream = await startUpstream(
+    stream(ownEvents('x').map(text => text.replace(/,"sequence_number":\d+/, ''))),
+  )
+  const running = await startGateway(speaking(upstream))
+  const events = await eventsOf(await running.client().responses.create({ model, input: 'x', stream: true }))
+  expect(events.map(event => event.sequence_number)).toEqual([0, 1, 2, 3, 4, 5, 6])
+  expect(lastResponse(events)).toMatchObject({ status: 'completed' })
 })
 
 test('whose stream ends without its last event has failed too', async () => {

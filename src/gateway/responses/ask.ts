@@ -9,11 +9,11 @@ import {
   writeChatRequest,
 } from '../../model/responses/chat-body.ts'
 import { chatMessages, type Refuse } from '../../model/responses/chat-messages.ts'
-import { historyItems } from '../../model/responses/history-items.ts'
 import type { Item } from '../../model/responses/input-items.ts'
 import { readResponse } from '../../model/responses/reply.ts'
 import type { ResponseRequest } from '../../model/responses/request.ts'
 import { endedResponse, type ResponseObject } from '../../model/responses/response.ts'
+import { toldHistory } from '../../model/responses/told-history.ts'
 import { upstreamResponseBody } from '../../model/responses/upstream-body.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { Recorder } from '../../recorder/recorder.ts'
@@ -37,14 +37,14 @@ export interface ResponseAsk {
  * @throws SteleError not_translatable when no target is left, invalid_value
  */
 export function responseTargets(ask: ResponseAsk, targets: readonly Target[]): readonly Target[] {
-  const { model } = ask.request.fields
+  const { model, prompt } = ask.request.fields
   let refusal: SteleError | undefined
   const refuse: Refuse = (param, what) => {
     refusal ??= new SteleError('not_translatable', { model, what }, { param })
   }
   chatParameters(ask.request, refuse)
   const messages = chatMessages(ask.items, refuse)
-  if (ask.history.messages.length + messages.length === 0)
+  if (prompt == null && ask.history.messages.length + messages.length === 0)
     throw new SteleError('missing_required_parameter', { name: 'input' }, { param: 'input' })
   if (refusal === undefined) return targets
   const able = targets.filter(speaksResponses)
@@ -64,12 +64,12 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
     : undefined
   const response = request.store ? startOf(ask) : undefined
   const rendering = { isKept: request.store, showsLogprobs: wantsLogprobs(request.fields) }
-  const givenUp = async (error: SteleError): Promise<void> => {
+  const givenUp = async (error: SteleError, said: unknown): Promise<void> => {
     if (!request.store) return
     const ended = endedResponse(begun, {
       output: [],
       usage: {},
-      shortfall: shortfallFor(error),
+      shortfall: shortfallFor(error, said),
       endedAt: Date.now(),
     })
     await endResponse(recorder, userId, { id: begun.id, status: ended.status, body: JSON.stringify(ended) })
@@ -100,12 +100,12 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
   }
 
   const asResponse = ({ model }: Target): GatewayRequest => {
-    const text = upstreamResponseBody(
+    const { text, historySpan } = upstreamResponseBody(
       request,
       model,
-      historyItems(history.messages.map(({ value }) => value)),
+      toldHistory(history.messages.map(({ raw }) => raw)),
     )
-    const body = forwardedBody(request, text, model, messages)
+    const body = { ...forwardedBody(request, text, model, messages), historySpan }
     return {
       ...shared,
       body,

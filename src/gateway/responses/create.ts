@@ -20,6 +20,7 @@ import { responseRequest, responseTargets } from './ask.ts'
 import type { BackgroundResponses } from './background.ts'
 import { follow } from './follow.ts'
 import { historyReader } from './history.ts'
+import { referenceReader } from './references.ts'
 import { recordedEvents } from './replay.ts'
 import type { ResponseReader } from './retrieve.ts'
 
@@ -41,16 +42,18 @@ export function responseCreation(
   const { recorder, database } = stele
   const idempotency = createIdempotency(stele, state, settings)
   const historyOf = historyReader(stele)
+  const references = referenceReader(stele, settings)
   const calls = callStore({ kysely: database.prompt })
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request, targets, userId, apiKeyId }: Asked,
+    { request: given, targets, userId, apiKeyId }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const id = responseIdOf(callId)
+    const request = await references.spelledOut(userId, given)
     const items = readInput(request.fields.input, id)
     const history = await historyOf(userId, request)
     const begun = responseInProgress(id, request, Date.now())

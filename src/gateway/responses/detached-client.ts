@@ -54,7 +54,8 @@ export class DetachedClient implements Client {
   }
 
   /** On record it is already. */
-  tell({ error }: AttemptFailure, rendition?: Rendition): void {
+  tell({ error, answer }: AttemptFailure, rendition?: Rendition): void {
+    rendition?.end(error, answer?.value)
     this.failStream(error, rendition)
   }
 

@@ -3,7 +3,8 @@ import type { ResponseEnd } from '../../model/call.ts'
 import { isFields, type Reply, readCompletion } from '../../model/reply.ts'
 import { ResponseFromChat } from '../../model/responses/from-chat.ts'
 import { ResponseFromUpstream } from '../../model/responses/from-upstream.ts'
-import type { ResponseObject, Shortfall } from '../../model/responses/response.ts'
+import { tellable } from '../../model/responses/reply.ts'
+import { type ResponseObject, type Shortfall, saidOfFailure } from '../../model/responses/response.ts'
 import type { Rendition } from '../rendition.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -25,7 +26,7 @@ export function chatRendition(begun: ResponseObject, { isKept, showsLogprobs }: 
     addWhole(value) {
       const reply = readCompletion(value)
       if (reply !== undefined && isFields(value)) before = made.addWhole(value)
-      return reply
+      return reply?.message === undefined ? reply : { ...reply, message: tellable(reply.message) }
     },
     isError: event => event['error'] != null,
     isEnded: false,
@@ -69,13 +70,15 @@ function endingOf(
   before: () => string,
 ): Pick<Rendition, 'end' | 'ending' | 'whole'> {
   let response: ResponseObject | undefined
+  let told: unknown
   const ended = (): ResponseObject => {
     response ??= made.response(Date.now())
     return response
   }
   return {
-    end(error): ResponseEnd | undefined {
-      response = made.response(Date.now(), error && shortfallFor(error))
+    end(error, said): ResponseEnd | undefined {
+      told = said ?? told
+      response = made.response(Date.now(), error && shortfallFor(error, told))
       const { id, status } = response
       return isKept ? { id, status, body: JSON.stringify(response) } : undefined
     },
@@ -84,14 +87,25 @@ function endingOf(
   }
 }
 
-/** How a response stands that was ended by an error: OpenAI's words for it know only whose fault it was. */
-export function shortfallFor({
-  code,
-  message,
-  details,
-}: Pick<SteleError, 'code' | 'message' | 'details'>): Shortfall {
+/** Failures of which the provider's own words tell more. What it says of Stele's key is not for clients. */
+const quotable: ReadonlySet<string> = new Set([
+  'provider_error',
+  'provider_invalid_response',
+  'provider_stream_truncated',
+])
+
+/**
+ * How a response stands that was ended by an error. OpenAI's words for it know only whose fault it was, unless the provider
+ * has said more.
+ * @param said what came from the provider instead of a reply, as JSON
+ */
+export function shortfallFor(
+  { code, message, details }: Pick<SteleError, 'code' | 'message' | 'details'>,
+  said?: unknown,
+): Shortfall {
   if (code === 'response_cancelled') return { status: 'cancelled' }
   if (code === 'client_closed_request' || code === 'client_stalled') return { status: 'incomplete' }
   const isLimit = code === 'provider_error' && details['status'] === 429
-  return { status: 'failed', error: { code: isLimit ? 'rate_limit_exceeded' : 'server_error', message } }
+  const own = { code: isLimit ? 'rate_limit_exceeded' : 'server_error', message }
+  return { status: 'failed', error: { ...own, ...(quotable.has(code) ? saidOfFailure(said) : {}) } }
 }

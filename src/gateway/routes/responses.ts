@@ -12,6 +12,7 @@ import { responseCreation } from '../responses/create.ts'
 import { follow } from '../responses/follow.ts'
 import { historyReader } from '../responses/history.ts'
 import { flag, integer, itemPage } from '../responses/paging.ts'
+import { referenceReader } from '../responses/references.ts'
 import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
@@ -30,10 +31,11 @@ const cancelTime = 10_000
 
 /** OpenAI's Responses API, whatever its providers speak. */
 export async function responsesRoutes(app: FastifyInstance, parts: AnsweringParts): Promise<void> {
-  const { stele, providers, state } = parts
+  const { stele, providers, state, settings } = parts
   const background = new BackgroundResponses(stele, app.log)
   const reader = responseReader(stele)
   const historyOf = historyReader(stele)
+  const references = referenceReader(stele, settings)
   const create = responseCreation(parts, background, reader)
 
   /** Waits for a response that somebody makes until it has ended, or nobody waits any more, or the time is up. */
@@ -105,8 +107,9 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
       previousResponseId: fields.previous_response_id ?? undefined,
       conversationId: conversationOf(fields),
     }
-    const items = readInput(fields.input, request.id)
-    const { messages } = await historyOf(userOf(request), names)
+    const userId = userOf(request)
+    const items = readInput(await references.input(userId, fields.input), request.id)
+    const { messages } = await historyOf(userId, names)
     const said = [...messages.map(({ value }) => value), ...chatMessages(items, () => undefined)]
     const instructed = fields.instructions == null ? said : [fields.instructions, ...said]
     const input_tokens = estimateTokens(instructed, [fields.tools ?? [], fields.text?.format ?? {}])

@@ -80,6 +80,11 @@ export function chatParameters(request: ResponseRequest, refuse: Refuse): Fields
   set('response_format', responseFormat(fields))
   set('tools', chatTools(fields.tools, refuse))
   set('tool_choice', chatToolChoice(fields.tool_choice, refuse))
+  if (given['tools'] === undefined) {
+    // Clients say so in any case, and chat completions refuse to be told how tools are used without any.
+    delete given['parallel_tool_calls']
+    if (given['tool_choice'] === 'auto' || given['tool_choice'] === 'none') delete given['tool_choice']
+  }
   if (wantsLogprobs(fields)) {
     set('logprobs', true)
     set('top_logprobs', fields.top_logprobs)

@@ -2,6 +2,7 @@ import { isFields, type Reply } from '../reply.ts'
 import { StreamedReply } from '../stream-reply.ts'
 import { EventWriter } from './events.ts'
 import { ResponseOutput } from './output.ts'
+import { tellable } from './reply.ts'
 import { endedResponse, type ResponseObject, type Shortfall, shortfallOf } from './response.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -57,7 +58,8 @@ export class ResponseFromChat {
 
   /** What came so far, as chat completions have it. */
   reply(): Reply {
-    return this.#streamed.reply()
+    const reply = this.#streamed.reply()
+    return reply.message === undefined ? reply : { ...reply, message: tellable(reply.message) }
   }
 
   /** The response as it ended, by itself or before its time. @param endedAt milliseconds since 1970 */

@@ -25,7 +25,9 @@ export class ResponseFromUpstream {
   /** Takes one event; returns it as the client gets it. Nothing of the last: that must wait for its record. */
   add(event: Fields): string {
     const { type, response, item } = event
-    if (typeof event['sequence_number'] === 'number') this.#sequence = event['sequence_number']
+    const { sequence_number: given } = event
+    // Not every service numbers its events, and clients go by the numbers.
+    this.#sequence = typeof given === 'number' ? given : this.#sequence + 1
     if (isFields(response) && typeof response['id'] === 'string') this.#providerResponseId ??= response['id']
     if (type === 'response.output_item.done' && isFields(item)) this.#items.push(item as Item)
     if (type === 'response.completed' || type === 'response.incomplete') {
@@ -33,7 +35,8 @@ export class ResponseFromUpstream {
       this.addWhole(response)
       return ''
     }
-    return written(isFields(response) ? { ...event, response: this.#owned(response) } : event)
+    const numbered = { ...event, sequence_number: this.#sequence }
+    return written(isFields(response) ? { ...numbered, response: this.#owned(response) } : numbered)
   }
 
   /** Takes a whole `response` object; undefined when it is none. */

@@ -13,3 +13,9 @@ export function itemId(
   const place = side === 'input' ? `i${index}` : `${index}`
   return prefix => `${prefix}_${suffix}${place}`
 }
+
+/** The id of the response of which an item with this id would be; undefined of ids that were not made so. */
+export function responseOfItem(id: string): string | undefined {
+  const suffix = /^[a-z]+_([0-9a-z]{26})i?\d{1,6}$/.exec(id)?.[1]
+  return suffix === undefined ? undefined : `resp_${suffix}`
+}

@@ -1,4 +1,5 @@
-import { isFields } from '../reply.ts'
+import { CallPlaces } from '../call-places.ts'
+import { isFields, saidText } from '../reply.ts'
 import type { EventWriter } from './events.ts'
 import type { Item } from './input-items.ts'
 import { itemId } from './item-ids.ts'
@@ -22,6 +23,8 @@ export class ResponseOutput {
   readonly #showsLogprobs: boolean
   readonly #items: OpenItem[] = []
   readonly #calls = new Map<number, OpenCall>()
+  readonly #callPlaces = new CallPlaces()
+  #reasoning: OpenReasoning | undefined
   #message: OpenMessage | undefined
 
   constructor(responseId: string, events: EventWriter, { showsLogprobs }: { showsLogprobs: boolean }) {
@@ -33,13 +36,16 @@ export class ResponseOutput {
   /** Takes the delta of a choice, and the probabilities that came with it. */
   add(delta: Fields, logprobs: unknown): string {
     let events = ''
-    const { content, refusal, tool_calls: calls } = delta
-    if (typeof content === 'string' && content !== '')
+    const { refusal, tool_calls: calls } = delta
+    const content = saidText(delta['content'])
+    const thought = thoughtOf(delta)
+    if (thought !== undefined) events += this.#think().add(thought)
+    if (content !== undefined && content !== '')
       events += this.#open().add('output_text', content, this.#showsLogprobs ? logprobsOf(logprobs) : [])
     if (typeof refusal === 'string' && refusal !== '') events += this.#open().add('refusal', refusal, [])
     if (!Array.isArray(calls)) return events
     for (const part of calls.filter(isFields)) {
-      const at = typeof part['index'] === 'number' ? part['index'] : this.#calls.size
+      const at = this.#callPlaces.of(part)
       let call = this.#calls.get(at)
       if (call === undefined) {
         call = new OpenCall(this.#place(), this.#events)
@@ -66,6 +72,14 @@ export class ResponseOutput {
       this.#items.push(this.#message)
     }
     return this.#message
+  }
+
+  #think(): OpenReasoning {
+    if (this.#reasoning === undefined) {
+      this.#reasoning = new OpenReasoning(this.#place(), this.#events)
+      this.#items.push(this.#reasoning)
+    }
+    return this.#reasoning
   }
 
   #place(): Place {
@@ -153,6 +167,47 @@ class OpenMessage implements OpenItem {
   }
 }
 
+/** What a model thought, as services tell it that show it; chat completions have no standard for it. */
+class OpenReasoning implements OpenItem {
+  readonly #place: { readonly item_id: string; readonly output_index: number }
+  readonly #events: EventWriter
+  readonly #pieces: string[] = []
+
+  constructor({ output_index, id }: Place, events: EventWriter) {
+    this.#place = { item_id: id('rs'), output_index }
+    this.#events = events
+  }
+
+  add(delta: string): string {
+    const { output_index } = this.#place
+    const at = { ...this.#place, content_index: 0 }
+    const isFirst = this.#pieces.length === 0
+    const begun = isFirst
+      ? this.#events.write('response.output_item.added', { output_index, item: this.item('in_progress') }) +
+        this.#events.write('response.content_part.added', { ...at, part: reasoningText('') })
+      : ''
+    this.#pieces.push(delta)
+    return begun + this.#events.write('response.reasoning_text.delta', { ...at, delta })
+  }
+
+  close(status: ItemStatus): string {
+    const { output_index } = this.#place
+    const at = { ...this.#place, content_index: 0 }
+    const text = this.#pieces.join('')
+    return (
+      this.#events.write('response.reasoning_text.done', { ...at, text }) +
+      this.#events.write('response.content_part.done', { ...at, part: reasoningText(text) }) +
+      this.#events.write('response.output_item.done', { output_index, item: this.item(status) })
+    )
+  }
+
+  item(status: ItemStatus): Item {
+    const text = this.#pieces.join('')
+    const content = text === '' ? [] : [reasoningText(text)]
+    return { id: this.#place.item_id, type: 'reasoning', status, summary: [], content }
+  }
+}
+
 class OpenCall implements OpenItem {
   readonly #place: Place
   readonly #events: EventWriter
@@ -173,11 +228,13 @@ class OpenCall implements OpenItem {
     const called = this.#isCustom ? part['custom'] : part['function']
     if (!isFields(called)) return ''
     if (typeof called['name'] === 'string' && called['name'] !== '') this.#name = called['name']
-    const piece = called[this.#isCustom ? 'input' : 'arguments']
-    if (typeof piece === 'string' && piece !== '') this.#pieces.push(piece)
+    const given = called[this.#isCustom ? 'input' : 'arguments']
+    // Some services give the arguments as the object that they are the text of.
+    const piece = isFields(given) ? JSON.stringify(given) : typeof given === 'string' ? given : ''
+    if (piece !== '') this.#pieces.push(piece)
     // What is called must be known before its call can be told of.
     if (!this.#isTold) return this.#name === '' ? '' : this.#tell()
-    return typeof piece === 'string' && piece !== '' ? this.#delta(piece) : ''
+    return piece === '' ? '' : this.#delta(piece)
   }
 
   close(status: ItemStatus): string {
@@ -224,6 +281,25 @@ class OpenCall implements OpenItem {
     const item_id = this.item('in_progress').id
     return this.#events.write(`response.${this.#eventName}.delta`, { item_id, output_index, delta })
   }
+}
+
+/**
+ * Under one name or the other, and a service that is changing from one to the other says the same under both; or as parts of
+ * the content.
+ */
+function thoughtOf({ reasoning_content, reasoning, content }: Fields): string | undefined {
+  const parts = Array.isArray(content) ? content.filter(isFields) : []
+  const thinking = parts
+    .filter(({ type }) => type === 'thinking')
+    .map(part => saidText(part['thinking']) ?? '')
+    .join('')
+  return [reasoning_content, reasoning, thinking].find(
+    (said): said is string => typeof said === 'string' && said !== '',
+  )
+}
+
+function reasoningText(text: string): Fields {
+  return { type: 'reasoning_text', text }
 }
 
 function written({ type, pieces, logprobs }: Part): Fields {

@@ -31,11 +31,18 @@ export function messageOf(output: readonly Fields[]): AssistantMessage {
       return [{ id, type: 'custom', custom: { name, input: item['input'] } }]
     return []
   })
-  return {
+  return tellable({
     content: texts.length === 0 ? null : texts.join(''),
     ...(refusals.length === 0 ? {} : { refusal: refusals.join('') }),
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
-  }
+  })
+}
+
+/** A reply that says nothing, as it can be told when the conversation goes on: services refuse a message without content. */
+export function tellable(message: AssistantMessage): AssistantMessage {
+  const { content, refusal, tool_calls: calls, function_call: call } = message
+  const saysNothing = content === null && refusal === undefined && calls === undefined && call === undefined
+  return saysNothing ? { ...message, content: '' } : message
 }
 
 function finishReason({ status, incomplete_details: details }: Fields, message: AssistantMessage): string {

@@ -1,4 +1,4 @@
-import type { Usage } from '../reply.ts'
+import { isFields, type Usage } from '../reply.ts'
 import type { Item } from './input-items.ts'
 import type { ResponseRequest } from './request.ts'
 
@@ -86,6 +86,47 @@ export interface Shortfall {
   /** OpenAI's code and words of what went wrong. */
   readonly error?: { readonly code: string; readonly message: string } | undefined
   readonly reason?: 'max_output_tokens' | 'content_filter' | undefined
+}
+
+/** OpenAI's codes of what may go wrong with a response; it knows no others. */
+const errorCodes: ReadonlySet<unknown> = new Set([
+  'server_error',
+  'rate_limit_exceeded',
+  'invalid_prompt',
+  'data_residency_mismatch',
+  'bio_policy',
+  'vector_store_timeout',
+  'invalid_image',
+  'invalid_image_format',
+  'invalid_base64_image',
+  'invalid_image_url',
+  'image_too_large',
+  'image_too_small',
+  'image_parse_error',
+  'image_content_policy_violation',
+  'invalid_image_mode',
+  'image_file_too_large',
+  'unsupported_image_media_type',
+  'empty_image_file',
+  'failed_to_download_image',
+  'image_file_not_found',
+])
+
+/**
+ * What a provider said of its failure, in OpenAI's terms: in the body of an error, in an event of a stream, or in a response
+ * that failed. A code that OpenAI does not know is left out.
+ */
+export function saidOfFailure(said: unknown): { readonly code?: string; readonly message?: string } {
+  if (!isFields(said)) return {}
+  const { response, error, type } = said
+  if (isFields(response)) return saidOfFailure(response)
+  if (typeof error === 'string') return { message: error }
+  const told = isFields(error) ? error : type === 'error' ? said : {}
+  const { code, message } = told
+  return {
+    ...(typeof code === 'string' && errorCodes.has(code) ? { code } : {}),
+    ...(typeof message === 'string' && message !== '' ? { message } : {}),
+  }
 }
 
 /** What has come of a response when it ended. */
