@@ -42,6 +42,15 @@ export const tables = {
     last_used_at: integerOrNull,
   },
   secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
+  data_keys: {
+    user_id: text,
+    id: text,
+    wrapped_key: bytesOrNull,
+    master_key_id: text,
+    created_at: integer,
+    retired_at: integerOrNull,
+    destroyed_at: integerOrNull,
+  },
   instances: {
     id: text,
     host: text,
@@ -221,6 +230,7 @@ export const primaryKeys = {
   users: ['id'],
   api_keys: ['id'],
   secrets: ['id'],
+  data_keys: ['user_id', 'id'],
   instances: ['id'],
   conversations: ['id', 'user_id'],
   messages: ['conversation_id', 'user_id', 'seq'],
