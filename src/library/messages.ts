@@ -1,10 +1,10 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import { columnText, type JsonObject, objectFrom, objectText, wholeNumber } from '../model/json-object.ts'
 import { type CheckedMessage, checkedMessage, type MessageInput } from '../model/message-input.ts'
 import type { AppendedMessage, Edit, OperationResult } from '../recorder/operations.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Store } from '../store/contents.ts'
 import { type Message, messageStore } from '../store/messages.ts'
 
 export interface MessageAppend {
@@ -22,7 +22,7 @@ export interface MessageChange {
 }
 
 /** Messages as an application keeps them: reading from the store, writing through the recorder. */
-export function messageLibrary(database: Database, recorder: Recorder) {
+export function messageLibrary(database: Store, recorder: Recorder) {
   const store = messageStore(database)
 
   const change = async (

@@ -46,16 +46,13 @@ export class KeyRing {
     return this.#held.size
   }
 
-  /**
-   * The key, as long as it need not be looked up. @throws SteleError content_erased when it was found destroyed
-   */
-  get(userId: string, id: string): DataKey | undefined {
+  /** The key; undefined when it must be looked up. */
+  get(userId: string, id: string): DataKey | 'destroyed' | undefined {
     const name = nameOf(userId, id)
     const held = this.#held.get(name)
     if (held === undefined || performance.now() - held.seenAt > this.#trustedFor) return undefined
     this.#touch(name, held)
-    if (held.key === undefined) throw new SteleError('content_erased')
-    return held.key
+    return held.key ?? 'destroyed'
   }
 
   /**

@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHmac, randomFillSync, timingSafeEqual } from 'node:crypto'
 import { zstdCompressSync } from 'node:zlib'
+import type { ContentMode } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import { absentContent, decodeContent } from './content.ts'
 import { commitmentLength, type DataKey } from './data-key.ts'
@@ -7,8 +8,11 @@ import { form } from './forms.ts'
 import { pack } from './pack.ts'
 
 /** How a value is kept: encrypted; as a digest alone; or readable by everyone who has the database, but not changeable. */
-export const contentModes = ['encrypted', 'hashed', 'plain'] as const
-export type ContentMode = (typeof contentModes)[number]
+export const contentModes = ['encrypted', 'hashed', 'plain'] as const satisfies readonly ContentMode[]
+
+export function isContentMode(value: unknown): value is ContentMode {
+  return (contentModes as readonly unknown[]).includes(value)
+}
 
 /** Where a value stands. One that stands elsewhere does not open. */
 export interface ContentPlace {

@@ -2,6 +2,8 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { openDatabase } from '../db/database.ts'
 import { reasonOf } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
+import { LoadedMasterKeys } from '../privacy/master-keys.ts'
+import { Contents } from '../store/contents.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied, Operation } from './operations.ts'
 import type { ThreadReply, ThreadRequest } from './thread.ts'
@@ -12,10 +14,13 @@ const maxOperations = 256
 
 type WriterRequest = ThreadRequest<readonly Operation[]>
 
-const { databaseUrl, settings, hashKey } = workerData as WriterSetup
+const { databaseUrl, settings, hashKey, content } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
 const context = {
-  database,
+  database: {
+    ...database,
+    contents: new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) }),
+  },
   hashes: new ConversationHashes(hashKey),
   knownUsers: new Set<string>(),
 }

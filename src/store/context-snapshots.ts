@@ -1,6 +1,6 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { decodeText } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 
 /** What an application keeps in place of the messages up to a seq: a summary, say. */
 export interface ContextSnapshot {
@@ -14,7 +14,7 @@ export interface ContextSnapshot {
 }
 
 /** Context snapshots of conversations that are not deleted. */
-export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
+export function contextSnapshotStore({ kysely, contents }: Reading) {
   const newest = (userId: string, conversationId: string, limit: number) =>
     kysely
       .selectFrom('context_snapshots as s')
@@ -32,7 +32,8 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** The one that stands for most messages; of several, the last made. */
     async latest(userId: string, conversationId: string): Promise<ContextSnapshot | undefined> {
-      const row = await newest(userId, conversationId, 1).executeTakeFirst()
+      const stored = await newest(userId, conversationId, 1).executeTakeFirst()
+      const row = await contents.openOne(kysely, 'context_snapshots', stored)
       return row && snapshotFromRow(row)
     },
     /** Those that stand for most messages first; `before` goes on behind a page. */
@@ -48,7 +49,8 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
         query = query.where(eb =>
           eb(eb.refTuple('s.up_to_seq', 's.id'), '<', eb.tuple(before.upToSeq, before.id)),
         )
-      return (await query.execute()).map(snapshotFromRow)
+      const rows = await contents.open(kysely, 'context_snapshots', await query.execute())
+      return rows.map(snapshotFromRow)
     },
   }
 }

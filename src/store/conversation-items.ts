@@ -1,9 +1,9 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
 import { isLeft, type KeptItem } from '../model/responses/kept-items.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
+import type { Reading } from './contents.ts'
 import { itemsOfRows } from './items-of-rows.ts'
 import { messageStore } from './messages.ts'
 
@@ -30,8 +30,9 @@ const page = 200
 
 const madeId = /^[a-z]+_([0-7][0-9a-hjkmnp-tv-z]{25})i?\d+$/
 
-export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
-  const messages = messageStore({ kysely })
+export function conversationItemStore(reading: Reading) {
+  const { kysely } = reading
+  const messages = messageStore(reading)
 
   /** The messages of a conversation in an order, with the items that they stand for, deleted ones too. */
   async function* walk(
@@ -44,7 +45,7 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     let after = isAscending ? (fromSeq ?? 0) - 1 : undefined
     for (;;) {
       const rows = await messages.rows({ userId, conversationId, limit, order, before, after })
-      const items = await itemsOfRows(kysely, userId, rows)
+      const items = await itemsOfRows(reading, userId, rows)
       for (const [index, row] of rows.entries()) yield [row, items[index] ?? []]
       const last = rows.at(-1)
       if (last === undefined || rows.length < limit) return
@@ -87,7 +88,7 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
   ): Promise<PlacedItem | undefined> => {
     if (!isId('conversation', conversationId)) throw notFound(conversationId)
     const rows = await likelyRows(userId, conversationId, itemId)
-    for (const [at, items] of (await itemsOfRows(kysely, userId, rows)).entries()) {
+    for (const [at, items] of (await itemsOfRows(reading, userId, rows)).entries()) {
       const row = rows[at]
       const index = items.findIndex(({ id }) => id === itemId)
       if (row !== undefined && index !== -1) return { row, items, index }

@@ -1,8 +1,8 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 import { shownText } from './shown-message.ts'
 
 export interface Message {
@@ -58,7 +58,7 @@ type Shown = Pick<MessagePage, 'includeDeleted' | 'roles'>
 
 type Beginning = Pick<Row<'conversations'>, 'id' | 'parent_id' | 'parent_seq' | 'deleted_at'>
 
-export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
+export function messageStore({ kysely, contents }: Reading) {
   const beginningOf = (userId: string, id: string): Promise<Beginning | undefined> =>
     kysely
       .selectFrom('conversations')
@@ -82,14 +82,14 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     }
   }
 
-  const rowsOf = (
+  const rowsOf = async (
     userId: string,
     { conversationId, fromSeq, upToSeq }: Stretch,
     direction: 'asc' | 'desc',
     limit: number,
     { includeDeleted, roles }: Shown,
-  ): Promise<Row<'messages'>[]> =>
-    kysely
+  ): Promise<Row<'messages'>[]> => {
+    const rows = await kysely
       .selectFrom('messages')
       .selectAll()
       .where('user_id', '=', userId)
@@ -101,6 +101,8 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
       .orderBy('seq', direction)
       .limit(limit)
       .execute()
+    return contents.open(kysely, 'messages', rows)
+  }
 
   /** Rows of a history, the newest first, across its forks. */
   const newestRows = async (
@@ -194,7 +196,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
           .where('seq', '<=', stretch.upToSeq)
           .where(eb => eb.or([eb('id', '=', messageId), eb('call_id', 'in', ['', ...callIds])]))
           .execute()
-        for (const row of more) rows.push(row)
+        for (const row of await contents.open(kysely, 'messages', more)) rows.push(row)
       }
       return rows
     },
@@ -205,7 +207,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     async get(userId: string, conversationId: string, messageId: string): Promise<Message | undefined> {
       const beginning = await required(userId, conversationId, false)
       for await (const stretch of stretches(userId, beginning, Number.MAX_SAFE_INTEGER)) {
-        const row = await kysely
+        const stored = await kysely
           .selectFrom('messages')
           .selectAll()
           .where('user_id', '=', userId)
@@ -215,6 +217,7 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
           .orderBy('seq', 'desc')
           .limit(1)
           .executeTakeFirst()
+        const row = await contents.openOne(kysely, 'messages', stored)
         if (row !== undefined) return row.deleted_at === null ? messageFromRow(row) : undefined
       }
       return undefined

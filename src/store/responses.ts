@@ -1,6 +1,6 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { decodeText } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 
 /** A response of the Responses API as it is on record. */
 export interface StoredResponse {
@@ -24,7 +24,7 @@ export function isOpenStatus(status: string): boolean {
 }
 
 /** What is on record of responses. They are written by the recorder, with the calls that they are made of. */
-export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
+export function responseStore({ kysely, contents }: Reading) {
   const visible = (userId: string, id: string) =>
     kysely
       .selectFrom('responses')
@@ -34,14 +34,16 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
 
   return {
     async get(userId: string, id: string): Promise<StoredResponse | undefined> {
-      const row = await visible(userId, id)
+      const stored = await visible(userId, id)
         .select(['id', 'user_id', 'call_id', 'conversation_id', 'seq', 'status', 'body', 'created_at'])
         .executeTakeFirst()
+      const row = await contents.openOne(kysely, 'responses', stored)
       return row && fromRow(row)
     },
     /** The JSON text of its input items. */
     async input(userId: string, id: string): Promise<string | undefined> {
-      const row = await visible(userId, id).select('input').executeTakeFirst()
+      const stored = await visible(userId, id).select(['id', 'user_id', 'input']).executeTakeFirst()
+      const row = await contents.openOne(kysely, 'responses', stored)
       return row && decodeText(row.input)
     },
     /** Of these responses, those that were asked to stop. */

@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import type { Reading } from './contents.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
@@ -10,7 +10,7 @@ export function newUserRow(
   id: string,
   createdAt: number,
   fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {},
-): Row<'users'> {
+): Omit<Row<'users'>, 'preferences'> & { preferences: null } {
   return {
     id,
     email: null,
@@ -20,6 +20,7 @@ export function newUserRow(
     created_at: createdAt,
     deleted_at: null,
     preferences: null,
+    content_mode: null,
     ...fields,
   }
 }
@@ -41,7 +42,7 @@ export function checkUserId(id: string, param = 'user'): string {
   return id
 }
 
-export function userStore({ kysely }: Database) {
+export function userStore({ kysely, contents }: Reading) {
   return {
     /** @throws SteleError already_exists, invalid_value */
     async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
@@ -65,7 +66,8 @@ export function userStore({ kysely }: Database) {
         .execute()
     },
     async get(id: string): Promise<User | undefined> {
-      const row = await kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+      const stored = await kysely.selectFrom('users').selectAll().where('id', '=', id).executeTakeFirst()
+      const row = await contents.openOne(kysely, 'users', stored)
       return row && fromRow(row)
     },
     /** Users in order of id, after `after`. */
@@ -77,7 +79,7 @@ export function userStore({ kysely }: Database) {
         .orderBy('id')
         .limit(options.limit ?? 100)
         .execute()
-      return rows.map(fromRow)
+      return (await contents.open(kysely, 'users', rows)).map(fromRow)
     },
   }
 }

@@ -7,6 +7,7 @@ import { conversationLibrary } from '../../library/conversations.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import type { Stele } from '../../stele.ts'
+import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
@@ -35,7 +36,7 @@ export async function conversationRoutes(
   { stele }: { stele: Pick<Stele, 'database' | 'recorder'> },
 ): Promise<void> {
   const { database, recorder } = stele
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const conversations = conversationLibrary(prompt, recorder)
   const conversationItems = conversationItemLibrary(prompt, recorder)
 
