@@ -48,7 +48,7 @@ interface Said {
 async function messagesOf({ database }: Stele, recorded: readonly Recorded[]): Promise<Said[]> {
   const first = recorded[0]?.call.id
   if (first === undefined) return []
-  const { kysely } = database
+  const { kysely, contents } = database
   const places = [
     ...(await kysely.selectFrom('llm_requests').select('conversation_id').where('id', '>=', first).execute()),
     ...(await kysely
@@ -60,11 +60,12 @@ async function messagesOf({ database }: Stele, recorded: readonly Recorded[]): P
   const ids = [...new Set(places.flatMap(({ conversation_id: id }) => id ?? []))]
   const said: Said[] = []
   for (let from = 0; from < ids.length; from += page) {
-    const rows = await kysely
+    const stored = await kysely
       .selectFrom('messages')
-      .select(['role', 'content', 'call_id'])
+      .select(['user_id', 'conversation_id', 'seq', 'role', 'content', 'call_id'])
       .where('conversation_id', 'in', ids.slice(from, from + page))
       .execute()
+    const rows = await contents.open(kysely, 'messages', stored)
     said.push(
       ...rows.map(row => ({
         role: row.role,

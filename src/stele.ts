@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
@@ -14,14 +15,8 @@ import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
-import {
-  generateMasterKey,
-  type MasterKey,
-  makeMasterKeyFile,
-  masterKeyPath,
-  parseMasterKey,
-  readMasterKeyFile,
-} from './privacy/master-key.ts'
+import { masterKeyPath } from './privacy/master-key.ts'
+import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
@@ -29,19 +24,26 @@ import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
-import { directWriter, type Writer } from './recorder/writer.ts'
+import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
+import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
-import { openSecret } from './store/secrets.ts'
+import { type FindMaster, hasOldContent, openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
   /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
   readonly databaseUrl?: string | undefined
   /** 32 bytes in base64. Left out, a key file beside the SQLite file (or in .stele/) is read or made. */
   readonly masterKey?: string | undefined
+  /** Prints the master key in base64: a command line for the shell, or a program and its arguments. */
+  readonly masterKeyCommand?: string | readonly string[] | undefined
+  /** Master keys that `masterKey` takes the place of, as long as anything is wrapped by them. */
+  readonly previousMasterKeys?: readonly string[] | undefined
+  /** How content is kept where neither its key nor its user says; `encrypted` when left out. */
+  readonly contentMode?: ContentMode | undefined
   /** Apply missing migrations on opening; true unless set. */
   readonly migrate?: boolean | undefined
   /** Operations that may wait for a commit before callers wait too. */
@@ -69,7 +71,7 @@ export interface SteleOptions extends DatabaseSettings {
 
 /** A store and its recorder. */
 export interface Stele {
-  readonly database: Database
+  readonly database: Store
   readonly recorder: Recorder
   readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
@@ -119,10 +121,16 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     if (options.migrate === false) await requireCurrentSchema(database)
     else await migrateUp(database)
     await refuseUnfinishedCopy(database)
-    const hashKey = (await openKey(database, 'conversation-hashes', options)).toString('base64url')
+    const masters = new LoadedMasterKeys(masterKeySource(database, options))
+    const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))
+    const hashKey = (await openSecret(database, 'conversation-hashes', findMaster)).toString('base64url')
+    const acceptsOld = await hasOldContent(database, findMaster)
     const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
-    const spoolKey = spools ? await openKey(database, 'spool', options) : undefined
-    return assemble(database, databaseUrl, { hashKey, spoolKey }, options)
+    const spoolKey = spools ? await openSecret(database, 'spool', findMaster) : undefined
+    const mode = options.contentMode ?? 'encrypted'
+    const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
+    const content = { masterKeys: masters.shared, mode, acceptsOld }
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -130,16 +138,20 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
 }
 
 function assemble(
-  database: Database,
+  database: Store,
   databaseUrl: string,
-  { hashKey, spoolKey }: { hashKey: string; spoolKey: Uint8Array | undefined },
+  {
+    hashKey,
+    spoolKey,
+    content,
+  }: Pick<WriterSetup, 'hashKey' | 'content'> & { spoolKey: Uint8Array | undefined },
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
   const writer: Writer = database.capabilities.blockingWrites
-    ? threadWriter({ databaseUrl, settings, hashKey })
+    ? threadWriter({ databaseUrl, settings, hashKey, content })
     : directWriter({ database, hashes, knownUsers: new Set() })
   const spooling =
     spoolKey &&
@@ -210,20 +222,19 @@ function databaseSettings({
   return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql }
 }
 
-function openKey(database: Database, name: string, { masterKey }: SteleOptions): Promise<Buffer> {
-  return openSecret(database, name, mayBeNew => masterKeyFor(database, masterKey, mayBeNew))
-}
-
 /**
  * The key file lives beside the database file; a database elsewhere has it in the working directory. It is made only
  * for a database that has no secrets yet: beside an older one a new key would just hide that the right one is missing.
  */
-function masterKeyFor({ location }: Database, given: string | undefined, mayBeNew: boolean): MasterKey {
-  if (given !== undefined) return parseMasterKey(given)
-  if (location.keyFolder === undefined) return generateMasterKey()
-  const path = masterKeyPath(location.keyFolder)
-  if (mayBeNew) makeMasterKeyFile(path)
-  return readMasterKeyFile(path)
+function masterKeySource(
+  { location }: Database,
+  { masterKey, masterKeyCommand, previousMasterKeys: previous = [] }: SteleOptions,
+): MasterKeySource {
+  if (masterKeyCommand !== undefined)
+    return { from: { kind: 'command', command: masterKeyCommand }, previous }
+  if (masterKey !== undefined) return { from: { kind: 'given', key: masterKey }, previous }
+  if (location.keyFolder === undefined) return { from: { kind: 'random' }, previous }
+  return { from: { kind: 'file', path: masterKeyPath(location.keyFolder) }, previous }
 }
 
 function asKnown(database: Database, error: unknown): unknown {

@@ -3,6 +3,7 @@ import type { Row } from '../../src/db/tables.ts'
 import { newId } from '../../src/ids.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../../src/store/new-rows.ts'
+import { writeSealed } from '../../src/store/sealed-batch.ts'
 import type { Stele } from './stele.ts'
 import { uniqueText } from './texts.ts'
 
@@ -18,12 +19,12 @@ export async function bulkConversation(
   const now = Date.now()
   const id = newId('conversation')
   const conversation = newConversationRow({ user_id: userId, id, next_seq: messages, created_at: now })
-  await stele.database.batch(batch => batch.insert('conversations', [conversation]))
+  await writeSealed(stele.database, { all: [userId] }, batch => batch.insert('conversations', [conversation]))
   for (let from = 0; from < messages; from += AT_ONCE) {
     const rows = Array.from({ length: Math.min(AT_ONCE, messages - from) }, (_, offset) =>
       messageRow(userId, id, from + offset, uniqueText(texts, from + offset, id), now),
     )
-    await stele.database.batch(batch => batch.insert('messages', rows))
+    await writeSealed(stele.database, { all: [userId] }, batch => batch.insert('messages', rows))
   }
   return id
 }
@@ -49,7 +50,7 @@ export async function bulkConversations(
     const messages = rows.map(({ id }, offset) =>
       messageRow(userId, id, 0, uniqueText(texts, from + offset, userId), now),
     )
-    await stele.database.batch(async batch => {
+    await writeSealed(stele.database, { all: [userId] }, async batch => {
       await batch.insert('conversations', rows)
       await batch.insert('messages', messages)
     })

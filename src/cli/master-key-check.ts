@@ -43,7 +43,7 @@ function readKey({ masterKey, databaseUrl }: Config): { key: MasterKey | undefin
   const { keyFolder } = parseDatabaseUrl(databaseUrl)
   if (keyFolder === undefined) return { key: undefined, source: 'a key' }
   const path = masterKeyPath(keyFolder)
-  return { key: existsSync(path) ? readMasterKeyFile(path) : undefined, source: path }
+  return { key: existsSync(path) ? readMasterKeyFile(path)[0] : undefined, source: path }
 }
 
 /** Any key at all is a wrong one for a database that holds secrets, which is how their presence is told. */

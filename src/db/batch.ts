@@ -1,15 +1,28 @@
 import type { SearchWriter } from './search-index.ts'
-import type { ColumnName, Row, TableName } from './tables.ts'
+import type { ColumnName, Opened, TableName, Tables } from './tables.ts'
+
+/** How content is kept where that is not as its user's is. */
+export type ContentMode = 'encrypted' | 'hashed' | 'plain'
+
+/** Said with a row that is written: how its content is to be kept. No column. */
+export interface Kept {
+  readonly contentMode?: ContentMode | undefined
+}
+
+type AnyRows = { readonly [T in TableName]: object }
+
+/** The columns `C` of a row. */
+type Some<R, C extends PropertyKey> = { [P in C]: P extends keyof R ? R[P] : never }
 
 /** A change of rows that is made only where `match` still holds. */
-export interface GuardedUpdate<T extends TableName, S extends ColumnName<T>, M extends ColumnName<T>> {
-  readonly set: Pick<Row<T>, S>
-  readonly match: Pick<Row<T>, M>
+export interface GuardedUpdate<R, S extends PropertyKey, M extends PropertyKey> extends Kept {
+  readonly set: Some<R, S>
+  readonly match: Some<R, M>
 }
 
 export interface FindOptions {
-  /** The rows stay as they are until commit. */
-  readonly lock?: boolean
+  /** The rows stay as they are until commit: nobody else locks them, or with 'shared' nobody changes them. */
+  readonly lock?: boolean | 'shared'
   /** A constant condition beside the keys, written so that a partial index with the same condition serves. */
   readonly where?: string
 }
@@ -18,38 +31,44 @@ export interface FindOptions {
  * Many rows at a time inside one transaction: the recorder's hot path. The SQL is made once per table and shape, so
  * a batch of any size costs a prepared statement or a round trip, not a query built anew.
  */
-export interface Batch {
+interface BatchOf<R extends AnyRows> {
   readonly search: SearchWriter
   /** The rows that equal any of `keys` in every column of `by`. */
   find<T extends TableName, B extends ColumnName<T>, C extends ColumnName<T>>(
     table: T,
     by: readonly B[],
-    keys: readonly Pick<Row<T>, B>[],
+    keys: readonly Some<R[T], B>[],
     columns: readonly C[],
     options?: FindOptions,
-  ): Promise<Pick<Row<T>, C>[]>
+  ): Promise<Some<R[T], C>[]>
   /** Inserts all rows or raises. */
-  insert<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
+  insert<T extends TableName>(table: T, rows: readonly (R[T] & Kept)[]): Promise<void>
   /** Inserts the rows whose primary key is not there yet. */
-  insertAbsent<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
+  insertAbsent<T extends TableName>(table: T, rows: readonly (R[T] & Kept)[]): Promise<void>
   /** Inserts rows, adding the columns of `add` to those already there under the same `key`. Keys must differ. */
   insertOrAdd<T extends TableName, K extends ColumnName<T>, A extends ColumnName<T>>(
     table: T,
     key: readonly K[],
     add: readonly A[],
-    rows: readonly Row<T>[],
+    rows: readonly R[T][],
   ): Promise<void>
   /** Updates row by row; no two may match the same row. Returns how many rows matched. */
   update<T extends TableName, S extends ColumnName<T>, M extends ColumnName<T>>(
     table: T,
     set: readonly S[],
     match: readonly M[],
-    updates: readonly GuardedUpdate<T, S, M>[],
+    updates: readonly GuardedUpdate<R[T], S, M>[],
   ): Promise<number>
   /** Removes the rows that equal any of `keys` in every column of `by`. Returns how many there were. */
   remove<T extends TableName, B extends ColumnName<T>>(
     table: T,
     by: readonly B[],
-    keys: readonly Pick<Row<T>, B>[],
+    keys: readonly Some<R[T], B>[],
   ): Promise<number>
 }
+
+/** Rows as they are stored. */
+export interface StoredBatch extends BatchOf<Tables> {}
+
+/** Rows whose content is readable: what is written is sealed, what is found is opened. */
+export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {}

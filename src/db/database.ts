@@ -1,11 +1,11 @@
 import type { Kysely, RawBuilder } from 'kysely'
-import type { Batch } from './batch.ts'
+import type { StoredBatch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
 import type { IndexedMessages, SearchReader } from './search-index.ts'
 import { openSqlite } from './sqlite/database.ts'
-import type { Row, TableName, Tables } from './tables.ts'
+import type { TableName, Tables } from './tables.ts'
 
 /** Why a statement failed, as far as a caller can act on it. */
 export type FailureKind =
@@ -117,7 +117,7 @@ export interface Database {
   /** Takes messages out of the search index, in the transaction that removes them or what they say. */
   unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
-  batch<R>(work: (batch: Batch) => Promise<R>): Promise<R>
+  batch<R>(work: (batch: StoredBatch) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */
   snapshot<R>(work: (db: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Runs `work` in one transaction that excludes every other migrator. */
@@ -132,7 +132,7 @@ export interface Database {
    */
   verify(): Promise<void>
   /** Prepares storage for exactly these rows, whenever they were made. */
-  ensureStorageFor<T extends TableName>(table: T, rows: readonly Row<T>[]): Promise<void>
+  ensureStorageFor<T extends TableName>(table: T, rows: readonly object[]): Promise<void>
   /** Ends a query whose rows are to stay as they are until commit, where that has to be said. */
   readonly forUpdate: RawBuilder<unknown>
   /**

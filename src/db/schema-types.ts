@@ -6,6 +6,10 @@ export interface SchemaTypes {
   readonly text: string
   readonly integer: string
   readonly bytes: string
+  /** The bytes of a text column after the byte 01, which content that is not encrypted begins with. */
+  plainContent(column: string): string
+  /** The inverse. */
+  textOfContent(column: string): string
   /** Ends the definition of a table of small rows that are found by their primary key: rows live in the key's own index. */
   readonly clustered: string
   /** Ends a table definition whose rows are spread over ranges of `column`, an id that sorts by time. */

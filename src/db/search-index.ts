@@ -1,6 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { IndexQuery } from '../model/search-terms.ts'
-import type { Row } from './tables.ts'
+import type { Row, Tables } from './tables.ts'
 
 /** A message as the search index holds it: by its terms, which tell nothing but where to look. */
 export interface SearchDocument {
@@ -68,10 +68,10 @@ export interface IndexEntry {
 }
 
 export type FoundMessage = Pick<
-  Row<'messages'>,
+  Tables['messages'],
   'conversation_id' | 'seq' | 'id' | 'role' | 'content' | 'created_at'
 > &
-  Pick<Row<'conversations'>, 'title'>
+  Pick<Tables['conversations'], 'title'>
 
 export interface FoundEntries {
   /** Newest first. */

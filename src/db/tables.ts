@@ -3,8 +3,11 @@
  * statements all derive from this object; migrations make it real and a test compares the two.
  */
 
-/** text · integer (fits a JavaScript number exactly) · bytes */
-type Kind = 'text' | 'integer' | 'bytes'
+/**
+ * text · integer (fits a JavaScript number exactly) · bytes · content and contentText: what was said, bytes and text to whoever
+ * may read it, sealed bytes in the database
+ */
+type Kind = 'text' | 'integer' | 'bytes' | 'content' | 'contentText'
 
 interface Column<K extends Kind = Kind, N extends boolean = boolean> {
   readonly kind: K
@@ -17,6 +20,10 @@ const integer = { kind: 'integer', nullable: false } as const
 const integerOrNull = { kind: 'integer', nullable: true } as const
 const bytes = { kind: 'bytes', nullable: false } as const
 const bytesOrNull = { kind: 'bytes', nullable: true } as const
+const content = { kind: 'content', nullable: false } as const
+const contentOrNull = { kind: 'content', nullable: true } as const
+const contentText = { kind: 'contentText', nullable: false } as const
+const contentTextOrNull = { kind: 'contentText', nullable: true } as const
 
 export const tables = {
   users: {
@@ -27,7 +34,8 @@ export const tables = {
     status: text,
     created_at: integer,
     deleted_at: integerOrNull,
-    preferences: textOrNull,
+    preferences: contentTextOrNull,
+    content_mode: textOrNull,
   },
   api_keys: {
     id: text,
@@ -40,8 +48,18 @@ export const tables = {
     expires_at: integerOrNull,
     revoked_at: integerOrNull,
     last_used_at: integerOrNull,
+    content_mode: textOrNull,
   },
   secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
+  data_keys: {
+    user_id: text,
+    id: text,
+    wrapped_key: bytesOrNull,
+    master_key_id: text,
+    created_at: integer,
+    retired_at: integerOrNull,
+    destroyed_at: integerOrNull,
+  },
   instances: {
     id: text,
     host: text,
@@ -53,9 +71,7 @@ export const tables = {
   conversations: {
     user_id: text,
     id: text,
-    title: textOrNull,
     status: text,
-    metadata: textOrNull,
     next_seq: integer,
     parent_id: textOrNull,
     parent_seq: integerOrNull,
@@ -63,8 +79,10 @@ export const tables = {
     updated_at: integer,
     deleted_at: integerOrNull,
     intent: textOrNull,
-    preferences: textOrNull,
     session_id: textOrNull,
+    title: contentTextOrNull,
+    metadata: contentTextOrNull,
+    preferences: contentTextOrNull,
   },
   messages: {
     user_id: text,
@@ -72,20 +90,20 @@ export const tables = {
     seq: integer,
     id: text,
     role: text,
-    content: bytes,
+    content: content,
     model: textOrNull,
     chain_hash: text,
     is_anchor: integer,
     wire_hash: text,
     echo_from: integerOrNull,
-    echo: bytesOrNull,
+    echo: contentOrNull,
     call_id: textOrNull,
     created_at: integer,
     intent: textOrNull,
     cost_nanousd: integerOrNull,
-    metadata: textOrNull,
     deleted_at: integerOrNull,
-    items: bytesOrNull,
+    items: contentOrNull,
+    metadata: contentTextOrNull,
   },
   llm_requests: {
     user_id: text,
@@ -98,10 +116,10 @@ export const tables = {
     provider: text,
     request_model: text,
     operation: text,
-    params: bytesOrNull,
+    params: contentOrNull,
     messages_at: integerOrNull,
     separator: textOrNull,
-    body: bytesOrNull,
+    body: contentOrNull,
     prompt_hash: text,
     created_at: integer,
     group_id: textOrNull,
@@ -113,7 +131,7 @@ export const tables = {
     status: text,
     http_status: integerOrNull,
     content_type: textOrNull,
-    body: bytesOrNull,
+    body: contentOrNull,
     content_at: integerOrNull,
     conversation_id: textOrNull,
     seq: integerOrNull,
@@ -128,8 +146,8 @@ export const tables = {
     latency_ms: integerOrNull,
     time_to_first_chunk_ms: integerOrNull,
     error_code: textOrNull,
-    error_message: textOrNull,
     created_at: integer,
+    error_message: contentTextOrNull,
   },
   responses: {
     user_id: text,
@@ -139,11 +157,11 @@ export const tables = {
     seq: integerOrNull,
     previous_response_id: textOrNull,
     status: text,
-    input: bytes,
-    body: bytes,
-    metadata: textOrNull,
+    input: content,
+    body: content,
     created_at: integer,
     deleted_at: integerOrNull,
+    metadata: contentTextOrNull,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
   stored_completions: {
@@ -151,16 +169,16 @@ export const tables = {
     id: text,
     call_id: text,
     model: text,
-    metadata: text,
     created_at: integer,
     deleted_at: integerOrNull,
+    metadata: contentText,
   },
   context_snapshots: {
     user_id: text,
     id: text,
     conversation_id: text,
     up_to_seq: integer,
-    content: bytes,
+    content: content,
     created_at: integer,
   },
   retention_policies: {
@@ -201,26 +219,50 @@ type Definitions = typeof tables
 
 export type TableName = keyof Definitions
 
-type KindType<K extends Kind> = K extends 'text' ? string : K extends 'integer' ? number : Uint8Array
+declare const seal: unique symbol
 
-type ColumnType<C> =
-  C extends Column<infer K, infer N> ? KindType<K> | (N extends true ? null : never) : never
-
-/** A row of a table, every column present. */
-export type Row<T extends TableName> = {
-  -readonly [C in keyof Definitions[T]]: ColumnType<Definitions[T][C]>
+/** Content as the database holds it: bytes that say nothing until they are opened. */
+export interface SealedBytes {
+  readonly [seal]: 'bytes'
+}
+export interface SealedText {
+  readonly [seal]: 'text'
 }
 
-export type ColumnName<T extends TableName> = keyof Row<T> & string
+type StoredType<K extends Kind> = K extends 'text'
+  ? string
+  : K extends 'integer'
+    ? number
+    : K extends 'content'
+      ? SealedBytes
+      : K extends 'contentText'
+        ? SealedText
+        : Uint8Array
 
-/** The shape Kysely is typed with. */
-export type Tables = { [T in TableName]: Row<T> }
+type ColumnType<C> =
+  C extends Column<infer K, infer N> ? StoredType<K> | (N extends true ? null : never) : never
+
+/** The tables as they are stored, which is what Kysely is typed with. */
+export type Tables = {
+  [T in TableName]: { -readonly [C in keyof Definitions[T]]: ColumnType<Definitions[T][C]> }
+}
+
+type OpenedValue<V> = V extends SealedText ? string : V extends SealedBytes ? Uint8Array : V
+
+/** Some columns of a row, their content readable. */
+export type Opened<R> = { [C in keyof R]: OpenedValue<R[C]> }
+
+/** A row of a table, every column present, its content readable. */
+export type Row<T extends TableName> = Opened<Tables[T]>
+
+export type ColumnName<T extends TableName> = keyof Tables[T] & string
 
 /** The columns of each primary key, in its order. */
 export const primaryKeys = {
   users: ['id'],
   api_keys: ['id'],
   secrets: ['id'],
+  data_keys: ['user_id', 'id'],
   instances: ['id'],
   conversations: ['id', 'user_id'],
   messages: ['conversation_id', 'user_id', 'seq'],
@@ -251,6 +293,35 @@ export function columnsOf<T extends TableName>(table: T): readonly ColumnName<T>
   return columnNames.get(table) as ColumnName<T>[]
 }
 
-export function kindOf<T extends TableName>(table: T, column: ColumnName<T>): Kind {
-  return (tables[table] as Record<string, Column>)[column]?.kind ?? 'text'
+/** How the database holds a column. */
+export function kindOf<T extends TableName>(table: T, column: ColumnName<T>): 'text' | 'integer' | 'bytes' {
+  const kind = (tables[table] as Record<string, Column>)[column]?.kind ?? 'text'
+  return kind === 'content' || kind === 'contentText' ? 'bytes' : kind
+}
+
+/** A column that holds what was said, which is text or bytes to whoever reads it. */
+export interface ContentColumn {
+  readonly name: string
+  readonly isText: boolean
+  readonly nullable: boolean
+}
+
+export function contentColumnsOf(table: TableName): readonly ContentColumn[] {
+  return contentColumns.get(table) ?? []
+}
+
+const contentColumns = new Map(
+  Object.entries(tables).map(([table, columns]) => [
+    table,
+    Object.entries<Column>(columns).flatMap(([name, { kind, nullable }]): ContentColumn[] =>
+      kind === 'content' || kind === 'contentText'
+        ? [{ name, isText: kind === 'contentText', nullable }]
+        : [],
+    ),
+  ]),
+)
+
+/** Whose a row is: the column that names its user. */
+export function userColumnOf(table: TableName): 'id' | 'user_id' {
+  return table === 'users' ? 'id' : 'user_id'
 }

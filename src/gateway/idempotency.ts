@@ -7,6 +7,7 @@ import { newId } from '../ids.ts'
 import { unlessAborted } from '../in-time.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
 import type { Stele } from '../stele.ts'
+import { promptly } from '../store/contents.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
 import type { GatewayRequest } from './gateway-request.ts'
@@ -62,7 +63,7 @@ export function createIdempotency(
   state: GatewayState,
   { idempotencyTtl, idempotencyWait }: Pick<Config, 'idempotencyTtl' | 'idempotencyWait'>,
 ) {
-  const keys = idempotencyKeyStore({ kysely: database.prompt })
+  const keys = idempotencyKeyStore(promptly(database))
 
   /** The call that holds the key, unless it leaves it free. */
   const holderOf = async (

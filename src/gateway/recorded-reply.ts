@@ -3,6 +3,7 @@ import { SteleError } from '../errors.ts'
 import { isEventStream } from '../providers/provider.ts'
 import type { Stele } from '../stele.ts'
 import { callStore } from '../store/calls.ts'
+import { promptly } from '../store/contents.ts'
 import type { KeyedCall } from '../store/idempotency-keys.ts'
 import type { KeyedRequest } from './idempotency.ts'
 import { storeFailure } from './store-failure.ts'
@@ -18,7 +19,7 @@ export async function sendRecorded(
   { userId, request }: KeyedRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const body = await callStore({ kysely: database.prompt })
+  const body = await callStore(promptly(database))
     .exactResponse(userId, call.callId)
     .catch(cause => Promise.reject(storeFailure(database, cause)))
   if (body === undefined)

@@ -1,9 +1,9 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { keyText, wholeNumber } from '../model/json-object.ts'
 import { encodeContent } from '../privacy/content.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Store } from '../store/contents.ts'
 import { type ContextSnapshot, contextSnapshotStore, snapshotFromRow } from '../store/context-snapshots.ts'
 
 export interface NewContextSnapshot {
@@ -15,7 +15,7 @@ export interface NewContextSnapshot {
 }
 
 /** Context snapshots as an application keeps them: reading from the store, writing through the recorder. */
-export function contextSnapshotLibrary(database: Database, recorder: Recorder) {
+export function contextSnapshotLibrary(database: Store, recorder: Recorder) {
   return {
     ...contextSnapshotStore(database),
     /** @throws SteleError conversation_not_found, invalid_value when there is no such message yet */

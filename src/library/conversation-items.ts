@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
@@ -7,6 +6,7 @@ import { givenIds, messagesOfItems, readGivenItems } from '../model/responses/gi
 import type { ListedItem } from '../model/responses/message-items.ts'
 import type { AppendedMessage } from '../recorder/operations.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Reading } from '../store/contents.ts'
 import { conversationItemStore } from '../store/conversation-items.ts'
 import { conversationStore } from '../store/conversations.ts'
 
@@ -18,9 +18,9 @@ export interface NewItems {
 }
 
 /** The items of conversations, as OpenAI's Conversations API has them: reading from the store, writing through the recorder. */
-export function conversationItemLibrary(database: Pick<Database, 'kysely'>, recorder: Recorder) {
-  const store = conversationItemStore(database)
-  const conversations = conversationStore(database)
+export function conversationItemLibrary(reading: Reading, recorder: Recorder) {
+  const store = conversationItemStore(reading)
+  const conversations = conversationStore(reading)
 
   /** The end of a conversation, once it is known that it has no items of these ids. */
   const endWithout = async (

@@ -1,9 +1,9 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import { wholeNumber } from '../model/json-object.ts'
 import type { MessageInput } from '../model/message-input.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Store } from '../store/contents.ts'
 import { type ConversationState, conversationStates } from '../store/conversation-states.ts'
 import { type Message, messageStore } from '../store/messages.ts'
 import type { conversationLibrary } from './conversations.ts'
@@ -67,7 +67,7 @@ export interface MemoryStats {
 
 /** What of a store it works on. */
 interface Backing {
-  readonly database: Database
+  readonly database: Store
   readonly recorder: Recorder
   readonly conversations: Pick<ReturnType<typeof conversationLibrary>, 'create'>
 }
@@ -270,9 +270,10 @@ export class ConversationMemory {
 
   /** Reads the newest messages that a reading needs, or all, and the states that they belong to, as of one moment. */
   async #load({ userId, conversationId }: Place, need: Need): Promise<HeldConversation> {
-    return this.#stele.database.snapshot(async kysely => {
+    const { contents, snapshot } = this.#stele.database
+    return snapshot(async kysely => {
       const states = await conversationStates(kysely).lineage(userId, conversationId)
-      const { list } = messageStore({ kysely })
+      const { list } = messageStore({ kysely, contents })
       const all = Number.MAX_SAFE_INTEGER
       const system = need.system
         ? (await list({ userId, conversationId, roles: systemRoles, limit: all })).map(frozen)

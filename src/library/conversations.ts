@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
@@ -16,6 +15,7 @@ import { readGivenItems } from '../model/responses/given-items.ts'
 import type { Edit } from '../recorder/operations.ts'
 import { erasedStatus } from '../recorder/purge.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Reading } from '../store/contents.ts'
 import { conversationTotals } from '../store/conversation-totals.ts'
 import { type Conversation, conversationStore } from '../store/conversations.ts'
 import { newConversationRow } from '../store/new-rows.ts'
@@ -54,8 +54,8 @@ export type ConversationChange = {
 }
 
 /** Conversations as an application keeps them: reading from the store, writing through the recorder. */
-export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder: Recorder) {
-  const store = conversationStore(database)
+export function conversationLibrary(reading: Reading, recorder: Recorder) {
+  const store = conversationStore(reading)
 
   const required = async (userId: string, id: string): Promise<Conversation> => {
     const conversation = await store.get(userId, id)
@@ -70,7 +70,7 @@ export function conversationLibrary(database: Pick<Database, 'kysely'>, recorder
 
   return {
     ...store,
-    totals: conversationTotals(database),
+    totals: conversationTotals(reading),
     /**
      * Makes a conversation, with its first messages in the same transaction.
      * @param claim an idempotency key that is to stand for it

@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
 import {
@@ -14,6 +13,7 @@ import {
 import { type CheckedMessage, checkedMessage, type MessageInput } from '../model/message-input.ts'
 import type { AppendedMessage, Edit, OperationResult } from '../recorder/operations.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Store } from '../store/contents.ts'
 import { type Message, messageStore } from '../store/messages.ts'
 
 export interface MessageAppend {
@@ -31,7 +31,7 @@ export interface MessageChange {
 }
 
 /** Messages as an application keeps them: reading from the store, writing through the recorder. */
-export function messageLibrary(database: Database, recorder: Recorder) {
+export function messageLibrary(database: Store, recorder: Recorder) {
   const store = messageStore(database)
 
   const change = async (

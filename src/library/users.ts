@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, givenObject, type JsonObject, keyText, objectText } from '../model/json-object.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { Store } from '../store/contents.ts'
 import { type User, userStore } from '../store/users.ts'
 
 /** What to change: null clears, and what is left out stays. */
@@ -14,7 +14,7 @@ export interface UserChange {
 const longest = 512
 
 /** Users as an application keeps them. */
-export function userLibrary(database: Database, recorder: Recorder) {
+export function userLibrary(database: Store, recorder: Recorder) {
   const store = userStore(database)
   return {
     ...store,

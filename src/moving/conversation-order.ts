@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../db/tables.ts'
+import type { Tables } from '../db/tables.ts'
 import { pagesOf } from './pages.ts'
 
-type Conversation = Row<'conversations'>
+type Conversation = Tables['conversations']
 
 /**
  * Conversations in order of their ids, but none before the one it was forked from: whoever reads them in this order knows

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import { migrateUp, requireCurrentSchema } from '../db/migrate.ts'
-import { type Row, recordTables, type TableName, type Tables } from '../db/tables.ts'
+import { recordTables, type TableName, type Tables } from '../db/tables.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { queueEverything } from '../store/search-queue.ts'
 import { identityOf, markCopy, readCopyState, refuseUnfinishedCopy, unmarkCopy } from './copy-state.ts'
@@ -110,7 +110,7 @@ async function copyTable<T extends TableName>(
     let last: Key | undefined
     for await (const rows of pagesOf(db, table, { upTo: reached })) {
       digest.add(rows)
-      const end = keyOf(table, rows.at(-1) as Row<T>)
+      const end = keyOf(table, rows.at(-1) as Tables[T])
       await repair(target, table, { after: last, upTo: end }, rows)
       last = end
       onRows(rows.length)
@@ -130,7 +130,7 @@ async function repair<T extends TableName>(
   target: Database,
   table: T,
   stretch: { after: Key | undefined; upTo: Key },
-  rows: readonly Row<T>[],
+  rows: readonly Tables[T][],
 ): Promise<void> {
   const there = new TableDigest(table)
   for await (const page of pagesOf(target.kysely, table, stretch)) there.add(page)
@@ -143,7 +143,7 @@ async function repair<T extends TableName>(
 async function insert<T extends TableName>(
   target: Database,
   table: T,
-  rows: readonly Row<T>[],
+  rows: readonly Tables[T][],
 ): Promise<void> {
   try {
     await target.ensureStorageFor(table, rows)

@@ -1,14 +1,14 @@
 import type { Kysely } from 'kysely'
-import type { Database } from '../db/database.ts'
 import { requireCurrentSchema } from '../db/migrate.ts'
-import type { Row, TableName, Tables } from '../db/tables.ts'
+import type { Opened, Row, TableName, Tables } from '../db/tables.ts'
 import { decodeContent, decodeText, isAbsent, unlessNotKept } from '../privacy/content.ts'
 import { callStore } from '../store/calls.ts'
+import type { Reading, Store } from '../store/contents.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
 import { conversationsParentsFirst } from './conversation-order.ts'
 import { type Content, formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
-import { countRows, pagesOf } from './pages.ts'
+import { countRows, pagesOf, type Stretch } from './pages.ts'
 
 export interface ExportOptions {
   /** Only what belongs to this user. */
@@ -26,7 +26,7 @@ export interface ExportOptions {
  * @throws SteleError schema_missing, schema_newer, content_unreadable
  */
 export async function exportLines(
-  database: Database,
+  database: Store,
   write: (lines: string) => Promise<void>,
   { userId, withKeys = false, onProgress }: ExportOptions = {},
 ): Promise<number> {
@@ -36,7 +36,8 @@ export async function exportLines(
     const source = database.location.display
     let lines = lineOf({ format: formatName, version: formatVersion, created_at: Date.now(), source })
     let records = 0
-    for await (const record of recordsOf(db, userId, withKeys)) {
+    const reading = { kysely: db, contents: database.contents }
+    for await (const record of recordsOf(reading, userId, withKeys)) {
       lines += lineOf(record)
       records++
       if (lines.length < textAtATime) continue
@@ -75,30 +76,41 @@ async function countRecords(
   return total
 }
 
+/** Pages of a table, their content readable. */
+async function* openPages<T extends TableName>(
+  { kysely, contents }: Reading,
+  table: T,
+  stretch: Stretch,
+): AsyncGenerator<Opened<Tables[T]>[]> {
+  for await (const rows of pagesOf(kysely, table, stretch)) yield contents.open(kysely, table, rows)
+}
+
 async function* recordsOf(
-  db: Kysely<Tables>,
+  reading: Reading,
   userId: string | undefined,
   withKeys: boolean,
 ): AsyncGenerator<RecordLine> {
-  for await (const rows of pagesOf(db, 'users', { userId })) for (const row of rows) yield userOf(row)
+  for await (const rows of openPages(reading, 'users', { userId })) for (const row of rows) yield userOf(row)
   if (withKeys)
-    for await (const rows of pagesOf(db, 'api_keys', { userId }))
-      for (const row of rows) yield { type: 'api_key', ...row }
-  for await (const conversation of conversationsParentsFirst(db, userId)) {
-    yield { type: 'conversation', ...conversation }
-    yield* messagesOf(db, conversation)
+    for await (const rows of openPages(reading, 'api_keys', { userId }))
+      for (const { content_mode: _, ...row } of rows) yield { type: 'api_key', ...row }
+  const { kysely, contents } = reading
+  for await (const stored of conversationsParentsFirst(kysely, userId)) {
+    for (const conversation of await contents.open(kysely, 'conversations', [stored]))
+      yield { type: 'conversation', ...conversation }
+    yield* messagesOf(reading, stored)
   }
-  for await (const rows of pagesOf(db, 'llm_requests', { userId }))
-    for (const row of rows) yield await callOf(db, row)
-  for await (const rows of pagesOf(db, 'responses', { userId }))
+  for await (const rows of pagesOf(kysely, 'llm_requests', { userId }))
+    for (const row of rows) yield await callOf(reading, row)
+  for await (const rows of openPages(reading, 'responses', { userId }))
     for (const row of rows)
       yield { type: 'response', ...(row as ResponseRow), input: textOf(row.input), body: textOf(row.body) }
-  for await (const rows of pagesOf(db, 'stored_completions', { userId }))
-    for (const row of rows) yield { type: 'stored_completion', ...row }
-  for await (const rows of pagesOf(db, 'context_snapshots', { userId }))
+  for await (const rows of openPages(reading, 'stored_completions', { userId }))
+    for (const row of rows) yield { type: 'stored_completion', ...row, metadata: row.metadata || '{}' }
+  for await (const rows of openPages(reading, 'context_snapshots', { userId }))
     for (const row of rows)
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
-  for await (const rows of pagesOf(db, 'audit_events', { userId }))
+  for await (const rows of openPages(reading, 'audit_events', { userId }))
     for (const row of rows) yield { type: 'audit_event', ...row }
 }
 
@@ -109,11 +121,11 @@ function userOf(row: Row<'users'>): LineOf<'user'> {
 }
 
 async function* messagesOf(
-  db: Kysely<Tables>,
-  { id, user_id }: Row<'conversations'>,
+  reading: Reading,
+  { id, user_id }: Tables['conversations'],
 ): AsyncGenerator<LineOf<'message'>> {
   const own = { after: [id, user_id, -1], upTo: [id, user_id, Number.MAX_SAFE_INTEGER] }
-  for await (const rows of pagesOf(db, 'messages', own)) {
+  for await (const rows of openPages(reading, 'messages', own)) {
     for (const row of rows) {
       const { seq, role, model, call_id, created_at } = row
       yield {
@@ -141,8 +153,8 @@ async function* messagesOf(
   }
 }
 
-async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<LineOf<'call'>> {
-  const calls = callStore({ kysely: db })
+async function callOf(reading: Reading, row: Tables['llm_requests']): Promise<LineOf<'call'>> {
+  const calls = callStore(reading)
   const { id, user_id, conversation_id, up_to_seq, api_key_id, provider, request_model, operation } = row
   return {
     type: 'call',
@@ -158,22 +170,24 @@ async function callOf(db: Kysely<Tables>, row: Row<'llm_requests'>): Promise<Lin
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
     created_at: row.created_at,
     request: contentOf(await calls.exactRequest(user_id, id).catch(unlessNotKept)),
-    response: await responseOf(db, row),
+    response: await responseOf(reading, row),
   }
 }
 
 async function responseOf(
-  db: Kysely<Tables>,
-  { id, user_id }: Row<'llm_requests'>,
+  reading: Reading,
+  { id, user_id }: Tables['llm_requests'],
 ): Promise<LineOf<'call'>['response']> {
-  const row = await db
+  const { kysely, contents } = reading
+  const stored = await kysely
     .selectFrom('llm_responses')
     .selectAll()
     .where('request_id', '=', id)
     .where('user_id', '=', user_id)
     .executeTakeFirst()
+  const row = await contents.openOne(kysely, 'llm_responses', stored)
   if (row === undefined) return null
-  const body = await callStore({ kysely: db }).exactResponse(user_id, id).catch(unlessNotKept)
+  const body = await callStore(reading).exactResponse(user_id, id).catch(unlessNotKept)
   const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
   return {
     status: status as NonNullable<LineOf<'call'>['response']>['status'],

@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { parseChatRequest, withPreface } from '../model/chat-request.ts'
@@ -7,6 +6,7 @@ import { type PreparedRequest, prepareRequest } from '../model/prepared-request.
 import { recordedRequest } from '../model/recorded-request.ts'
 import { cutContent } from '../model/reply.ts'
 import { absentContent, decodeText, encodeCompressed, encodeContent, isAbsent } from '../privacy/content.ts'
+import type { Store } from '../store/contents.ts'
 import { conversationStore } from '../store/conversations.ts'
 import { importingInstance } from '../store/instances.ts'
 import { rawMessages } from '../store/raw-messages.ts'
@@ -24,7 +24,7 @@ interface ImportedCall {
  * @throws SteleError import_invalid, and those of a request that cannot be read
  */
 export async function importedCall(
-  database: Database,
+  database: Store,
   hashes: ConversationHashes,
   line: number,
   record: LineOf<'call'>,
@@ -69,7 +69,7 @@ type RequestContent = Pick<
 const inOnePiece = { params: null, messages_at: null, separator: null }
 
 async function requestContent(
-  database: Database,
+  database: Store,
   hashes: ConversationHashes,
   line: number,
   record: LineOf<'call'>,
@@ -94,7 +94,7 @@ async function requestContent(
  * its own, or leave out deleted ones; one that was passed on as a request for a response is no chat.
  */
 async function preparedRequest(
-  database: Database,
+  database: Store,
   hashes: ConversationHashes,
   line: number,
   { user_id, conversation_id, up_to_seq, operation }: LineOf<'call'>,
@@ -127,7 +127,7 @@ async function preparedRequest(
 }
 
 async function canBeReproduced(
-  database: Database,
+  database: Store,
   { user_id, conversation_id, up_to_seq }: LineOf<'call'>,
   { messages, messagesAt }: PreparedRequest,
 ): Promise<boolean> {
@@ -140,7 +140,7 @@ async function canBeReproduced(
 }
 
 async function responseRow(
-  database: Database,
+  database: Store,
   { id, user_id, request }: LineOf<'call'>,
   response: NonNullable<LineOf<'call'>['response']>,
 ): Promise<Row<'llm_responses'>> {
@@ -165,20 +165,21 @@ async function responseRow(
 
 /** A JSON reply is stored without the text that its message holds already. */
 async function cutOut(
-  database: Database,
+  database: Store,
   userId: string,
   { conversation_id, seq, content_type }: NonNullable<LineOf<'call'>['response']>,
   content: string | Buffer | undefined,
 ): Promise<ReturnType<typeof cutContent>> {
   if (typeof content !== 'string' || conversation_id === null || seq === null) return undefined
   if (content_type?.includes('event-stream') === true) return undefined
-  const row = await database.kysely
+  const stored = await database.kysely
     .selectFrom('messages')
-    .select('content')
+    .select(['conversation_id', 'user_id', 'seq', 'content'])
     .where('conversation_id', '=', conversation_id)
     .where('user_id', '=', userId)
     .where('seq', '=', seq)
     .executeTakeFirst()
+  const row = await database.contents.openOne(database.kysely, 'messages', stored)
   if (row === undefined || isAbsent(row.content)) return undefined
   const message = JSON.parse(decodeText(row.content)) as { content?: unknown }
   return cutContent(content, typeof message.content === 'string' ? message.content : undefined)

@@ -1,10 +1,10 @@
-import type { Database } from '../db/database.ts'
 import type { Row, TableName } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
+import type { Store } from '../store/contents.ts'
 import { echoSeparator } from '../store/echo.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
@@ -31,12 +31,12 @@ const telling = (role: string): boolean => !['system', 'developer', 'assistant']
 
 /** Turns lines into the rows of this database. Lines come in the order of an export: what is built on comes first. */
 export class ImportRows {
-  readonly #database: Database
+  readonly #database: Store
   readonly #hashes: ConversationHashes
   readonly #history: ImportedHistory
   readonly #users = new Set<string>()
 
-  constructor(database: Database, hashes: ConversationHashes) {
+  constructor(database: Store, hashes: ConversationHashes) {
     this.#database = database
     this.#hashes = hashes
     this.#history = new ImportedHistory(database)
@@ -55,11 +55,16 @@ export class ImportRows {
         const { type: kind, ...row } = record
         checkUserId(row.id, 'id')
         this.#users.add(row.id)
-        return { line, kind, table: 'users', rows: { users: row } }
+        return { line, kind, table: 'users', rows: { users: { ...row, content_mode: null } } }
       }
       case 'api_key': {
         const { type: kind, ...row } = record
-        return { line, kind, table: 'api_keys', rows: { api_keys: row, ...this.#userOf(record) } }
+        return {
+          line,
+          kind,
+          table: 'api_keys',
+          rows: { api_keys: { ...row, content_mode: null }, ...this.#userOf(record) },
+        }
       }
       case 'conversation':
         return this.#conversation(line, record)

@@ -1,8 +1,9 @@
 import type { Batch } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
-import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
+import { type ColumnName, primaryKeys, type Row, type TableName, userColumnOf } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import type { Store } from '../store/contents.ts'
 import { isOpenStatus, openStatuses } from '../store/responses.ts'
+import { writeSealed } from '../store/sealed-batch.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
@@ -38,14 +39,14 @@ const tablesInOrder = [
  * refused alone. Unless `keepGoing`, nothing behind the first refused line is written.
  */
 export async function writeLines(
-  database: Database,
+  database: Store,
   lines: readonly PreparedLine[],
   keepGoing: boolean,
 ): Promise<Written> {
   if (lines.length === 0) return { written: [], problems: [] }
   try {
     for (const table of tablesInOrder) await database.ensureStorageFor(table, rowsOf(lines, table))
-    return await database.batch(batch => write(batch, lines, keepGoing))
+    return await writeSealed(database, { all: usersOf(lines) }, batch => write(batch, lines, keepGoing))
   } catch (error) {
     if (database.classify(error) === 'unavailable') throw error
     const [only] = lines
@@ -94,6 +95,14 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   }
 }
 
+function usersOf(lines: readonly PreparedLine[]): string[] {
+  return lines.flatMap(({ rows }) =>
+    Object.entries(rows).map(([table, row]) =>
+      String((row as Record<string, unknown>)[userColumnOf(table as TableName)] ?? ''),
+    ),
+  )
+}
+
 /** Inserts the rows that are not there yet and returns their keys. */
 async function insertAbsent<T extends TableName>(
   batch: Batch,
@@ -103,11 +112,11 @@ async function insertAbsent<T extends TableName>(
   if (rows.length === 0) return new Set()
   const unique = new Map(rows.toReversed().map(row => [keyText(table, row), row]))
   const key = primaryKeys[table] as readonly string[] as readonly ColumnName<T>[]
-  for (const row of await batch.find(table, key, [...unique.values()], key))
-    unique.delete(keyText(table, row))
+  for (const row of await batch.find(table, key, [...unique.values()] as never, key))
+    unique.delete(keyText(table, row as object))
   // Should another process have written one since it was looked for, all is rolled back and tried line by line: what is
   // counted as usage must be what was written.
-  await batch.insert(table, [...unique.values()].reverse())
+  await batch.insert(table, [...unique.values()].reverse() as never)
   return new Set(unique.keys())
 }
 

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { z } from 'zod'
-import type { Database } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import type { Store } from '../store/contents.ts'
 import { headerLine, type RecordLine, recordLine } from './export-format.ts'
 import { ImportRows, type PreparedLine } from './import-rows.ts'
 import { writeLines } from './import-write.ts'
@@ -40,7 +40,7 @@ const batchBytes = 8 * 1024 * 1024
  * is then imported
  */
 export async function importLines(
-  database: Database,
+  database: Store,
   hashes: ConversationHashes,
   input: AsyncIterable<Uint8Array>,
   options: ImportOptions = {},
@@ -56,7 +56,7 @@ export async function importLines(
 }
 
 class ImportRun {
-  readonly #database: Database
+  readonly #database: Store
   readonly #options: ImportOptions
   readonly #rows: ImportRows
   #pending: PreparedLine[] = []
@@ -66,7 +66,7 @@ class ImportRun {
   #present = 0
   #refused = 0
 
-  constructor(database: Database, hashes: ConversationHashes, options: ImportOptions) {
+  constructor(database: Store, hashes: ConversationHashes, options: ImportOptions) {
     this.#database = database
     this.#options = options
     this.#rows = new ImportRows(database, hashes)

@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
-import { columnsOf, kindOf, primaryKeys, type Row, type TableName, type Tables } from '../db/tables.ts'
+import { columnsOf, kindOf, primaryKeys, type TableName, type Tables } from '../db/tables.ts'
 
 /** A page holds so many rows at most, and so many bytes of content unless a single row has more. */
 const pageRows = 1_000
@@ -25,10 +25,10 @@ export async function* pagesOf<T extends TableName>(
   db: Kysely<Tables>,
   table: T,
   { after, upTo, userId }: Stretch = {},
-): AsyncGenerator<readonly Row<T>[]> {
+): AsyncGenerator<readonly Tables[T][]> {
   for (let last = after; ; ) {
     const end = await pageEnd(db, table, { after: last, upTo, userId })
-    const { rows } = await sql<Row<T>>`
+    const { rows } = await sql<Tables[T]>`
       SELECT ${columnList(columnsOf(table))} FROM ${sql.table(table)}
       ${within(table, { after: last, upTo: end ?? upTo, userId })} ORDER BY ${keyColumns(table)} LIMIT ${pageRows}`.execute(
       db,
@@ -64,8 +64,8 @@ export async function removeRows(db: Kysely<Tables>, table: TableName, stretch: 
   await sql`DELETE FROM ${sql.table(table)} ${within(table, stretch)}`.execute(db)
 }
 
-export function keyOf<T extends TableName>(table: T, row: Row<T>): Key {
-  return primaryKeys[table].map(column => row[column as keyof Row<T>] as string | number)
+export function keyOf<T extends TableName>(table: T, row: Tables[T]): Key {
+  return primaryKeys[table].map(column => row[column as keyof Tables[T]] as string | number)
 }
 
 /**

@@ -1,19 +1,15 @@
 import { promisify } from 'node:util'
 import { zstdCompress, zstdDecompressSync } from 'node:zlib'
 import { SteleError } from '../errors.ts'
-
-/**
- * How content is laid out in the database: one byte that names the form, then the value. Forms are never reused, so a
- * value says by itself how to read it. `absent` stands alone: there was content, and it is not kept.
- */
-const form = { plain: 0x01, zstd: 0x02, absent: 0x03 } as const
+import { form } from './forms.ts'
+import { unpack } from './pack.ts'
 
 const compress = promisify(zstdCompress)
 
 /** Below this a compressed value is hardly smaller and costs more to make than to keep. */
 const worthCompressing = 2_048
 
-/** A value as it is stored. */
+/** A value as content travels: one byte that names the form, then the value. */
 export function encodeContent(value: string | Uint8Array): Uint8Array {
   return typeof value === 'string' ? encodeText(value) : withForm(form.plain, value)
 }
@@ -25,7 +21,7 @@ export async function encodeCompressed(value: Uint8Array): Promise<Uint8Array> {
     : withForm(form.zstd, await compress(value))
 }
 
-/** What stands where content is not kept. */
+/** What stands where content is not kept; the form alone. */
 export function absentContent(): Uint8Array {
   return new Uint8Array([form.absent])
 }
@@ -41,8 +37,9 @@ export function decodeContent(stored: Uint8Array): Buffer {
     case form.plain:
       return value
     case form.zstd:
+    case form.packed:
       try {
-        return zstdDecompressSync(value)
+        return stored[0] === form.packed ? unpack(value) : zstdDecompressSync(value)
       } catch (cause) {
         throw new SteleError('content_unreadable', { reason: 'it does not decompress' }, { cause })
       }

@@ -52,15 +52,19 @@ export function makeMasterKeyFile(path: string): void {
   }
 }
 
-/** Reads the key in `path`. @throws SteleError master_key_invalid, when others can read it too */
-export function readMasterKeyFile(path: string): MasterKey {
+/**
+ * Reads the keys in `path`, one a line: the current one, then those that it takes the place of.
+ * @throws SteleError master_key_invalid, when others can read it too
+ */
+export function readMasterKeyFile(path: string): MasterKey[] {
   try {
     if (process.platform !== 'win32' && (statSync(path).mode & 0o077) !== 0) {
       throw new SteleError('master_key_invalid', {
         reason: `others can read ${path}; run: chmod 600 ${path}`,
       })
     }
-    return parseMasterKey(readFileSync(path, 'utf8'))
+    const [first = '', ...others] = readFileSync(path, 'utf8').trim().split('\n')
+    return [first, ...others].map(parseMasterKey)
   } catch (error) {
     if (error instanceof SteleError) throw error
     throw new SteleError(

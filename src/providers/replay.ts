@@ -6,6 +6,7 @@ import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
 import type { Stele } from '../stele.ts'
 import { callStore } from '../store/calls.ts'
+import { promptly } from '../store/contents.ts'
 import { recordedAnswers } from '../store/recorded-answers.ts'
 import { isEventStream, type Provider, readyBody } from './provider.ts'
 
@@ -14,7 +15,7 @@ import { isEventStream, type Provider, readyBody } from './provider.ts'
  * same form, else rewritten from stream to whole or the other way round. Nothing is ever sent anywhere.
  */
 export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'hashes'>): Provider {
-  const prompt = { kysely: stele.database.prompt }
+  const prompt = promptly(stele.database)
   const answers = recordedAnswers(prompt)
   const calls = callStore(prompt)
   return {

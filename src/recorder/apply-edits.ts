@@ -3,6 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
 import { decodeText, encodeContent } from '../privacy/content.ts'
+import { destroyKeys } from '../store/data-keys.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
 import { describe } from './refusal.ts'
@@ -62,6 +63,8 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
       if (removed === 0 && !isRepeat) throw new SteleError('snapshot_not_found', { snapshot: edit.id })
       return
     }
+    case 'destroy-keys':
+      return destroyKeys(batch, edit.userId, edit.at)
     case 'update-user':
       return updateUser(batch, edit)
   }

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Capabilities } from '../db/database.ts'
 import type { SearchDocument } from '../db/search-index.ts'
 import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { termsOf } from '../model/search-terms.ts'
 import { isSearchedRole } from '../model/searched-text.ts'
 import { searchedContent } from '../store/searched-content.ts'
@@ -76,8 +77,24 @@ function takeFrom(waiting: readonly Waiting[], count: number): { messages: Place
 async function index(batch: Batch, places: readonly Place[]): Promise<void> {
   const key = ['conversation_id', 'user_id', 'seq'] as const
   const columns = [...key, 'role', 'content', 'created_at'] as const
-  const rows = await batch.find('messages', key, places, columns)
-  await batch.search.put(rows.flatMap(documentOf))
+  const rows = await batch
+    .find('messages', key, places, columns)
+    .catch(error => (places.length > 1 && isUnreadable(error) ? undefined : readable(error)))
+  // One that cannot be read must not keep the others out: whoever reads it is told.
+  if (rows === undefined) for (const place of places) await index(batch, [place])
+  else await batch.search.put(rows.flatMap(documentOf))
+}
+
+/** Nothing, where content cannot be read or is gone. */
+function readable(error: unknown): [] {
+  if (isUnreadable(error)) return []
+  throw error
+}
+
+function isUnreadable(error: unknown): boolean {
+  return (
+    error instanceof SteleError && (error.code === 'content_unreadable' || error.code === 'content_erased')
+  )
 }
 
 function documentOf(

@@ -4,6 +4,8 @@ import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
+import type { Store } from '../store/contents.ts'
+import { sealedBatch } from '../store/sealed-batch.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
@@ -27,7 +29,7 @@ import { describe } from './refusal.ts'
 type RecordOperation = Exclude<Operation, RetentionOperation>
 
 export interface ApplyContext {
-  readonly database: Database
+  readonly database: Store
   readonly hashes: ConversationHashes
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
@@ -113,10 +115,15 @@ function inTransaction(
   operations: readonly RecordOperation[],
   careful: boolean,
 ): Promise<Applied[]> {
-  return context.database.batch(async batch => {
+  return context.database.batch(async stored => {
     const { hashes, database } = context
     const starts = operations.flatMap(startsOf)
-    await addUsers(batch, context.knownUsers, newcomers(operations))
+    const comers = newcomers(operations)
+    const batch = await sealedBatch(database.contents, stored, {
+      all: operations.flatMap(usersOf),
+      writing: comers.map(({ userId }) => userId),
+    })
+    await addUsers(batch, context.knownUsers, comers)
     const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
       if (operation.kind === 'settle-all') {
@@ -182,6 +189,28 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
     if (operation.kind === 'append') return operation.creation === undefined ? [] : [operation]
     return [...startsOf(operation)]
   })
+}
+
+/** Whose content an operation may write. */
+function usersOf(operation: RecordOperation): readonly string[] {
+  switch (operation.kind) {
+    case 'settle':
+      return [operation.call.userId]
+    case 'settle-all':
+      return operation.endings.map(({ call }) => call.userId)
+    case 'edit':
+      // Whoever destroys a key must not hold it with others.
+      return operation.edit.action === 'destroy-keys' ? [] : [operation.edit.userId]
+    case 'append':
+    case 'respond':
+    case 'relist':
+      return [operation.userId]
+    case 'heartbeat':
+    case 'index':
+      return []
+    default:
+      return startsOf(operation).map(({ userId }) => userId)
+  }
 }
 
 /** What is neither a call nor an addition to a conversation; undefined of those. */

@@ -152,6 +152,8 @@ export type Edit = { readonly userId: string; readonly at: number } & (
     }
   | { readonly action: 'create-snapshot'; readonly row: Row<'context_snapshots'> }
   | { readonly action: 'delete-snapshot'; readonly id: string }
+  /** Makes all that the user has said unreadable, in every copy of the database. */
+  | { readonly action: 'destroy-keys' }
   | { readonly action: 'update-user'; readonly set: Fields<'users', 'email' | 'username' | 'preferences'> }
 )
 

@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
+import type { Store } from '../store/contents.ts'
 import { prepareSearch, type SearchInput, type SearchPage } from '../store/search.ts'
 import { queueEverything, waitingForSearch, waitsForSearch } from '../store/search-queue.ts'
 import type { Recorder } from './recorder.ts'
@@ -20,7 +21,7 @@ export interface SearchResult extends SearchPage {
 
 /** Searches what is on record by now: what waits of this user is indexed first. @throws what `prepareSearch` raises */
 export async function searchRecord(
-  database: Database,
+  database: Store,
   recorder: Recorder,
   input: SearchInput,
 ): Promise<SearchResult> {

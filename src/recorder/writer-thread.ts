@@ -2,6 +2,8 @@ import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_
 import { openDatabase } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
+import { LoadedMasterKeys } from '../privacy/master-keys.ts'
+import { Contents } from '../store/contents.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied } from './operations.ts'
 import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
@@ -15,10 +17,13 @@ type WriterRequest = ThreadRequest<WriterTask>
 parentPort?.on('message', ({ data, port }: ThreadTask) => serve(data as WriterSetup, port))
 
 /** Writes to one database what comes through `port`, until it is told to close. */
-function serve({ databaseUrl, settings, hashKey }: WriterSetup, port: MessagePort): void {
+function serve({ databaseUrl, settings, hashKey, content }: WriterSetup, port: MessagePort): void {
   const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
   const context = {
-    database,
+    database: {
+      ...database,
+      contents: new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) }),
+    },
     hashes: new ConversationHashes(hashKey),
     knownUsers: new Set<string>(),
   }

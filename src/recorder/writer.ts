@@ -1,4 +1,6 @@
 import type { DatabaseSettings } from '../db/database.ts'
+import type { MasterKeySource } from '../privacy/master-keys.ts'
+import type { ContentsOptions } from '../store/contents.ts'
 import { type ApplyContext, applyBatch } from './apply.ts'
 import type { Applied, Operation } from './operations.ts'
 
@@ -15,6 +17,7 @@ export interface WriterSetup {
   readonly databaseUrl: string
   readonly settings: Omit<DatabaseSettings, 'onSql'>
   readonly hashKey: string
+  readonly content: Omit<ContentsOptions, 'masters'> & { readonly masterKeys: MasterKeySource }
 }
 
 /** Asks a writer in another thread to let go of the database, once it has written what it was given before. */

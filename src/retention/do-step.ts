@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { responseIdOf } from '../ids.ts'
-import { absentContent } from '../privacy/content.ts'
+import { absentStored } from '../store/contents.ts'
 import { brokenIn, type ConversationPlan, planConversation } from './plan-conversation.ts'
 import { conversationFacts, forksOf, type Key, readings } from './read-facts.ts'
 import type { RetentionStep, RetentionStepResult } from './steps.ts'
@@ -89,7 +89,7 @@ function areOf(calls: readonly Key[]): RawBuilder<boolean> {
 /** Takes what was said from calls, and the provider's own words about it; what they took and cost stays. */
 async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
   if (calls.length === 0) return
-  const body = absentContent()
+  const body = absentStored()
   await tx
     .updateTable('llm_requests')
     .set({ params: null, messages_at: null, separator: null, body })
@@ -213,7 +213,7 @@ async function changeMessages(
   for (const part of inParts(cleared))
     await tx
       .updateTable('messages')
-      .set({ content: absentContent(), items: null, echo: null, echo_from: null, wire_hash: '' })
+      .set({ content: absentStored(), items: null, echo: null, echo_from: null, wire_hash: '' })
       .where('conversation_id', '=', id)
       .where('user_id', '=', user_id)
       .where(

@@ -30,8 +30,11 @@ export interface SnapshotFacts {
 
 export type ConversationRow = Pick<
   Row<'conversations'>,
-  'user_id' | 'id' | 'title' | 'parent_id' | 'parent_seq' | 'created_at' | 'updated_at' | 'deleted_at'
->
+  'user_id' | 'id' | 'parent_id' | 'parent_seq' | 'created_at' | 'updated_at' | 'deleted_at'
+> & {
+  /** Bytes of its title as it is stored; null when it has none. */
+  readonly title_bytes: number | null
+}
 
 export interface ConversationFacts {
   readonly conversation: ConversationRow
@@ -140,9 +143,9 @@ export function planConversation(facts: ConversationFacts, cutoffs: Cutoffs, now
       return reason === undefined ? [] : [{ id, reason, bytes }]
     }),
     title:
-      conversation.title === null || isRemoved || titleReason === undefined
+      conversation.title_bytes === null || isRemoved || titleReason === undefined
         ? undefined
-        : { reason: titleReason, bytes: Buffer.byteLength(conversation.title) },
+        : { reason: titleReason, bytes: conversation.title_bytes },
     isInactive: conversation.deleted_at === null && !isRemoved && lastUse < cutoffs.inactive && !hasLiveFork,
     isRemoved,
     isBroken,
@@ -164,7 +167,7 @@ export function mayBeDue(
   { conversation, oldest, oldestKept, oldestSnapshot, hasKeptCalls }: ConversationSummary,
   cutoffs: Cutoffs,
 ): boolean {
-  const { created_at, updated_at, deleted_at, title } = conversation
+  const { created_at, updated_at, deleted_at, title_bytes } = conversation
   if (created_at >= latestOf(cutoffs)) return false
   const before = (time: number | undefined, cutoff: number): boolean =>
     time !== undefined && Math.max(time, created_at) < cutoff
@@ -173,7 +176,7 @@ export function mayBeDue(
     before(oldestKept, isPurged ? Number.POSITIVE_INFINITY : cutoffs.content) ||
     before(oldestSnapshot, isPurged ? Number.POSITIVE_INFINITY : cutoffs.content) ||
     before(oldest ?? updated_at, cutoffs.metadata) ||
-    (title !== null && (isPurged || before(updated_at, cutoffs.content))) ||
+    (title_bytes !== null && (isPurged || before(updated_at, cutoffs.content))) ||
     (deleted_at === null && before(updated_at, cutoffs.inactive)) ||
     (isPurged && hasKeptCalls)
   )

@@ -14,7 +14,6 @@ import type {
 const conversationColumns = [
   'user_id',
   'id',
-  'title',
   'parent_id',
   'parent_seq',
   'created_at',
@@ -31,6 +30,9 @@ export interface Key {
 const bytesOf = (column: string): RawBuilder<number> =>
   sql<number>`CASE WHEN octet_length(${sql.ref(column)}) > 1 THEN octet_length(${sql.ref(column)}) ELSE 0 END`
 
+/** Null when there is no title. */
+export const titleBytes = sql<number | null>`octet_length(title)`.as('title_bytes')
+
 /** A page of conversations behind `after` that began before `before`, in order of their keys. */
 export function conversationPage(
   db: Kysely<Tables>,
@@ -39,6 +41,7 @@ export function conversationPage(
   return db
     .selectFrom('conversations')
     .select(conversationColumns)
+    .select(titleBytes)
     .where('created_at', '<', before)
     .$if(after !== undefined, query => query.where(behind(after)))
     .orderBy('id')
@@ -117,6 +120,7 @@ export async function conversationFacts(
   const conversation = await db
     .selectFrom('conversations')
     .select(conversationColumns)
+    .select(titleBytes)
     .where('id', '=', id)
     .where('user_id', '=', user_id)
     .modifyEnd(lock)

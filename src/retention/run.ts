@@ -21,6 +21,7 @@ import {
   conversationPage,
   type Key,
   summarize,
+  titleBytes,
 } from './read-facts.ts'
 import type { DoStep, DueConversation } from './steps.ts'
 import { Tallies, type Tally } from './tally.ts'
@@ -350,6 +351,7 @@ async function readConversations(db: Kysely<Tables>, keys: readonly Key[]): Prom
   const rows = await db
     .selectFrom('conversations')
     .selectAll()
+    .select(titleBytes)
     .where(
       'id',
       'in',

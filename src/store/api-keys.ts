@@ -120,6 +120,7 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     expires_at: options.expiresAt ?? null,
     revoked_at: null,
     last_used_at: null,
+    content_mode: null,
   }
   await tx
     .insertInto('users')

@@ -1,7 +1,7 @@
-import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../db/tables.ts'
+import type { Row } from '../db/tables.ts'
 import { titleFrom } from '../model/auto-title.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 
 type Untitled = Pick<Row<'conversations'>, 'user_id' | 'id' | 'parent_id' | 'parent_seq'>
 
@@ -16,7 +16,7 @@ const mostForks = 16
  * and a message that is deleted names nothing any more. One query for a page of conversations, and one more for each
  * generation of forks on it.
  */
-export function autoTitles(kysely: Kysely<Tables>) {
+export function autoTitles({ kysely, contents }: Reading) {
   /** From where each conversation's first messages come. */
   const beginnings = async (rows: readonly Untitled[]): Promise<Map<Untitled, Untitled>> => {
     const found = new Map(rows.map(row => [row, row]))
@@ -43,7 +43,7 @@ export function autoTitles(kysely: Kysely<Tables>) {
     const titles = new Map<Untitled, string>()
     if (rows.length === 0) return titles
     const origins = await beginnings(rows)
-    const messages = await kysely
+    const stored = await kysely
       .selectFrom('messages')
       .select(['user_id', 'conversation_id', 'seq', 'content'])
       .where('conversation_id', 'in', [...new Set([...origins.values()].map(({ id }) => id))])
@@ -52,6 +52,7 @@ export function autoTitles(kysely: Kysely<Tables>) {
       .where('role', '=', 'user')
       .where('deleted_at', 'is', null)
       .execute()
+    const messages = await contents.open(kysely, 'messages', stored)
     // The first is set last.
     messages.sort((a, b) => b.seq - a.seq)
     const first = new Map(messages.map(row => [`${row.conversation_id} ${row.user_id}`, row.content]))

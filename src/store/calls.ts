@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
@@ -6,6 +5,7 @@ import { assembleRequest } from '../model/prepared-request.ts'
 import { restoreContent } from '../model/reply.ts'
 import { markedSeq, toldHistory } from '../model/responses/told-history.ts'
 import { decodeContent, decodeText } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 import { conversationStore, requireNamed } from './conversations.ts'
 import { rawMessages } from './raw-messages.ts'
 
@@ -57,9 +57,9 @@ export interface CallFilter {
   readonly after?: string | undefined
 }
 
-export function callStore(database: Pick<Database, 'kysely'>) {
-  const { kysely } = database
-  const conversations = conversationStore(database)
+export function callStore(reading: Reading) {
+  const { kysely, contents } = reading
+  const conversations = conversationStore(reading)
 
   const requests = () => kysely.selectFrom('llm_requests').select(requestFacts)
 
@@ -90,7 +90,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
   const withReplies = async (rows: readonly RequestFacts[]): Promise<Call[]> => {
     if (rows.length === 0) return []
     const groups = await groupMembers(rows)
-    const replies = await kysely
+    const stored = await kysely
       .selectFrom('llm_responses')
       .select(responseFacts)
       .where(
@@ -100,6 +100,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       )
       .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
       .execute()
+    const replies = await contents.open(kysely, 'llm_responses', stored)
     const byCall = new Map(replies.map(reply => [`${reply.request_id} ${reply.user_id}`, reply]))
     return rows.map(row => {
       const members = groups.get(`${row.group_id} ${row.user_id}`)
@@ -114,17 +115,35 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       .where('user_id', '=', keyText('userId', userId))
       .where('id', '=', keyText('id', id))
       .executeTakeFirst()
-    if (row === undefined) throw new SteleError('call_not_found', { call: id })
-    return row
+    const opened = await contents.openOne(kysely, 'llm_requests', row)
+    if (opened === undefined) throw new SteleError('call_not_found', { call: id })
+    return opened
   }
 
-  const responseRow = (userId: string, id: string): Promise<Row<'llm_responses'> | undefined> =>
-    kysely
-      .selectFrom('llm_responses')
-      .selectAll()
-      .where('user_id', '=', keyText('userId', userId))
-      .where('request_id', '=', keyText('id', id))
+  const responseRow = async (userId: string, id: string): Promise<Row<'llm_responses'> | undefined> =>
+    contents.openOne(
+      kysely,
+      'llm_responses',
+      await kysely
+        .selectFrom('llm_responses')
+        .selectAll()
+        .where('user_id', '=', keyText('userId', userId))
+        .where('request_id', '=', keyText('id', id))
+        .executeTakeFirst(),
+    )
+
+  /** The reply's message as JSON text; undefined when there is none. */
+  const replyText = async (userId: string, row: Row<'llm_responses'> | undefined) => {
+    const stored = await kysely
+      .selectFrom('messages')
+      .select(['user_id', 'conversation_id', 'seq', 'content'])
+      .where('user_id', '=', userId)
+      .where('conversation_id', '=', row?.conversation_id ?? '')
+      .where('seq', '=', row?.seq ?? -1)
       .executeTakeFirst()
+    const message = await contents.openOne(kysely, 'messages', stored)
+    return message && decodeText(message.content)
+  }
 
   return {
     async get(userId: string, id: string): Promise<Call | undefined> {
@@ -176,15 +195,7 @@ export function callStore(database: Pick<Database, 'kysely'>) {
     },
     /** The reply's message as JSON text, as the conversation has it; undefined when the call added none. */
     async replyMessage(userId: string, id: string): Promise<string | undefined> {
-      const row = await responseRow(userId, id)
-      const message = await kysely
-        .selectFrom('messages')
-        .select('content')
-        .where('user_id', '=', keyText('userId', userId))
-        .where('conversation_id', '=', row?.conversation_id ?? '')
-        .where('seq', '=', row?.seq ?? -1)
-        .executeTakeFirst()
-      return message && decodeText(message.content)
+      return replyText(userId, await responseRow(userId, id))
     },
     /** The request exactly as it was received. @throws SteleError call_not_found, content_not_kept, content_unreadable */
     async exactRequest(userId: string, id: string): Promise<Buffer> {
@@ -212,16 +223,10 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       if (row === undefined) await requestRow(userId, id)
       if (row == null || row.body === null) return undefined
       if (row.content_at === null) return decodeContent(row.body)
-      const message = await kysely
-        .selectFrom('messages')
-        .select('content')
-        .where('user_id', '=', keyText('userId', userId))
-        .where('conversation_id', '=', row.conversation_id ?? '')
-        .where('seq', '=', row.seq ?? -1)
-        .executeTakeFirst()
+      const message = await replyText(userId, row)
       if (message === undefined)
         throw new SteleError('content_unreadable', { reason: `the message of call ${id} is gone` })
-      const { content } = JSON.parse(decodeText(message.content)) as { content: string }
+      const { content } = JSON.parse(message) as { content: string }
       return Buffer.from(restoreContent(decodeText(row.body), row.content_at, content))
     },
   }

@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { keyText, pageLimit, wholeNumber } from '../model/json-object.ts'
 import { decodeText } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 
 /** What an application keeps in place of the messages up to a seq: a summary, say. */
 export interface ContextSnapshot {
@@ -15,7 +15,7 @@ export interface ContextSnapshot {
 }
 
 /** Context snapshots of conversations that are not deleted. */
-export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
+export function contextSnapshotStore({ kysely, contents }: Reading) {
   const newest = (userId: string, conversationId: string, limit: number) =>
     kysely
       .selectFrom('context_snapshots as s')
@@ -33,7 +33,8 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
   return {
     /** The one that stands for most messages; of several, the last made. */
     async latest(userId: string, conversationId: string): Promise<ContextSnapshot | undefined> {
-      const row = await newest(userId, conversationId, 1).executeTakeFirst()
+      const stored = await newest(userId, conversationId, 1).executeTakeFirst()
+      const row = await contents.openOne(kysely, 'context_snapshots', stored)
       return row && snapshotFromRow(row)
     },
     /** Those that stand for most messages first; `before` goes on behind a page. */
@@ -53,7 +54,8 @@ export function contextSnapshotStore({ kysely }: Pick<Database, 'kysely'>) {
             eb.tuple(wholeNumber('before.upToSeq', before.upToSeq, 0), keyText('before.id', before.id)),
           ),
         )
-      return (await query.execute()).map(snapshotFromRow)
+      const rows = await contents.open(kysely, 'context_snapshots', await query.execute())
+      return rows.map(snapshotFromRow)
     },
   }
 }

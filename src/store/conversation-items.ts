@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
 import { wholeNumber } from '../model/json-object.ts'
 import { isLeft, type KeptItem } from '../model/responses/kept-items.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
+import type { Reading } from './contents.ts'
 import { itemsOfRows } from './items-of-rows.ts'
 import { messageStore } from './messages.ts'
 
@@ -32,8 +32,9 @@ const longestRun = 1_000
 
 const madeId = /^[a-z]+_([0-7][0-9a-hjkmnp-tv-z]{25})i?\d+$/
 
-export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
-  const messages = messageStore({ kysely })
+export function conversationItemStore(reading: Reading) {
+  const { kysely } = reading
+  const messages = messageStore(reading)
 
   /** The messages of a conversation in an order, with the items that they stand for, deleted ones too. */
   async function* walk(
@@ -47,7 +48,7 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     // Behind many that are deleted, pages grow, and others get their turn in between.
     for (let size = limit; ; size = Math.min(size * 2, longestRun), await setImmediate()) {
       const rows = await messages.rows({ userId, conversationId, limit: size, order, before, after })
-      const items = await itemsOfRows(kysely, userId, rows)
+      const items = await itemsOfRows(reading, userId, rows)
       for (const [index, row] of rows.entries()) yield [row, items[index] ?? []]
       const last = rows.at(-1)
       if (last === undefined || rows.length < size) return
@@ -108,7 +109,7 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
     if (!isId('conversation', conversationId)) throw notFound(conversationId)
     const found = new Map<string, PlacedItem>()
     const look = async (rows: readonly Row<'messages'>[]): Promise<boolean> => {
-      for (const [at, items] of (await itemsOfRows(kysely, userId, rows)).entries()) {
+      for (const [at, items] of (await itemsOfRows(reading, userId, rows)).entries()) {
         const row = rows[at]
         for (const [index, { id }] of items.entries())
           if (row !== undefined && itemIds.includes(id) && !found.has(id))
@@ -147,7 +148,7 @@ export function conversationItemStore({ kysely }: Pick<Database, 'kysely'>) {
       const [first] = await messages.rowsOf(userId, conversationId, { messageIds: [messageId], calls: [] })
       if (first === undefined) throw new SteleError('content_not_kept')
       const rows = await messages.rows({ userId, conversationId, after: first.seq - 1, limit: count })
-      const items = await itemsOfRows(kysely, userId, rows)
+      const items = await itemsOfRows(reading, userId, rows)
       return items.flatMap((some, at) => (rows[at]?.deleted_at === null ? some.filter(isLeft) : []))
     },
     /** @throws SteleError conversation_not_found, item_not_found */

@@ -1,5 +1,4 @@
 import type { Kysely } from 'kysely'
-import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import {
@@ -11,6 +10,7 @@ import {
   wholeNumber,
 } from '../model/json-object.ts'
 import { autoTitles } from './auto-titles.ts'
+import type { Reading } from './contents.ts'
 import { messageStore } from './messages.ts'
 
 export interface Conversation {
@@ -55,15 +55,17 @@ export interface ConversationFilter {
   readonly includeDeleted?: boolean | undefined
 }
 
-export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
-  const titlesOf = autoTitles(kysely)
+export function conversationStore(reading: Reading) {
+  const { kysely, contents } = reading
+  const titlesOf = autoTitles(reading)
 
-  const withTitles = async (rows: readonly Row<'conversations'>[]): Promise<Conversation[]> => {
+  const withTitles = async (stored: readonly Tables['conversations'][]): Promise<Conversation[]> => {
+    const rows = await contents.open(kysely, 'conversations', stored)
     const titles = await titlesOf(rows.filter(row => row.title === null))
     return rows.map(row => fromRow(row, row.title ?? titles.get(row)))
   }
 
-  const first = async (rows: Promise<Row<'conversations'>[]>): Promise<Conversation | undefined> =>
+  const first = async (rows: Promise<Tables['conversations'][]>): Promise<Conversation | undefined> =>
     (await withTitles(await rows))[0]
 
   /** Where the list goes on, by the time of last use. */
@@ -79,7 +81,7 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
     return [row.updated_at, place]
   }
 
-  const recent = async (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
+  const recent = async (filter: ConversationFilter): Promise<Tables['conversations'][]> => {
     const { userId, before, after, limit } = filter
     if (userId === undefined)
       throw new SteleError(
@@ -109,7 +111,7 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
       .execute()
   }
 
-  const byAge = (filter: ConversationFilter): Promise<Row<'conversations'>[]> => {
+  const byAge = (filter: ConversationFilter): Promise<Tables['conversations'][]> => {
     const { userId, before, after, limit, includeDeleted } = filter
     requireNamed(filter)
     let query = kysely.selectFrom('conversations').selectAll()
@@ -163,7 +165,7 @@ export function conversationStore({ kysely }: Pick<Database, 'kysely'>) {
       return withTitles(filter.after === undefined ? rows : rows.reverse())
     },
     /** Every message row from the first up to `upToSeq`, oldest first: what a request is rebuilt from. */
-    history: messageStore({ kysely }).history,
+    history: messageStore(reading).history,
   }
 }
 

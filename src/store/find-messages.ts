@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import { type Kysely, type SelectQueryBuilder, sql } from 'kysely'
+import { type SelectQueryBuilder, sql } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
+import type { Reading } from './contents.ts'
 
 /** One conversation's share of a history: the messages of its own from one seq to another. */
 export interface Stretch {
@@ -9,7 +10,7 @@ export interface Stretch {
   readonly upToSeq: number
 }
 
-type Rows = SelectQueryBuilder<Tables, 'messages', Row<'messages'>>
+type Rows = SelectQueryBuilder<Tables, 'messages', Tables['messages']>
 
 /** Places looked at at once while the one of an id is narrowed down. */
 const samples = 16
@@ -27,7 +28,10 @@ const responseIdOfCall = sql<string>`'resp_' || substr(coalesce(call.group_id, c
  * Finds rows of a stretch by what their keys do not tell. Ids need no index for that: they sort by time, and so do messages,
  * nearly always; where they do not, as after an import, the stretch is read through.
  */
-export function messageFinder(kysely: Kysely<Tables>) {
+export function messageFinder({ kysely, contents }: Reading) {
+  const open = (rows: readonly Tables['messages'][]): Promise<Row<'messages'>[]> =>
+    contents.open(kysely, 'messages', rows)
+
   const rowsOf = (userId: string, { conversationId, fromSeq, upToSeq }: Stretch): Rows =>
     kysely
       .selectFrom('messages')
@@ -83,7 +87,7 @@ export function messageFinder(kysely: Kysely<Tables>) {
     /** The messages that have these ids, deleted ones too. */
     async byIds(userId: string, stretch: Stretch, ids: readonly string[]): Promise<Row<'messages'>[]> {
       const all = await within(userId, stretch)
-      const found: Row<'messages'>[] = []
+      const found: Tables['messages'][] = []
       for (const id of ids) {
         const { fromSeq, upToSeq } = await narrowed(userId, all, id)
         const part = {
@@ -95,12 +99,12 @@ export function messageFinder(kysely: Kysely<Tables>) {
         if (row !== undefined) found.push(row)
       }
       const missing = ids.filter(id => found.every(row => row.id !== id))
-      if (missing.length === 0) return found
+      if (missing.length === 0) return open(found)
       for await (const part of slices(userId, all)) {
         found.push(...(await rowsOf(userId, part).where('id', 'in', missing).execute()))
         if (found.length >= ids.length) break
       }
-      return found
+      return open(found)
     },
     /** The messages that a call brought, deleted ones too; they stand one behind the other, the last one at `upToSeq`. */
     async broughtBy(userId: string, stretch: Stretch, callId: string): Promise<Row<'messages'>[]> {
@@ -108,7 +112,7 @@ export function messageFinder(kysely: Kysely<Tables>) {
       for (let last = stretch.upToSeq; last >= stretch.fromSeq; last -= slice) {
         const part = { ...stretch, fromSeq: Math.max(stretch.fromSeq, last - slice + 1), upToSeq: last }
         const rows = await rowsOf(userId, part).where('call_id', '=', callId).execute()
-        found.push(...rows)
+        found.push(...(await open(rows)))
         if (rows.length < slice) break
       }
       return found
@@ -119,7 +123,7 @@ export function messageFinder(kysely: Kysely<Tables>) {
      */
     async *withGivenIds(userId: string, stretch: Stretch): AsyncGenerator<Row<'messages'>[]> {
       for await (const part of slices(userId, stretch)) {
-        yield await rowsOf(userId, part)
+        const stored = await rowsOf(userId, part)
           .where(eb =>
             eb.or([
               eb('items', 'is not', null),
@@ -139,6 +143,7 @@ export function messageFinder(kysely: Kysely<Tables>) {
           )
           .orderBy('seq', 'desc')
           .execute()
+        yield await open(stored)
       }
     },
   }

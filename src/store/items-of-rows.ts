@@ -1,11 +1,11 @@
-import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../db/tables.ts'
+import type { Row } from '../db/tables.ts'
 import { responseIdOf } from '../ids.ts'
 import { groupItems } from '../model/responses/item-groups.ts'
 import { itemId } from '../model/responses/item-ids.ts'
 import { type KeptItem, readKeptItems } from '../model/responses/kept-items.ts'
 import { type ListedItem, messageItems } from '../model/responses/message-items.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 
 /** A call that brought messages, and the items of the response that was made by it, if one was. */
 interface Bringer {
@@ -23,13 +23,13 @@ interface Bringer {
  * @throws SteleError content_unreadable
  */
 export async function itemsOfRows(
-  kysely: Kysely<Tables>,
+  reading: Reading,
   userId: string,
   rows: readonly Row<'messages'>[],
 ): Promise<(readonly KeptItem[])[]> {
   const untold = rows.filter(({ items, content }) => items === null && !isAbsent(content))
   const bringers = await bringersOf(
-    kysely,
+    reading,
     userId,
     untold.flatMap(({ call_id }) => call_id ?? []),
   )
@@ -53,11 +53,12 @@ function messageOf({ role, content }: Row<'messages'>): Readonly<Record<string, 
 }
 
 async function bringersOf(
-  kysely: Kysely<Tables>,
+  reading: Reading,
   userId: string,
   callIds: readonly string[],
 ): Promise<Map<string, Bringer>> {
   if (callIds.length === 0) return new Map()
+  const { kysely, contents } = reading
   const calls = await kysely
     .selectFrom('llm_requests')
     .select(['id', 'group_id', 'up_to_seq'])
@@ -67,11 +68,12 @@ async function bringersOf(
   const idOf = (call: (typeof calls)[number]): string => responseIdOf(call.group_id ?? call.id)
   const responses = await kysely
     .selectFrom('responses')
-    .select(['id', 'input', 'body'])
+    .select(['id', 'user_id', 'input', 'body'])
     .where('user_id', '=', userId)
     .where('id', 'in', [...new Set(['', ...calls.map(idOf)])])
     .execute()
-  const made = new Map(responses.map(row => [row.id, row]))
+  const opened = await contents.open(kysely, 'responses', responses)
+  const made = new Map(opened.map(row => [row.id, row]))
   return new Map(
     calls.map((call): [string, Bringer] => {
       const responseId = idOf(call)

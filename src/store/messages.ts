@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
@@ -11,6 +10,7 @@ import {
   wholeNumber,
 } from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 import { messageFinder, type Stretch } from './find-messages.ts'
 import { shownText } from './shown-message.ts'
 
@@ -67,8 +67,9 @@ type Shown = Pick<MessagePage, 'includeDeleted' | 'roles'>
 
 type Beginning = Pick<Row<'conversations'>, 'id' | 'parent_id' | 'parent_seq' | 'deleted_at'>
 
-export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
-  const finder = messageFinder(kysely)
+export function messageStore(reading: Reading) {
+  const { kysely, contents } = reading
+  const finder = messageFinder(reading)
 
   const beginningOf = (userId: string, id: string): Promise<Beginning | undefined> =>
     kysely
@@ -93,14 +94,14 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
     }
   }
 
-  const rowsOf = (
+  const rowsOf = async (
     userId: string,
     { conversationId, fromSeq, upToSeq }: Stretch,
     direction: 'asc' | 'desc',
     limit: number,
     { includeDeleted, roles }: Shown,
-  ): Promise<Row<'messages'>[]> =>
-    kysely
+  ): Promise<Row<'messages'>[]> => {
+    const rows = await kysely
       .selectFrom('messages')
       .selectAll()
       .where('user_id', '=', userId)
@@ -112,6 +113,8 @@ export function messageStore({ kysely }: Pick<Database, 'kysely'>) {
       .orderBy('seq', direction)
       .limit(limit)
       .execute()
+    return contents.open(kysely, 'messages', rows)
+  }
 
   /** Rows of a history, the newest first, across its forks. */
   const newestRows = async (

@@ -1,10 +1,9 @@
 import { sql } from 'kysely'
-import type { Database } from '../db/database.ts'
 import type { PreparedRequest } from '../model/prepared-request.ts'
-import { absentContent } from '../privacy/content.ts'
+import { absentStored, type Reading } from './contents.ts'
 
 /** Finds completed calls by their exact prompt. Calls whose reply was not kept are no answer. */
-export function recordedAnswers({ kysely }: Pick<Database, 'kysely'>) {
+export function recordedAnswers({ kysely }: Pick<Reading, 'kysely'>) {
   return {
     /** The id of the first completed call of this user and model with this prompt. */
     async find(
@@ -41,7 +40,7 @@ export function recordedAnswers({ kysely }: Pick<Database, 'kysely'>) {
         .where('q.prompt_hash', '=', promptHash)
         .where('q.request_model', '=', model)
         .where('s.status', '=', 'completed')
-        .where('s.body', '<>', absentContent())
+        .where('s.body', '<>', absentStored())
         .orderBy('q.id')
         .executeTakeFirst()
       return row?.id

@@ -1,8 +1,8 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { isFields } from '../model/reply.ts'
 import type { ListedItem } from '../model/responses/message-items.ts'
 import { decodeText } from '../privacy/content.ts'
+import type { Reading } from './contents.ts'
 import { importingInstance } from './instances.ts'
 
 /** A response of the Responses API as it is on record. */
@@ -29,7 +29,7 @@ export function isOpenStatus(status: string): boolean {
 }
 
 /** What is on record of responses. They are written by the recorder, with the calls that they are made of. */
-export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
+export function responseStore({ kysely, contents }: Reading) {
   const visible = (userId: string, id: string) =>
     kysely
       .selectFrom('responses')
@@ -39,26 +39,29 @@ export function responseStore({ kysely }: Pick<Database, 'kysely'>) {
 
   return {
     async get(userId: string, id: string): Promise<StoredResponse | undefined> {
-      const row = await visible(userId, id)
+      const stored = await visible(userId, id)
         .select(['id', 'user_id', 'call_id', 'conversation_id', 'seq', 'status', 'body', 'created_at'])
         .executeTakeFirst()
+      const row = await contents.openOne(kysely, 'responses', stored)
       return row && fromRow(row)
     },
     /** The JSON text of its input items. */
     async input(userId: string, id: string): Promise<string | undefined> {
-      const row = await visible(userId, id).select('input').executeTakeFirst()
+      const stored = await visible(userId, id).select(['id', 'user_id', 'input']).executeTakeFirst()
+      const row = await contents.openOne(kysely, 'responses', stored)
       return row && decodeText(row.input)
     },
     /** All that was said to these responses and by them, item by item. Those that are not there are left out. */
     async itemsOf(userId: string, ids: readonly string[]): Promise<ListedItem[]> {
       if (ids.length === 0) return []
-      const rows = await kysely
+      const stored = await kysely
         .selectFrom('responses')
-        .select(['input', 'body'])
+        .select(['id', 'user_id', 'input', 'body'])
         .where('user_id', '=', userId)
         .where('id', 'in', ids)
         .where('deleted_at', 'is', null)
         .execute()
+      const rows = await contents.open(kysely, 'responses', stored)
       return rows.flatMap(({ input, body }) => {
         const { output } = JSON.parse(decodeText(body)) as { output: unknown[] }
         const items = [...(JSON.parse(decodeText(input)) as unknown[]), ...output]

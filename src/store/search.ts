@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Database } from '../db/database.ts'
 import type { FoundMessage, IndexEntry, IndexSearch, SearchReader } from '../db/search-index.ts'
+import type { Opened } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId } from '../ids.ts'
 import { matchText, type Ranges } from '../model/search-match.ts'
@@ -8,6 +8,7 @@ import { parseSearchQuery, type SearchQuery } from '../model/search-query.ts'
 import { indexQuery } from '../model/search-terms.ts'
 import { isSearchedRole, type SearchedRole, searchedRoles } from '../model/searched-text.ts'
 import { type Snippet, snippetOf } from '../model/snippet.ts'
+import type { Store } from './contents.ts'
 import {
   type LastHit,
   readCursor,
@@ -75,7 +76,7 @@ const longestPage = 60
 const messagesInTurn = 64
 
 interface Candidate extends LastHit {
-  readonly message: FoundMessage
+  readonly message: Opened<FoundMessage>
   readonly text: string
   readonly ranges: Ranges
 }
@@ -85,7 +86,7 @@ interface Candidate extends LastHit {
  * those tell whether and where they match.
  * @throws SteleError invalid_value, search_disabled; the search itself conversation_not_found
  */
-export function prepareSearch(database: Database, input: SearchInput): () => Promise<SearchPage> {
+export function prepareSearch(database: Store, input: SearchInput): () => Promise<SearchPage> {
   const { search } = database
   if (search === undefined) throw new SteleError('search_disabled')
   const { userId, query, conversationId, role, from, to, cursor } = input
@@ -99,12 +100,13 @@ export function prepareSearch(database: Database, input: SearchInput): () => Pro
   const asked = { userId, query: indexQuery(userId, parsed), conversationId, role, from, to }
   return async () => {
     if (conversationId !== undefined) await requireConversation(database, userId, conversationId)
-    const { found, next } = await collect(search, asked, parsed, limit, start)
+    const { found, next } = await collect(database, search, asked, parsed, limit, start)
     return { hits: found.map(toHit), cursor: next && writeCursor(next) }
   }
 }
 
 async function collect(
+  database: Store,
   search: SearchReader,
   asked: IndexSearch,
   query: SearchQuery,
@@ -117,7 +119,7 @@ async function collect(
     const { upTo, before, downTo, last } = position
     const size = downTo === undefined ? stretch : begunStretch
     const { entries, hasMore } = await search.find(asked, { upTo, before, downTo, ...size })
-    const ranked = (await matchesOf(entries, query)).sort(inOrder)
+    const ranked = (await matchesOf(database, asked.userId, entries, query)).sort(inOrder)
     const left = last === undefined ? ranked : ranked.filter(candidate => inOrder(last, candidate) < 0)
     const shown = left.slice(0, limit - found.length)
     found.push(...shown)
@@ -141,11 +143,44 @@ async function collect(
   }
 }
 
-async function matchesOf(entries: readonly IndexEntry[], query: SearchQuery): Promise<Candidate[]> {
+async function matchesOf(
+  database: Store,
+  userId: string,
+  entries: readonly IndexEntry[],
+  query: SearchQuery,
+): Promise<Candidate[]> {
   const matches: Candidate[] = []
-  for (const [index, { message }] of entries.entries()) {
-    if (index % messagesInTurn === messagesInTurn - 1) await nextTurn()
-    if (message === undefined) continue
+  const found = entries.flatMap(({ message }) => (message === undefined ? [] : [message]))
+  for (let from = 0; from < found.length; from += messagesInTurn) {
+    if (from > 0) await nextTurn()
+    const messages = await openFound(database, userId, found.slice(from, from + messagesInTurn))
+    matches.push(...matchesAmong(messages, query))
+  }
+  return matches
+}
+
+/** Messages and the titles of their conversations, readable. */
+async function openFound(
+  { kysely, contents }: Pick<Store, 'kysely' | 'contents'>,
+  userId: string,
+  found: readonly FoundMessage[],
+): Promise<Opened<FoundMessage>[]> {
+  const messages = await contents.open(
+    kysely,
+    'messages',
+    found.map(message => ({ ...message, user_id: userId })),
+  )
+  const titles = await contents.open(
+    kysely,
+    'conversations',
+    found.map(({ conversation_id, title }) => ({ user_id: userId, id: conversation_id, title })),
+  )
+  return messages.map((message, index) => ({ ...message, title: titles[index]?.title ?? null }))
+}
+
+function matchesAmong(messages: readonly Opened<FoundMessage>[], query: SearchQuery): Candidate[] {
+  const matches: Candidate[] = []
+  for (const message of messages) {
     const text = searchedContent(message.content)
     const match = matchText(query, text)
     if (match === undefined) continue
@@ -174,7 +209,7 @@ function toHit({ message, text, ranges, rank, createdAt, messageId }: Candidate)
   }
 }
 
-async function requireConversation({ prompt }: Database, userId: string, id: string): Promise<void> {
+async function requireConversation({ prompt }: Store, userId: string, id: string): Promise<void> {
   const row = isId('conversation', id)
     ? await prompt
         .selectFrom('conversations')

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { StoredBatch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
@@ -17,35 +18,80 @@ export async function checkSecrets(
   }
 }
 
+/** The master key to use: the one named, or for a database that has no secrets yet, a new one. */
+export type FindMaster = (id: string | undefined) => MasterKey
+
+/** A secret that is there from the first opening on: whatever wrapped it wraps what is made from now on. */
+const guard = 'conversation-hashes'
+
 /**
- * The secret named `id`, made at first use and kept wrapped by the master key. `masterKey` is asked once, and told
- * whether the database holds a secret already: then only the key that wrapped it will do, and none must be made.
+ * The secret named `id`, made at first use and kept wrapped by the master key. `masterKey` is told which key wrapped the
+ * stored one: then only that key will do, and none must be made.
  * @throws SteleError master_key_mismatch when the stored one was wrapped by another master key
  */
 export async function openSecret(
   database: Database,
   id: string,
-  masterKey: (mayBeNew: boolean) => MasterKey,
+  masterKey: FindMaster,
+  make: () => Promise<Uint8Array> | Uint8Array = () => randomBytes(32),
 ): Promise<Buffer> {
   const purpose = `secret:${id}`
-  const find = () =>
-    database.kysely.selectFrom('secrets').select('wrapped_key').where('id', '=', id).executeTakeFirst()
-  const existing = await find()
-  const master = masterKey(existing === undefined)
-  if (existing !== undefined) return unwrapKey(master, purpose, existing.wrapped_key)
+  const find = (name: string) =>
+    database.kysely
+      .selectFrom('secrets')
+      .select(['wrapped_key', 'master_key_id'])
+      .where('id', '=', name)
+      .executeTakeFirst()
+  const existing = await find(id)
+  if (existing !== undefined)
+    return unwrapKey(masterKey(existing.master_key_id), purpose, existing.wrapped_key)
+  const master = masterKey(id === guard ? undefined : (await find(guard))?.master_key_id)
   await database.kysely
     .insertInto('secrets')
     .values({
       id,
-      wrapped_key: wrapKey(master, purpose, randomBytes(32)),
+      wrapped_key: wrapKey(master, purpose, await make()),
       master_key_id: master.id,
       created_at: Date.now(),
     })
     // Another process may have been first; whichever row is there counts.
     .onConflict(conflict => conflict.column('id').doNothing())
     .execute()
-  const stored = await find()
+  const stored = await find(id)
   if (stored === undefined)
     throw new SteleError('store_unavailable', { reason: `the secret ${id} was not kept` })
-  return unwrapKey(master, purpose, stored.wrapped_key)
+  const wrapper = stored.master_key_id === master.id ? master : masterKey(stored.master_key_id)
+  return unwrapKey(wrapper, purpose, stored.wrapped_key)
+}
+
+/**
+ * The id of the master key that wraps what is made in this transaction: until it commits, whoever puts another one in its
+ * place waits.
+ */
+export async function guardSecret(batch: StoredBatch): Promise<string> {
+  const [row] = await batch.find('secrets', ['id'], [{ id: guard }], ['master_key_id'], { lock: 'shared' })
+  if (row === undefined) throw new SteleError('store_unavailable', { reason: 'the database has no secrets' })
+  return row.master_key_id
+}
+
+/**
+ * Whether the database has content from before it was encrypted. Found out once, and from then on a secret of the master key:
+ * nobody else can make plain content acceptable. Where there are keys there has been encryption.
+ */
+export async function hasOldContent(database: Database, masterKey: FindMaster): Promise<boolean> {
+  const origin = await openSecret(database, 'content-origin', masterKey, async () => {
+    const { kysely } = database
+    const holds = async (table: 'data_keys' | 'conversations' | 'llm_requests') =>
+      (await kysely.selectFrom(table).select('created_at').limit(1).executeTakeFirst()) !== undefined
+    const told = await kysely
+      .selectFrom('users')
+      .select('id')
+      .where('preferences', 'is not', null)
+      .limit(1)
+      .executeTakeFirst()
+    if (await holds('data_keys')) return Uint8Array.of(0)
+    const isOld = told !== undefined || (await holds('conversations')) || (await holds('llm_requests'))
+    return Uint8Array.of(isOld ? 1 : 0)
+  })
+  return origin[0] === 1
 }

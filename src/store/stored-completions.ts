@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
-import { sql } from 'kysely'
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import type { Metadata } from '../model/metadata.ts'
+import type { Reading } from './contents.ts'
 
 /** A chat completion that its client asked to be stored. What was said stands with its call. */
 export interface StoredCompletion {
@@ -34,15 +33,19 @@ const page = 200
 const slice = 2_000
 
 /** Completions are listed by the recorder, with the end of their calls. */
-export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
+export function storedCompletionStore({ kysely, contents }: Reading) {
   const rowOf = async (userId: string, id: string): Promise<Row<'stored_completions'> | undefined> =>
     isStorable(id)
-      ? kysely
-          .selectFrom('stored_completions')
-          .selectAll()
-          .where('user_id', '=', userId)
-          .where('id', '=', id)
-          .executeTakeFirst()
+      ? contents.openOne(
+          kysely,
+          'stored_completions',
+          await kysely
+            .selectFrom('stored_completions')
+            .selectAll()
+            .where('user_id', '=', userId)
+            .where('id', '=', id)
+            .executeTakeFirst(),
+        )
       : undefined
 
   return {
@@ -69,7 +72,7 @@ export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
           .orderBy('call_id', order)
       if (!isFiltered) {
         const rows = await listed(filter.afterCall).selectAll().limit(limit).execute()
-        return rows.map(fromRow)
+        return (await contents.open(kysely, 'stored_completions', rows)).map(fromRow)
       }
       for (let after = filter.afterCall; ; await setImmediate()) {
         const last = await listed(after)
@@ -82,12 +85,10 @@ export function storedCompletionStore({ kysely }: Pick<Database, 'kysely'>) {
           .selectAll()
           .$if(end !== undefined, query => query.where('call_id', order === 'asc' ? '<=' : '>=', end ?? ''))
           .$if(model !== undefined, query => query.where('model', '=', model ?? ''))
-          .where(eb =>
-            eb.and([...metadata].map(pair => sql<boolean>`metadata LIKE ${patternOf(pair)} ESCAPE '!'`)),
-          )
           .limit(page)
           .execute()
-        const fitting = rows.map(fromRow).filter(completion => hasAll(completion.metadata, metadata))
+        const opened = await contents.open(kysely, 'stored_completions', rows)
+        const fitting = opened.map(fromRow).filter(completion => hasAll(completion.metadata, metadata))
         found.push(...fitting.slice(0, limit - found.length))
         if (found.length === limit) return found
         if (rows.length === page) after = rows.at(-1)?.call_id
@@ -103,12 +104,6 @@ function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
 
-/** Finds a pair in the text of metadata. Case may be taken for alike: what is found is looked at again. */
-function patternOf([key, value]: readonly [string, string]): string {
-  const text = `${JSON.stringify(key)}:${JSON.stringify(value)}`
-  return `%${text.replace(/[%_!]/g, special => `!${special}`)}%`
-}
-
 function hasAll(metadata: Metadata, pairs: ReadonlyMap<string, string>): boolean {
   return [...pairs].every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value)
 }
@@ -118,7 +113,8 @@ function fromRow(row: Row<'stored_completions'>): StoredCompletion {
     id: row.id,
     callId: row.call_id,
     model: row.model,
-    metadata: JSON.parse(row.metadata) as Metadata,
+    // Empty when it is not kept.
+    metadata: row.metadata === '' ? {} : (JSON.parse(row.metadata) as Metadata),
     createdAt: row.created_at,
   }
 }

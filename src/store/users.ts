@@ -1,7 +1,7 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
+import type { Reading } from './contents.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
@@ -10,7 +10,7 @@ export function newUserRow(
   id: string,
   createdAt: number,
   fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {},
-): Row<'users'> {
+): Omit<Row<'users'>, 'preferences'> & { preferences: null } {
   return {
     id,
     email: null,
@@ -20,6 +20,7 @@ export function newUserRow(
     created_at: createdAt,
     deleted_at: null,
     preferences: null,
+    content_mode: null,
     ...fields,
   }
 }
@@ -51,7 +52,7 @@ export function checkUserId(id: unknown, param = 'user'): string {
   return id
 }
 
-export function userStore({ kysely }: Database) {
+export function userStore({ kysely, contents }: Reading) {
   return {
     /** @throws SteleError already_exists, invalid_value */
     async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
@@ -75,11 +76,12 @@ export function userStore({ kysely }: Database) {
         .execute()
     },
     async get(id: string): Promise<User | undefined> {
-      const row = await kysely
+      const stored = await kysely
         .selectFrom('users')
         .selectAll()
         .where('id', '=', keyText('userId', id))
         .executeTakeFirst()
+      const row = await contents.openOne(kysely, 'users', stored)
       return row && fromRow(row)
     },
     /** Users in order of id, after `after`. */
@@ -91,7 +93,7 @@ export function userStore({ kysely }: Database) {
         .orderBy('id')
         .limit(pageLimit(options.limit, 100))
         .execute()
-      return rows.map(fromRow)
+      return (await contents.open(kysely, 'users', rows)).map(fromRow)
     },
   }
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
-import { columnsOf, type Row } from '../../src/db/tables.ts'
+import { columnsOf, type Row, type SealedBytes, type Tables } from '../../src/db/tables.ts'
 import { newConversationRow, newMessageRow } from '../../src/store/new-rows.ts'
 import type { Bed } from '../harness/databases.ts'
 
@@ -37,14 +37,14 @@ export function batchSuite(bed: Bed): void {
   test('gives back every text exactly, whatever is in it', async () => {
     const database = await migrated(bed)
     const rows = awkwardTexts.map((text, index) =>
-      conversationRow({ id: `conv_${index}`, title: text, metadata: text }),
+      conversationRow({ id: `conv_${index}`, intent: text, parent_id: text }),
     )
     await database.batch(batch => batch.insert('conversations', rows))
     const found = await database.batch(batch =>
-      batch.find('conversations', ['user_id', 'id'], rows, ['id', 'title', 'metadata']),
+      batch.find('conversations', ['user_id', 'id'], rows, ['id', 'intent', 'parent_id']),
     )
-    expect(found.map(row => [row.id, row.title, row.metadata]).sort()).toEqual(
-      rows.map(row => [row.id, row.title, row.metadata]).sort(),
+    expect(found.map(row => [row.id, row.intent, row.parent_id]).sort()).toEqual(
+      rows.map(row => [row.id, row.intent, row.parent_id]).sort(),
     )
   })
 
@@ -80,8 +80,8 @@ export function batchSuite(bed: Bed): void {
       ),
     )
     for (const { seq, content, echo } of found) {
-      expect(Buffer.from(content).equals(values[seq] ?? Buffer.from('?'))).toBe(true)
-      expect(Buffer.from(echo ?? []).equals(values[seq] ?? Buffer.from('?'))).toBe(true)
+      expect(bytesOf(content).equals(values[seq] ?? Buffer.from('?'))).toBe(true)
+      expect(bytesOf(echo).equals(values[seq] ?? Buffer.from('?'))).toBe(true)
     }
     expect(found).toHaveLength(values.length)
   })
@@ -91,7 +91,7 @@ export function batchSuite(bed: Bed): void {
     await database.batch(batch => batch.insert('messages', [messageRow({ seq: 0 }), messageRow({ seq: 1 })]))
     const place = { conversation_id: 'conv_1', user_id: 'ada' }
     const updates = [everyByte, new Uint8Array(0)].map((content, seq) => ({
-      set: { content, echo: content },
+      set: { content: stored(content), echo: stored(content) },
       match: { ...place, seq },
     }))
     const key = ['conversation_id', 'user_id', 'seq'] as const
@@ -101,9 +101,7 @@ export function batchSuite(bed: Bed): void {
     )
     expect(found).toHaveLength(2)
     for (const { seq, content, echo } of found)
-      expect([Buffer.from(content), Buffer.from(echo ?? [])]).toEqual(
-        Array(2).fill(Buffer.from(updates[seq]?.set.content ?? [])),
-      )
+      expect([bytesOf(content), bytesOf(echo)]).toEqual(Array(2).fill(bytesOf(updates[seq]?.set.content)))
   })
 
   test('gives back integers up to 2^53 - 1, negative ones and zero as numbers', async () => {
@@ -141,7 +139,7 @@ export function batchSuite(bed: Bed): void {
     const [first, second] = found.sort((a, b) => a.seq - b.seq)
     expect(first).toMatchObject({ model: null, echo: null, echo_from: null })
     expect(second).toMatchObject({ model: '', echo_from: 0 })
-    expect(second?.echo?.byteLength).toBe(0)
+    expect(bytesOf(second?.echo)).toHaveLength(0)
   })
 
   test('finds nothing for no keys, for unknown keys, and inserts nothing for no rows', async () => {
@@ -215,22 +213,22 @@ export function batchSuite(bed: Bed): void {
 
   test('insertAbsent adds what is missing and leaves what is there as it is', async () => {
     const database = await migrated(bed)
-    const before = conversationRow({ id: 'conv_1', title: 'first' })
+    const before = conversationRow({ id: 'conv_1', intent: 'first' })
     await database.batch(batch => batch.insert('conversations', [before]))
     await database.batch(batch =>
       batch.insertAbsent('conversations', [
-        conversationRow({ id: 'conv_1', title: 'second' }),
-        conversationRow({ id: 'conv_2', title: 'new' }),
+        conversationRow({ id: 'conv_1', intent: 'second' }),
+        conversationRow({ id: 'conv_2', intent: 'new' }),
       ]),
     )
     const rows = await database.kysely
       .selectFrom('conversations')
-      .select(['id', 'title'])
+      .select(['id', 'intent'])
       .orderBy('id')
       .execute()
     expect(rows).toEqual([
-      { id: 'conv_1', title: 'first' },
-      { id: 'conv_2', title: 'new' },
+      { id: 'conv_1', intent: 'first' },
+      { id: 'conv_2', intent: 'new' },
     ])
   })
 
@@ -257,30 +255,30 @@ export function batchSuite(bed: Bed): void {
 
   test('update changes the rows that still match and says how many did', async () => {
     const database = await migrated(bed)
-    const rows = ['conv_1', 'conv_2', 'conv_3'].map(id => conversationRow({ id, next_seq: 4, title: 'old' }))
+    const rows = ['conv_1', 'conv_2', 'conv_3'].map(id => conversationRow({ id, next_seq: 4, intent: 'old' }))
     await database.batch(batch => batch.insert('conversations', rows))
     const updates = [
       {
-        set: { next_seq: 5, title: 'it\'s "new", {\\}' },
+        set: { next_seq: 5, intent: 'it\'s "new", {\\}' },
         match: { user_id: 'ada', id: 'conv_1', next_seq: 4 },
       },
-      { set: { next_seq: 6, title: null }, match: { user_id: 'ada', id: 'conv_2', next_seq: 4 } },
-      { set: { next_seq: 9, title: 'moved' }, match: { user_id: 'ada', id: 'conv_3', next_seq: 3 } },
-      { set: { next_seq: 9, title: 'stranger' }, match: { user_id: 'eve', id: 'conv_1', next_seq: 4 } },
+      { set: { next_seq: 6, intent: null }, match: { user_id: 'ada', id: 'conv_2', next_seq: 4 } },
+      { set: { next_seq: 9, intent: 'moved' }, match: { user_id: 'ada', id: 'conv_3', next_seq: 3 } },
+      { set: { next_seq: 9, intent: 'stranger' }, match: { user_id: 'eve', id: 'conv_1', next_seq: 4 } },
     ]
     const changed = await database.batch(batch =>
-      batch.update('conversations', ['next_seq', 'title'], ['user_id', 'id', 'next_seq'], updates),
+      batch.update('conversations', ['next_seq', 'intent'], ['user_id', 'id', 'next_seq'], updates),
     )
     expect(changed).toBe(2)
     const found = await database.kysely
       .selectFrom('conversations')
-      .select(['id', 'next_seq', 'title'])
+      .select(['id', 'next_seq', 'intent'])
       .orderBy('id')
       .execute()
     expect(found).toEqual([
-      { id: 'conv_1', next_seq: 5, title: 'it\'s "new", {\\}' },
-      { id: 'conv_2', next_seq: 6, title: null },
-      { id: 'conv_3', next_seq: 4, title: 'old' },
+      { id: 'conv_1', next_seq: 5, intent: 'it\'s "new", {\\}' },
+      { id: 'conv_2', next_seq: 6, intent: null },
+      { id: 'conv_3', next_seq: 4, intent: 'old' },
     ])
   })
 
@@ -329,11 +327,22 @@ async function migrated(bed: Bed): Promise<Database> {
   return database
 }
 
-function conversationRow(fields: Partial<Row<'conversations'>>): Row<'conversations'> {
-  return newConversationRow({ user_id: 'ada', id: 'conv_1', next_seq: 0, created_at: 1, ...fields })
+/** Bytes in the place of content, whatever they are. */
+function stored(bytes: Uint8Array): SealedBytes {
+  return bytes as unknown as SealedBytes
 }
 
-function messageRow(fields: Partial<Row<'messages'>>): Row<'messages'> {
+function bytesOf(content: SealedBytes | null | undefined): Buffer {
+  return Buffer.from((content ?? []) as unknown as Uint8Array)
+}
+
+function conversationRow(fields: Partial<Tables['conversations']>): Tables['conversations'] {
+  const row = newConversationRow({ user_id: 'ada', id: 'conv_1', next_seq: 0, created_at: 1 })
+  return { ...row, title: null, metadata: null, preferences: null, ...fields }
+}
+
+/** As it is stored: whatever its content is, here it is bytes. */
+function messageRow(fields: Partial<Row<'messages'>>): Tables['messages'] {
   return newMessageRow({
     user_id: 'ada',
     conversation_id: 'conv_1',
@@ -346,7 +355,7 @@ function messageRow(fields: Partial<Row<'messages'>>): Row<'messages'> {
     wire_hash: 'wire',
     created_at: 1,
     ...fields,
-  })
+  }) as unknown as Tables['messages']
 }
 
 function usageRow(fields: Partial<Row<'usage_daily'>>): Row<'usage_daily'> {

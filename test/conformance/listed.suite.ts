@@ -6,7 +6,7 @@ import type { Stele } from '../../src/stele.ts'
 import { type CompletionFilter, storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { begin, chatBody, completed, completionBody, settle, user } from '../harness/chat.ts'
 import { type Bed, withKeyOf } from '../harness/databases.ts'
-import { countOf, rowsOf } from '../harness/rows.ts'
+import { countOf, inBatch, rowsOf } from '../harness/rows.ts'
 
 /** One stored completion. */
 async function store(stele: Stele, id: string, metadata?: Record<string, string>, userId = 'ada') {
@@ -121,10 +121,7 @@ export function listedSuite(bed: Bed): void {
       deleted_at: null,
     }))
     for (let at = 0; at < rows.length; at += 500)
-      await stele.database.kysely
-        .insertInto('stored_completions')
-        .values(rows.slice(at, at + 500))
-        .execute()
+      await inBatch(stele, batch => batch.insert('stored_completions', rows.slice(at, at + 500)))
     const metadata = new Map([['rare', 'yes']])
     const rare = ['x-1', 'x-1998', 'x-1999', 'x-4500', 'x-6499']
     expect(await listed(stele, { metadata })).toEqual(rare)

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Stele } from '../../src/stele.ts'
+import { newConversationRow } from '../../src/store/new-rows.ts'
 import {
   assistant,
   begin,
@@ -14,7 +15,7 @@ import {
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { countOf } from '../harness/rows.ts'
+import { countOf, inBatch } from '../harness/rows.ts'
 
 /** Requests whose client names the conversation. */
 export function namedSuite(bed: Bed): void {
@@ -192,19 +193,7 @@ async function expectGapFree(stele: Stele): Promise<void> {
 
 async function emptyConversation(stele: Stele): Promise<string> {
   const id = 'conv_01h455vb4pex5vsknk084sn02q'
-  const row = {
-    user_id: 'ada',
-    id,
-    title: null,
-    status: 'active',
-    metadata: null,
-    next_seq: 0,
-    parent_id: null,
-    parent_seq: null,
-    created_at: 1,
-    updated_at: 1,
-    deleted_at: null,
-  }
-  await stele.database.kysely.insertInto('conversations').values(row).execute()
+  const row = newConversationRow({ user_id: 'ada', id, next_seq: 0, created_at: 1 })
+  await inBatch(stele, batch => batch.insert('conversations', [row]))
   return id
 }

@@ -2,9 +2,9 @@ import { expect, test } from 'vitest'
 import { newId, responseIdOf } from '../../src/ids.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
-import { absentContent } from '../../src/privacy/content.ts'
 import { deleteResponse } from '../../src/recorder/respond.ts'
 import type { Stele } from '../../src/stele.ts'
+import { absentStored } from '../../src/store/contents.ts'
 import { responseStore } from '../../src/store/responses.ts'
 import { begin, chatBody, completed, completionBody, settle, user } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
@@ -52,7 +52,7 @@ describeEachDatabase('responses in an export', bed => {
     await deleteResponse(source.recorder, 'ada', second.id)
     const third = await started(source, 'three')
     await third.end()
-    const absent = absentContent()
+    const absent = absentStored()
     const kysely = source.database.kysely
     await kysely
       .updateTable('responses')

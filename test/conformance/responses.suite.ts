@@ -27,7 +27,7 @@ import {
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { countOf, rowsOf } from '../harness/rows.ts'
+import { countOf, inBatch, rowsOf } from '../harness/rows.ts'
 
 const started = (id = newId('response'), more: Partial<ResponseStart> = {}): ResponseStart => ({
   id,
@@ -246,7 +246,7 @@ export function responsesSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     const id = newId('conversation')
     const row = newConversationRow({ user_id: 'ada', id, next_seq: 0, created_at: 1 })
-    await stele.database.kysely.insertInto('conversations').values(row).execute()
+    await inBatch(stele, batch => batch.insert('conversations', [row]))
     const next = await turn(stele, { continues: await after(stele, id) }, [user('q1')])
     expect(next).toMatchObject({ conversationId: id, upToSeq: 0 })
     expect((await rowsOf(stele, 'messages')).map(({ seq }) => seq)).toEqual([0, 1])

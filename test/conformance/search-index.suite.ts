@@ -5,6 +5,7 @@ import { lowestIdAt } from '../../src/ids.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
+import { absentContent } from '../../src/privacy/content.ts'
 import { indexEverything } from '../../src/recorder/search.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { SearchHit } from '../../src/store/search.ts'
@@ -13,7 +14,7 @@ import { begin, chatBody, exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import { type Bed, withKeyOf } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { countOf } from '../harness/rows.ts'
+import { countOf, inBatch } from '../harness/rows.ts'
 import { found, indexed, say } from './search.suite.ts'
 
 const numbered = (count: number, text = 'message'): string[] =>
@@ -171,13 +172,13 @@ export function searchIndexSuite(bed: Bed): void {
     expect(await found(whole, 'word')).toHaveLength(2)
     await mark('messages', null, 0)
     expect(await found(whole, 'word')).toHaveLength(3)
-    await database.batch(batch => removeFromSearch(batch, 'bob', conversationId))
+    await inBatch(whole, batch => removeFromSearch(batch, 'bob', conversationId))
     expect(await found(whole, 'word')).toHaveLength(3)
-    await database.batch(batch => removeFromSearch(batch, 'ada', conversationId))
+    await inBatch(whole, batch => removeFromSearch(batch, 'ada', conversationId))
     expect(await found(whole, 'word')).toEqual(['three word'])
     expect(await indexedCount(whole)).toBe(1)
     await begin(whole, chatBody([user('three word'), user('four word')]), { conversationId: other })
-    await database.batch(batch => removeFromSearch(batch, 'ada', other))
+    await inBatch(whole, batch => removeFromSearch(batch, 'ada', other))
     expect(await countOf(whole, 'search_queue')).toBe(0)
     expect(await found(whole, 'word')).toEqual([])
   })
@@ -185,14 +186,26 @@ export function searchIndexSuite(bed: Bed): void {
   test('content that is not kept is not found and keeps nothing else from being found', async () => {
     const stele = await (await bed.place()).stele()
     const conversationId = await say(stele, ['one word', 'two word', 'three word'])
-    const unreadable = (seq: number) =>
-      sql`UPDATE messages SET content = ${Buffer.from([0x7f, 1])} WHERE conversation_id = ${conversationId} AND seq = ${seq}`.execute(
+    const put = (seq: number, content: Uint8Array) =>
+      sql`UPDATE messages SET content = ${content} WHERE conversation_id = ${conversationId} AND seq = ${seq}`.execute(
         stele.database.kysely,
       )
-    await unreadable(0)
+    await put(0, absentContent())
     expect((await found(stele, 'word')).sort()).toEqual(['three word', 'two word'])
-    await unreadable(1)
+    await put(1, absentContent())
     expect(await found(stele, 'word')).toEqual(['three word'])
+    // One that cannot be read is another thing: whoever would be shown it is told.
+    await put(2, Buffer.from([0x7f, 1]))
+    await failure('content_unreadable', stele.search({ userId: 'ada', query: 'word' }))
+  })
+
+  test('a message that cannot be read when it is indexed keeps no other out of the index', async () => {
+    const stele = await (await bed.place()).stele()
+    const conversationId = await say(stele, ['one word', 'two word', 'three word'])
+    await sql`UPDATE messages SET content = ${Buffer.from([0x7f, 1])} WHERE conversation_id = ${conversationId} AND seq = 1`.execute(
+      stele.database.kysely,
+    )
+    expect((await found(stele, 'word')).sort()).toEqual(['one word', 'three word'])
   })
 
   test('turned off, nothing is queued and nothing found; turned on later, everything can be indexed', async () => {

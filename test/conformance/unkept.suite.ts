@@ -2,11 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { type TableName, tableNames } from '../../src/db/tables.ts'
+import { contentColumnsOf, type TableName, tableNames } from '../../src/db/tables.ts'
 import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
-import { decodeContent } from '../../src/privacy/content.ts'
+import { decodeContent, isAbsent } from '../../src/privacy/content.ts'
 import { replayProvider } from '../../src/providers/replay.ts'
 import type { Operation } from '../../src/recorder/operations.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
@@ -39,19 +39,20 @@ async function leaks(stele: Stele): Promise<string[]> {
   for (const table of tableNames as readonly TableName[]) {
     for (const row of await rowsOf(stele, table)) {
       for (const [column, value] of Object.entries(row)) {
-        if (holds(value)) found.push(`${table}.${column}`)
+        const isContent = contentColumnsOf(table).some(({ name }) => name === column)
+        if (holds(value, isContent)) found.push(`${table}.${column}`)
       }
     }
   }
   return found
 }
 
-function holds(value: unknown): boolean {
+function holds(value: unknown, isContent: boolean): boolean {
   if (typeof value === 'string') return value.includes(secret)
   if (!(value instanceof Uint8Array)) return false
   if (Buffer.from(value).includes(secret)) return true
   // A compressed value does not show what it says.
-  return value[0] === 0x02 && decodeContent(value).includes(secret)
+  return isContent && !isAbsent(value) && decodeContent(value).includes(secret)
 }
 
 /** A whole call that asks for nothing to be kept. */

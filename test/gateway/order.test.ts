@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase, postgresPlace } from '../harness/databases.ts'
 import { linkToPostgres } from '../harness/postgres-link.ts'
-import { rowsOf } from '../harness/rows.ts'
+import { countOf } from '../harness/rows.ts'
 import { holdWriters } from './held-store.ts'
 import { errorOf, onlyCall, type Running, startGateway } from './running.ts'
 import { eventStream, json, startUpstream, stream } from './upstream.ts'
@@ -28,11 +28,8 @@ describeEachDatabase('order', bed => {
       const database = place.database()
       const seen: unknown[] = []
       upstream.whenReceived(async () => {
-        const [requests, responses] = [
-          await rowsOf({ database }, 'llm_requests'),
-          await rowsOf({ database }, 'llm_responses'),
-        ]
-        seen.push([requests.length, responses.length, (await rowsOf({ database }, 'messages')).length])
+        const tables = ['llm_requests', 'llm_responses', 'messages'] as const
+        seen.push(await Promise.all(tables.map(table => countOf({ database }, table))))
       })
       for (let round = 0; round < 3; round++)
         await running.post(questionOf(`Hi ${round}`, { stream: isStream }))

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { shutDown } from '../../src/gateway/shutdown.ts'
 import { completion } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
+import { inBatch } from '../harness/rows.ts'
 import { FakeTiming } from './fake-timing.ts'
 import { eventsOf, expectResponse, lastResponse, type ResponseEvent } from './responding.ts'
 import { errorOf, onlyCall, type Running, startGateway } from './running.ts'
@@ -105,14 +106,8 @@ describeEachDatabase('a response in the background', bed => {
     // What the next process finds when this one has died: its instance gone, its call given up.
     const { kysely } = running.stele.database
     const [request] = await kysely.selectFrom('llm_requests').selectAll().execute()
-    await kysely
-      .insertInto('llm_responses')
-      .values({
-        ...orphan,
-        user_id: request?.user_id ?? '',
-        request_id: request?.id ?? '',
-      })
-      .execute()
+    const row = { ...orphan, user_id: request?.user_id ?? '', request_id: request?.id ?? '' }
+    await inBatch(running.stele, batch => batch.insert('llm_responses', [row]))
     await kysely.deleteFrom('instances').execute()
     expect(expectResponse(await running.client().responses.retrieve(id))).toMatchObject({
       status: 'failed',

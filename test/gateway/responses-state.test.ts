@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { absentContent } from '../../src/privacy/content.ts'
+import { absentStored } from '../../src/store/contents.ts'
 import { completion, historyOf } from '../harness/chat.ts'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { countOf, rowsOf, storedBytes } from '../harness/rows.ts'
@@ -329,7 +329,7 @@ test('what was not kept of a conversation is not told again', async () => {
   await responses.create({ model, input: 'unkept', conversation })
   await running.stele.database.kysely
     .updateTable('messages')
-    .set({ content: absentContent() })
+    .set({ content: absentStored() })
     .where('seq', '>=', 2)
     .execute()
   await responses.create({ model, input: 'next', conversation })

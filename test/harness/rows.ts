@@ -1,24 +1,46 @@
 import { sql } from 'kysely'
-import { columnsOf, type Row, type TableName } from '../../src/db/tables.ts'
+import type { Batch } from '../../src/db/batch.ts'
+import type { Database } from '../../src/db/database.ts'
+import { columnsOf, type Row, type TableName, type Tables } from '../../src/db/tables.ts'
 import type { Stele } from '../../src/stele.ts'
+import { writeSealed } from '../../src/store/sealed-batch.ts'
 
-/** Every row of a table, in the order of its columns. */
+/** Every row of a table, its content readable, in the order of its columns as they are stored. */
 export async function rowsOf<T extends TableName>(
-  stele: Pick<Stele, 'database'>,
+  { database }: Pick<Stele, 'database'>,
   table: T,
 ): Promise<Row<T>[]> {
+  return database.contents.open(database.kysely, table, await storedRowsOf(database, table))
+}
+
+/** The same as it is stored. */
+export async function storedRowsOf<T extends TableName>(
+  { kysely }: Pick<Database, 'kysely'>,
+  table: T,
+): Promise<Tables[T][]> {
   const order = columnsOf(table).join(', ')
-  const { rows } = await sql<Row<T>>`SELECT * FROM ${sql.table(table)} ORDER BY ${sql.raw(order)}`.execute(
-    stele.database.kysely,
+  const { rows } = await sql<Tables[T]>`SELECT * FROM ${sql.table(table)} ORDER BY ${sql.raw(order)}`.execute(
+    kysely,
   )
   return rows
 }
 
-export async function countOf(stele: Pick<Stele, 'database'>, table: TableName): Promise<number> {
+export async function countOf(
+  stele: { readonly database: Pick<Database, 'kysely'> },
+  table: TableName,
+): Promise<number> {
   const { rows } = await sql<{ count: number }>`SELECT count(*) AS count FROM ${sql.table(table)}`.execute(
     stele.database.kysely,
   )
   return rows[0]?.count ?? 0
+}
+
+/** One transaction of readable rows. */
+export function inBatch<R>(
+  { database }: Pick<Stele, 'database'>,
+  work: (batch: Batch) => Promise<R>,
+): Promise<R> {
+  return writeSealed(database, { all: [] }, work)
 }
 
 const storingTables = ['messages', 'llm_requests', 'llm_responses'] as const
@@ -27,8 +49,9 @@ const storingTables = ['messages', 'llm_requests', 'llm_responses'] as const
 export async function storedBytes(stele: Stele): Promise<number> {
   let total = 0
   for (const table of storingTables) {
-    for (const row of await rowsOf(stele, table)) {
-      for (const value of Object.values(row)) total += sizeOf(value)
+    for (const row of await storedRowsOf(stele.database, table)) {
+      for (const value of Object.values(row) as (string | number | Uint8Array | null)[])
+        total += sizeOf(value)
     }
   }
   return total

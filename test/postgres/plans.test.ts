@@ -10,6 +10,7 @@ import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { assistant, begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
 import { useLibrary } from '../harness/library.ts'
+import { inBatch } from '../harness/rows.ts'
 
 test('every statement of the recorder that looks for rows goes through an index, whatever the statistics say', async () => {
   const { place, statements } = await recordedPlace()
@@ -75,7 +76,7 @@ test('one page of many conversations is not sorted out of all of them, without s
   const rows = Array.from({ length: 5_000 }, () =>
     newConversationRow({ user_id: 'ada', id: newId('conversation'), next_seq: 0, created_at }),
   )
-  await stele.database.batch(batch => batch.insert('conversations', rows))
+  await inBatch(stele, batch => batch.insert('conversations', rows))
   const { rows: plan } = await sql<{ 'QUERY PLAN': string }>`EXPLAIN SELECT * FROM conversations
     WHERE user_id = 'ada' AND deleted_at IS NULL ORDER BY id DESC LIMIT 50`.execute(stele.database.kysely)
   expect(plan.map(row => row['QUERY PLAN']).join('\n')).not.toContain('Sort')

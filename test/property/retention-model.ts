@@ -2,7 +2,7 @@ import type { Row } from '../../src/db/tables.ts'
 import type { RetentionDefaults } from '../../src/retention/periods.ts'
 import type { Tally } from '../../src/retention/tally.ts'
 import type { Stele } from '../../src/stele.ts'
-import { rowsOf } from '../harness/rows.ts'
+import { storedRowsOf } from '../harness/rows.ts'
 
 /** Everything that retention may change, and what it decides by. */
 export interface Tables {
@@ -27,7 +27,7 @@ export const watched = [
 
 export async function tablesOf(stele: Pick<Stele, 'database'>): Promise<Tables> {
   const tables: Record<string, unknown> = {}
-  for (const table of watched) tables[table] = await rowsOf(stele, table)
+  for (const table of watched) tables[table] = await storedRowsOf(stele.database, table)
   return plain(tables) as unknown as Tables
 }
 
@@ -205,7 +205,7 @@ export function expectedAfter(
         reason: titleReason,
         kind: 'titles',
         rows: 1,
-        bytes: Buffer.byteLength(conversation.title),
+        bytes: sizeOf(conversation.title),
       })
       Object.assign(row ?? {}, { title: null })
     }

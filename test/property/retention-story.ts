@@ -7,7 +7,7 @@ import { encodeContent } from '../../src/privacy/content.ts'
 import type { RetentionDefaults } from '../../src/retention/periods.ts'
 import type { Stele } from '../../src/stele.ts'
 import { begin, completed, completionBody, settle } from '../harness/chat.ts'
-import { rowsOf } from '../harness/rows.ts'
+import { inBatch, rowsOf } from '../harness/rows.ts'
 import { spellings, unevenSpelling } from '../harness/spellings.ts'
 import { expectedAfter, tablesOf, watched, withoutDeadHashes } from './retention-model.ts'
 
@@ -186,27 +186,24 @@ async function changeOne(
   const conversations = await rowsOf(stele, 'conversations')
   const one = conversations[which % Math.max(1, conversations.length)]
   if (one === undefined) return
-  const { kysely } = stele.database
   if (kind === 'snapshot') {
-    await kysely
-      .insertInto('context_snapshots')
-      .values({
-        user_id: one.user_id,
-        id: newId('snapshot'),
-        conversation_id: one.id,
-        up_to_seq: 0,
-        content: encodeContent('what was said so far'),
-        created_at: now,
-      })
-      .execute()
-    return
+    const row = {
+      user_id: one.user_id,
+      id: newId('snapshot'),
+      conversation_id: one.id,
+      up_to_seq: 0,
+      content: encodeContent('what was said so far'),
+      created_at: now,
+    }
+    return inBatch(stele, batch => batch.insert('context_snapshots', [row]))
   }
-  await kysely
-    .updateTable('conversations')
-    .set(kind === 'delete' ? { deleted_at: now } : { title: 'About π' })
-    .where('id', '=', one.id)
-    .where('user_id', '=', one.user_id)
-    .execute()
+  const set =
+    kind === 'delete'
+      ? { deleted_at: now, title: one.title }
+      : { deleted_at: one.deleted_at, title: 'About π' }
+  await inBatch(stele, batch =>
+    batch.update('conversations', ['deleted_at', 'title'], ['id', 'user_id'], [{ set, match: one }]),
+  )
 }
 
 async function runAndCheck(

@@ -1,6 +1,5 @@
 import { StatementSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Database } from '../../src/db/database.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
 import { newId } from '../../src/ids.ts'
 import { conversationLibrary } from '../../src/library/conversations.ts'
@@ -8,10 +7,12 @@ import { messageLibrary } from '../../src/library/messages.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
+import type { Store } from '../../src/store/contents.ts'
 import { chatBody, user } from '../harness/chat.ts'
 import { sqlitePlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
+import { storeOf } from '../harness/store.ts'
 
 /** SQLITE_IOERR_FSYNC, which no file of a test can be made to raise: https://sqlite.org/rescode.html */
 const fsyncFailed = 1034
@@ -40,9 +41,10 @@ function failCommits(times: number, isWritten: boolean): Set<StatementSync> {
 }
 
 /** A recorder that writes on this thread, where its commits can be made to fail. */
-async function startRecorder(retryFor: number): Promise<{ database: Database; recorder: Recorder }> {
-  const database = (await sqlitePlace()).database()
-  await migrateUp(database)
+async function startRecorder(retryFor: number): Promise<{ database: Store; recorder: Recorder }> {
+  const bare = (await sqlitePlace()).database()
+  await migrateUp(bare)
+  const database = await storeOf(bare)
   const hashes = new ConversationHashes('key')
   const instanceId = newId('instance')
   const writer = directWriter({ database, hashes, knownUsers: new Set() })

@@ -66,6 +66,11 @@ test('a closed writer refuses instead of starting another thread', async () => {
     databaseUrl: place.databaseUrl,
     settings: {},
     hashKey: 'key',
+    content: {
+      masterKeys: { from: { kind: 'given', key: place.masterKey }, previous: [] },
+      mode: 'encrypted',
+      acceptsOld: false,
+    },
   })
   await writer.apply([])
   await writer.close()

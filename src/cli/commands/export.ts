@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises'
-import type { Database } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { type ExportOptions, exportLines } from '../../moving/export.ts'
 import { makeFile, notWritable } from '../../moving/new-file.ts'
+import type { Store } from '../../store/contents.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { say, write } from '../output.ts'
 import { withProgress } from '../progress.ts'
@@ -28,7 +28,7 @@ export async function exportRecord(path: string, options: ExportCommandOptions):
   say(`Exported ${records} records, readable by anyone who has them.`)
 }
 
-async function exportToFile(database: Database, path: string, choice: ExportOptions): Promise<number> {
+async function exportToFile(database: Store, path: string, choice: ExportOptions): Promise<number> {
   try {
     await using file = await open(path, 'wx', 0o600)
     const records = await exportLines(database, async line => void (await file.write(line)), choice)

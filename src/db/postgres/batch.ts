@@ -1,4 +1,4 @@
-import type { Batch } from '../batch.ts'
+import type { StoredBatch } from '../batch.ts'
 import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
 import { postgresSearchWriter } from './search.ts'
 
@@ -23,7 +23,7 @@ interface SourceColumn {
  * of any size has the same SQL and keeps its plan. Bytes travel as base64 text: the arrays of the text protocol would
  * carry them as hexadecimal with a backslash to escape for each.
  */
-export function postgresBatch(run: RunStatement, options: { search: boolean }): Batch {
+export function postgresBatch(run: RunStatement, options: { search: boolean }): StoredBatch {
   return {
     search: postgresSearchWriter(run, options.search),
     async find(table, by, keys, columns, options) {
@@ -41,7 +41,8 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
         return rows as never
       }
       // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
-      const lock = ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
+      const strength = options.lock === 'shared' ? 'SHARE' : 'UPDATE'
+      const lock = ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR ${strength} OF t`
       const { rows } = await run(
         `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${where}${lock}`,
         arrays(source, keys as readonly Fields[]),

@@ -31,6 +31,8 @@ const schemaTypes: SchemaTypes = {
   text: 'text COLLATE "C"',
   integer: 'bigint',
   bytes: 'bytea',
+  plainContent: column => `'\\x01'::bytea || convert_to(${column}, 'UTF8')`,
+  textOfContent: column => `convert_from(substr(${column}, 2), 'UTF8')`,
   clustered: '',
   partitionedBy: column => ` PARTITION BY RANGE (${column})`,
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { type IdKind, idTime, isId, lowestIdAt } from '../../ids.ts'
-import type { Row, TableName, Tables } from '../tables.ts'
+import type { TableName, Tables } from '../tables.ts'
 
 /** The tables that are cut into months, and the kind of id they are cut by. */
 const partitionedTables = {
@@ -84,14 +84,14 @@ export function monthsAround(time: number): Month[] {
 }
 
 /** The months in which these rows belong, as far as they have partitions of their own. */
-export function monthsOf<T extends TableName>(table: T, rows: readonly Row<T>[]): Month[] {
+export function monthsOf(table: TableName, rows: readonly object[]): Month[] {
   const kind = (partitionedTables as Partial<Record<TableName, IdKind>>)[table]
   if (kind === undefined) return []
-  const column = partitionColumn(table) as keyof Row<T>
+  const column = partitionColumn(table)
   const last = Date.now() + longestAhead
   const starts = new Set<number>()
   for (const row of rows) {
-    const id = row[column]
+    const id = (row as Readonly<Record<string, unknown>>)[column]
     if (typeof id !== 'string' || !isId(kind, id)) continue
     const time = idTime(id)
     if (time < firstMonth || time > last) continue

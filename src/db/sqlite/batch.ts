@@ -1,5 +1,5 @@
-import type { Batch, FindOptions } from '../batch.ts'
-import { type ColumnName, columnsOf, type Row, type TableName } from '../tables.ts'
+import type { StoredBatch } from '../batch.ts'
+import { columnsOf, type TableName } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
 import { sqliteSearchWriter } from './search.ts'
 
@@ -7,7 +7,7 @@ type Value = string | number | null | Uint8Array
 type Fields = Readonly<Record<string, Value>>
 
 /** Row by row through prepared statements: without a network, a loop is the fastest way to write many rows. */
-export function sqliteBatch(connection: SqliteConnection, options: { search: boolean }): Batch {
+export function sqliteBatch(connection: SqliteConnection, options: { search: boolean }): StoredBatch {
   const each = (sql: string, columns: readonly string[], rows: readonly object[]): number => {
     if (rows.length === 0) return 0
     const statement = connection.prepare(sql)
@@ -17,20 +17,12 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
   }
   return {
     search: sqliteSearchWriter(connection, options.search),
-    async find<T extends TableName, C extends ColumnName<T>>(
-      table: T,
-      by: readonly string[],
-      keys: readonly object[],
-      columns: readonly C[],
-      options?: FindOptions,
-    ) {
+    async find(table, by, keys, columns, options) {
       const where = options?.where === undefined ? '' : ` AND ${options.where}`
       const statement = connection.prepare(
         `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}${where}`,
       )
-      return keys.flatMap(
-        key => statement.all(...valuesOf(key as Fields, by)) as unknown as Pick<Row<T>, C>[],
-      )
+      return keys.flatMap(key => statement.all(...valuesOf(key as Fields, by)) as never[])
     },
     async insert(table, rows) {
       each(insertInto(table), columnsOf(table), rows)

@@ -20,6 +20,8 @@ const schemaTypes: SchemaTypes = {
   text: 'TEXT',
   integer: 'INTEGER',
   bytes: 'BLOB',
+  plainContent: column => `CAST(char(1) || ${column} AS BLOB)`,
+  textOfContent: column => `CAST(substr(${column}, 2) AS TEXT)`,
   clustered: ' WITHOUT ROWID',
   partitionedBy: () => '',
   afterPartitioned: () => [],

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { FastifyBaseLogger } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import type { Stele } from '../../stele.ts'
+import { promptly } from '../../store/contents.ts'
 import { responseStore } from '../../store/responses.ts'
 import { DetachedClient } from './detached-client.ts'
 
@@ -16,7 +17,7 @@ export class BackgroundResponses {
   #isLooking = false
 
   constructor({ database }: Pick<Stele, 'database'>, log: FastifyBaseLogger) {
-    this.#responses = responseStore({ kysely: database.prompt })
+    this.#responses = responseStore(promptly(database))
     this.#log = log
   }
 

@@ -8,6 +8,7 @@ import { parseResponseRequest, type ResponseRequest } from '../../model/response
 import { type ResponseObject, responseInProgress } from '../../model/responses/response.ts'
 import type { Target } from '../../providers/registry.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerClient, answerQuestion, type Question } from '../attempts.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
@@ -43,7 +44,7 @@ export function responseCreation(
   const idempotency = createIdempotency(stele, state, settings)
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
-  const calls = callStore({ kysely: database.prompt })
+  const calls = callStore(promptly(database))
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (

@@ -6,6 +6,7 @@ import { invalid } from '../../model/responses/request.ts'
 import { isAbsent } from '../../privacy/content.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import { conversationStore } from '../../store/conversations.ts'
 import { rawMessages } from '../../store/raw-messages.ts'
 import { responseStore } from '../../store/responses.ts'
@@ -27,7 +28,7 @@ export interface StateNames {
 
 /** Reads what requests go on from. */
 export function historyReader({ database }: Pick<Stele, 'database'>) {
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const conversations = conversationStore(prompt)
   const responses = responseStore(prompt)
   const calls = callStore(prompt)

@@ -5,6 +5,7 @@ import type { Item } from '../../model/responses/input-items.ts'
 import { responseOfItem } from '../../model/responses/item-ids.ts'
 import { invalid, parseResponseRequest, type ResponseRequest } from '../../model/responses/request.ts'
 import type { Stele } from '../../stele.ts'
+import { promptly } from '../../store/contents.ts'
 import { responseStore } from '../../store/responses.ts'
 import { storeFailure } from '../store-failure.ts'
 
@@ -21,7 +22,7 @@ export function referenceReader(
   { database }: Pick<Stele, 'database'>,
   { bodyLimit }: { readonly bodyLimit: number },
 ) {
-  const responses = responseStore({ kysely: database.prompt })
+  const responses = responseStore(promptly(database))
 
   const itemsOf = async (userId: string, ids: ReadonlySet<string>): Promise<ReadonlyMap<unknown, Item>> => {
     const items = new Map<unknown, Item>()

@@ -5,6 +5,7 @@ import { eventData } from '../../model/sse.ts'
 import { isEventStream } from '../../providers/provider.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import { storeFailure } from '../store-failure.ts'
 import { eventsOf } from '../stream-events.ts'
 import { chatRendition, upstreamRendition } from './renditions.ts'
@@ -25,7 +26,7 @@ export async function recordedEvents(
   { database }: Pick<Stele, 'database'>,
   { userId, callId, response, begun = unended(response), showsLogprobs = true }: Recorded,
 ): Promise<Buffer> {
-  const calls = callStore({ kysely: database.prompt })
+  const calls = callStore(promptly(database))
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
   const call = await told(calls.get(userId, callId))

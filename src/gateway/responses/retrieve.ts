@@ -3,6 +3,7 @@ import { isId } from '../../ids.ts'
 import { endedResponse, type ResponseObject } from '../../model/responses/response.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import { isOpenStatus, responseStore, type StoredResponse } from '../../store/responses.ts'
 import { storeFailure } from '../store-failure.ts'
 import { shortfallFor } from './renditions.ts'
@@ -18,7 +19,7 @@ export interface PresentResponse {
 
 /** Looks responses up. */
 export function responseReader({ database }: Pick<Stele, 'database'>) {
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const responses = responseStore(prompt)
   const calls = callStore(prompt)
 

@@ -7,6 +7,7 @@ import { conversationLibrary } from '../../library/conversations.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import type { Stele } from '../../stele.ts'
+import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { ClientSettings } from '../app.ts'
 import { idempotentAppends } from '../idempotent-append.ts'
@@ -40,7 +41,7 @@ export async function conversationRoutes(
   { stele, settings }: { stele: Stele; settings: ClientSettings },
 ): Promise<void> {
   const { database, recorder } = stele
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const conversations = conversationLibrary(prompt, recorder)
   const conversationItems = conversationItemLibrary(prompt, recorder)
   const once = idempotentAppends(stele, settings)

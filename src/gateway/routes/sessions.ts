@@ -9,6 +9,7 @@ import { checked, readObject } from '../../model/json-body.ts'
 import { columnText } from '../../model/json-object.ts'
 import { itemRole } from '../../model/responses/given-items.ts'
 import { invalid } from '../../model/responses/request.ts'
+import { promptly } from '../../store/contents.ts'
 import type { Conversation, ListPlace } from '../../store/conversations.ts'
 import { type Message, messageStore } from '../../store/messages.ts'
 import { checkUserId } from '../../store/users.ts'
@@ -48,7 +49,7 @@ const turn = z.looseObject({
 /** Chats whose history is kept here: users, their sessions and what was said in them. */
 export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts): Promise<void> {
   const { database, recorder } = parts.stele
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const conversations = conversationLibrary(prompt, recorder)
   const messages = messageStore(prompt)
   const chat = sessionChat(parts)

@@ -8,6 +8,7 @@ import { unlessNotKept } from '../../privacy/content.ts'
 import { isEventStream } from '../../providers/provider.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
@@ -29,8 +30,8 @@ export async function storedCompletionRoutes(
   { stele }: { stele: Stele },
 ): Promise<void> {
   const { database, recorder } = stele
-  const completions = storedCompletionStore({ kysely: database.prompt })
-  const calls = callStore({ kysely: database.prompt })
+  const completions = storedCompletionStore(promptly(database))
+  const calls = callStore(promptly(database))
 
   const told = <T>(reading: Promise<T>): Promise<T> =>
     reading.catch(cause => Promise.reject(storeFailure(database, cause)))

@@ -4,6 +4,7 @@ import { conversationLibrary } from '../../library/conversations.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
 import type { Target } from '../../providers/registry.ts'
 import { callStore } from '../../store/calls.ts'
+import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
@@ -30,7 +31,7 @@ interface Asked {
 export function sessionChat(parts: AnsweringParts) {
   const { stele, providers, state, settings } = parts
   const { database, recorder } = stele
-  const prompt = { kysely: database.prompt }
+  const prompt = promptly(database)
   const idempotency = createIdempotency(stele, state, settings)
   const conversations = conversationLibrary(prompt, recorder)
   const calls = callStore(prompt)

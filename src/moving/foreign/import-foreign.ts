@@ -1,6 +1,6 @@
-import type { Database } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import type { ConversationHashes } from '../../model/hashes.ts'
+import type { Store } from '../../store/contents.ts'
 import type { FormatName } from './formats.ts'
 import { openSource } from './open.ts'
 import { type ForeignReport, Tally } from './report.ts'
@@ -26,7 +26,7 @@ export interface ImportForeignOptions extends SourceOptions {
  * @throws SteleError source_unreadable, source_unrecognized, source_invalid, store_unavailable
  */
 export async function importForeign(
-  { database, hashes }: { readonly database: Database; readonly hashes: ConversationHashes },
+  { database, hashes }: { readonly database: Store; readonly hashes: ConversationHashes },
   { from, as, dryRun = false, batchRecords, onProgress, ...options }: ImportForeignOptions,
 ): Promise<ForeignReport> {
   const tally = new Tally()

@@ -1,5 +1,6 @@
 import type { Database } from '../../db/database.ts'
 import type { ConversationHashes } from '../../model/hashes.ts'
+import type { Store } from '../../store/contents.ts'
 import type { LineOf, RecordLine } from '../export-format.ts'
 import { ImportRows, type PreparedLine } from '../import-rows.ts'
 import { writeLines } from '../import-write.ts'
@@ -18,7 +19,7 @@ export interface Sink {
 }
 
 /** Writes records, all that wait in one transaction. */
-export function writingSink(database: Database, hashes: ConversationHashes): Sink {
+export function writingSink(database: Store, hashes: ConversationHashes): Sink {
   const rows = new ImportRows(database, hashes)
   let pending: PreparedLine[] = []
   return {

@@ -1,0 +1,124 @@
+import { execFileSync } from 'node:child_process'
+import { reasonOf, SteleError } from '../errors.ts'
+import type { MasterKeys } from './key-ring.ts'
+import {
+  generateMasterKey,
+  type MasterKey,
+  makeMasterKeyFile,
+  parseMasterKey,
+  readMasterKeyFile,
+} from './master-key.ts'
+
+/** Where master keys come from, the current one first. Plain data: it crosses to the writer thread. */
+export interface MasterKeySource {
+  readonly from: /** Base64, as it was given. */
+    | { readonly kind: 'given'; readonly key: string }
+    | { readonly kind: 'file'; readonly path: string }
+    /** A command line for the shell, or a program and its arguments. */
+    | { readonly kind: 'command'; readonly command: string | readonly string[] }
+    /** For a database that ends with its process. */
+    | { readonly kind: 'random' }
+  /** Keys that older secrets may still be wrapped by, in base64. */
+  readonly previous: readonly string[]
+}
+
+/** Milliseconds and bytes that a command may take to print its keys. */
+const commandTime = 30_000
+const commandOutput = 64 * 1024
+
+/** Milliseconds between two looks for a key that is not known: another may be put in place while this process runs. */
+const reloadPause = 1_000
+
+/** The master keys of this process. They are read when the first one is needed. */
+export class LoadedMasterKeys implements MasterKeys {
+  readonly #source: MasterKeySource
+  #keys: readonly MasterKey[] | undefined
+  #loadedAt = 0
+
+  constructor(source: MasterKeySource) {
+    this.#source = source
+  }
+
+  /** The key that what is new is wrapped by. @throws SteleError master_key_invalid */
+  get current(): MasterKey {
+    const [first] = this.#loaded()
+    if (first === undefined) throw new SteleError('master_key_invalid', { reason: 'there is none' })
+    return first
+  }
+
+  /** The same for a database that has no secrets yet: a key file that is not there is made. */
+  makeCurrent(): MasterKey {
+    const { from } = this.#source
+    if (from.kind === 'file') makeMasterKeyFile(from.path)
+    return this.current
+  }
+
+  find(id: string): MasterKey {
+    const known = this.#loaded().find(key => key.id === id)
+    if (known !== undefined) return known
+    if (performance.now() - this.#loadedAt > reloadPause && this.#source.from.kind !== 'random')
+      this.#keys = undefined
+    const found = this.#loaded().find(key => key.id === id)
+    if (found === undefined) throw new SteleError('master_key_mismatch')
+    return found
+  }
+
+  #loaded(): readonly MasterKey[] {
+    if (this.#keys === undefined) {
+      this.#keys = [...keysFrom(this.#source.from), ...this.#source.previous.map(parseMasterKey)]
+      this.#loadedAt = performance.now()
+    }
+    return this.#keys
+  }
+
+  /** What another thread needs to have the same keys. */
+  get shared(): MasterKeySource {
+    const { from, previous } = this.#source
+    return from.kind === 'random'
+      ? { from: { kind: 'given', key: Buffer.from(this.current.bytes).toString('base64') }, previous }
+      : this.#source
+  }
+}
+
+function keysFrom(from: MasterKeySource['from']): MasterKey[] {
+  switch (from.kind) {
+    case 'given':
+      return [parseMasterKey(from.key)]
+    case 'file':
+      return readMasterKeyFile(from.path)
+    case 'command':
+      return keysOfCommand(from.command)
+    case 'random':
+      return [generateMasterKey()]
+  }
+}
+
+/** @throws SteleError master_key_invalid; what the command printed is never told */
+function keysOfCommand(command: string | readonly string[]): MasterKey[] {
+  const [program, ...programArguments] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
+  let output: string
+  try {
+    output = execFileSync(program ?? '', programArguments, {
+      encoding: 'utf8',
+      timeout: commandTime,
+      maxBuffer: commandOutput,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      killSignal: 'SIGKILL',
+    })
+  } catch (error) {
+    throw new SteleError('master_key_invalid', { reason: `its command ${failureOf(error)}` })
+  }
+  const lines = output.split('\n').filter(line => line.trim() !== '')
+  if (lines.length === 0)
+    throw new SteleError('master_key_invalid', { reason: 'its command printed nothing' })
+  return lines.map(parseMasterKey)
+}
+
+/** How a command failed, without what it printed. */
+function failureOf(error: unknown): string {
+  const { code, signal, status } = error as { code?: string; signal?: string | null; status?: number | null }
+  if (code === 'ETIMEDOUT') return `took longer than ${commandTime / 1_000} s`
+  if (code === 'ENOBUFS') return 'printed too much'
+  if (typeof status === 'number') return `ended with ${status}`
+  return signal == null ? `cannot be run: ${code ?? reasonOf(error)}` : `was ended by ${signal}`
+}

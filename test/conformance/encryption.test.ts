@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { encryptionSuite } from './encryption.suite.ts'
+
+describeEachDatabase('encryption', encryptionSuite)
