@@ -27,6 +27,8 @@ export function lookupSuite(bed: Bed): void {
     const statements: string[] = []
     const stele = await (await bed.place()).stele({ onSql: statement => statements.push(statement) })
     const { id, messages } = await conversationOf(stele, 5_000)
+    // The user's key is looked up once.
+    await stele.messages.list({ userId, conversationId: id, limit: 1 })
     for (const seq of [0, 1, 63, 64, 700, 2_500, 4_936, 4_998, 4_999]) {
       const messageId = messages[seq] ?? ''
       statements.length = 0
