@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
 import { pairs } from '../model/metadata.ts'
 import { isItemList } from '../model/responses/kept-items.ts'
+import { contentModes } from '../privacy/sealed-content.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -43,6 +44,9 @@ export const headerLine = z.strictObject({
   source: z.string(),
 })
 
+/** How content is kept, where that differs from everybody's. */
+const contentMode = z.enum(contentModes).nullable().default(null)
+
 const user = z.strictObject({
   type: z.literal('user'),
   id: word,
@@ -53,6 +57,7 @@ const user = z.strictObject({
   created_at: time,
   deleted_at: time.nullable(),
   preferences: text.nullable().default(null),
+  content_mode: contentMode,
 })
 
 const apiKey = z.strictObject({
@@ -67,6 +72,7 @@ const apiKey = z.strictObject({
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
   last_used_at: time.nullable(),
+  content_mode: contentMode,
 })
 
 const conversation = z
