@@ -3,6 +3,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
+import { contentModes } from './privacy/sealed-content.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import type { RetentionDefaults } from './retention/periods.ts'
 
@@ -53,6 +54,17 @@ export function plainProvider(baseUrl: string, apiKey: string | undefined): Prov
   return provider.parse({ baseUrl, apiKey })
 }
 
+/** A list as JSON, or the line as it is. */
+function commandOf(text: string): string | string[] {
+  if (!text.startsWith('[')) return text
+  try {
+    const list: unknown = JSON.parse(text)
+    return Array.isArray(list) && list.every(part => typeof part === 'string') ? list : text
+  } catch {
+    return text
+  }
+}
+
 const settings = z.strictObject({
   databaseUrl: z.string().min(1).default(defaultDatabaseUrl),
   host: z.string().min(1).default('127.0.0.1'),
@@ -83,6 +95,14 @@ const settings = z.strictObject({
     .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
     .optional(),
   masterKey: z.string().min(1).optional(),
+  /** Prints the master key: a command line for the shell, or a JSON list of a program and its arguments. */
+  masterKeyCommand: z.union([z.string().min(1).transform(commandOf), z.array(z.string()).min(1)]).optional(),
+  /** Keys that the master key takes the place of; with commas between them in the environment. */
+  previousMasterKeys: z
+    .union([z.string().transform(text => text.split(',').map(key => key.trim())), z.array(z.string())])
+    .optional(),
+  /** How content is kept where neither the API key nor the user says. */
+  contentMode: z.enum(contentModes).default('encrypted'),
   bodyLimit: z.coerce
     .number()
     .int()
@@ -161,6 +181,9 @@ export const environmentVariables = {
   LOG_LEVEL: 'logLevel',
   STELE_API_KEY: 'apiKey',
   STELE_MASTER_KEY: 'masterKey',
+  STELE_MASTER_KEY_COMMAND: 'masterKeyCommand',
+  STELE_PREVIOUS_MASTER_KEYS: 'previousMasterKeys',
+  STELE_CONTENT_MODE: 'contentMode',
   STELE_BODY_LIMIT: 'bodyLimit',
   STELE_REPLY_LIMIT: 'replyLimit',
   STELE_REQUEST_TIMEOUT: 'requestTimeout',
@@ -262,4 +285,12 @@ function problem(issue: z.core.$ZodIssue): string {
       .join('\n')
   }
   return `  ${setting}${variable === undefined ? '' : ` (${variable})`}: ${issue.message}`
+}
+
+/** How the content of a store is kept, and what with. */
+export function privacyOf(
+  config: Config,
+): Pick<Config, 'masterKey' | 'masterKeyCommand' | 'previousMasterKeys' | 'contentMode'> {
+  const { masterKey, masterKeyCommand, previousMasterKeys, contentMode } = config
+  return { masterKey, masterKeyCommand, previousMasterKeys, contentMode }
 }

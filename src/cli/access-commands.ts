@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { contentModes } from '../privacy/sealed-content.ts'
 import type { CreateKeyOptions } from './commands/keys-create.ts'
 import type { ListKeysOptions } from './commands/keys-list.ts'
 import type { RevokeKeyOptions } from './commands/keys-revoke.ts'
@@ -26,6 +27,7 @@ function keysCommand(program: Command): void {
     .option('--expires <when>', 'when it ends: 15m, 12h, 30d, 8w or an ISO 8601 date', text =>
       parseExpiry(text),
     )
+    .addOption(contentMode('what is said with it'))
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {
       const { createKey } = await import('./commands/keys-create.ts')
@@ -50,6 +52,12 @@ function keysCommand(program: Command): void {
     })
 }
 
+function contentMode(what: string): Option {
+  return new Option('--content-mode <mode>', `how ${what} is kept, if not as everybody's`).choices([
+    ...contentModes,
+  ])
+}
+
 function usersCommand(program: Command): void {
   const users = program.command('users').description('users; a first call makes its user by itself')
   users
@@ -68,6 +76,7 @@ function usersCommand(program: Command): void {
     .option('--email <address>', 'e-mail address', parseEmail)
     .option('--username <name>', 'name to show')
     .addOption(new Option('--role <role>', 'what the user is').choices(['member', 'admin']).default('member'))
+    .addOption(contentMode('what the user says'))
     .option('--json', 'print the user as JSON')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { createUser } = await import('./commands/users-create.ts')

@@ -1,12 +1,12 @@
 import type { SearchWriter } from './search-index.ts'
 import type { ColumnName, Opened, TableName, Tables } from './tables.ts'
 
-/** How content is kept where that is not as its user's is. */
+/** How content is kept. */
 export type ContentMode = 'encrypted' | 'hashed' | 'plain'
 
-/** Said with a row that is written: how its content is to be kept. No column. */
+/** Said with a row that is written: the API key by which its content is kept as that says. No column. */
 export interface Kept {
-  readonly contentMode?: ContentMode | undefined
+  readonly writtenWith?: string | undefined
 }
 
 type AnyRows = { readonly [T in TableName]: object }

@@ -1,5 +1,7 @@
+import type { ContentMode } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, givenObject, type JsonObject, keyText, objectText } from '../model/json-object.ts'
+import { contentModes, isContentMode } from '../privacy/sealed-content.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import type { Store } from '../store/contents.ts'
 import { type User, userStore } from '../store/users.ts'
@@ -9,6 +11,8 @@ export interface UserChange {
   readonly email?: string | null | undefined
   readonly username?: string | null | undefined
   readonly preferences?: JsonObject | null | undefined
+  /** How what the user says is kept from now on; null for as everybody's. */
+  readonly contentMode?: ContentMode | null | undefined
 }
 
 const longest = 512
@@ -20,7 +24,7 @@ export function userLibrary(database: Store, recorder: Recorder) {
     ...store,
     /** @throws SteleError user_not_found, invalid_value */
     async update(userId: string, change: UserChange): Promise<User> {
-      const { email, username, preferences } = givenObject('change', change)
+      const { email, username, preferences, contentMode } = givenObject('change', change)
       const text = (name: string, value: string | null): string | null =>
         value === null ? null : columnText(name, value, { least: 1, most: longest })
       const set = {
@@ -29,6 +33,7 @@ export function userLibrary(database: Store, recorder: Recorder) {
         ...(preferences === undefined
           ? {}
           : { preferences: preferences === null ? null : objectText('preferences', preferences) }),
+        ...(contentMode === undefined ? {} : { content_mode: checkedMode(contentMode) }),
       }
       await recorder.change({
         kind: 'edit',
@@ -39,4 +44,13 @@ export function userLibrary(database: Store, recorder: Recorder) {
       return user
     },
   }
+}
+
+function checkedMode(mode: ContentMode | null): ContentMode | null {
+  if (mode === null || isContentMode(mode)) return mode
+  throw new SteleError(
+    'invalid_value',
+    { name: 'contentMode', reason: `it must be one of ${contentModes.join(', ')}` },
+    { param: 'contentMode' },
+  )
 }

@@ -3,6 +3,7 @@ import { type IdKind, isId } from '../ids.ts'
 import { pairs } from '../model/metadata.ts'
 import { isFields } from '../model/reply.ts'
 import { isItemList } from '../model/responses/kept-items.ts'
+import { contentModes } from '../privacy/sealed-content.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -44,6 +45,9 @@ export const headerLine = z.strictObject({
   source: z.string(),
 })
 
+/** How content is kept, where that differs from everybody's. */
+const contentMode = z.enum(contentModes).nullable().default(null)
+
 const user = z.strictObject({
   type: z.literal('user'),
   id: word,
@@ -54,6 +58,7 @@ const user = z.strictObject({
   created_at: time,
   deleted_at: time.nullable(),
   preferences: text.nullable().default(null),
+  content_mode: contentMode,
 })
 
 const apiKey = z.strictObject({
@@ -68,6 +73,7 @@ const apiKey = z.strictObject({
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
   last_used_at: time.nullable(),
+  content_mode: contentMode,
 })
 
 const conversation = z

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Opened, Row, TableName, Tables } from '../db/tables.ts'
 import { decodeContent, decodeText, isAbsent, unlessNotKept } from '../privacy/content.ts'
+import { isContentMode } from '../privacy/sealed-content.ts'
 import { callStore } from '../store/calls.ts'
 import type { Reading, Store } from '../store/contents.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -93,7 +94,7 @@ async function* recordsOf(
   for await (const rows of openPages(reading, 'users', { userId })) for (const row of rows) yield userOf(row)
   if (withKeys)
     for await (const rows of openPages(reading, 'api_keys', { userId }))
-      for (const { content_mode: _, ...row } of rows) yield { type: 'api_key', ...row }
+      for (const row of rows) yield { type: 'api_key', ...row, content_mode: modeOf(row) }
   const { kysely, contents } = reading
   for await (const stored of conversationsParentsFirst(kysely, userId)) {
     for (const conversation of await contents.open(kysely, 'conversations', [stored]))
@@ -114,10 +115,26 @@ async function* recordsOf(
     for (const row of rows) yield { type: 'audit_event', ...row }
 }
 
+function modeOf({ content_mode }: { readonly content_mode: string | null }) {
+  return isContentMode(content_mode) ? content_mode : null
+}
+
 /** Named one by one: a column that is added to the table and holds a secret must not get out by itself. */
 function userOf(row: Row<'users'>): LineOf<'user'> {
   const { id, email, username, role, status, created_at, deleted_at, preferences } = row
-  return { type: 'user', id, email, username, role, status, created_at, deleted_at, preferences }
+  const content_mode = modeOf(row)
+  return {
+    type: 'user',
+    id,
+    email,
+    username,
+    role,
+    status,
+    created_at,
+    deleted_at,
+    preferences,
+    content_mode,
+  }
 }
 
 async function* messagesOf(

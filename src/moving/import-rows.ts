@@ -55,7 +55,7 @@ export class ImportRows {
         const { type: kind, ...row } = record
         checkUserId(row.id, 'id')
         this.#users.add(row.id)
-        return { line, kind, table: 'users', rows: { users: { ...row, content_mode: null } } }
+        return { line, kind, table: 'users', rows: { users: row } }
       }
       case 'api_key': {
         const { type: kind, ...row } = record
@@ -63,7 +63,7 @@ export class ImportRows {
           line,
           kind,
           table: 'api_keys',
-          rows: { api_keys: { ...row, content_mode: null }, ...this.#userOf(record) },
+          rows: { api_keys: row, ...this.#userOf(record) },
         }
       }
       case 'conversation':

@@ -27,7 +27,7 @@ const dictionary = Buffer.from(
 )
 
 /** A window of 4 kB: setting a larger one up costs more than it saves on values of this size. */
-const settings = { dictionary, windowBits: 12, memLevel: 4, level: 6, chunkSize: 4_096 }
+const settings = { dictionary, windowBits: 12, memLevel: 4, level: 1, chunkSize: 4_096 }
 
 /** Deflate with the dictionary: on short JSON it is smaller than zstd at half the time. */
 export function pack(value: Uint8Array): Buffer {

@@ -177,18 +177,12 @@ function compressed(value: Uint8Array): Uint8Array {
 
 /** Everything that says where a value belongs, each part after its length: no two places are written alike. */
 function associatedData(name: number, { userId, table, column, row }: ContentPlace): Buffer {
-  const parts = [userId, table, column, ...row.map(String)]
-  let length = 1
-  for (const part of parts) length += 4 + Buffer.byteLength(part)
-  const data = Buffer.allocUnsafe(length)
-  data[0] = name
-  let at = 1
-  for (const part of parts) {
-    const written = data.write(part, at + 4)
-    data.writeUInt32BE(written, at)
-    at += 4 + written
+  let text = `${name}:${userId.length}:${userId}${table.length}:${table}${column.length}:${column}`
+  for (const part of row) {
+    const value = String(part)
+    text += `${value.length}:${value}`
   }
-  return data
+  return Buffer.from(text)
 }
 
 /** Random bytes are drawn for many values at once: a draw costs as much as an encryption. */

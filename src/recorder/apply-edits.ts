@@ -213,7 +213,7 @@ async function createSnapshot(batch: Batch, { userId, row }: Of<'create-snapshot
 }
 
 async function updateUser(batch: Batch, { userId, set }: Of<'update-user'>): Promise<void> {
-  const columns = ['email', 'username', 'preferences'] as const
+  const columns = ['email', 'username', 'preferences', 'content_mode'] as const
   const [row] = await batch.find('users', ['id'], [{ id: userId }], columns, { lock: true })
   if (row === undefined) throw new SteleError('user_not_found', { user: userId })
   await batch.update('users', columns, ['id'], [{ set: { ...row, ...set }, match: { id: userId } }])

@@ -23,6 +23,7 @@ export async function endResponses(
       {
         set: { status, body, call_id: call.callId, conversation_id: placeOf(ending), seq },
         match: { id, user_id: call.userId },
+        writtenWith: call.apiKeyId,
       },
     ]
   })

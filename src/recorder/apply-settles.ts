@@ -1,4 +1,4 @@
-import type { Batch } from '../db/batch.ts'
+import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
@@ -99,7 +99,7 @@ async function applyWave(
   }
 }
 
-function responseRow({ call, settlement: s }: Ending, conversationId: string): Row<'llm_responses'> {
+function responseRow({ call, settlement: s }: Ending, conversationId: string): Row<'llm_responses'> & Kept {
   const hasMessage = s.message !== undefined
   return {
     user_id: call.userId,
@@ -124,6 +124,7 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     error_code: s.errorCode ?? null,
     error_message: s.errorMessage ?? null,
     created_at: s.createdAt,
+    writtenWith: call.apiKeyId,
   }
 }
 
@@ -131,10 +132,10 @@ function messageRow(
   { call, settlement: s }: Ending,
   conversationId: string,
   hashes: ConversationHashes,
-): Row<'messages'> {
+): Row<'messages'> & Kept {
   const raw = s.message ?? ''
   const isKept = s.messageHash === undefined
-  return newMessageRow({
+  const row = newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,
     seq: call.upToSeq + 1,
@@ -148,6 +149,7 @@ function messageRow(
     call_id: call.callId,
     created_at: s.createdAt,
   })
+  return { ...row, writtenWith: call.apiKeyId }
 }
 
 function fork({ call, settlement }: Ending): Row<'conversations'> {

@@ -122,6 +122,7 @@ function inTransaction(
     const batch = await sealedBatch(database.contents, stored, {
       all: operations.flatMap(usersOf),
       writing: comers.map(({ userId }) => userId),
+      apiKeys: operations.flatMap(apiKeysOf),
     })
     await addUsers(batch, context.knownUsers, comers)
     const begun = await applyBegins(batch, starts, { careful })
@@ -211,6 +212,17 @@ function usersOf(operation: RecordOperation): readonly string[] {
     default:
       return startsOf(operation).map(({ userId }) => userId)
   }
+}
+
+/** The API keys with which an operation's calls are made. */
+function apiKeysOf(operation: RecordOperation): string[] {
+  const calls =
+    operation.kind === 'settle'
+      ? [operation.call]
+      : operation.kind === 'settle-all'
+        ? operation.endings.map(({ call }) => call)
+        : startsOf(operation)
+  return calls.flatMap(({ apiKeyId }) => apiKeyId ?? [])
 }
 
 /** What is neither a call nor an addition to a conversation; undefined of those. */

@@ -1,9 +1,9 @@
-import type { Batch } from '../db/batch.ts'
+import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { RelistOperation, Settlement } from './operations.ts'
 
-type Stored = Row<'stored_completions'>
+type Stored = Row<'stored_completions'> & Kept
 
 interface Ended {
   readonly call: PlacedCall
@@ -27,7 +27,7 @@ export async function addListed(batch: Batch, ended: readonly Ended[]): Promise<
     'stored_completions',
     ['call_id', 'model', 'metadata', 'created_at', 'deleted_at'],
     ['user_id', 'id'],
-    stored.map(row => ({ set: row, match: row })),
+    stored.map(row => ({ set: row, match: row, writtenWith: row.writtenWith })),
   )
 }
 
@@ -44,6 +44,7 @@ function storedRow({ call, settlement: s }: Ended): Stored[] {
       metadata: call.listing.metadata,
       created_at: s.createdAt,
       deleted_at: null,
+      writtenWith: call.apiKeyId,
     },
   ]
 }

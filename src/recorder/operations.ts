@@ -154,7 +154,10 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-snapshot'; readonly id: string }
   /** Makes all that the user has said unreadable, in every copy of the database. */
   | { readonly action: 'destroy-keys' }
-  | { readonly action: 'update-user'; readonly set: Fields<'users', 'email' | 'username' | 'preferences'> }
+  | {
+      readonly action: 'update-user'
+      readonly set: Fields<'users', 'email' | 'username' | 'preferences' | 'content_mode'>
+    }
 )
 
 /** Where a message's row is: with the conversation that has it as its own. */

@@ -1,3 +1,4 @@
+import type { Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
@@ -22,14 +23,14 @@ export interface BeginRows {
   readonly call: PlacedCall
   readonly decision: BeginDecision
   readonly conversation: Row<'conversations'> | undefined
-  readonly messages: Row<'messages'>[]
-  readonly request: Row<'llm_requests'>
-  readonly response: Row<'responses'> | undefined
+  readonly messages: (Row<'messages'> & Kept)[]
+  readonly request: Row<'llm_requests'> & Kept
+  readonly response: (Row<'responses'> & Kept) | undefined
 }
 
 /** The rows that begin a call: only messages that are not recorded yet, and the request without its messages. */
 export function planBegin(start: CallStart, match: Match | undefined, placement: Placement): BeginRows {
-  const { callId, userId, createdAt, request } = start
+  const { callId, userId, createdAt, request, apiKeyId: writtenWith } = start
   const conversationId = conversationOf(placement)
   const { keepsContent } = request
   const knownUpTo = match?.seq ?? -1
@@ -37,10 +38,10 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   // The place of the first message that the request holds: of one that continues, only those after it.
   const firstSeq = upToSeq + 1 - request.messages.length
   const added = request.messages.slice(knownUpTo + 1 - firstSeq)
-  const messages = added.map((message, offset): Row<'messages'> => {
+  const messages = added.map((message, offset): Row<'messages'> & Kept => {
     const isFirst = offset === 0
     const echo = isFirst && keepsContent ? echoOf(start, match) : undefined
-    return newMessageRow({
+    const row = newMessageRow({
       user_id: userId,
       conversation_id: conversationId,
       seq: knownUpTo + 1 + offset,
@@ -56,6 +57,7 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       call_id: callId,
       created_at: createdAt,
     })
+    return { ...row, writtenWith }
   })
   // With nothing new to hang an echo on, a request that spells its history differently is kept whole.
   const isReproducible =
@@ -107,15 +109,16 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       created_at: createdAt,
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
+      writtenWith,
     },
     response: responseRow(start, conversationId),
   }
 }
 
 function responseRow(
-  { callId, userId, createdAt, response }: CallStart,
+  { callId, userId, createdAt, response, apiKeyId }: CallStart,
   conversationId: string,
-): Row<'responses'> | undefined {
+): (Row<'responses'> & Kept) | undefined {
   if (response === undefined) return undefined
   return {
     user_id: userId,
@@ -130,6 +133,7 @@ function responseRow(
     metadata: response.metadata ?? null,
     created_at: createdAt,
     deleted_at: null,
+    writtenWith: apiKeyId,
   }
 }
 

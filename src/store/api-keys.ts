@@ -1,9 +1,11 @@
 import { hash, randomBytes } from 'node:crypto'
 import type { Kysely } from 'kysely'
+import type { ContentMode } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { isContentMode } from '../privacy/sealed-content.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
 /** What a key may do. `service` may act for any end user; `admin` may do everything. */
@@ -17,6 +19,8 @@ export interface ApiKey {
   /** The first characters of the key, to tell keys apart. */
   readonly prefix: string
   readonly scopes: readonly Scope[]
+  /** How what is said with it is kept; undefined where its user's mode holds. */
+  readonly contentMode: ContentMode | undefined
   readonly createdAt: number
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
@@ -41,6 +45,7 @@ interface NewApiKey {
   readonly scopes?: readonly Scope[]
   readonly expiresAt?: number | undefined
   readonly secret?: string | undefined
+  readonly contentMode?: ContentMode | undefined
 }
 
 export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
@@ -120,7 +125,7 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     expires_at: options.expiresAt ?? null,
     revoked_at: null,
     last_used_at: null,
-    content_mode: null,
+    content_mode: options.contentMode ?? null,
   }
   await tx
     .insertInto('users')
@@ -142,6 +147,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     name: row.name,
     prefix: row.prefix,
     scopes: row.scopes.split(' ').filter(scope => (scopes as readonly string[]).includes(scope)) as Scope[],
+    contentMode: isContentMode(row.content_mode) ? row.content_mode : undefined,
     createdAt: row.created_at,
     expiresAt: row.expires_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,

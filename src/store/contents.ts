@@ -16,7 +16,7 @@ import { absentContent, decodeText, encodeContent, isAbsent } from '../privacy/c
 import type { DataKey } from '../privacy/data-key.ts'
 import { KeyRing, type KeyRow, type MasterKeys } from '../privacy/key-ring.ts'
 import { type ContentPlace, keyIdOf, openContent, sealContent } from '../privacy/sealed-content.ts'
-import { UserModes } from './user-modes.ts'
+import { KnownModes } from './known-modes.ts'
 
 /** What reads the record: a connection, and the keys to what was said. */
 export interface Reading {
@@ -64,7 +64,8 @@ export class Contents {
   readonly masters: MasterKeys
   readonly mode: ContentMode
   readonly acceptsOld: boolean
-  readonly modes = new UserModes()
+  readonly modes = new KnownModes()
+  readonly keyModes = new KnownModes()
 
   constructor({ masters, mode, acceptsOld }: ContentsOptions) {
     this.masters = masters

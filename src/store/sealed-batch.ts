@@ -12,6 +12,8 @@ export interface SealingUsers {
   readonly all: Iterable<string>
   /** Those of them whose content it surely writes: the keys that they lack are made at once, in one order. */
   readonly writing?: Iterable<string>
+  /** The API keys with which it is written. */
+  readonly apiKeys?: Iterable<string>
 }
 
 /**
@@ -22,11 +24,12 @@ export interface SealingUsers {
 export async function sealedBatch(
   contents: Contents,
   stored: StoredBatch,
-  { all, writing = [] }: SealingUsers,
+  { all, writing = [], apiKeys = [] }: SealingUsers,
 ): Promise<Batch> {
   const sealer = new Sealer(contents, stored)
   await sealer.prepare([...new Set(all)].sort())
   await sealer.require(new Set(writing))
+  await sealer.knowModesOf([...new Set(apiKeys)])
   return batchOf(contents, stored, sealer)
 }
 
@@ -75,11 +78,21 @@ class Sealer {
         unknown.map(id => ({ id })),
         ['id', 'content_mode'],
       ))
-        modes.set(row.id, isContentMode(row.content_mode) ? row.content_mode : 'default')
+        modes.set(row.id, modeFrom(row.content_mode))
     for (const user of users) {
       const mode = modes.get(user) ?? 'default'
       this.#modes.set(user, mode === 'default' ? this.#contents.mode : mode)
     }
+  }
+
+  /** Looks up how what is written with these API keys is kept, as far as that is not known. */
+  async knowModesOf(apiKeys: readonly string[]): Promise<void> {
+    const { keyModes } = this.#contents
+    const unknown = apiKeys.filter(id => keyModes.get(id) === undefined)
+    if (unknown.length === 0) return
+    const names = unknown.map(id => ({ id }))
+    for (const row of await this.#stored.find('api_keys', ['id'], names, ['id', 'content_mode']))
+      keyModes.set(row.id, modeFrom(row.content_mode))
   }
 
   /** Makes the keys that are missing; whichever of two that do so at once was first, its keys count. */
@@ -100,17 +113,23 @@ class Sealer {
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
-  seal(table: TableName, row: object, key: object, given: ContentMode | undefined): object {
+  seal(table: TableName, row: object, key: object, writtenWith: string | undefined): object {
     const userId = String((key as Fields)[userColumnOf(table)])
     const dataKey = this.#keys.get(userId)
     if (dataKey === undefined) throw new Error('a key was not asked for')
-    const mode = given ?? this.#modes.get(userId) ?? this.#contents.mode
+    const ofKey = writtenWith === undefined ? undefined : this.#contents.keyModes.last(writtenWith)
+    const ofUser = this.#modes.get(userId) ?? this.#contents.mode
+    const mode = ofKey === undefined || ofKey === 'default' ? ofUser : ofKey
     const sealed = this.#contents.seal(table, row, dataKey, mode, key)
     // Nothing reproduces what is not kept.
     return mode === 'hashed' && table === 'messages' && 'wire_hash' in row
       ? { ...sealed, wire_hash: '' }
       : sealed
   }
+}
+
+function modeFrom(text: string | null): ContentMode | 'default' {
+  return isContentMode(text) ? text : 'default'
 }
 
 const isCurrent = 'retired_at IS NULL AND destroyed_at IS NULL'
@@ -126,7 +145,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
     const users = rows.filter(withContent).map(row => String((row as Fields)[userColumnOf(table)]))
     await sealer.require(new Set(users))
     return rows.map(row =>
-      withContent(row) ? (sealer.seal(table, row, row, (row as Kept).contentMode) as R) : row,
+      withContent(row) ? (sealer.seal(table, row, row, (row as Kept).writtenWith) as R) : row,
     )
   }
 
@@ -158,7 +177,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
       await sealer.require(new Set(users))
       const changes = updates.map(update => {
         if (!writes(update)) return update
-        return { ...update, set: sealer.seal(table, update.set, update.match, update.contentMode) }
+        return { ...update, set: sealer.seal(table, update.set, update.match, update.writtenWith) }
       })
       return stored.update(table, set, match, changes as never)
     },

@@ -9,7 +9,7 @@ export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: J
 export function newUserRow(
   id: string,
   createdAt: number,
-  fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {},
+  fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>> = {},
 ): Omit<Row<'users'>, 'preferences'> & { preferences: null } {
   return {
     id,
@@ -55,7 +55,10 @@ export function checkUserId(id: unknown, param = 'user'): string {
 export function userStore({ kysely, contents }: Reading) {
   return {
     /** @throws SteleError already_exists, invalid_value */
-    async create(id: string, fields: Partial<Pick<User, 'email' | 'username' | 'role'>> = {}): Promise<User> {
+    async create(
+      id: string,
+      fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>> = {},
+    ): Promise<User> {
       const row = newUserRow(checkUserId(id), Date.now(), checkedFields(fields))
       const result = await kysely
         .insertInto('users')

@@ -4,7 +4,7 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, loadConfig, retentionOf } from '../../config.ts'
+import { type Config, loadConfig, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { createProviders } from '../../providers/registry.ts'
@@ -132,7 +132,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
     const opened = await openStele({
       ...settingsOf(config),
       databaseUrl,
-      masterKey: store ? config.masterKey : undefined,
+      ...(store ? privacyOf(config) : {}),
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,

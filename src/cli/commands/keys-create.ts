@@ -1,3 +1,4 @@
+import type { ContentMode } from '../../db/batch.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
@@ -12,6 +13,7 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly service?: boolean
   readonly admin?: boolean
   readonly expires?: number
+  readonly contentMode?: ContentMode
   readonly json?: boolean
 }
 
@@ -25,6 +27,7 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       name: name ?? '',
       scopes: [scopeOf(options)],
       expiresAt: expires,
+      contentMode: options.contentMode,
     })
     if (json === true) return writeJson(toRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`

@@ -30,6 +30,7 @@ export function userLine(
     status: is_active === undefined || is_active === null || isTrue(is_active) ? 'active' : 'disabled',
     created_at: createdAt ?? 0,
     deleted_at: null,
+    content_mode: null,
     preferences: origin.metadata(typeof row['id'] === 'string' ? row['id'] : null, more),
   }
 }
