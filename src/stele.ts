@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { grantStore } from './access/grants.ts'
+import { loginLibrary } from './access/logins.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
@@ -32,6 +34,7 @@ import { directWriter, type Writer } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
+import { auditEventStore } from './store/audit-events.ts'
 import { callStore } from './store/calls.ts'
 import type { SearchInput } from './store/search.ts'
 import { openSecret } from './store/secrets.ts'
@@ -72,6 +75,11 @@ export interface Stele {
   readonly recorder: Recorder
   readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
+  /** Accounts with passwords, and the sessions of those who are logged in. */
+  readonly logins: ReturnType<typeof loginLibrary>
+  /** What lets administrators read what is stored of others, for a while. */
+  readonly grants: ReturnType<typeof grantStore>
+  readonly auditEvents: ReturnType<typeof auditEventStore>
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
@@ -164,6 +172,9 @@ function assemble(
     recorder,
     users: userLibrary(database, recorder),
     apiKeys: apiKeyStore(database),
+    logins: loginLibrary(database),
+    grants: grantStore(database),
+    auditEvents: auditEventStore(database),
     conversations: conversationLibrary(database, recorder),
     messages: messageLibrary(database, recorder),
     conversationItems: conversationItemLibrary(database, recorder),

@@ -67,6 +67,10 @@ const apiKey = z.strictObject({
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
   last_used_at: time.nullable(),
+  previous_hash: word.nullable().default(null),
+  previous_expires_at: time.nullable().default(null),
+  rotated_at: time.nullable().default(null),
+  issued_by: word.nullable().default(null),
 })
 
 const conversation = z

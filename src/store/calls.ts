@@ -128,6 +128,16 @@ export function callStore(database: Pick<Database, 'kysely'>) {
       const rows = await requests().where('user_id', '=', userId).where('id', '=', id).execute()
       return (await withReplies(rows))[0]
     },
+    /** The keys that calls of a user were made with. */
+    async keysOf(userId: string, ids: readonly string[]): Promise<(string | null)[]> {
+      const rows = await kysely
+        .selectFrom('llm_requests')
+        .select('api_key_id')
+        .where('user_id', '=', userId)
+        .where('id', 'in', ids)
+        .execute()
+      return rows.map(row => row.api_key_id)
+    },
     /** A call by its id alone, for operators. */
     async find(id: string): Promise<Call | undefined> {
       const rows = await requests().where('id', '=', id).execute()

@@ -16,7 +16,7 @@ describeEachDatabase('stele keys', bed => {
       place,
     })
     expect(made.code).toBe(0)
-    expect(made.stdout).toMatch(/^sk-stele-[\w-]{43}\n$/)
+    expect(made.stdout).toMatch(/^sk-stele-[\w-]{49}\n$/)
     expect(made.stderr).not.toContain(made.stdout.trim())
     const key = await stele.apiKeys.findBySecret(made.stdout.trim())
     expect(key).toMatchObject({ userId: 'ada', name: 'laptop', scopes: ['member'] })

@@ -11,6 +11,7 @@ export interface Belongings {
   readonly response: string
   readonly completion: string
   readonly session: string
+  readonly apiKey: string
 }
 
 /** How somebody may try to reach what is Ada's on one route. */
@@ -33,6 +34,12 @@ export interface Recipe {
   readonly isOfNobody?: true
   /** It needs no key. */
   readonly isOpen?: true
+  /** It is about whoever asks alone: a service cannot ask it for anybody. */
+  readonly isOfOneself?: true
+  /** A body that names nothing that is stored; `$caller` stands for whoever sends it. */
+  readonly fresh?: object
+  /** What the owner of all gets, where that is not 200. */
+  readonly ownerGets?: number
 }
 
 const noConversation = [404, 'conversation_not_found'] as const
@@ -41,6 +48,7 @@ const noResponse = [404, 'response_not_found'] as const
 const noCompletion = [404, 'completion_not_found'] as const
 const noPrevious = [400, 'previous_response_not_found'] as const
 const denied = [403, 'permission_denied'] as const
+const noKey = [404, 'api_key_not_found'] as const
 const fine = [200] as const
 
 const hello = { model: 'echo', messages: [{ role: 'user', content: 'Hello' }] }
@@ -117,6 +125,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     ],
   },
   'POST /v1/responses/input_tokens': {
+    fresh: input,
     attempts: ({ conversation, response }) => [
       { path: '/v1/responses/input_tokens', body: { ...input, conversation }, own: noConversation },
       {
@@ -137,6 +146,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     attempts: ({ response }) => [{ path: `/v1/responses/${response}`, own: noResponse }],
   },
   'POST /v1/responses/:id/cancel': {
+    // A response that is over cannot be cancelled, but it is found.
+    ownerGets: 400,
     attempts: ({ response }) => [{ path: `/v1/responses/${response}/cancel`, own: noResponse }],
   },
   'GET /v1/responses/:id/input_items': {
@@ -182,6 +193,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     ],
   },
   'POST /chat': {
+    fresh: { user_text: 'Hello', session_id: 'of-$caller' },
     attempts: ({ session }) => [
       { path: '/chat', body: { user_text: 'Hello', session_id: session }, own: fine },
       {
@@ -202,6 +214,86 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'DELETE /sessions/:user/:session': {
     attempts: ({ session }) => [{ path: `/sessions/ada/${session}`, own: denied }],
   },
+  'POST /v1/auth/register': {
+    isOpen: true,
+    attempts: () => [
+      {
+        path: '/v1/auth/register',
+        body: { user: 'ada', password: guess },
+        own: [403, 'registration_closed'],
+      },
+    ],
+  },
+  'POST /v1/auth/login': {
+    isOpen: true,
+    attempts: () => [
+      { path: '/v1/auth/login', body: { user: 'no-ada', password: guess }, own: [401, 'login_failed'] },
+    ],
+  },
+  'GET /v1/auth/session': {
+    isOfOneself: true,
+    attempts: () => [{ path: '/v1/auth/session', own: fine }],
+  },
+  'POST /v1/auth/logout': {
+    isOfOneself: true,
+    attempts: () => [{ path: '/v1/auth/logout', body: {}, own: fine }],
+  },
+  'POST /v1/auth/password': {
+    isOfOneself: true,
+    ownerGets: 401,
+    attempts: () => [
+      {
+        path: '/v1/auth/password',
+        body: { current_password: guess, new_password: `${guess}!` },
+        own: [401, 'login_failed'],
+      },
+    ],
+  },
+  'GET /v1/api_keys': {
+    shows: true,
+    isOfOneself: true,
+    attempts: () => [
+      { path: '/v1/api_keys', own: fine },
+      { path: '/v1/api_keys?user=ada', own: denied },
+      { path: '/v1/api_keys?of=all', own: denied },
+    ],
+  },
+  'POST /v1/api_keys': {
+    isOfOneself: true,
+    attempts: () => [
+      { path: '/v1/api_keys', body: {}, own: fine },
+      { path: '/v1/api_keys', body: { user: 'ada' }, own: denied },
+      { path: '/v1/api_keys', body: { scopes: ['service'] }, own: denied },
+    ],
+  },
+  'POST /v1/api_keys/:id/rotate': {
+    isOfOneself: true,
+    attempts: ({ apiKey }) => [{ path: `/v1/api_keys/${apiKey}/rotate`, body: {}, own: noKey }],
+  },
+  'DELETE /v1/api_keys/:id': {
+    isOfOneself: true,
+    attempts: ({ apiKey }) => [{ path: `/v1/api_keys/${apiKey}`, own: noKey }],
+  },
+  'GET /v1/usage': {
+    attempts: () => [
+      { path: '/v1/usage', own: fine },
+      { path: '/v1/usage?user=ada', own: denied, isOutranked: true },
+    ],
+  },
+  'GET /v1/users': ofOverseers('/v1/users'),
+  'POST /v1/users': ofOverseers('/v1/users', { user: 'eve' }),
+  'POST /v1/users/:id': ofOverseers('/v1/users/ada', { role: 'admin' }),
+  'GET /v1/break_glass': ofOverseers('/v1/break_glass'),
+  'POST /v1/break_glass': ofOverseers('/v1/break_glass', { user: 'no-ada', reason: 'because I can' }),
+  'DELETE /v1/break_glass/:id': ofOverseers('/v1/break_glass/grant_01h455vb4pex5vsknk084sn02q'),
+  'GET /v1/audit_events': ofOverseers('/v1/audit_events?user=ada'),
+}
+
+const guess = 'what she might have chosen'
+
+/** A route that is for administrators or auditors alone. */
+function ofOverseers(path: string, body?: object): Recipe {
+  return { ownerGets: 403, attempts: () => [{ path, ...(body && { body }), own: denied }] }
 }
 
 const secretless = 'A question that anybody may ask'
@@ -248,7 +340,8 @@ export async function belongings({ key, send }: Pick<Running, 'key' | 'send'>): 
     items: [{ role: 'assistant', content: secret }],
   })
   const response = idOf(await post('/v1/responses', { model: 'echo', input: secret, conversation }))
-  return { conversation, session, response, completion, item: firstOf(added) }
+  const apiKey = idOf(await post('/v1/api_keys', { name: secret }))
+  return { conversation, session, response, completion, item: firstOf(added), apiKey }
 }
 
 /** The headers of a request with JSON. */

@@ -11,7 +11,7 @@ import type { Conversation } from '../../store/conversations.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
-import { userOf } from './request-parts.ts'
+import { needs, userOf } from './request-parts.ts'
 
 const mostItems = 20
 const usualPage = 20
@@ -49,7 +49,7 @@ export async function conversationRoutes(
     return conversation
   }
 
-  app.post('/v1/conversations', async (request: Received, reply) => {
+  app.post('/v1/conversations', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     // A client that has nothing to say of it sends no body.
     const given = checked(creation, readObject(request.body ?? '{}'))
@@ -61,11 +61,11 @@ export async function conversationRoutes(
     return send(reply, resourceOf(await told(made)))
   })
 
-  app.get('/v1/conversations/:id', async (request: Received, reply) =>
+  app.get('/v1/conversations/:id', needs('content:read'), async (request: Received, reply) =>
     send(reply, resourceOf(await present(userOf(request), request.params.id))),
   )
 
-  app.post('/v1/conversations/:id', async (request: Received, reply) => {
+  app.post('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     const given = checked(change, readObject(request.body ?? ''))
     if (given.metadata === undefined)
@@ -74,14 +74,14 @@ export async function conversationRoutes(
     return send(reply, resourceOf(await told(changed)))
   })
 
-  app.delete('/v1/conversations/:id', async (request: Received, reply) => {
+  app.delete('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     const { id } = await present(userId, request.params.id)
     await told(conversations.delete(userId, id))
     return send(reply, { id, object: 'conversation.deleted', deleted: true })
   })
 
-  app.post('/v1/conversations/:id/items', async (request: Received, reply) => {
+  app.post('/v1/conversations/:id/items', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     checkIncluded(request.query)
     const given = checked(addition, readObject(request.body ?? ''))
@@ -92,7 +92,7 @@ export async function conversationRoutes(
     return send(reply, listOf(added, false))
   })
 
-  app.get('/v1/conversations/:id/items', async (request: Received, reply) => {
+  app.get('/v1/conversations/:id/items', needs('content:read'), async (request: Received, reply) => {
     const userId = userOf(request)
     const { query, params } = request
     checkIncluded(query)
@@ -107,19 +107,23 @@ export async function conversationRoutes(
     return send(reply, listOf(items, hasMore))
   })
 
-  app.get('/v1/conversations/:id/items/:item', async (request: Received, reply) => {
+  app.get('/v1/conversations/:id/items/:item', needs('content:read'), async (request: Received, reply) => {
     const { id, item } = request.params
     const userId = userOf(request)
     checkIncluded(request.query)
     return send(reply, await told(conversationItems.get(userId, id, item)))
   })
 
-  app.delete('/v1/conversations/:id/items/:item', async (request: Received, reply) => {
-    const { id, item } = request.params
-    const userId = userOf(request)
-    await told(conversationItems.delete(userId, id, item))
-    return send(reply, resourceOf(await present(userId, id)))
-  })
+  app.delete(
+    '/v1/conversations/:id/items/:item',
+    needs('content:write'),
+    async (request: Received, reply) => {
+      const { id, item } = request.params
+      const userId = userOf(request)
+      await told(conversationItems.delete(userId, id, item))
+      return send(reply, resourceOf(await present(userId, id)))
+    },
+  )
 }
 
 /** A conversation as OpenAI writes it. What an application keeps with it that is no text is given as JSON text. */

@@ -7,6 +7,7 @@ import { callStore } from '../../store/calls.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
@@ -16,6 +17,7 @@ import { type Turn, turnReply, turnRequest } from './turn-request.ts'
 
 /** A turn that was read, and by whose key. */
 interface Asked {
+  readonly received: FastifyRequest
   readonly turn: Turn
   readonly apiKeyId: string
   readonly model: string
@@ -34,6 +36,7 @@ export function sessionChat(parts: AnsweringParts) {
   const idempotency = createIdempotency(stele, state, settings)
   const conversations = conversationLibrary(prompt, recorder)
   const calls = callStore(prompt)
+  const content = contentAccess(stele)
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
 
@@ -71,7 +74,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { turn, apiKeyId, model, targets }: Asked,
+    { received, turn, apiKeyId, model, targets }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -80,14 +83,21 @@ export function sessionChat(parts: AnsweringParts) {
     if (state.isStopping) throw new SteleError('shutting_down')
     const { userId } = turn
     const { id: conversationId } = await conversationOf(turn)
-    const history = await historyOf(userId, { conversationId, previousResponseId: undefined })
+    const names = { conversationId, previousResponseId: undefined }
+    await content.mayContinue(received, userId, names)
+    const history = await historyOf(userId, names)
     const request = turnRequest(model, turn, history)
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
 
   /** Gives the recorded reply to a turn again. */
-  const repeat = async ({ turn }: Asked, call: KeyedCall, reply: FastifyReply): Promise<FastifyReply> => {
+  const repeat = async (
+    { received, turn }: Asked,
+    call: KeyedCall,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    await content.mayRepeat(received, turn.userId, call.callId)
     const body = await told(calls.exactResponse(turn.userId, call.callId))
     if (body === undefined)
       throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
@@ -100,10 +110,10 @@ export function sessionChat(parts: AnsweringParts) {
       .send(turnReply(turn, JSON.parse(body.toString('utf8'))))
   }
 
-  return (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
+  return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
-    const asked: Asked = { turn, apiKeyId, model, targets: providers.targets(model) }
-    recorder.touchKey(apiKeyId)
+    const asked: Asked = { received, turn, apiKeyId, model, targets: providers.targets(model) }
+    await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {
       callId: received.id,
