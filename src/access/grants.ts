@@ -47,7 +47,7 @@ export interface GrantFilter {
 export function grantStore({ kysely, prompt, forUpdate }: Pick<Database, 'kysely' | 'prompt' | 'forUpdate'>) {
   return {
     /** @throws SteleError invalid_value, user_not_found */
-    create({ userId, holder, reason, expiresAt }: NewGrant, by: Actor = operator): Promise<Grant> {
+    async create({ userId, holder, reason, expiresAt }: NewGrant, by: Actor = operator): Promise<Grant> {
       const now = Date.now()
       checkUserId(userId)
       columnText('reason', reason.trim(), { least: shortestReason, most: longestReason })

@@ -204,7 +204,8 @@ const contextSnapshot = z.strictObject({
 const auditEvent = z.strictObject({
   type: z.literal('audit_event'),
   id: id('audit'),
-  user_id: word,
+  /** '' when it concerns nobody that is known. */
+  user_id: text,
   actor: text,
   action: text,
   category: text,

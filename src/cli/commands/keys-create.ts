@@ -1,6 +1,7 @@
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { toRecord } from '../record.ts'
@@ -11,6 +12,7 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly name?: string
   readonly service?: boolean
   readonly admin?: boolean
+  readonly scope?: readonly Scope[]
   readonly expires?: number
   readonly json?: boolean
 }
@@ -23,7 +25,8 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
     const key = await apiKeys.create({
       userId,
       name: name ?? '',
-      scopes: [scopeOf(options)],
+      scopes: options.scope ?? [scopeOf(options)],
+      by: operatorHere(),
       expiresAt: expires,
     })
     if (json === true) return writeJson(toRecord(key))

@@ -1,5 +1,6 @@
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { toRecord } from '../record.ts'
 
@@ -15,7 +16,7 @@ export async function createUser(id: string, options: CreateUserOptions): Promis
   const { email = null, username = null, role, json } = options
   checkUserId(id)
   await withStele(options, async ({ users }) => {
-    const user = await users.create(id, { email, username, role })
+    const user = await users.create(id, { email, username, role }, operatorHere())
     if (json === true) return writeJson(toRecord(user))
     say(`Made the user, a ${role}.`)
     return writeLine(user.id)
