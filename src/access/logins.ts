@@ -27,7 +27,7 @@ export interface NewAccount {
 }
 
 export interface LoginInput {
-  /** The id of a user, or an e-mail address that one user alone has. */
+  /** The id of a user, or an e-mail address; where several have it, the first of them. */
   readonly name: string
   readonly password: string
   /** To be the password from now on. */
@@ -66,18 +66,20 @@ export function loginLibrary(database: Database) {
       .leftJoin('user_passwords', 'user_passwords.user_id', 'users.id')
       .select(['users.id', 'users.status', 'users.deleted_at', 'hash', 'is_temporary'])
       .where(where => where.or([where('users.id', '=', name), where('users.email', '=', name)]))
-      .limit(3)
+      .orderBy('users.created_at')
+      .orderBy('users.id')
+      .limit(10)
       .execute()
-    // Whoever gives themselves another's address must not be in the way of that other's id.
-    const byId = found.find(({ id }) => id === name)
-    return byId ?? (found.length === 1 ? found[0] : undefined)
+    // Whoever gives themselves another's address must not be in that other's way: the account that was first has it.
+    return found.find(({ id }) => id === name) ?? found.find(({ hash }) => hash !== null) ?? found[0]
   }
 
   /** Checks a password as often as that may be tried. @throws SteleError login_failed, too_many_attempts, login_busy */
   const proven = async (name: string, password: string, place: string) => {
     const now = Date.now()
     const known = await candidate(name)
-    const isKnownPlace = known !== undefined && (await sessions.isKnownPlace(known.id, place, now))
+    // Asked of a user that there is not too, so that it takes as long.
+    const isKnownPlace = await sessions.isKnownPlace(known?.id ?? '', place, now)
     const attempt: Attempt = { userId: known?.id, name, place, isKnownPlace }
     await countAttempt(database, attempt, now)
     const isRight = await hasher.verify(known?.hash ?? undefined, password)

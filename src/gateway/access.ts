@@ -156,7 +156,7 @@ export function sessionTimes({
 /** The words of a refusal, which say what would help. */
 function refusedAction(permission: Permission, { issuedBy, role, scopes }: Principal): string {
   if (issuedBy !== undefined && permissionsOf(role, scopes).has(permission))
-    return `do this (${permission}): an administrator has seen it; its user takes it over by rotating it once logged in`
+    return `do this (${permission}): an administrator has seen it; its user takes it over by rotating it, logged in or with another key`
   return `do this: it takes the permission ${permission}`
 }
 

@@ -56,8 +56,6 @@ interface Rotation {
   readonly by?: Actor | undefined
   /** Milliseconds for which the secret that it had stays good. */
   readonly grace: number
-  /** Whoever rotates in a session of their own takes the key over. */
-  readonly takesOver?: boolean | undefined
 }
 
 export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database) {
@@ -164,10 +162,7 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
      * Gives a key a new secret; the one it had stays good for a while, the one before that does not.
      * @throws SteleError api_key_not_found, invalid_value when it is revoked
      */
-    rotate(
-      id: string,
-      { by = operator, grace, takesOver = false }: Rotation,
-    ): Promise<ApiKey & { secret: string }> {
+    rotate(id: string, { by = operator, grace }: Rotation): Promise<ApiKey & { secret: string }> {
       return changeKey(id, async (tx, row, now) => {
         if (row.revoked_at !== null)
           throw new SteleError('invalid_value', { name: 'key', reason: 'it is revoked' }, { param: 'key' })
@@ -178,8 +173,7 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
           previous_hash: row.key_hash,
           previous_expires_at: now + grace,
           rotated_at: now,
-          issued_by:
-            issuerOf(by, row.user_id) ?? (takesOver || by.userId === undefined ? null : row.issued_by),
+          issued_by: issuerOf(by, row.user_id),
         }
         await tx.updateTable('api_keys').set(set).where('id', '=', id).execute()
         await tx

@@ -49,11 +49,13 @@ export function loginsSuite(bed: Bed): void {
     expect(await actionsOf(stele)).toEqual(['user.created', 'password.changed', 'login.succeeded'])
   })
 
-  test('an e-mail address is as good as an id, unless two users have it', async () => {
+  test('an e-mail address is as good as an id, and stays whose it was first', async () => {
     const stele = await withAda(bed)
     expect(await logIn(stele, { name: 'ada@example.org' })).toMatchObject({ userId: 'ada' })
-    await stele.users.create('eve', { email: 'ada@example.org' })
-    await failure('login_failed', logIn(stele, { name: 'ada@example.org' }))
+    const eve = { userId: 'eve', email: 'ada@example.org', password: 'another long secret' }
+    await stele.logins.createAccount(eve, { userId: 'eve' })
+    expect(await logIn(stele, { name: 'ada@example.org' })).toMatchObject({ userId: 'ada' })
+    await failure('login_failed', logIn(stele, { name: 'ada@example.org', password: eve.password }))
     // Whoever is called like her address is somebody else.
     await stele.users.create('ada@example.org')
     await failure('login_failed', logIn(stele, { name: 'ada@example.org' }))

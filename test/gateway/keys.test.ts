@@ -98,7 +98,18 @@ test('no key may do more than the one that makes it, or its user', async () => {
   expect(errorOf(unknown)).toMatchObject({ code: 'invalid_value', param: 'scopes' })
   const stranger = await ask(running, 'POST', '/v1/api_keys', { key: admin, body: { user: 'nobody' } })
   expect(errorOf(stranger).code).toBe('user_not_found')
-  // What it has itself it may pass on, and nothing is widened when its user rises.
+  // Neither by rotating one that may more.
+  const [whole] = await running.stele.apiKeys.list({ userId: 'ada' })
+  const service = await running.stele.apiKeys.create({ userId: 'root', scopes: ['service'] })
+  for (const [key, id] of [
+    [narrow, whole?.id],
+    [admin, service.id],
+  ]) {
+    const reply = await ask(running, 'POST', `/v1/api_keys/${id}/rotate`, { key: key ?? '', body: {} })
+    expect(errorOf(reply).code).toBe('permission_denied')
+  }
+  expect(await running.stele.apiKeys.holder(service.secret)).toBeDefined()
+  // What it has itself it may pass on.
   expect((await made(running, narrow)).scopes).toEqual(['keys:write', 'keys:read'])
 })
 
@@ -120,7 +131,6 @@ test('a key that an administrator made for somebody reads nothing, until its use
   ]
   for (const reply of refused) expect(errorOf(reply).code, reply.text).toBe('permission_denied')
   expect(refused[0]?.text).toContain('rotating it')
-  // Rotated by another key of hers it is still one that somebody else gave her.
   await running.stele.logins.resetPassword('ada', 'given by the operator')
   const login = { user: 'ada', password: 'given by the operator', new_password: 'chosen by herself' }
   const session = JSON.parse(

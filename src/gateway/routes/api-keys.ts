@@ -2,7 +2,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
 import { checked, readObject, word } from '../../model/json-body.ts'
-import { isRole, isScope, permissionsOfRole, roleOf, type Scope } from '../../model/permissions.ts'
+import {
+  isRole,
+  isScope,
+  permissionsOf,
+  permissionsOfRole,
+  roleOf,
+  type Scope,
+} from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
@@ -87,13 +94,15 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
 
   app.post('/v1/api_keys/:id/rotate', needs('keys:write'), async (request: Received, reply) => {
     const key = await visible(request)
+    const { userId, role, permissions } = keyOf(request)
+    const reach = key.userId === userId ? [...permissionsOf(role, key.scopes)] : []
+    if (reach.some(one => !permissions.has(one)))
+      throw new SteleError('permission_denied', { action: 'rotate a key that may do more than itself' })
     const { grace } = checked(rotation, readObject(request.body ?? '{}'))
-    const { sessionId } = keyOf(request)
     const rotated = await told(
       apiKeys.rotate(key.id, {
         by: actorOf(request),
         grace: (grace ?? usualGrace) * 1_000,
-        takesOver: sessionId !== undefined,
       }),
     )
     access.forget(({ id }) => id === key.id)
