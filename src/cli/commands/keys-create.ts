@@ -2,6 +2,7 @@ import type { ContentMode } from '../../db/batch.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { toRecord } from '../record.ts'
@@ -12,6 +13,7 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly name?: string
   readonly service?: boolean
   readonly admin?: boolean
+  readonly scope?: readonly Scope[]
   readonly expires?: number
   readonly contentMode?: ContentMode
   readonly json?: boolean
@@ -25,7 +27,8 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
     const key = await apiKeys.create({
       userId,
       name: name ?? '',
-      scopes: [scopeOf(options)],
+      scopes: options.scope ?? [scopeOf(options)],
+      by: operatorHere(),
       expiresAt: expires,
       contentMode: options.contentMode,
     })

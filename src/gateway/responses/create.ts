@@ -11,6 +11,7 @@ import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerClient, answerQuestion, type Question } from '../attempts.ts'
+import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
@@ -45,6 +46,7 @@ export function responseCreation(
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
   const calls = callStore(promptly(database))
+  const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
@@ -111,7 +113,7 @@ export function responseCreation(
     return reply.headers(streamHeaders).send(events)
   }
 
-  return (
+  return async (
     received: FastifyRequest<{ Body: Buffer | undefined }>,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
@@ -119,8 +121,9 @@ export function responseCreation(
     const request = parseResponseRequest(received.body ?? '')
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
-    recorder.touchKey(apiKeyId)
     const asked: Asked = { request, targets, userId, apiKeyId }
+    await content.mayAsk(received, userId, targets)
+    await content.mayContinue(received, userId, request)
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       {
@@ -131,7 +134,10 @@ export function responseCreation(
       },
       reply,
       (callId, claim) => make(asked, callId, claim, reply),
-      call => repeat(asked, call, reply),
+      async call => {
+        await content.mayRepeat(received, userId, call.callId)
+        return repeat(asked, call, reply)
+      },
       { evenUnderWay: request.background },
     )
   }

@@ -3,6 +3,7 @@ import type { ProviderRegistry, Target } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
+import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { sendRecorded } from '../recorded-reply.ts'
@@ -27,15 +28,19 @@ export interface ReadRequest {
 export function createAnswering(parts: AnsweringParts) {
   const { stele, state, settings } = parts
   const idempotency = createIdempotency(stele, state, settings)
-  return (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
-    stele.recorder.touchKey(read.apiKeyId)
+  const content = contentAccess(stele)
+  return async (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
+    await content.mayAsk(received, read.userId, read.targets)
     const question = { callId: received.id, ...read }
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       question,
       reply,
       (callId, claim) => answerQuestion(parts, { ...question, callId, claim }, reply),
-      call => sendRecorded(stele, call, question, reply),
+      async call => {
+        await content.mayRepeat(received, read.userId, call.callId)
+        return sendRecorded(stele, call, question, reply)
+      },
     )
   }
 }

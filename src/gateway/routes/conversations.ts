@@ -14,7 +14,7 @@ import { idempotentAppends } from '../idempotent-append.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
-import { userOf } from './request-parts.ts'
+import { needs, userOf } from './request-parts.ts'
 
 const mostItems = 20
 const usualPage = 20
@@ -56,7 +56,7 @@ export async function conversationRoutes(
     return conversation
   }
 
-  app.post('/v1/conversations', async (request: Received, reply) => {
+  app.post('/v1/conversations', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     // A client that has nothing to say of it sends no body.
     const given = checked(creation, readObject(request.body ?? '{}'))
@@ -76,11 +76,11 @@ export async function conversationRoutes(
     return send(reply, resourceOf(made))
   })
 
-  app.get('/v1/conversations/:id', async (request: Received, reply) =>
+  app.get('/v1/conversations/:id', needs('content:read'), async (request: Received, reply) =>
     send(reply, resourceOf(await present(userOf(request), request.params.id))),
   )
 
-  app.post('/v1/conversations/:id', async (request: Received, reply) => {
+  app.post('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     const given = checked(change, readObject(request.body ?? ''))
     if (given.metadata === undefined && given.session_id === undefined)
@@ -92,14 +92,14 @@ export async function conversationRoutes(
     return send(reply, resourceOf(await told(changed)))
   })
 
-  app.delete('/v1/conversations/:id', async (request: Received, reply) => {
+  app.delete('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     const { id } = await present(userId, request.params.id)
     await told(conversations.delete(userId, id))
     return send(reply, { id, object: 'conversation.deleted', deleted: true })
   })
 
-  app.post('/v1/conversations/:id/items', async (request: Received, reply) => {
+  app.post('/v1/conversations/:id/items', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     checkIncluded(request.query)
     const given = checked(addition, readObject(request.body ?? ''))
@@ -117,7 +117,7 @@ export async function conversationRoutes(
     return send(reply, listOf(added, false))
   })
 
-  app.get('/v1/conversations/:id/items', async (request: Received, reply) => {
+  app.get('/v1/conversations/:id/items', needs('content:read'), async (request: Received, reply) => {
     const userId = userOf(request)
     const { query, params } = request
     checkIncluded(query)
@@ -132,19 +132,23 @@ export async function conversationRoutes(
     return send(reply, listOf(items, hasMore))
   })
 
-  app.get('/v1/conversations/:id/items/:item', async (request: Received, reply) => {
+  app.get('/v1/conversations/:id/items/:item', needs('content:read'), async (request: Received, reply) => {
     const { id, item } = request.params
     const userId = userOf(request)
     checkIncluded(request.query)
     return send(reply, await told(conversationItems.get(userId, id, item)))
   })
 
-  app.delete('/v1/conversations/:id/items/:item', async (request: Received, reply) => {
-    const { id, item } = request.params
-    const userId = userOf(request)
-    await told(conversationItems.delete(userId, id, item))
-    return send(reply, resourceOf(await present(userId, id)))
-  })
+  app.delete(
+    '/v1/conversations/:id/items/:item',
+    needs('content:write'),
+    async (request: Received, reply) => {
+      const { id, item } = request.params
+      const userId = userOf(request)
+      await told(conversationItems.delete(userId, id, item))
+      return send(reply, resourceOf(await present(userId, id)))
+    },
+  )
 }
 
 /** A conversation as OpenAI writes it. What an application keeps with it that is no text is given as JSON text. */

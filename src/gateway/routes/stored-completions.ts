@@ -12,7 +12,7 @@ import { promptly } from '../../store/contents.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
-import { userOf } from './request-parts.ts'
+import { needs, userOf } from './request-parts.ts'
 
 const path = '/v1/chat/completions'
 
@@ -56,7 +56,7 @@ export async function storedCompletionRoutes(
     )
   }
 
-  app.get(path, async (request: FastifyRequest<{ Querystring: Query }>) => {
+  app.get(path, needs('content:read'), async (request: FastifyRequest<{ Querystring: Query }>) => {
     const userId = userOf(request)
     const { limit, order, after } = pageOf(request.query)
     const model = parameter(request.query, 'model')
@@ -71,12 +71,12 @@ export async function storedCompletionRoutes(
     return listOf(data, found.length > limit)
   })
 
-  app.get<OfOne>(`${path}/:id`, async request => {
+  app.get<OfOne>(`${path}/:id`, needs('content:read'), async request => {
     const userId = userOf(request)
     return objectOf(userId, await find(userId, request))
   })
 
-  app.post<OfOne>(`${path}/:id`, async request => {
+  app.post<OfOne>(`${path}/:id`, needs('content:write'), async request => {
     const userId = userOf(request)
     const completion = await find(userId, request)
     const body = readObject(request.body ?? '')
@@ -89,14 +89,14 @@ export async function storedCompletionRoutes(
     return objectOf(userId, { ...completion, metadata: pairs })
   })
 
-  app.delete<OfOne>(`${path}/:id`, async request => {
+  app.delete<OfOne>(`${path}/:id`, needs('content:write'), async request => {
     const userId = userOf(request)
     const { id, callId } = await find(userId, request)
     await recorder.relist({ userId, id, callId, change: { deletedAt: Date.now() } })
     return { object: 'chat.completion.deleted', id, deleted: true }
   })
 
-  app.get<OfOne>(`${path}/:id/messages`, async request => {
+  app.get<OfOne>(`${path}/:id/messages`, needs('content:read'), async request => {
     const userId = userOf(request)
     const { id, callId } = await find(userId, request)
     const { limit, order, after } = pageOf(request.query)

@@ -8,6 +8,7 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
@@ -17,6 +18,7 @@ import { type Turn, turnReply, turnRequest } from './turn-request.ts'
 
 /** A turn that was read, and by whose key. */
 interface Asked {
+  readonly received: FastifyRequest
   readonly turn: Turn
   readonly apiKeyId: string
   readonly model: string
@@ -35,6 +37,7 @@ export function sessionChat(parts: AnsweringParts) {
   const idempotency = createIdempotency(stele, state, settings)
   const conversations = conversationLibrary(prompt, recorder)
   const calls = callStore(prompt)
+  const content = contentAccess(stele)
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
 
@@ -72,7 +75,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { turn, apiKeyId, model, targets }: Asked,
+    { received, turn, apiKeyId, model, targets }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -81,14 +84,21 @@ export function sessionChat(parts: AnsweringParts) {
     if (state.isStopping) throw new SteleError('shutting_down')
     const { userId } = turn
     const { id: conversationId } = await conversationOf(turn)
-    const history = await historyOf(userId, { conversationId, previousResponseId: undefined })
+    const names = { conversationId, previousResponseId: undefined }
+    await content.mayContinue(received, userId, names)
+    const history = await historyOf(userId, names)
     const request = turnRequest(model, turn, history)
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
 
   /** Gives the recorded reply to a turn again. */
-  const repeat = async ({ turn }: Asked, call: KeyedCall, reply: FastifyReply): Promise<FastifyReply> => {
+  const repeat = async (
+    { received, turn }: Asked,
+    call: KeyedCall,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    await content.mayRepeat(received, turn.userId, call.callId)
     const body = await told(calls.exactResponse(turn.userId, call.callId))
     if (body === undefined)
       throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
@@ -101,10 +111,10 @@ export function sessionChat(parts: AnsweringParts) {
       .send(turnReply(turn, JSON.parse(body.toString('utf8'))))
   }
 
-  return (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
+  return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
-    const asked: Asked = { turn, apiKeyId, model, targets: providers.targets(model) }
-    recorder.touchKey(apiKeyId)
+    const asked: Asked = { received, turn, apiKeyId, model, targets: providers.targets(model) }
+    await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {
       callId: received.id,
