@@ -26,6 +26,8 @@ function keysCommand(program: Command): void {
     .option('--expires <when>', 'when it ends: 15m, 12h, 30d, 8w or an ISO 8601 date', text =>
       parseExpiry(text),
     )
+    .option('--mask-before-llm', 'mask what is told of people before a provider gets it')
+    .option('--mask-in-storage', 'mask it in what is stored')
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {
       const { createKey } = await import('./commands/keys-create.ts')

@@ -40,6 +40,7 @@ export const tables = {
     expires_at: integerOrNull,
     revoked_at: integerOrNull,
     last_used_at: integerOrNull,
+    masking: textOrNull,
   },
   secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
   instances: {

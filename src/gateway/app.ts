@@ -46,6 +46,9 @@ export type ClientSettings = Pick<
   | 'chatModel'
   | 'chatSystem'
   | 'chatGreeting'
+  | 'maskPiiBeforeLlm'
+  | 'maskPiiInLogs'
+  | 'masking'
 >
 
 export interface GatewayParts {

@@ -67,6 +67,7 @@ const apiKey = z.strictObject({
   expires_at: time.nullable(),
   revoked_at: time.nullable(),
   last_used_at: time.nullable(),
+  masking: text.nullable().default(null),
 })
 
 const conversation = z

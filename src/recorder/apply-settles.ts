@@ -133,7 +133,8 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> {
   const raw = s.message ?? ''
-  const isKept = s.messageHash === undefined
+  // A message that is kept is never empty.
+  const isKept = raw !== ''
   return newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,

@@ -4,6 +4,7 @@ import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
 /** What a key may do. `service` may act for any end user; `admin` may do everything. */
@@ -21,6 +22,8 @@ export interface ApiKey {
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
   readonly lastUsedAt: number | undefined
+  /** What it demands of every request. */
+  readonly masking: MaskingPolicy | undefined
 }
 
 const keyStart = 'sk-stele-'
@@ -41,6 +44,7 @@ interface NewApiKey {
   readonly scopes?: readonly Scope[]
   readonly expiresAt?: number | undefined
   readonly secret?: string | undefined
+  readonly masking?: MaskingPolicy | undefined
 }
 
 export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
@@ -120,6 +124,7 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     expires_at: options.expiresAt ?? null,
     revoked_at: null,
     last_used_at: null,
+    masking: policyText(options.masking),
   }
   await tx
     .insertInto('users')
@@ -145,6 +150,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     expiresAt: row.expires_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,
     lastUsedAt: row.last_used_at ?? undefined,
+    masking: policyOf(row.masking),
   }
 }
 

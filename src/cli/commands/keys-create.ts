@@ -3,8 +3,8 @@ import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
-import { toRecord } from '../record.ts'
 import { timeText } from '../values.ts'
+import { keyRecord } from './keys-list.ts'
 
 export interface CreateKeyOptions extends GlobalOptions {
   readonly user: string
@@ -12,6 +12,8 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly service?: boolean
   readonly admin?: boolean
   readonly expires?: number
+  readonly maskBeforeLlm?: boolean
+  readonly maskInStorage?: boolean
   readonly json?: boolean
 }
 
@@ -25,8 +27,9 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       name: name ?? '',
       scopes: [scopeOf(options)],
       expiresAt: expires,
+      masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
     })
-    if (json === true) return writeJson(toRecord(key))
+    if (json === true) return writeJson(keyRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`
     say(
       printableLine(

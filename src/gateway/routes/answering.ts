@@ -5,7 +5,10 @@ import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest } from '../masking/masked-request.ts'
+import { createMasking } from '../masking/masking.ts'
 import { sendRecorded } from '../recorded-reply.ts'
+import { keyOf } from './request-parts.ts'
 
 export interface AnsweringParts {
   readonly stele: Stele
@@ -27,15 +30,21 @@ export interface ReadRequest {
 export function createAnswering(parts: AnsweringParts) {
   const { stele, state, settings } = parts
   const idempotency = createIdempotency(stele, state, settings)
+  const maskingOf = createMasking(settings)
   return (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
     stele.recorder.touchKey(read.apiKeyId)
+    const masking = maskingOf(received, keyOf(received))
     const question = { callId: received.id, ...read }
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       question,
       reply,
-      (callId, claim) => answerQuestion(parts, { ...question, callId, claim }, reply),
-      call => sendRecorded(stele, call, question, reply),
+      async (callId, claim) => {
+        const request =
+          masking === undefined ? read.request : await maskedRequest(read.request, masking, settings)
+        return answerQuestion(parts, { ...question, request, callId, claim }, reply)
+      },
+      call => sendRecorded(stele, call, { ...question, masking }, reply),
     )
   }
 }

@@ -8,8 +8,11 @@ import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
+import { createMasking, type Masking } from '../masking/masking.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
+import { keyOf } from '../routes/request-parts.ts'
 import { storeFailure } from '../store-failure.ts'
 import { takingTurns } from './taking-turns.ts'
 import { type Turn, turnReply, turnRequest } from './turn-request.ts'
@@ -19,6 +22,7 @@ interface Asked {
   readonly turn: Turn
   readonly apiKeyId: string
   readonly model: string
+  readonly masking: Masking | undefined
   readonly targets: readonly Target[]
 }
 
@@ -36,6 +40,7 @@ export function sessionChat(parts: AnsweringParts) {
   const calls = callStore(prompt)
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
+  const maskingOf = createMasking(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -71,7 +76,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { turn, apiKeyId, model, targets }: Asked,
+    { turn, apiKeyId, model, targets, masking }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -81,16 +86,24 @@ export function sessionChat(parts: AnsweringParts) {
     const { userId } = turn
     const { id: conversationId } = await conversationOf(turn)
     const history = await historyOf(userId, { conversationId, previousResponseId: undefined })
-    const request = turnRequest(model, turn, history)
+    const request = await maskedRequest(turnRequest(model, turn, history), masking, {
+      replyLimit: settings.replyLimit,
+      history: history.messages,
+    })
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
 
   /** Gives the recorded reply to a turn again. */
-  const repeat = async ({ turn }: Asked, call: KeyedCall, reply: FastifyReply): Promise<FastifyReply> => {
-    const body = await told(calls.exactResponse(turn.userId, call.callId))
-    if (body === undefined)
+  const repeat = async (
+    { turn, masking }: Asked,
+    call: KeyedCall,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    const recorded = await told(calls.exactResponse(turn.userId, call.callId))
+    if (recorded === undefined)
       throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
+    const body = masking === undefined ? recorded : await toldAgain(recorded, masking, { isStream: false })
     reply.log.info({ callId: call.callId }, 'replayed')
     return reply
       .header('x-stele-call-id', call.callId)
@@ -102,7 +115,8 @@ export function sessionChat(parts: AnsweringParts) {
 
   return (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
-    const asked: Asked = { turn, apiKeyId, model, targets: providers.targets(model) }
+    const masking = maskingOf(received, keyOf(received))
+    const asked: Asked = { turn, apiKeyId, model, masking, targets: providers.targets(model) }
     recorder.touchKey(apiKeyId)
     const { userId, sessionId, text } = turn
     const keyed = {
