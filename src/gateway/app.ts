@@ -180,8 +180,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
-  app.register(storedCompletionRoutes, { stele })
-  app.register(conversationRoutes, { stele })
+  app.register(storedCompletionRoutes, { stele, settings })
+  app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
   return { app, state, routes: allowed }
 }

@@ -8,6 +8,7 @@ import { errorOf, onlyCall, recorded, startGateway } from './running.ts'
 import { json, startUpstream, stream } from './upstream.ts'
 import { answerEvents, questionOf } from './wire.ts'
 
+const placeholderOnly = /\[[A-Z_]+_\d+\]/
 const sentence = `Write to ${secrets.mail} or ${secrets.phone}, pay with ${secrets.card}, sign with ${secrets.key}, and keep [EMAIL_1].`
 
 describe('before the provider', () => {
@@ -221,25 +222,52 @@ describe('in storage', () => {
     },
   )
 
-  test('responses, what they go on from and what they end with', async () => {
-    const { running, upstream } = await start({ ...inLogs, ...before }, { provider: { responses: true } })
+  test.each([{ responses: true }, { responses: false }])(
+    'responses, what they go on from and what they end with: %o',
+    async provider => {
+      const { running, upstream } = await start({ ...inLogs, ...before }, { provider })
+      const client = running.client()
+      const first = await client.responses.create({
+        model: 'm',
+        input: secrets.mail,
+        instructions: secrets.phone,
+        metadata: { card: secrets.card },
+      })
+      expect(first.output_text).toContain(secrets.mail)
+      expect(first.instructions).toBe(secrets.phone)
+      const second = await client.responses.create({
+        model: 'm',
+        input: 'bob@example.org',
+        previous_response_id: first.id,
+      })
+      // What was not kept is told as that, and its placeholder is not given to another.
+      expect(second.output_text).toContain('[EMAIL 1 not kept]')
+      expect(second.output_text).toMatch(/\| bob@example\.org$/)
+      expect(second.output_text).not.toMatch(placeholderOnly)
+      expect(upstream.journal[1]?.text).toContain('[EMAIL_2]')
+      expectNone(await everythingStored(running), [...hidden, 'bob@example.org'])
+    },
+  )
+
+  test('what clients add by themselves', async () => {
+    const { running } = await start(inLogs)
     const client = running.client()
-    const first = await client.responses.create({
-      model: 'm',
-      input: secrets.mail,
-      instructions: secrets.phone,
-      metadata: { card: secrets.card },
+    const item = (content: string) => ({ type: 'message' as const, role: 'user' as const, content })
+    const { id } = await client.conversations.create({
+      metadata: { mail: secrets.mail },
+      items: [item(secrets.mail)],
     })
-    expect(first.output_text).toBe(secrets.mail)
-    expect(first.instructions).toBe(secrets.phone)
-    const second = await client.responses.create({
+    await client.conversations.update(id, { metadata: { card: secrets.card } })
+    await client.conversations.items.create(id, { items: [item('bob@example.org')] })
+    const kept = await historyOf(running.stele, id)
+    // The second is another's, whose placeholder is therefore another.
+    expect(JSON.stringify(kept)).toMatch(/\[EMAIL_1\].*\[EMAIL_2\]/)
+    const completion = await client.chat.completions.create({
       model: 'm',
-      input: 'bob@example.org',
-      previous_response_id: first.id,
+      messages: [{ role: 'user', content: 'hi' }],
+      store: true,
     })
-    // What was not kept is told as that, and its placeholder is not given to another.
-    expect(second.output_text).toBe('[EMAIL 1 not kept] | [EMAIL 1 not kept] | bob@example.org')
-    expect(upstream.journal[1]?.text).toContain('[EMAIL_2]')
+    await client.chat.completions.update(completion.id, { metadata: { phone: secrets.phone } })
     expectNone(await everythingStored(running), [...hidden, 'bob@example.org'])
   })
 

@@ -8,12 +8,17 @@ import { checked, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import type { Stele } from '../../stele.ts'
 import type { Conversation } from '../../store/conversations.ts'
+import { messageStore } from '../../store/messages.ts'
+import { createMaskedInput } from '../masking/masked-input.ts'
+import type { MaskingSettings } from '../masking/masking.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
 import { userOf } from './request-parts.ts'
 
 const mostItems = 20
+/** Messages of a conversation whose placeholders are looked at before anything is added to it. */
+const mostRead = 10_000
 const usualPage = 20
 const longestPage = 100
 
@@ -32,12 +37,14 @@ type Received = FastifyRequest<{
 /** OpenAI's Conversations API. Its items are the messages that calls bring, and what clients add. */
 export async function conversationRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Pick<Stele, 'database' | 'recorder'> },
+  { stele, settings }: { stele: Pick<Stele, 'database' | 'recorder'>; settings: MaskingSettings },
 ): Promise<void> {
   const { database, recorder } = stele
   const prompt = { kysely: database.prompt }
   const conversations = conversationLibrary(prompt, recorder)
   const conversationItems = conversationItemLibrary(prompt, recorder)
+  const messages = messageStore(prompt)
+  const maskedInput = createMaskedInput(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -52,7 +59,7 @@ export async function conversationRoutes(
   app.post('/v1/conversations', async (request: Received, reply) => {
     const userId = userOf(request)
     // A client that has nothing to say of it sends no body.
-    const given = checked(creation, readObject(request.body ?? '{}'))
+    const given = checked(creation, readObject(await maskedInput(request, request.body ?? '{}')))
     const made = conversations.create({
       userId,
       ...(given.metadata == null ? {} : { metadata: given.metadata }),
@@ -67,7 +74,7 @@ export async function conversationRoutes(
 
   app.post('/v1/conversations/:id', async (request: Received, reply) => {
     const userId = userOf(request)
-    const given = checked(change, readObject(request.body ?? ''))
+    const given = checked(change, readObject(await maskedInput(request, request.body ?? '')))
     if (given.metadata === undefined)
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
     const changed = conversations.update(userId, request.params.id, { metadata: given.metadata ?? null })
@@ -84,8 +91,12 @@ export async function conversationRoutes(
   app.post('/v1/conversations/:id/items', async (request: Received, reply) => {
     const userId = userOf(request)
     checkIncluded(request.query)
-    const given = checked(addition, readObject(request.body ?? ''))
     const conversationId = request.params.id
+    const body = await maskedInput(request, request.body ?? '', async () => {
+      await present(userId, conversationId)
+      return told(messages.list({ userId, conversationId, limit: mostRead }))
+    })
+    const given = checked(addition, readObject(body))
     if (given.items.length === 0)
       throw new SteleError('invalid_value', { name: 'items', reason: 'there is none' }, { param: 'items' })
     const added = await told(conversationItems.create({ userId, conversationId, items: given.items }))

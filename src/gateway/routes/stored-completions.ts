@@ -9,6 +9,8 @@ import { isEventStream } from '../../providers/provider.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
+import { createMaskedInput } from '../masking/masked-input.ts'
+import type { MaskingSettings } from '../masking/masking.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
 import { userOf } from './request-parts.ts'
@@ -26,11 +28,12 @@ interface OfOne {
 /** The chat completions that a user's clients asked to be stored: list, look up, change, delete, and their messages. */
 export async function storedCompletionRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Stele },
+  { stele, settings }: { stele: Stele; settings: MaskingSettings },
 ): Promise<void> {
   const { database, recorder } = stele
   const completions = storedCompletionStore({ kysely: database.prompt })
   const calls = callStore({ kysely: database.prompt })
+  const maskedInput = createMaskedInput(settings)
 
   const told = <T>(reading: Promise<T>): Promise<T> =>
     reading.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -78,7 +81,7 @@ export async function storedCompletionRoutes(
   app.post<OfOne>(`${path}/:id`, async request => {
     const userId = userOf(request)
     const completion = await find(userId, request)
-    const body = readObject(request.body ?? '')
+    const body = readObject(await maskedInput(request, request.body ?? ''))
     membersOf(body, ['metadata'])
     if (!Object.hasOwn(body.value, 'metadata'))
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
