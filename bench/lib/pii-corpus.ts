@@ -205,6 +205,8 @@ function misleading(chance: Chance): string {
     `Call the function parse_${digits(chance, 4)} with 12345678 items.`,
     `The album of 1989 sold 10,000,000 copies by ${2000 + below(chance, 25)}.`,
     `The passport office opens at 9, room 1204.`,
+    `{ attempt: ${below(chance, 9)}, routeMode: 'retry', streetView: false }`,
+    `It listens on http://127.0.0.1:${1024 + below(chance, 60_000)}/ and on [::1].`,
     `He was born in Boston and moved 3 times.`,
   ])
 }

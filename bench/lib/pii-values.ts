@@ -174,7 +174,12 @@ export const day = (chance: Chance): [year: number, month: number, day: number] 
 ]
 
 export const ipv4 = (chance: Chance): string =>
-  [between(chance, 11, 223), below(chance, 256), below(chance, 256), between(chance, 1, 254)].join('.')
+  [
+    pick(chance, [between(chance, 11, 126), between(chance, 128, 223)]),
+    below(chance, 256),
+    below(chance, 256),
+    between(chance, 1, 254),
+  ].join('.')
 
 export function ipv6(chance: Chance): string {
   const groups = Array.from({ length: 8 }, () => hex(chance, between(chance, 1, 4)).replace(/^0+(?=.)/, ''))

@@ -71,6 +71,36 @@ describe('what is found', () => {
   })
 })
 
+test('no text makes the detectors slow', () => {
+  const pieces = [
+    'eyJ',
+    '-----BEGIN PRIVATE KEY-----',
+    'a://a:',
+    '@',
+    'a@',
+    'a.',
+    '1 ',
+    '1-',
+    '+1 ',
+    '(1)',
+    '12 A ',
+    ':a',
+    'aa:',
+    'AB12 ',
+    'token=',
+    'born ',
+    'passport ',
+    '[',
+    '0-',
+    '1.',
+  ]
+  for (const text of pieces.map(one => one.repeat(Math.floor(60_000 / one.length)))) {
+    const before = process.threadCpuUsage().user
+    findEntities(text, options)
+    expect(process.threadCpuUsage().user - before, text.slice(0, 20)).toBeLessThan(1_500_000)
+  }
+})
+
 /** Texts in which anything stands next to anything. */
 const piece = fc.oneof(
   fc.constantFrom(

@@ -44,6 +44,16 @@ export function matchAt(pattern: RegExp, text: string, at: number): string | und
   return pattern.exec(text)?.[0]
 }
 
+/** Calls `take` for every match of a global pattern: what `matchAll` does, without a copy of the pattern for each text. */
+export function eachMatch(pattern: RegExp, text: string, take: (found: RegExpExecArray) => void): void {
+  pattern.lastIndex = 0
+  for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
+    const next = pattern.lastIndex
+    take(found)
+    pattern.lastIndex = found[0] === '' ? next + 1 : next
+  }
+}
+
 /** Whether the words right before a position say so. @param pattern ends in `$` */
 export function follows(pattern: RegExp, text: string, at: number, width = 40): boolean {
   return pattern.test(text.slice(Math.max(0, at - width), at))

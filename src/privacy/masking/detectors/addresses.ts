@@ -90,6 +90,7 @@ const versionWord =
 export function ipv4At(text: string, at: number): number | undefined {
   v4.lastIndex = at
   const found = v4.exec(text)?.[0]
-  if (found === undefined || /(?:^|\.)0\d/.test(found)) return undefined
+  // Its own machine is everybody's.
+  if (found === undefined || /(?:^|\.)0\d|^127\.|^0\.0\.0\.0/.test(found)) return undefined
   return follows(versionWord, text, at, 24) ? undefined : at + found.length
 }

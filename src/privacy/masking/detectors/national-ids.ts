@@ -89,19 +89,9 @@ export const letteredIds: readonly NationalId[] = [
   },
 ]
 
-/** Any of the words that tell of a number which its form does not. */
-export const idWords =
-  /cpf|aadhaar|uidai|steuer|idnr|tax id|pesel|bsn|burgerservice|sofinummer|sin\b|social insurance|nhs|tfn|tax file|nummer|pan\b|permanent account/i
-
-/** The end of such a number at `at`. @param hasWords whether any of `idWords` is in the text */
-export function nationalIdAt(
-  ids: readonly NationalId[],
-  text: string,
-  at: number,
-  hasWords: () => boolean,
-): number | undefined {
+/** The end of such a number at `at`. */
+export function nationalIdAt(ids: readonly NationalId[], text: string, at: number): number | undefined {
   for (const { form, words: before, isValid } of ids) {
-    if (before !== undefined && !hasWords()) continue
     form.lastIndex = at
     if (!form.test(text) || (before !== undefined && !follows(before, text, at))) continue
     const end = form.lastIndex

@@ -1,9 +1,9 @@
 import validator from 'validator'
 import { follows, isDigit, isWord, matchAt, type Report } from '../finding.ts'
 import { ipv4At } from './addresses.ts'
-import { idWords, letteredIds, nationalIdAt, numericIds } from './national-ids.ts'
-import { type PhoneOptions, phoneAt, phoneWords } from './phones.ts'
-import { streetAt, streetWords } from './streets.ts'
+import { letteredIds, nationalIdAt, numericIds } from './national-ids.ts'
+import { type PhoneOptions, phoneAt } from './phones.ts'
+import { streetAt } from './streets.ts'
 
 /** Everything in which there is a number. The text is gone through once, from number to number. */
 
@@ -19,56 +19,32 @@ const issued =
 const ssn = /(?!000|666|9)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?!\w|-\d)/y
 const bareSsn = /(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}(?!\w)/y
 const ssnWord = /(?:\bssn|social security)[^\n\d]{0,24}$/i
-const ssnWords = /ssn|social sec/i
 const price = /[$€£¥#]$/
 
-/** Which words are anywhere in a text. Looked for once, when they first matter. */
-class Words {
-  readonly #text: string
-  readonly #known = new Map<RegExp, boolean>()
-
-  constructor(text: string) {
-    this.#text = text
-  }
-
-  has(words: RegExp): boolean {
-    const known = this.#known.get(words) ?? words.test(this.#text)
-    this.#known.set(words, known)
-    return known
-  }
-}
-
 export function findNumbers(text: string, report: Report, options: PhoneOptions): void {
-  const words = new Words(text)
   digit.lastIndex = 0
   while (digit.test(text)) {
     const at = digit.lastIndex - 1
     const start = tokenStart(text, at)
-    const end = start < at ? lettered(text, start, report, words) : numbered(text, at, report, options, words)
+    const end = start < at ? lettered(text, start, report) : numbered(text, at, report, options)
     digit.lastIndex = end ?? tokenEnd(text, at)
   }
 }
 
 /** A token that begins with letters. Returns where to go on when something was found. */
-function lettered(text: string, start: number, report: Report, words: Words): number | undefined {
+function lettered(text: string, start: number, report: Report): number | undefined {
   if (!capital.test(text.charAt(start)) || isJoined(text, start)) return undefined
   const account = ibanAt(text, start)
   if (account !== undefined) {
     report('IBAN', start, account)
     return account
   }
-  const id = nationalIdAt(letteredIds, text, start, () => words.has(idWords))
+  const id = nationalIdAt(letteredIds, text, start)
   if (id !== undefined) report('NATIONAL_ID', start, id)
   return id
 }
 
-function numbered(
-  text: string,
-  at: number,
-  report: Report,
-  options: PhoneOptions,
-  words: Words,
-): number | undefined {
+function numbered(text: string, at: number, report: Report, options: PhoneOptions): number | undefined {
   // The fraction of a number, a price, and what a name goes on with.
   if (isJoined(text, at) || price.test(text.charAt(at - 1))) return undefined
   const told = (kind: string, end: number | undefined, start = at): number | undefined => {
@@ -87,22 +63,20 @@ function numbered(
     if (end !== undefined) return told('IP_ADDRESS', end)
   }
   if (digits >= 8) {
-    const end = nationalIdAt(numericIds, text, at, () => words.has(idWords))
+    const end = nationalIdAt(numericIds, text, at)
     if (end !== undefined) return told('NATIONAL_ID', end)
-    const social =
-      matchAt(ssn, text, at) ??
-      (words.has(ssnWords) && follows(ssnWord, text, at) ? matchAt(bareSsn, text, at) : undefined)
+    const social = matchAt(ssn, text, at) ?? bareSsnAt(text, at)
     if (social !== undefined) return told('SSN', at + social.length)
   }
   if (digits >= 6 && text.charAt(at - 1) === ' ' && capital.test(text.charAt(at - 2))) {
-    const end = nationalIdAt(letteredIds, text, at - 3, () => words.has(idWords))
+    const end = nationalIdAt(letteredIds, text, at - 3)
     if (end !== undefined && !isJoined(text, at - 3)) return told('NATIONAL_ID', end, at - 3)
   }
   if (digits >= 7) {
-    const phone = phoneAt(text, at, options, words.has(phoneWords))
+    const phone = phoneAt(text, at, options)
     if (phone !== undefined) return told('PHONE', phone.end, phone.start)
   }
-  const street = streetAt(text, at, words.has(streetWords))
+  const street = streetAt(text, at)
   return street && told('ADDRESS', street.end, street.start)
 }
 
@@ -113,6 +87,11 @@ function standsAlone(text: string, at: number): boolean {
   const next = text.charCodeAt(end)
   // Spaces, the ends of lines and of texts, and the marks up to a slash may stand in or behind what is looked for.
   return end - at < 7 && next > 47 && !isWord(next)
+}
+
+function bareSsnAt(text: string, at: number): string | undefined {
+  const found = matchAt(bareSsn, text, at)
+  return found !== undefined && follows(ssnWord, text, at) ? found : undefined
 }
 
 function ibanAt(text: string, start: number): number | undefined {

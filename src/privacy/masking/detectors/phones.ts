@@ -15,27 +15,22 @@ const otherNumber =
 /** Where a number without its country's is looked for, beside the region of the installation. */
 const regions: readonly CountryCode[] = ['GB', 'DE', 'FR', 'IT', 'NL', 'AU']
 
-/** Any of the words that tell of a telephone. */
-export const phoneWords =
-  /phone|tel|mob|cell|fax|whats|sms|text|call|ring|dial|reach|contact|handy|rufnummer/i
-
 export interface PhoneOptions {
   /** Where numbers are dialled that name no country. */
   readonly region: CountryCode
 }
 
-/** The stretch of a telephone's number whose first digit is at `at`. @param hasWords false without any of `phoneWords` */
+/** The stretch of a telephone's number whose first digit is at `at`. */
 export function phoneAt(
   text: string,
   at: number,
   options: PhoneOptions,
-  hasWords: boolean,
 ): { start: number; end: number } | undefined {
   const start = startOf(text, at)
   if (start > 0 && isWord(text.charCodeAt(start - 1))) return undefined
   run.lastIndex = start
   let found = run.exec(text)?.[0] ?? ''
-  const isTold = hasWords && follows(phoneWord, text, start)
+  const isTold = follows(phoneWord, text, start)
   const local = matchAt(american, text, start)
   if (local === undefined && !isTold && !/^[+(0]/.test(found)) return undefined
   if (!isTold && follows(otherNumber, text, start, 24)) return undefined
@@ -65,6 +60,6 @@ function isPhone(found: string, isTold: boolean, { region }: PhoneOptions): bool
     return parsed !== undefined && (parsed.isValid() || ((isTold || digits >= 10) && parsed.isPossible()))
   }
   if (isTold) return !found.startsWith('(') || found.includes(')')
-  if (digits < 9 || !/[ ()/-]/.test(found) || !/^\(?0/.test(found)) return false
+  if (digits < 10 || !/[ ()/-]/.test(found) || !/^\(?0/.test(found)) return false
   return [region, ...regions].some(one => parsePhoneNumberFromString(found, one)?.isValid() === true)
 }

@@ -1,11 +1,11 @@
-import type { Report } from '../finding.ts'
+import { eachMatch, type Report } from '../finding.ts'
 
 /** Secrets: private keys, tokens, keys of services, addresses that hold a password. */
 
 const keyHead = '-----BEGIN '
 /** Longer than any key in use. */
 const longestKey = 16_384
-const keyEnd = /-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/g
+const keyEnd = /-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/
 const isPrivateKey = /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/y
 /** The letters of a key whose end is missing; as they stand, or with line ends that are written as escapes. */
 const keyLetters = /(?:[A-Za-z0-9+/=]{16,}(?:\s|\\r|\\n)*)*/y
@@ -16,10 +16,9 @@ export function findPrivateKeys(text: string, report: Report): void {
     const head = isPrivateKey.exec(text)?.[0]
     if (head === undefined) continue
     const from = at + head.length
-    keyEnd.lastIndex = from
-    const end = keyEnd.exec(text)
-    if (end !== null && end.index - from <= longestKey) {
-      report('PRIVATE_KEY', at, end.index + end[0].length)
+    const end = keyEnd.exec(text.slice(from, from + longestKey))
+    if (end !== null) {
+      report('PRIVATE_KEY', at, from + end.index + end[0].length)
       continue
     }
     const skipped = /^(?:\s|\\r|\\n)*/.exec(text.slice(from, from + 16))?.[0].length ?? 0
@@ -28,11 +27,11 @@ export function findPrivateKeys(text: string, report: Report): void {
   }
 }
 
-const token = /eyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{0,4096}(?:\.[\w-]{1,4096}\.[\w-]{1,4096})?/g
+const token = /(?<![\w-])eyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{0,4096}(?:\.[\w-]{1,4096}\.[\w-]{1,4096})?/g
 
 export function findTokens(text: string, report: Report): void {
   if (!text.includes('eyJ')) return
-  for (const { index, 0: found } of text.matchAll(token)) report('JWT', index, index + found.length)
+  eachMatch(token, text, ({ index, 0: found }) => report('JWT', index, index + found.length))
 }
 
 /** Keys that their services mark by a beginning of their own. */
@@ -69,14 +68,13 @@ const marks =
 
 export function findKeys(text: string, report: Report): void {
   if (marks.test(text))
-    for (const { index, 0: found } of text.matchAll(markedKey)) report('API_KEY', index, index + found.length)
+    eachMatch(markedKey, text, ({ index, 0: found }) => report('API_KEY', index, index + found.length))
   if (!secretWord.test(text)) return
-  for (const { index, 0: all, 1: key = '' } of text.matchAll(namedKey)) {
+  eachMatch(namedKey, text, ({ index, 0: all, 1: key = '' }) => {
     const value = key.replace(/[.]+$/, '')
-    if (!isMixed(value)) continue
     const start = index + all.length - key.length
-    report('API_KEY', start, start + value.length)
-  }
+    if (isMixed(value)) report('API_KEY', start, start + value.length)
+  })
 }
 
 /** Words and paths hold no digits among their letters; a secret of 16 characters and more nearly always does. */
@@ -93,6 +91,7 @@ const credentialUrl =
 
 export function findCredentialUrls(text: string, report: Report): void {
   if (!text.includes('://')) return
-  for (const { index, 0: found } of text.matchAll(credentialUrl))
-    report('URL', index, index + found.replace(/[.,;:!?]+$/, '').length)
+  eachMatch(credentialUrl, text, ({ index, 0: found }) =>
+    report('URL', index, index + found.replace(/[.,;:!?]+$/, '').length),
+  )
 }

@@ -17,7 +17,7 @@ const english = new RegExp(
   'y',
 )
 const french = new RegExp(
-  `\\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|impasse|all[ée]e|quai|route)(?: (?:de|du|des|la|le|les|d'|l'))*(?: ?${name}){1,4}(?:,? \\d{5} ${name})?`,
+  `\\d{1,4}(?: ?(?:bis|ter))?,? (?:rue|avenue|boulevard|place|chemin|impasse|all[ée]e|quai|route)(?= )(?: (?:de|du|des|la|le|les|d'|l'))*(?: ?${name}){1,4}(?:,? \\d{5} ${name})?`,
   'y',
 )
 /** Where the number stands behind the street: what is before it. */
@@ -27,23 +27,17 @@ const behindEnd = /\d{1,4}[a-z]?(?![\w]|[.,]\d)(?:,? (?:[A-Z]{1,2}-)?\d{4,5} [A-
 const box = /P\.? ?O\.? ?Box $/i
 const boxEnd = new RegExp(`\\d{1,6}(?!\\w)${place}`, 'y')
 
-/** Any of the words that stand before a number in an address. */
-export const streetWords =
+/** Any of the words that stand before a number in an address, for a first look. */
+const streetWords =
   /stra(?:ß|ss)e|str\.|weg|gasse|platz|allee|damm|ufer|Calle|Avenida|Via|Piazza|Rua|Plaza|Paseo|Box/
 
-/**
- * The stretch of an address in which the number at `at` is the house's, or the box's.
- * @param hasWords false when none of `streetWords` is in the text
- */
-export function streetAt(
-  text: string,
-  at: number,
-  hasWords: boolean,
-): { start: number; end: number } | undefined {
+/** The stretch of an address in which the number at `at` is the house's, or the box's. */
+export function streetAt(text: string, at: number): { start: number; end: number } | undefined {
   const found = goesOn(text, at) ? (matchAt(english, text, at) ?? matchAt(french, text, at)) : undefined
   if (found !== undefined) return { start: at, end: at + found.replace(/[.,]$/, '').length }
-  if (!hasWords || text.charAt(at - 1) !== ' ') return undefined
+  if (text.charAt(at - 1) !== ' ') return undefined
   const before = text.slice(Math.max(0, at - 80), at)
+  if (!streetWords.test(before)) return undefined
   const [pattern, end] = box.test(before) ? [box, boxEnd] : [behind, behindEnd]
   const street = pattern.exec(before)?.[0]
   const rest = street === undefined ? undefined : matchAt(end, text, at)

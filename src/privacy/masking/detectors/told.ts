@@ -1,4 +1,4 @@
-import type { Report } from '../finding.ts'
+import { eachMatch, type Report } from '../finding.ts'
 
 /** What only the words before it tell: a date of birth, the number of a passport. */
 
@@ -27,11 +27,11 @@ function after(text: string, from: number): string {
 }
 
 export function findBirthDates(text: string, report: Report): void {
-  for (const { index, 0: word } of text.matchAll(birthWord)) {
+  eachMatch(birthWord, text, ({ index, 0: word }) => {
     const from = index + word.length
     const found = birthDate.exec(after(text, from))
     if (found !== null) report('BIRTH_DATE', from + found.index, from + found.index + found[0].length)
-  }
+  })
 }
 
 const passportWord = /passport|reisepass|passeport|pasaporte|passaporto/gi
@@ -39,12 +39,12 @@ const passport =
   /(?<![A-Za-z0-9]|\d\.)(?:[A-Z]{1,2}[0-9]{6,8}|[0-9]{8,9}|[A-Z0-9]{9}|[A-Z]{1,3}[0-9]{5,7}[A-Z]?)(?![A-Za-z0-9]|[-/.][0-9])/g
 
 export function findPassports(text: string, report: Report): void {
-  for (const { index, 0: word } of text.matchAll(passportWord)) {
+  eachMatch(passportWord, text, ({ index, 0: word }) => {
     const from = index + word.length
     for (const found of after(text, from).matchAll(passport)) {
       if (found[0].replace(/\D/g, '').length < 4) continue
       report('PASSPORT', from + found.index, from + found.index + found[0].length)
       break
     }
-  }
+  })
 }
