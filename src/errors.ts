@@ -70,6 +70,11 @@ export const errorTable = {
   completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
   content_erased: row(410, 'What was said was erased: its key has been destroyed.'),
+  masking_unavailable: row(
+    503,
+    'What was said cannot be masked now, and must not be passed on or kept without: {reason}',
+    true,
+  ),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   retention_invalid: row(400, 'These retention periods do not fit together: {reason}'),
   retention_running: row(409, 'Another run of the retention is under way.', true),

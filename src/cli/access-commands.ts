@@ -36,6 +36,8 @@ function keysCommand(program: Command): void {
       parseExpiry(text),
     )
     .addOption(contentMode('what is said with it'))
+    .option('--mask-before-llm', 'mask what is told of people before a provider gets it')
+    .option('--mask-in-storage', 'mask it in what is stored')
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {
       const { createKey } = await import('./commands/keys-create.ts')

@@ -53,6 +53,7 @@ export const tables = {
     previous_expires_at: integerOrNull,
     rotated_at: integerOrNull,
     issued_by: textOrNull,
+    masking: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
   login_sessions: {

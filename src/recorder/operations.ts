@@ -16,7 +16,7 @@ export interface Settlement {
   /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
-  /** The chain hash of a message that is not kept. */
+  /** The chain hash of a message that is not kept, or not in the words that were said. */
   readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
