@@ -79,6 +79,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** The master keys that this process has. */
+  readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
@@ -129,7 +131,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
     const content = { masterKeys: masters.shared, mode, acceptsOld }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content }, options)
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -143,7 +145,11 @@ function assemble(
     hashKey,
     spoolKey,
     content,
-  }: Pick<WriterSetup, 'hashKey' | 'content'> & { spoolKey: Uint8Array | undefined },
+    masters,
+  }: Pick<WriterSetup, 'hashKey' | 'content'> & {
+    spoolKey: Uint8Array | undefined
+    masters: LoadedMasterKeys
+  },
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
@@ -181,6 +187,7 @@ function assemble(
     conversationItems: conversationItemLibrary(database, recorder),
     contextSnapshots: contextSnapshotLibrary(database, recorder),
     calls: callStore(database),
+    masterKeys: masters,
     hashes,
     retention: createRetention({
       database,
