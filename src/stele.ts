@@ -88,6 +88,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** The master keys that this process has. */
+  readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
@@ -138,7 +140,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
     const content = { masterKeys: masters.shared, mode, acceptsOld }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content }, options)
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -152,7 +154,11 @@ function assemble(
     hashKey,
     spoolKey,
     content,
-  }: Pick<WriterSetup, 'hashKey' | 'content'> & { spoolKey: Uint8Array | undefined },
+    masters,
+  }: Pick<WriterSetup, 'hashKey' | 'content'> & {
+    spoolKey: Uint8Array | undefined
+    masters: LoadedMasterKeys
+  },
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
@@ -194,6 +200,7 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    masterKeys: masters,
     hashes,
     retention: told(
       createRetention({
