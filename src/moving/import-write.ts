@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import { isSearchedRole } from '../model/searched-text.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
@@ -74,7 +75,13 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
   await queueForSearch(
     batch,
-    rowsOf(good, 'messages').filter(row => isNew('messages', row)),
+    rowsOf(good, 'messages')
+      .filter(row => isSearchedRole(row.role) && isNew('messages', row))
+      .map(({ user_id, conversation_id, seq }) => ({
+        userId: user_id,
+        conversationId: conversation_id,
+        fromSeq: seq,
+      })),
   )
   const settled = onceEach('llm_responses', good).filter(({ rows }) =>
     isNew('llm_responses', rows.llm_responses),

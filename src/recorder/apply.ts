@@ -4,11 +4,12 @@ import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
-import { applyIndex } from './apply-index.ts'
+import { applyIndex, queueDrained } from './apply-index.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
@@ -141,7 +142,7 @@ function inTransaction(
       const result = await applyOther(batch, operation, database.capabilities)
       if (result !== undefined) others.set(operation, done(result))
     }
-    return operations.map((operation): Applied => {
+    const answers = operations.map((operation): Applied => {
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
@@ -154,6 +155,8 @@ function inTransaction(
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
+    await queueDrained(batch, operations, answers)
+    return answers
   })
 }
 
@@ -202,6 +205,9 @@ async function applyOther(
       return changeResponse(batch, operation)
     case 'index':
       return applyIndex(batch, operation, capabilities)
+    case 'postpone':
+      await queueForSearch(batch, operation.conversations)
+      return nothing
     default:
       return undefined
   }

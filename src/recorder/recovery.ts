@@ -1,6 +1,7 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { type OpenCall, promptInstances } from '../store/instances.ts'
+import { queueCallsOf } from '../store/search-queue.ts'
 import type { Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
 import { orphanSettlement } from './settlement.ts'
@@ -30,6 +31,7 @@ export async function recoverOrphans(
       await giveUp(calls, settle)
       found += calls.length
     }
+    await queueCallsOf(database, instance)
     await instances.forget(instance.id)
   }
   return found
