@@ -34,6 +34,7 @@ import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { callStore } from './store/calls.ts'
 import type { SearchInput } from './store/search.ts'
+import { storeSearchTokens } from './store/search-keys.ts'
 import { openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
@@ -135,11 +136,12 @@ function assemble(
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
+  const tokens = storeSearchTokens(hashes)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
   const writer: Writer = database.capabilities.blockingWrites
     ? threadWriter({ databaseUrl, settings, hashKey })
-    : directWriter({ database, hashes, knownUsers: new Set() })
+    : directWriter({ database, hashes, tokens, knownUsers: new Set() })
   const spooling =
     spoolKey &&
     new SpoolingWriter({
@@ -181,7 +183,7 @@ function assemble(
       const { callId, conversationId } = await recorder.record(input, outcome)
       return { callId, conversationId }
     },
-    search: input => searchRecord(database, recorder, input),
+    search: input => searchRecord({ database, recorder, tokens }, input),
     ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),

@@ -196,7 +196,7 @@ export const tables = {
   },
   // from_seq is null where only what the index has not come to yet is to be looked at.
   search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integerOrNull },
-  search_progress: { user_id: text, conversation_id: text, next_seq: integer },
+  search_progress: { user_id: text, conversation_id: text, next_seq: integer, key_id: text },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables

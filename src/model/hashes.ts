@@ -41,6 +41,11 @@ export class ConversationHashes {
     return this.#hash('r', '', `${target ?? ''} ${body}`)
   }
 
+  /** What the keys of the search index are derived from. */
+  get searchSecret(): string {
+    return this.#key
+  }
+
   #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r', previous: string, text: string): string {
     // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
     // different inputs concatenate to the same string.

@@ -2,8 +2,9 @@ import type { Batch } from '../db/batch.ts'
 import type { Capabilities } from '../db/database.ts'
 import type { SearchDocument } from '../db/search-index.ts'
 import type { Row } from '../db/tables.ts'
-import { termsOf } from '../model/search-terms.ts'
+import { indexedText, type Tokens } from '../model/search-terms.ts'
 import { isSearchedRole } from '../model/searched-text.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
 import { type QueuedConversation, queueForSearch } from '../store/search-queue.ts'
 import { searchedContent } from '../store/searched-content.ts'
 import type { Applied, ConversationPlace, IndexOperation, Operation, OperationResult } from './operations.ts'
@@ -22,8 +23,11 @@ const step = 16
 interface Stretch {
   readonly user_id: string
   readonly conversation_id: string
-  /** How far it is indexed. */
+  /** How far it is indexed with this key. */
   readonly indexed: number
+  readonly key_id: string
+  /** Undefined when its user's keys are destroyed: then nothing of it can be found. */
+  readonly tokens: Tokens | undefined
   readonly end: number
   at: number
 }
@@ -35,13 +39,13 @@ interface Stretch {
 export async function applyIndex(
   batch: Batch,
   { userId, limit, conversations = [] }: IndexOperation,
-  { hasOneWriter }: Pick<Capabilities, 'hasOneWriter'>,
+  { hasOneWriter, tokens }: Pick<Capabilities, 'hasOneWriter'> & { readonly tokens: SearchTokens },
 ): Promise<OperationResult> {
   const longest = hasOneWriter ? longestTurn.ofOneWriter : longestTurn.else
   const started = performance.now()
   const count = Math.min(mostRows, limit)
   const claimed = await batch.search.claim(count, userId)
-  const stretches = await stretchesOf(batch, claimed, conversations)
+  const stretches = await stretchesOf(batch, claimed, conversations, tokens)
   for (let done = 0; done < limit; done += step) {
     if (done > 0 && performance.now() - started > longest) break
     const places = take(stretches, Math.min(step, limit - done))
@@ -86,6 +90,7 @@ async function stretchesOf(
   batch: Batch,
   claimed: readonly Row<'search_queue'>[],
   given: readonly ConversationPlace[],
+  tokens: SearchTokens,
 ): Promise<Stretch[]> {
   const from = new Map<string, { user_id: string; conversation_id: string; from: number }>()
   const add = (user_id: string, conversation_id: string, seq: number): void => {
@@ -109,45 +114,70 @@ async function stretchesOf(
   )
   const gone = wanted.filter(each => !there.has(keyOf(each.user_id, each.conversation_id)))
   await batch.remove('search_progress', ['user_id', 'conversation_id'], gone)
-  return wanted.flatMap(({ user_id, conversation_id, from }): Stretch[] => {
-    const key = keyOf(user_id, conversation_id)
-    const row = there.get(key)
-    if (row === undefined) return []
-    const indexed = Math.max(progress.get(key) ?? 0, (row.parent_seq ?? -1) + 1)
-    return [{ user_id, conversation_id, indexed, end: row.next_seq, at: Math.min(from, indexed) }]
-  })
+  const keys = await tokens.keys.current(batch, [...new Set(wanted.map(({ user_id }) => user_id))])
+  const stretches: Stretch[] = []
+  for (const { user_id, conversation_id, from } of wanted) {
+    const place = keyOf(user_id, conversation_id)
+    const row = there.get(place)
+    if (row === undefined) continue
+    const key = keys.get(user_id)
+    const known = progress.get(place)
+    const first = (row.parent_seq ?? -1) + 1
+    const isOfKey = known?.key_id === key?.id || known?.key_id === ''
+    // What was made with a key that is not in use any more is made anew.
+    if (!isOfKey) await batch.search.remove(user_id, conversation_id)
+    const indexed = Math.max(isOfKey ? (known?.next_seq ?? 0) : 0, first)
+    stretches.push({
+      user_id,
+      conversation_id,
+      indexed,
+      key_id: key?.id ?? '',
+      tokens: key && tokens.index.tokens(key),
+      end: row.next_seq,
+      at: Math.min(isOfKey ? from : first, indexed),
+    })
+  }
+  return stretches
 }
 
 /** How far conversations are indexed, which nobody else changes before this batch ends. */
 async function lockProgress(
   batch: Batch,
   places: readonly { user_id: string; conversation_id: string }[],
-): Promise<Map<string, number>> {
-  const rows = places.map(({ user_id, conversation_id }) => ({ user_id, conversation_id, next_seq: 0 }))
+): Promise<Map<string, Row<'search_progress'>>> {
+  const rows = places.map(({ user_id, conversation_id }) => ({
+    user_id,
+    conversation_id,
+    next_seq: 0,
+    key_id: '',
+  }))
   await batch.insertAbsent('search_progress', rows)
   const found = await batch.find(
     'search_progress',
     ['conversation_id', 'user_id'],
     rows,
-    ['user_id', 'conversation_id', 'next_seq'],
+    ['user_id', 'conversation_id', 'next_seq', 'key_id'],
     { lock: true },
   )
-  return new Map(found.map(row => [keyOf(row.user_id, row.conversation_id), row.next_seq]))
+  return new Map(found.map(row => [keyOf(row.user_id, row.conversation_id), row]))
 }
 
 interface Place {
   readonly user_id: string
   readonly conversation_id: string
   readonly seq: number
+  readonly tokens: Tokens
 }
 
 /** The next `count` messages of what there is to do. */
 function take(stretches: readonly Stretch[], count: number): Place[] {
   const places: Place[] = []
   for (const stretch of stretches) {
-    const { user_id, conversation_id, end } = stretch
-    for (; stretch.at < end && places.length < count; stretch.at++)
-      places.push({ user_id, conversation_id, seq: stretch.at })
+    const { user_id, conversation_id, end, tokens } = stretch
+    if (tokens === undefined) stretch.at = end
+    else
+      for (; stretch.at < end && places.length < count; stretch.at++)
+        places.push({ user_id, conversation_id, seq: stretch.at, tokens })
   }
   return places
 }
@@ -165,12 +195,12 @@ async function settle(
   )
   await batch.update(
     'search_progress',
-    ['next_seq'],
+    ['next_seq', 'key_id'],
     ['user_id', 'conversation_id'],
     stretches
       .filter(({ at, indexed }) => at > indexed)
-      .map(({ user_id, conversation_id, at }) => ({
-        set: { next_seq: at },
+      .map(({ user_id, conversation_id, at, key_id }) => ({
+        set: { next_seq: at, key_id },
         match: { user_id, conversation_id },
       })),
   )
@@ -196,15 +226,19 @@ async function index(batch: Batch, places: readonly Place[]): Promise<void> {
   const key = ['conversation_id', 'user_id', 'seq'] as const
   const columns = [...key, 'role', 'content', 'created_at'] as const
   const rows = await batch.find('messages', key, places, columns)
-  await batch.search.put(rows.flatMap(documentOf))
+  const tokens = new Map(places.map(place => [keyOf(place.user_id, place.conversation_id), place.tokens]))
+  await batch.search.put(
+    rows.flatMap(row => documentOf(row, tokens.get(keyOf(row.user_id, row.conversation_id)))),
+  )
 }
 
 function documentOf(
   row: Pick<Row<'messages'>, 'user_id' | 'conversation_id' | 'seq' | 'role' | 'content' | 'created_at'>,
+  tokens: Tokens | undefined,
 ): SearchDocument[] {
-  if (!isSearchedRole(row.role)) return []
-  const terms = termsOf(row.user_id, searchedContent(row.content))
-  if (terms.length === 0) return []
+  if (tokens === undefined || !isSearchedRole(row.role)) return []
+  const { words, starts } = indexedText(tokens, searchedContent(row.content))
+  if (words.length === 0) return []
   return [
     {
       userId: row.user_id,
@@ -212,7 +246,8 @@ function documentOf(
       seq: row.seq,
       role: row.role,
       createdAt: row.created_at,
-      terms,
+      words,
+      starts,
     },
   ]
 }

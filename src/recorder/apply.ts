@@ -4,6 +4,7 @@ import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
@@ -30,6 +31,7 @@ type RecordOperation = Exclude<Operation, RetentionOperation>
 export interface ApplyContext {
   readonly database: Database
   readonly hashes: ConversationHashes
+  readonly tokens: SearchTokens
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -115,7 +117,7 @@ function inTransaction(
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async batch => {
-    const { hashes, database } = context
+    const { hashes } = context
     const starts = operations.flatMap(startsOf)
     await addUsers(batch, context.knownUsers, newcomers(operations))
     const begun = await applyBegins(batch, starts, { careful })
@@ -139,7 +141,7 @@ function inTransaction(
       ...(await applyEdits(batch, operations)),
     ])
     for (const operation of operations) {
-      const result = await applyOther(batch, operation, database.capabilities)
+      const result = await applyOther(batch, operation, context)
       if (result !== undefined) others.set(operation, done(result))
     }
     const answers = operations.map((operation): Applied => {
@@ -191,7 +193,7 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
 async function applyOther(
   batch: Batch,
   operation: Operation,
-  capabilities: Database['capabilities'],
+  { database, tokens }: ApplyContext,
 ): Promise<OperationResult | undefined> {
   const nothing = { conversationId: undefined, isRepeat: false }
   switch (operation.kind) {
@@ -204,7 +206,7 @@ async function applyOther(
     case 'respond':
       return changeResponse(batch, operation)
     case 'index':
-      return applyIndex(batch, operation, capabilities)
+      return applyIndex(batch, operation, { ...database.capabilities, tokens })
     case 'postpone':
       await queueForSearch(batch, operation.conversations)
       return nothing

@@ -1,6 +1,7 @@
 import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { prepareSearch, type SearchInput, type SearchPage } from '../store/search.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
 import { queueEverything, waitingForSearch } from '../store/search-queue.ts'
 import type { Recorder } from './recorder.ts'
 
@@ -18,13 +19,19 @@ export interface SearchResult extends SearchPage {
   readonly isComplete: boolean
 }
 
+/** What a search takes. */
+interface SearchParts {
+  readonly database: Database
+  readonly recorder: Recorder
+  readonly tokens: SearchTokens
+}
+
 /** Searches what is on record by now: what waits of this user is indexed first. @throws what `prepareSearch` raises */
 export async function searchRecord(
-  database: Database,
-  recorder: Recorder,
+  { database, recorder, tokens }: SearchParts,
   input: SearchInput,
 ): Promise<SearchResult> {
-  const search = prepareSearch(database, input)
+  const search = prepareSearch(database, tokens, input)
   const isComplete = await indexUser(recorder, input.userId)
   return { ...(await search()), isComplete }
 }

@@ -2,6 +2,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { openDatabase } from '../db/database.ts'
 import { reasonOf } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
+import { storeSearchTokens } from '../store/search-keys.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied, Operation } from './operations.ts'
 import type { ThreadReply, ThreadRequest } from './thread.ts'
@@ -14,9 +15,11 @@ type WriterRequest = ThreadRequest<readonly Operation[]>
 
 const { databaseUrl, settings, hashKey } = workerData as WriterSetup
 const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
+const hashes = new ConversationHashes(hashKey)
 const context = {
   database,
-  hashes: new ConversationHashes(hashKey),
+  hashes,
+  tokens: storeSearchTokens(hashes),
   knownUsers: new Set<string>(),
 }
 

@@ -47,7 +47,7 @@ export async function queueForSearch(
 export async function removeFromSearch(batch: Batch, userId: string, conversationId: string): Promise<void> {
   const key = { user_id: userId, conversation_id: conversationId }
   await batch.remove('search_queue', ['user_id', 'conversation_id'], [key])
-  await batch.insertAbsent('search_progress', [{ ...key, next_seq: 0 }])
+  await batch.insertAbsent('search_progress', [{ ...key, next_seq: 0, key_id: '' }])
   await batch.remove('search_progress', ['user_id', 'conversation_id'], [key])
   await batch.search.remove(userId, conversationId)
 }
@@ -61,7 +61,8 @@ export async function waitForIndexers(
   { userId, conversationId }: Omit<QueuedConversation, 'fromSeq'>,
 ): Promise<void> {
   // Also for a row that is being made: so this waits for whoever makes it.
-  await sql`INSERT INTO search_progress (user_id, conversation_id, next_seq) VALUES (${userId}, ${conversationId}, 0)
+  await sql`INSERT INTO search_progress (user_id, conversation_id, next_seq, key_id)
+    VALUES (${userId}, ${conversationId}, 0, '')
     ON CONFLICT (user_id, conversation_id) DO UPDATE SET next_seq = search_progress.next_seq`.execute(tx)
 }
 
@@ -78,19 +79,38 @@ export async function forgetProgress(
       .execute()
 }
 
+/** Conversations of which one transaction removes what is indexed. */
+const removedAtATime = 100
+
+/** Takes everything of a user out of the search index. May be broken off and repeated. */
+export async function removeUserFromSearch(database: Database, userId: string): Promise<void> {
+  for (;;) {
+    const { rows } = await sql<{ id: string }>`
+      SELECT conversation_id AS id FROM search_progress WHERE user_id = ${userId}
+      UNION SELECT conversation_id FROM search_queue WHERE user_id = ${userId}
+      LIMIT ${removedAtATime}`.execute(database.kysely)
+    if (rows.length === 0) return
+    await database.batch(async batch => {
+      for (const { id } of rows) await removeFromSearch(batch, userId, id)
+    })
+  }
+}
+
 /** Conversations queued in one transaction. */
 const page = 1_000
 
 /**
- * Notes every conversation for the search index, from its first message on. Rows have ids of their conversations, so it may
- * be repeated while some still wait; what is in the index already is left as it is.
+ * Notes every conversation, or a user's, for the search index, from its first message on. Rows have ids of their
+ * conversations, so it may be repeated while some still wait; what is in the index already is left as it is, unless it was
+ * made with another key than the one in use.
  */
-export async function queueEverything(database: Database): Promise<void> {
+export async function queueEverything(database: Database, userId?: string): Promise<void> {
   for (let last = { id: '', user_id: '' }; ; ) {
     const conversations = await database.kysely
       .selectFrom('conversations')
       .select(['user_id', 'id', 'next_seq', 'parent_seq'])
       .where(({ eb, refTuple, tuple }) => eb(refTuple('id', 'user_id'), '>', tuple(last.id, last.user_id)))
+      .$if(userId !== undefined, query => query.where('user_id', '=', userId ?? ''))
       .orderBy('id')
       .orderBy('user_id')
       .limit(page)
@@ -164,9 +184,11 @@ export async function waitsForSearch(
   self: string | undefined,
 ): Promise<Waiting> {
   const others = self === undefined ? sql`` : sql`WHERE id <> ${self}`
+  // In the order of the index: rows that were there a moment ago are not gone through again and again.
   const { rows } = await sql<{ since: string | null; queued: string | null }>`
     SELECT (SELECT min(open_since) FROM instances ${others}) AS since,
-      (SELECT min(id) FROM search_queue WHERE user_id = ${userId}) AS queued`.execute(prompt)
+      (SELECT conversation_id FROM search_queue WHERE user_id = ${userId}
+        ORDER BY user_id, conversation_id LIMIT 1) AS queued`.execute(prompt)
   const [found] = rows
   const since = found?.since ?? undefined
   const conversationIds = since === undefined ? [] : await behindSince(prompt, userId, since)

@@ -200,7 +200,9 @@ export function searchIndexSuite(bed: Bed): void {
     expect(await found(stele, 'word')).toEqual(['an old word'])
     const conversation_id = await say(stele, ['a new word'])
     const page = await place.database().batch(async batch => {
-      await batch.insertAbsent('search_progress', [{ user_id: 'ada', conversation_id, next_seq: 0 }])
+      await batch.insertAbsent('search_progress', [
+        { user_id: 'ada', conversation_id, next_seq: 0, key_id: '' },
+      ])
       return stele.search({ userId: 'ada', query: 'word' })
     })
     expect(page.isComplete).toBe(false)

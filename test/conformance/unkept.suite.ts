@@ -12,6 +12,7 @@ import type { Operation } from '../../src/recorder/operations.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
 import type { Stele } from '../../src/stele.ts'
+import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import {
   assistant,
   begin,
@@ -143,7 +144,12 @@ export function unkeptSuite(bed: Bed): void {
     const stele = await place.stele()
     const { database, hashes } = stele
     const submitted: Operation[] = []
-    const writer = directWriter({ database, hashes, knownUsers: new Set() })
+    const writer = directWriter({
+      database,
+      hashes,
+      tokens: storeSearchTokens(hashes),
+      knownUsers: new Set(),
+    })
     const recorder = new Recorder({
       database,
       hashes,

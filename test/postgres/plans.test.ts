@@ -98,7 +98,7 @@ test('a search goes through the index of words', async () => {
   for (const [index, statement] of searches.entries()) {
     const plan = await planOf(place, statement)
     if (index === 0)
-      expect(plan).toMatch(/Bitmap Index Scan on message_search_words .*\n +Index Cond: \(words @@/)
+      expect(plan).toMatch(/Bitmap Index Scan on message_search_tokens .*\n +Index Cond: \(tokens @@/)
     expect(plan).not.toContain('Seq Scan')
   }
 })

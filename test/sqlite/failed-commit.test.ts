@@ -8,6 +8,7 @@ import { messageLibrary } from '../../src/library/messages.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
+import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import { chatBody, user } from '../harness/chat.ts'
 import { sqlitePlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -45,7 +46,7 @@ async function startRecorder(retryFor: number): Promise<{ database: Database; re
   await migrateUp(database)
   const hashes = new ConversationHashes('key')
   const instanceId = newId('instance')
-  const writer = directWriter({ database, hashes, knownUsers: new Set() })
+  const writer = directWriter({ database, hashes, tokens: storeSearchTokens(hashes), knownUsers: new Set() })
   const recorder = new Recorder({ database, hashes, writer, instanceId, retryFor })
   await recorder.start()
   onTestFinished(() => recorder.close())
