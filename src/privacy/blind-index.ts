@@ -8,9 +8,10 @@ export interface BlindKey {
   readonly key: KeyObject
 }
 
-/** Users and, of each, words whose tokens are remembered: most words of a language are few, and a token costs microseconds. */
-const mostKeys = 64
-const mostWords = 4_096
+/** A token costs microseconds, and most words are few: tokens of so many keys are remembered, of a key twice so many, so many in all. */
+const mostKeys = 256
+const mostOfKey = 8_192
+const mostOfAll = 131_072
 
 /**
  * Makes words into tokens: the first 60 bits of HMAC-SHA-256 under a key of their user, as 12 letters and digits. Without the
@@ -18,35 +19,53 @@ const mostWords = 4_096
  */
 export class BlindIndex {
   /** By the names of their keys; the one used last is the last. */
-  readonly #tokens = new Map<string, Tokens>()
+  readonly #ofKeys = new Map<string, TokensOfKey>()
 
   /** The tokens of whom the key belongs to. */
   tokens(key: BlindKey): Tokens {
-    const known = this.#tokens.get(key.id)
-    this.#tokens.delete(key.id)
-    const tokens = known ?? blindTokens(key)
-    this.#tokens.set(key.id, tokens)
-    for (const oldest of this.#tokens.keys()) {
-      if (this.#tokens.size <= mostKeys) break
-      this.#tokens.delete(oldest)
+    const tokens = this.#ofKeys.get(key.id) ?? new TokensOfKey(key)
+    this.#ofKeys.delete(key.id)
+    this.#ofKeys.set(key.id, tokens)
+    let size = 0
+    for (const each of this.#ofKeys.values()) size += each.size
+    for (const [id, each] of this.#ofKeys) {
+      if (each === tokens || (size <= mostOfAll && this.#ofKeys.size <= mostKeys)) break
+      size -= each.size
+      this.#ofKeys.delete(id)
     }
     return tokens
   }
 }
 
-function blindTokens({ key }: BlindKey): Tokens {
-  const known = new Map<string, string>()
+/** Remembers what was used last: tokens that are not asked for while as many others are go. */
+class TokensOfKey implements Tokens {
+  readonly #key: KeyObject
+  #young = new Map<string, string>()
+  #old = new Map<string, string>()
+
+  constructor({ key }: BlindKey) {
+    this.#key = key
+  }
+
+  get size(): number {
+    return this.#young.size + this.#old.size
+  }
+
   // What a text is made into for one purpose is nothing that another makes of any text.
-  const make = (purpose: 'w' | 's', text: string): string => {
-    const named = purpose + text
-    const found = known.get(named)
-    if (found !== undefined) return found
-    const token = base32(createHmac('sha256', key).update(named).digest())
-    if (known.size >= mostWords) known.clear()
-    known.set(named, token)
+  readonly word = (word: string): string => this.#make(`w${word}`)
+  readonly start = (letters: string): string => this.#make(`s${letters}`)
+
+  #make(text: string): string {
+    const known = this.#young.get(text)
+    if (known !== undefined) return known
+    const token = this.#old.get(text) ?? base32(createHmac('sha256', this.#key).update(text).digest())
+    if (this.#young.size >= mostOfKey) {
+      this.#old = this.#young
+      this.#young = new Map()
+    }
+    this.#young.set(text, token)
     return token
   }
-  return { word: word => make('w', word), start: letters => make('s', letters) }
 }
 
 const digits = 'abcdefghijklmnopqrstuvwxyz234567'

@@ -83,7 +83,11 @@ type ReadRow = Omit<FoundRow, 'place'> & { readonly place: string | null; readon
 export function postgresSearchReader(db: Kysely<Tables>): SearchReader {
   return {
     async find(search, stretch) {
-      const { rows } = await statement(search, stretch).execute(db)
+      const { rows } = await db.transaction().execute(async tx => {
+        // Connections that read would rather go through the whole table than use an index that gives no order.
+        await sql`SELECT set_config('enable_seqscan', 'off', true)`.execute(tx)
+        return statement(search, stretch).execute(tx)
+      })
       const found = foundEntries(
         rows.flatMap(({ reached: _, place, ...row }) => (place === null ? [] : [{ place, ...row }])),
         stretch,
