@@ -15,41 +15,18 @@ import { found, indexed, say } from './search.suite.ts'
 
 const planted = ['Xylophonequartz', 'zwölfboxkämpfer', '東京タワー駅前']
 
-/** Every byte that the tables and indexes of the search index take. */
+/** Everything that the tables of the search index hold, as it is stored. */
 async function indexBytes({ database }: Stele): Promise<Buffer> {
+  const { kysely } = database
+  const hasWords = await database.hasTable(kysely, 'message_words')
+  const parts = hasWords ? ['data', 'idx', 'docsize', 'config'].map(part => `message_words_${part}`) : []
   const pieces: Buffer[] = []
-  const words = await database.hasTable(database.kysely, 'message_words')
-  const tables = words
-    ? [
-        'message_search',
-        'message_words_data',
-        'message_words_idx',
-        'message_words_docsize',
-        'message_words_config',
-      ]
-    : ['message_search', 'message_search_tokens', 'message_search_newest', 'message_search_pkey']
-  for (const table of [...tables, 'search_progress', 'search_queue']) {
-    const rows = words ? await rowsOf(database, table) : await pagesOf(database, table)
-    pieces.push(...rows)
+  for (const table of ['message_search', ...parts, 'search_progress', 'search_queue']) {
+    const { rows } = await sql<Record<string, unknown>>`SELECT * FROM ${sql.table(table)}`.execute(kysely)
+    for (const value of rows.flatMap(row => Object.values(row)))
+      pieces.push(value instanceof Uint8Array ? Buffer.from(value) : Buffer.from(String(value)))
   }
   return Buffer.concat(pieces)
-}
-
-async function rowsOf({ kysely }: Stele['database'], table: string): Promise<Buffer[]> {
-  const { rows } = await sql<Record<string, unknown>>`SELECT * FROM ${sql.table(table)}`.execute(kysely)
-  return rows.flatMap(row =>
-    Object.values(row).map(value =>
-      value instanceof Uint8Array ? Buffer.from(value) : Buffer.from(String(value)),
-    ),
-  )
-}
-
-/** As they are on the disk. */
-async function pagesOf({ kysely }: Stele['database'], relation: string): Promise<Buffer[]> {
-  await sql`CHECKPOINT`.execute(kysely)
-  const { rows } = await sql<{ bytes: Buffer }>`
-    SELECT pg_read_binary_file(pg_relation_filepath(${relation}::regclass)) AS bytes`.execute(kysely)
-  return rows.map(({ bytes }) => bytes)
 }
 
 const newKey = (id: string): BlindKey => ({ id, key: createSecretKey(randomBytes(32)) })
