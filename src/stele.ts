@@ -34,6 +34,7 @@ import { auditEventStore } from './store/audit-events.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
+import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
@@ -162,11 +163,12 @@ function assemble(
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
+  const tokens = storeSearchTokens(database.contents)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
   const writer: Writer = database.capabilities.blockingWrites
     ? threadWriter({ databaseUrl, settings, hashKey, content })
-    : directWriter({ database, hashes, knownUsers: new Set() })
+    : directWriter({ database, hashes, tokens, knownUsers: new Set() })
   const spooling =
     spoolKey &&
     new SpoolingWriter({
@@ -216,7 +218,7 @@ function assemble(
       return { callId, conversationId }
     },
     ...told({
-      search: (input: SearchInput) => searchRecord(database, recorder, input),
+      search: (input: SearchInput) => searchRecord({ database, recorder, tokens }, input),
       ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     }),
     migrate: () => migrateUp(database),

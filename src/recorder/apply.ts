@@ -1,16 +1,17 @@
 import type { Batch } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { sealedBatch } from '../store/sealed-batch.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
-import { applyIndex } from './apply-index.ts'
+import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
@@ -32,6 +33,7 @@ type RecordOperation = Exclude<Operation, RetentionOperation>
 export interface ApplyContext {
   readonly database: Store
   readonly hashes: ConversationHashes
+  readonly tokens: SearchTokens
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -147,10 +149,10 @@ function inTransaction(
       ...(await applyEdits(batch, operations)),
     ])
     for (const operation of operations) {
-      const result = await applyOther(batch, operation, database.capabilities)
+      const result = await applyOther(batch, operation, context)
       if (result !== undefined) others.set(operation, done(result))
     }
-    return operations.map((operation): Applied => {
+    const answers = operations.map((operation): Applied => {
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
@@ -163,6 +165,8 @@ function inTransaction(
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
+    await queueDrained(batch, operations, answers)
+    return answers
   })
 }
 
@@ -233,7 +237,7 @@ function apiKeysOf(operation: RecordOperation): string[] {
 async function applyOther(
   batch: Batch,
   operation: Operation,
-  capabilities: Database['capabilities'],
+  { database, tokens }: ApplyContext,
 ): Promise<OperationResult | undefined> {
   const nothing = { conversationId: undefined, isRepeat: false }
   switch (operation.kind) {
@@ -248,7 +252,10 @@ async function applyOther(
     case 'reseal':
       return applyReseal(batch, operation)
     case 'index':
-      return applyIndex(batch, operation, capabilities)
+      return applyIndex(batch, operation, { ...database.capabilities, tokens })
+    case 'postpone':
+      await queueForSearch(batch, operation.conversations)
+      return nothing
     default:
       return undefined
   }

@@ -35,6 +35,7 @@ export interface Settlement {
 export interface BeginOperation {
   readonly kind: 'begin'
   readonly start: CallStart
+  readonly isDrained?: true
 }
 
 export interface SettleOperation {
@@ -43,6 +44,8 @@ export interface SettleOperation {
   readonly settlement: Settlement
   /** The caller has been told that it is on record: it comes out of the spool. */
   readonly isAcknowledged?: true
+  /** Nobody keeps in mind that what it adds is to be indexed for search: it is applied from a spool. */
+  readonly isDrained?: true
 }
 
 /** Both at once, for calls that were made elsewhere. */
@@ -51,6 +54,7 @@ export interface RecordOperation {
   readonly start: CallStart
   readonly settlement: Settlement
   readonly isAcknowledged?: true
+  readonly isDrained?: true
 }
 
 /** Begins calls that are made at once for one request: all of them, or none. */
@@ -64,6 +68,7 @@ export interface SettleAllOperation {
   readonly kind: 'settle-all'
   readonly endings: readonly { readonly call: PlacedCall; readonly settlement: Settlement }[]
   readonly isAcknowledged?: true
+  readonly isDrained?: true
 }
 
 /** Tells other processes that this one lives, and since which call it may have some under way. */
@@ -203,6 +208,20 @@ export interface IndexOperation {
   readonly userId?: string | undefined
   /** Messages at most. */
   readonly limit: number
+  /** Conversations in which there may be new ones, beside those that are queued. */
+  readonly conversations?: readonly ConversationPlace[]
+}
+
+/** Which conversation of whom. */
+export interface ConversationPlace {
+  readonly userId: string
+  readonly conversationId: string
+}
+
+/** Queues conversations for the search index that this process has kept in mind so far. */
+export interface PostponeOperation {
+  readonly kind: 'postpone'
+  readonly conversations: readonly ConversationPlace[]
 }
 
 /** A step of letting go what has expired, in a transaction of its own between those of calls. */
@@ -222,6 +241,7 @@ export type Operation =
   | ResealOperation
   | RetentionOperation
   | IndexOperation
+  | PostponeOperation
   | RelistOperation
   | AppendOperation
   | EditOperation
@@ -257,8 +277,9 @@ export interface OperationResult {
   readonly decision?: BeginDecision
   /** The same of each that began with it. */
   readonly decisions?: readonly BeginDecision[]
-  /** Of an index operation: whether nothing waits any more. */
+  /** Of an index operation: whether nothing waits any more, and the conversations it was given of which something does. */
   readonly isIndexed?: boolean
+  readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
 }

@@ -1,5 +1,8 @@
 import type { Batch } from '../db/batch.ts'
 
+/** Of a user's data keys, the one that seals what is written. */
+export const isCurrent = 'retired_at IS NULL AND destroyed_at IS NULL'
+
 /**
  * Destroys every key of a user, in the transaction of `batch`: from then on nothing that was sealed with one opens. What the
  * user says later gets a new key.

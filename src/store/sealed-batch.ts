@@ -5,6 +5,7 @@ import type { DataKey } from '../privacy/data-key.ts'
 import { newKeyRow } from '../privacy/key-ring.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
 import { type Contents, type FindKeys, keyColumns, type Store } from './contents.ts'
+import { isCurrent } from './data-keys.ts'
 import { guardSecret } from './secrets.ts'
 
 export interface SealingUsers {
@@ -131,8 +132,6 @@ class Sealer {
 function modeFrom(text: string | null): ContentMode | 'default' {
   return isContentMode(text) ? text : 'default'
 }
-
-const isCurrent = 'retired_at IS NULL AND destroyed_at IS NULL'
 
 function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch {
   const findKeys: FindKeys = names => stored.find('data_keys', ['user_id', 'id'], names, keyColumns)
