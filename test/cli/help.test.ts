@@ -12,6 +12,8 @@ const commands = [
   'keys create',
   'keys list',
   'keys revoke',
+  'keys rotate-master',
+  'keys rotate-data',
   'users list',
   'users create',
   'calls list',
