@@ -109,6 +109,7 @@ describeEachDatabase('stele users', bed => {
         created_at: expect.stringMatching(/Z$/),
         deleted_at: null,
         preferences: null,
+        content_mode: null,
       },
     ])
   })
