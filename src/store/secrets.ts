@@ -85,15 +85,16 @@ export async function guardSecret(batch: StoredBatch): Promise<string> {
 export async function hasOldContent(database: Database, masterKey: FindMaster): Promise<boolean> {
   const origin = await openSecret(database, 'content-origin', masterKey, async () => {
     const { kysely } = database
-    const holds = async (table: 'data_keys' | 'conversations' | 'llm_requests') =>
-      (await kysely.selectFrom(table).select('created_at').limit(1).executeTakeFirst()) !== undefined
+    const holds = async (table: 'conversations' | 'llm_requests') =>
+      (await kysely.selectFrom(table).select('id').orderBy('id').limit(1).executeTakeFirst()) !== undefined
+    const key = await kysely.selectFrom('data_keys').select('id').limit(1).executeTakeFirst()
     const told = await kysely
       .selectFrom('users')
       .select('id')
       .where('preferences', 'is not', null)
       .limit(1)
       .executeTakeFirst()
-    if (await holds('data_keys')) return Uint8Array.of(0)
+    if (key !== undefined) return Uint8Array.of(0)
     const isOld = told !== undefined || (await holds('conversations')) || (await holds('llm_requests'))
     return Uint8Array.of(isOld ? 1 : 0)
   })
