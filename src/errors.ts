@@ -8,6 +8,7 @@ export const errorTable = {
   invalid_http: row(400, '{reason}'),
   invalid_utf8: row(400, 'The request body is not valid UTF-8.'),
   json_too_deep: row(400, 'The request body is nested deeper than {limit} levels.'),
+  json_too_large: row(400, 'The request body holds more than {limit} values.'),
   duplicate_member: row(400, 'The request body names {name} more than once.'),
   missing_required_parameter: row(400, "Missing required parameter: '{name}'."),
   invalid_value: row(400, "Invalid value for '{name}': {reason}"),
