@@ -17,6 +17,10 @@ export const errorTable = {
   missing_api_key: row(401, 'No API key was given. Send it as "Authorization: Bearer <key>".'),
   invalid_api_key: row(401, 'The API key is not valid: it is unknown, revoked or expired.'),
   permission_denied: row(403, 'This API key may not {action}.'),
+  host_not_allowed: row(
+    403,
+    "This gateway is not called '{host}'. Its names are set by STELE_ALLOWED_HOSTS.",
+  ),
   route_not_found: row(404, 'There is no route {method} {path}.'),
   method_not_allowed: row(405, '{method} is not allowed here. Allowed: {allowed}.'),
   model_not_found: row(404, "The model '{model}' is not served here. {hint}"),
