@@ -49,6 +49,33 @@ export const tables = {
     revoked_at: integerOrNull,
     last_used_at: integerOrNull,
     content_mode: textOrNull,
+    previous_hash: textOrNull,
+    previous_expires_at: integerOrNull,
+    rotated_at: integerOrNull,
+    issued_by: textOrNull,
+    masking: textOrNull,
+  },
+  user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
+  login_sessions: {
+    user_id: text,
+    id: text,
+    token_hash: text,
+    place: text,
+    created_at: integer,
+    last_seen_at: integer,
+    expires_at: integer,
+    ended_at: integerOrNull,
+  },
+  login_attempts: { subject: text, failures: integer, last_at: integer, blocked_until: integer },
+  break_glass_grants: {
+    user_id: text,
+    id: text,
+    holder: text,
+    reason: text,
+    granted_by: text,
+    created_at: integer,
+    expires_at: integer,
+    revoked_at: integerOrNull,
   },
   secrets: { id: text, wrapped_key: bytes, master_key_id: text, created_at: integer },
   data_keys: {
@@ -212,7 +239,9 @@ export const tables = {
     details: textOrNull,
     created_at: integer,
   },
-  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integer, to_seq: integer },
+  // from_seq is null where only what the index has not come to yet is to be looked at.
+  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integerOrNull },
+  search_progress: { user_id: text, conversation_id: text, next_seq: integer, key_id: text },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables
@@ -261,6 +290,10 @@ export type ColumnName<T extends TableName> = keyof Tables[T] & string
 export const primaryKeys = {
   users: ['id'],
   api_keys: ['id'],
+  user_passwords: ['user_id'],
+  login_sessions: ['user_id', 'id'],
+  login_attempts: ['subject'],
+  break_glass_grants: ['user_id', 'id'],
   secrets: ['id'],
   data_keys: ['user_id', 'id'],
   instances: ['id'],
@@ -275,6 +308,7 @@ export const primaryKeys = {
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
   search_queue: ['id', 'user_id'],
+  search_progress: ['user_id', 'conversation_id'],
   retention_policies: ['user_id'],
   leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
@@ -284,8 +318,10 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
-/** Those that hold the record. What waits for the search index is found in the messages again. */
-export const recordTables = tableNames.filter(table => table !== 'search_queue')
+/** Those that hold the record. How far the search index has come, and what waits for it, is found in the messages again. */
+export const recordTables = tableNames.filter(
+  table => table !== 'search_queue' && table !== 'search_progress',
+)
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

@@ -1,16 +1,18 @@
 import type { Batch } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { sealedBatch } from '../store/sealed-batch.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
-import { applyIndex } from './apply-index.ts'
+import { applyIndex, queueDrained } from './apply-index.ts'
+import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
@@ -31,6 +33,7 @@ type RecordOperation = Exclude<Operation, RetentionOperation>
 export interface ApplyContext {
   readonly database: Store
   readonly hashes: ConversationHashes
+  readonly tokens: SearchTokens
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -146,10 +149,10 @@ function inTransaction(
       ...(await applyEdits(batch, operations)),
     ])
     for (const operation of operations) {
-      const result = await applyOther(batch, operation, database.capabilities)
+      const result = await applyOther(batch, operation, context)
       if (result !== undefined) others.set(operation, done(result))
     }
-    return operations.map((operation): Applied => {
+    const answers = operations.map((operation): Applied => {
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
@@ -162,6 +165,8 @@ function inTransaction(
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
+    await queueDrained(batch, operations, answers)
+    return answers
   })
 }
 
@@ -192,6 +197,8 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
   })
 }
 
+const keyChanges: ReadonlySet<string> = new Set(['destroy-keys', 'retire-key', 'destroy-retired'])
+
 /** Whose content an operation may write. */
 function usersOf(operation: RecordOperation): readonly string[] {
   switch (operation.kind) {
@@ -201,10 +208,11 @@ function usersOf(operation: RecordOperation): readonly string[] {
       return operation.endings.map(({ call }) => call.userId)
     case 'edit':
       // Whoever destroys a key must not hold it with others.
-      return operation.edit.action === 'destroy-keys' ? [] : [operation.edit.userId]
+      return keyChanges.has(operation.edit.action) ? [] : [operation.edit.userId]
     case 'append':
     case 'respond':
     case 'relist':
+    case 'reseal':
       return [operation.userId]
     case 'heartbeat':
     case 'index':
@@ -229,7 +237,7 @@ function apiKeysOf(operation: RecordOperation): string[] {
 async function applyOther(
   batch: Batch,
   operation: Operation,
-  capabilities: Database['capabilities'],
+  { database, tokens }: ApplyContext,
 ): Promise<OperationResult | undefined> {
   const nothing = { conversationId: undefined, isRepeat: false }
   switch (operation.kind) {
@@ -241,8 +249,13 @@ async function applyOther(
       return nothing
     case 'respond':
       return changeResponse(batch, operation)
+    case 'reseal':
+      return applyReseal(batch, operation)
     case 'index':
-      return applyIndex(batch, operation, capabilities)
+      return applyIndex(batch, operation, { ...database.capabilities, tokens })
+    case 'postpone':
+      await queueForSearch(batch, operation.conversations)
+      return nothing
     default:
       return undefined
   }
