@@ -39,7 +39,7 @@ export function readTls(settings: TlsSettings): SecureContextOptions | undefined
 }
 
 /** Whether a certificate has ended, or has not begun. */
-export function isOutOfDate({ cert }: SecureContextOptions, now = Date.now()): boolean {
+function isOutOfDate({ cert }: SecureContextOptions, now = Date.now()): boolean {
   const { validFromDate, validToDate } = new X509Certificate(cert as Buffer)
   return now < validFromDate.getTime() || now > validToDate.getTime()
 }
