@@ -4,6 +4,7 @@ import { Failure } from './failure.ts'
 import { OutputError, say } from './output.ts'
 import { printableText } from './printable.ts'
 import { createProgram } from './program.ts'
+import { warnOfShownSecrets } from './shown-secrets.ts'
 
 /** The exit codes of every command. */
 const exitCodes = { success: 0, failure: 1, usage: 2 } as const
@@ -13,6 +14,7 @@ const exitCodes = { success: 0, failure: 1, usage: 2 } as const
  * in one line (a bad configuration in one line a problem), an unexpected one too, its stack only on demand.
  */
 export async function run(args: readonly string[]): Promise<number> {
+  warnOfShownSecrets(args)
   try {
     await createProgram().parseAsync(args, { from: 'user' })
     return exitCodes.success
