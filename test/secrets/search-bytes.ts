@@ -1,0 +1,64 @@
+import type { Found, Markers } from './markers.ts'
+import { type Spelling, spellingsOf } from './spellings.ts'
+import { placesOf, unpackedIn, unpackedValue } from './unpacked.ts'
+
+/** Something found where it was looked for. */
+export interface Finding extends Found {
+  /** A file, a column, a log. */
+  readonly where: string
+  readonly spelling: string
+}
+
+const context = 8
+
+/** Finds markers and known secrets in bytes, however they are written. */
+export class BytesSearch {
+  readonly #markers: Markers
+  readonly #stems: readonly Spelling[]
+  readonly #secrets: (Spelling & { readonly said: string })[] = []
+
+  constructor(markers: Markers) {
+    this.#markers = markers
+    this.#stems = spellingsOf(Buffer.from(markers.stem))
+  }
+
+  /** Adds bytes that are to be found nowhere, which no marker is part of: a key that was made by chance. */
+  addSecret(said: string, secret: Uint8Array): void {
+    for (const spelling of spellingsOf(Buffer.from(secret))) this.#secrets.push({ ...spelling, said })
+  }
+
+  /** What stands in a file or a log. */
+  inFile(where: string, bytes: Buffer): Finding[] {
+    return this.#inAll(where, [bytes, ...unpackedIn(bytes)])
+  }
+
+  /** What stands in one value of a row. */
+  inValue(where: string, value: unknown): Finding[] {
+    if (value === null || typeof value === 'number' || typeof value === 'bigint') return []
+    const bytes = value instanceof Uint8Array ? Buffer.from(value) : Buffer.from(String(value))
+    return this.#inAll(where, [bytes, ...unpackedValue(bytes)])
+  }
+
+  #inAll(where: string, forms: readonly Buffer[]): Finding[] {
+    return forms.flatMap((bytes, index) => {
+      const packed = index === 0 ? '' : ', compressed'
+      const markers = this.#stems.flatMap(({ name, needle, read }) =>
+        placesOf(bytes, needle).map(at => {
+          const { before, behind } = read(bytes, at, context)
+          return { ...this.#markers.read(before, behind), where, spelling: name + packed }
+        }),
+      )
+      const secrets = this.#secrets.flatMap(({ name, needle, said }): Finding[] =>
+        bytes.includes(needle) ? [{ kind: 'secret', said, where, spelling: name + packed }] : [],
+      )
+      return [...markers, ...secrets]
+    })
+  }
+}
+
+/** One line for each thing that was found somewhere, whatever the spelling and however often. */
+export function told(findings: readonly Finding[]): string[] {
+  return [
+    ...new Set(findings.map(({ where, kind, said, spelling }) => `${where}: ${kind}, ${said} (${spelling})`)),
+  ].sort()
+}
