@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
 import { contentModes } from './privacy/sealed-content.ts'
@@ -13,6 +15,18 @@ const seconds = z.number().positive().max(86_400)
 
 /** Days for which something is kept; for ever when left out. */
 const days = z.coerce.number().int().min(1).max(36_500).optional()
+
+function areAddresses(text: string): boolean {
+  return text.split(',').every(part => {
+    const [address = '', bits = '0', more] = part.trim().split('/')
+    return (
+      isIP(address) !== 0 &&
+      more === undefined &&
+      /^\d+$/.test(bits) &&
+      Number(bits) <= (isIPv6(address) ? 128 : 32)
+    )
+  })
+}
 
 const provider = z.strictObject({
   type: z.enum(['openai-compatible', 'echo', 'replay']).default('openai-compatible'),
@@ -132,11 +146,25 @@ const settings = z.strictObject({
   retentionDeleted: days,
   /** Seconds between two looks for what has expired. */
   retentionEvery: z.coerce.number().positive().max(86_400).default(3_600),
+  /** Whether strangers may make accounts for themselves. */
+  registration: z.enum(['open', 'closed']).default('closed'),
+  /** Seconds after which a login ends that nobody uses, and after which any does. */
+  sessionIdle: z.coerce.number().positive().max(31_536_000).default(43_200),
+  sessionLifetime: z.coerce.number().positive().max(31_536_000).default(604_800),
+  /** Addresses or networks, with commas between them, whose `x-forwarded-for` is believed. */
+  trustedProxies: z
+    .string()
+    .refine(areAddresses, 'addresses or networks as in 10.0.0.0/8, with commas between them')
+    .optional(),
   /** The model that answers chats whose history is kept here; the built-in echo when there is no other. */
   chatModel: z.string().min(1).optional(),
   /** What such a chat begins with: what is said to the model, and what is said to the user. */
   chatSystem: z.string().min(1).optional(),
   chatGreeting: z.string().min(1).optional(),
+  /** Whether what is told of people is masked before a provider gets it, and in what is stored. */
+  maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
+  maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
+  masking: masking.prefault({}),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -196,9 +224,15 @@ export const environmentVariables = {
   STELE_RETENTION_INACTIVE: 'retentionInactive',
   STELE_RETENTION_DELETED: 'retentionDeleted',
   STELE_RETENTION_EVERY: 'retentionEvery',
+  STELE_REGISTRATION: 'registration',
+  STELE_SESSION_IDLE: 'sessionIdle',
+  STELE_SESSION_LIFETIME: 'sessionLifetime',
+  STELE_TRUSTED_PROXIES: 'trustedProxies',
   STELE_CHAT_MODEL: 'chatModel',
   STELE_CHAT_SYSTEM: 'chatSystem',
   STELE_CHAT_GREETING: 'chatGreeting',
+  MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
+  MASK_PII_IN_LOGS: 'maskPiiInLogs',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { grantStore } from './access/grants.ts'
+import { loginLibrary } from './access/logins.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -28,6 +30,7 @@ import { directWriter, type Writer, type WriterSetup } from './recorder/writer.t
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
+import { auditEventStore } from './store/audit-events.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
@@ -75,11 +78,18 @@ export interface Stele {
   readonly recorder: Recorder
   readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
+  /** Accounts with passwords, and the sessions of those who are logged in. */
+  readonly logins: ReturnType<typeof loginLibrary>
+  /** What lets administrators read what is stored of others, for a while. */
+  readonly grants: ReturnType<typeof grantStore>
+  readonly auditEvents: ReturnType<typeof auditEventStore>
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** The master keys that this process has. */
+  readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
@@ -130,7 +140,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
     const content = { masterKeys: masters.shared, mode, acceptsOld }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content }, options)
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -144,7 +154,11 @@ function assemble(
     hashKey,
     spoolKey,
     content,
-  }: Pick<WriterSetup, 'hashKey' | 'content'> & { spoolKey: Uint8Array | undefined },
+    masters,
+  }: Pick<WriterSetup, 'hashKey' | 'content'> & {
+    spoolKey: Uint8Array | undefined
+    masters: LoadedMasterKeys
+  },
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
@@ -178,11 +192,15 @@ function assemble(
     recorder,
     users: told(userLibrary(database, recorder)),
     apiKeys: told(apiKeyStore(database)),
+    logins: told(loginLibrary(database)),
+    grants: told(grantStore(database)),
+    auditEvents: told(auditEventStore(database)),
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    masterKeys: masters,
     hashes,
     retention: told(
       createRetention({

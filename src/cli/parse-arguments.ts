@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import { isoTime } from '../model/iso-time.ts'
+import { isScope, type Scope } from '../model/permissions.ts'
 import { forEver, longestPeriod } from '../retention/periods.ts'
 
 /** Reads the values of options; what they refuse is wrong usage and named as such. */
@@ -38,6 +39,15 @@ export function parseHttpUrl(text: string): string {
 export function parseEmail(text: string): string {
   if (!/^[^\s@]+@[^\s@]+$/.test(text)) throw new InvalidArgumentError('It must be an e-mail address.')
   return text
+}
+
+/** Scopes of a key: roles or permissions, with commas between them. */
+export function parseScopes(text: string): Scope[] {
+  return text.split(',').map(part => {
+    const scope = part.trim()
+    if (!isScope(scope)) throw new InvalidArgumentError(`There is no scope '${scope}'.`)
+    return scope
+  })
 }
 
 const minute = 60_000

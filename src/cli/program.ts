@@ -5,6 +5,7 @@ import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
+import { grantCommands } from './grant-commands.ts'
 import { migrateCommand } from './migrate-commands.ts'
 import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   chatCommand(program)
   migrateCommand(program)
   accessCommands(program)
+  grantCommands(program)
   recordCommands(program)
   searchCommand(program)
   spoolCommand(program)

@@ -10,27 +10,34 @@ import Fastify, {
 import type { Config } from '../config.ts'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import type { Permission } from '../model/permissions.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
-import type { ApiKey } from '../store/api-keys.ts'
-import { createAccess } from './access.ts'
+import { createAccess, type Principal } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
+import { contentAccess } from './content-access.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
+import { apiKeyRoutes } from './routes/api-keys.ts'
+import { authRoutes } from './routes/auth.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
+import { oversightRoutes } from './routes/oversight.ts'
 import { plainRequestRoutes } from './routes/plain-requests.ts'
 import { responsesRoutes } from './routes/responses.ts'
 import { searchRoute } from './routes/search.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
+import { userRoutes } from './routes/users.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The key that authenticated this request; set on every route but the open ones. */
-    apiKey: ApiKey | undefined
+    apiKey: Principal | undefined
+    /** Another user whose content a break-glass grant has opened to this request. */
+    opened: string | undefined
   }
 }
 
@@ -46,6 +53,13 @@ export type ClientSettings = Pick<
   | 'chatModel'
   | 'chatSystem'
   | 'chatGreeting'
+  | 'registration'
+  | 'sessionIdle'
+  | 'sessionLifetime'
+  | 'trustedProxies'
+  | 'maskPiiBeforeLlm'
+  | 'maskPiiInLogs'
+  | 'masking'
 >
 
 export interface GatewayParts {
@@ -74,6 +88,8 @@ export interface Gateway {
   readonly state: GatewayState
   /** The methods of each route, once it is ready. */
   readonly routes: ReadonlyMap<string, ReadonlySet<string>>
+  /** What each of them takes, by method and route as in `GET /healthz`. */
+  readonly permissions: ReadonlyMap<string, Permission>
 }
 
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
@@ -90,7 +106,8 @@ export function createGateway(parts: GatewayParts): Gateway {
     unanswered: new Set(),
     events: new EventEmitter(),
   }
-  const access = createAccess(stele)
+  const access = createAccess(stele, settings)
+  const content = contentAccess(stele)
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -104,6 +121,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     ...connectionOptions(settings),
+    trustProxy: settings.trustedProxies ?? false,
     clientErrorHandler: malformedRefuser(state.unanswered, settings.requestTimeout),
     frameworkErrors: (_error, request, reply) => {
       const known = new SteleError('route_not_found', { method: request.method, path: '(malformed)' })
@@ -121,6 +139,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   )
 
   app.decorateRequest('apiKey', undefined)
+  app.decorateRequest('opened', undefined)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-stele-call-id', request.id)
     state.unanswered.add(reply.raw)
@@ -134,10 +153,13 @@ export function createGateway(parts: GatewayParts): Gateway {
       throw new SteleError('shutting_down')
     }
     // The matched route counts, not the path as it was written: `/%761/models` is the same route.
-    const route = request.routeOptions.url
-    if (route === undefined ? !request.url.startsWith('/v1/') : openRoutes.has(route)) return
+    const { url: route, config } = request.routeOptions
+    const { permission } = config
+    if (route === undefined ? !request.url.startsWith('/v1/') : permission === 'public') return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
-    request.apiKey = await access.authenticate(request.headers.authorization)
+    request.apiKey = await access.admit(request, permission)
+    if (permission !== undefined)
+      request.opened = await content.openNamed(request, request.apiKey, permission)
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') throw new SteleError('unsupported_media_type')
   })
@@ -150,15 +172,22 @@ export function createGateway(parts: GatewayParts): Gateway {
         'request failed',
       )
     if (soonOver.has(known.code)) reply.header('retry-after', '1')
+    if (known.code === 'too_many_attempts') reply.header('retry-after', String(known.details['seconds']))
     // OpenAI's clients repeat every 409; a key that stands for something else will not come to stand for this.
     if (known.code === 'idempotency_key_reused') reply.header('x-should-retry', 'false')
     return reply.code(known.status).send(errorBody(known))
   })
 
   const allowed = new Map<string, Set<string>>()
-  app.addHook('onRoute', ({ url, method }) => {
+  const permissions = new Map<string, Permission>()
+  app.addHook('onRoute', ({ url, method, config }) => {
+    if (config?.permission === undefined)
+      throw new Error(`the route ${String(method)} ${url} names no permission (src/model/permissions.ts)`)
     const methods = allowed.get(url) ?? new Set()
-    for (const one of [method].flat()) methods.add(one)
+    for (const one of [method].flat()) {
+      methods.add(one)
+      permissions.set(`${one} ${url}`, config.permission)
+    }
     allowed.set(url, methods)
   })
   app.setNotFoundHandler((request, reply) => {
@@ -177,14 +206,15 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
-  app.register(storedCompletionRoutes, { stele })
+  app.register(storedCompletionRoutes, { stele, settings })
   app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
-  return { app, state, routes: allowed }
+  app.register(authRoutes, { stele, access, settings })
+  app.register(apiKeyRoutes, { stele, access })
+  app.register(userRoutes, { stele, access })
+  app.register(oversightRoutes, { stele })
+  return { app, state, routes: allowed, permissions }
 }
-
-/** What needs no key. Every other route does. */
-const openRoutes: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /** Whether a path is one of a route's, whose parameters stand for one part each, and a `*` for the rest. */
 function isAt(route: string, path: string): boolean {
@@ -206,6 +236,7 @@ const soonOver: ReadonlySet<string> = new Set([
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',
+  'login_busy',
 ])
 
 /** Puts what Fastify raises by itself into the table's terms. */

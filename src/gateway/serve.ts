@@ -46,6 +46,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     const storage = setInterval(() => {
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
+      stele.logins.forgetOld(Date.now()).catch(onError)
     }, storageInterval).unref()
     const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
     const retention = startRetentionJob(stele.retention, { period: config.retentionEvery * 1000, logger })

@@ -74,6 +74,11 @@ const apiKey = z.strictObject({
   revoked_at: time.nullable(),
   last_used_at: time.nullable(),
   content_mode: contentMode,
+  previous_hash: word.nullable().default(null),
+  previous_expires_at: time.nullable().default(null),
+  rotated_at: time.nullable().default(null),
+  issued_by: word.nullable().default(null),
+  masking: text.nullable().default(null),
 })
 
 const conversation = z
@@ -224,7 +229,8 @@ const contextSnapshot = z.strictObject({
 const auditEvent = z.strictObject({
   type: z.literal('audit_event'),
   id: id('audit'),
-  user_id: word,
+  /** '' when it concerns nobody that is known. */
+  user_id: text,
   actor: text,
   action: text,
   category: text,

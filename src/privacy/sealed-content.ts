@@ -75,6 +75,13 @@ export function keyIdOf(stored: Uint8Array): string | undefined {
   }
 }
 
+/** How a stored value is kept; undefined when nothing of it is. What is from before encryption counts as encrypted. */
+export function modeOf(stored: Uint8Array): ContentMode | undefined {
+  if (stored[0] === form.absent) return undefined
+  if (stored[0] === form.signed) return 'plain'
+  return stored[0] === form.digest ? 'hashed' : 'encrypted'
+}
+
 /**
  * The inverse of `sealContent`: a value in one of the forms that content travels in, `absent` for a digest.
  * @param key the one that `keyIdOf` names

@@ -55,6 +55,8 @@ export interface Provider {
   readonly name: string
   /** False when it does not understand being asked for the usage at the end of a stream. */
   readonly asksUsage?: boolean
+  /** What it answers is read from what is stored of the user. */
+  readonly answersFromRecord?: boolean
   chat(request: ProviderRequest): Promise<ProviderResponse>
   /** Of other operations, those that it has; left out when it has none. */
   readonly forwards?: ReadonlySet<ForwardedOperation>

@@ -20,6 +20,7 @@ export function replayProvider(name: string, stele: Pick<Stele, 'database' | 'ha
   const calls = callStore(prompt)
   return {
     name,
+    answersFromRecord: true,
     async chat({ userId, model, request }) {
       const id = await answers.find(userId, model, prepareRequest(request, stele.hashes))
       const call = id === undefined ? undefined : await calls.get(userId, id)

@@ -134,7 +134,8 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> & Kept {
   const raw = s.message ?? ''
-  const isKept = s.messageHash === undefined
+  // A message that is kept is never empty.
+  const isKept = raw !== ''
   const row = newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,

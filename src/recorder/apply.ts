@@ -11,6 +11,7 @@ import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex } from './apply-index.ts'
+import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { applyRelist } from './listed.ts'
@@ -192,6 +193,8 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
   })
 }
 
+const keyChanges: ReadonlySet<string> = new Set(['destroy-keys', 'retire-key', 'destroy-retired'])
+
 /** Whose content an operation may write. */
 function usersOf(operation: RecordOperation): readonly string[] {
   switch (operation.kind) {
@@ -201,10 +204,11 @@ function usersOf(operation: RecordOperation): readonly string[] {
       return operation.endings.map(({ call }) => call.userId)
     case 'edit':
       // Whoever destroys a key must not hold it with others.
-      return operation.edit.action === 'destroy-keys' ? [] : [operation.edit.userId]
+      return keyChanges.has(operation.edit.action) ? [] : [operation.edit.userId]
     case 'append':
     case 'respond':
     case 'relist':
+    case 'reseal':
       return [operation.userId]
     case 'heartbeat':
     case 'index':
@@ -241,6 +245,8 @@ async function applyOther(
       return nothing
     case 'respond':
       return changeResponse(batch, operation)
+    case 'reseal':
+      return applyReseal(batch, operation)
     case 'index':
       return applyIndex(batch, operation, capabilities)
     default:

@@ -16,7 +16,7 @@ export interface Settlement {
   /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
-  /** The chain hash of a message that is not kept. */
+  /** The chain hash of a message that is not kept, or not in the words that were said. */
   readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
@@ -154,6 +154,9 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-snapshot'; readonly id: string }
   /** Makes all that the user has said unreadable, in every copy of the database. */
   | { readonly action: 'destroy-keys' }
+  /** Puts a new data key in the place of the user's; and, when nothing is sealed with it any more, destroys the old one. */
+  | { readonly action: 'retire-key' }
+  | { readonly action: 'destroy-retired' }
   | {
       readonly action: 'update-user'
       readonly set: Fields<'users', 'email' | 'username' | 'preferences' | 'content_mode'>
@@ -184,6 +187,15 @@ export interface RelistOperation {
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
 }
 
+/** Seals the content of some rows of a user anew, with the current key. */
+export interface ResealOperation {
+  readonly kind: 'reseal'
+  readonly userId: string
+  readonly table: TableName
+  /** The primary keys of the rows. */
+  readonly keys: readonly Readonly<Record<string, string | number>>[]
+}
+
 /** Puts messages that wait for it into the search index. Repeating it takes the next. */
 export interface IndexOperation {
   readonly kind: 'index'
@@ -207,6 +219,7 @@ export type Operation =
   | SettleAllOperation
   | HeartbeatOperation
   | RespondOperation
+  | ResealOperation
   | RetentionOperation
   | IndexOperation
   | RelistOperation

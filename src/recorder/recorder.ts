@@ -25,6 +25,7 @@ import type {
   IndexOperation,
   OperationResult,
   RelistOperation,
+  ResealOperation,
   RespondOperation,
   SettleOperation,
 } from './operations.ts'
@@ -196,7 +197,9 @@ export class Recorder {
    * Commits what an application changes by itself, which is refused while the database is away, or what becomes of a
    * response outside its calls (see respond.ts).
    */
-  change(operation: AppendOperation | EditOperation | RespondOperation): Promise<OperationResult> {
+  change(
+    operation: AppendOperation | EditOperation | RespondOperation | ResealOperation,
+  ): Promise<OperationResult> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
       return this.#queue.submit(operation)

@@ -1,16 +1,17 @@
-import { hash, randomBytes } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { ContentMode } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
+import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
+import { type Actor, operator, securityEvent } from './audit-events.ts'
+import { hashToken, isSameHash, mayBeToken, newToken } from './token.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
-/** What a key may do. `service` may act for any end user; `admin` may do everything. */
-const scopes = ['member', 'service', 'admin'] as const
-export type Scope = (typeof scopes)[number]
+export type { Scope } from '../model/permissions.ts'
 
 export interface ApiKey {
   readonly id: string
@@ -18,6 +19,7 @@ export interface ApiKey {
   readonly name: string
   /** The first characters of the key, to tell keys apart. */
   readonly prefix: string
+  /** What it may do at most; its user's role may allow less. */
   readonly scopes: readonly Scope[]
   /** How what is said with it is kept; undefined where its user's mode holds. */
   readonly contentMode: ContentMode | undefined
@@ -25,19 +27,27 @@ export interface ApiKey {
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
   readonly lastUsedAt: number | undefined
+  /** What it demands of every request. */
+  readonly masking: MaskingPolicy | undefined
+  /** When it got its present secret, if that is not its first. */
+  readonly rotatedAt: number | undefined
+  /** Until when the secret before that is good too. */
+  readonly previousExpiresAt: number | undefined
+  /** The administrator who has seen its secret, when that is not its user. */
+  readonly issuedBy: string | undefined
+}
+
+/** A key that was found by its secret, and whose it is. */
+export interface KeyHolder {
+  readonly key: ApiKey
+  readonly role: Role
+  readonly isActive: boolean
+  /** When this secret of it ends; undefined when it has no end. */
+  readonly validUntil: number | undefined
 }
 
 const keyStart = 'sk-stele-'
 const prefixLength = keyStart.length + 4
-
-/** A new secret: 256 random bits, which is why a plain hash suffices to keep it. */
-function newApiKeySecret(): string {
-  return keyStart + randomBytes(32).toString('base64url')
-}
-
-function hashKey(secret: string): string {
-  return hash('sha256', secret, 'base64url')
-}
 
 interface NewApiKey {
   readonly userId: string
@@ -46,9 +56,28 @@ interface NewApiKey {
   readonly expiresAt?: number | undefined
   readonly secret?: string | undefined
   readonly contentMode?: ContentMode | undefined
+  /** Who makes it; the operator when left out, who may give its user the role that it needs. */
+  readonly by?: Actor | undefined
+  readonly masking?: MaskingPolicy | undefined
 }
 
-export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
+interface Rotation {
+  readonly by?: Actor | undefined
+  /** Milliseconds for which the secret that it had stays good. */
+  readonly grace: number
+}
+
+export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database) {
+  const changeKey = <R>(
+    id: string,
+    change: (tx: Kysely<Tables>, row: Row<'api_keys'>, now: number) => Promise<R>,
+  ): Promise<R> =>
+    kysely.transaction().execute(async tx => {
+      const found = tx.selectFrom('api_keys').selectAll().where('id', '=', id)
+      const row = await found.modifyEnd(forUpdate).executeTakeFirst()
+      if (row === undefined) throw new SteleError('api_key_not_found', { key: id })
+      return change(tx, row, Date.now())
+    })
   return {
     /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
     create(options: NewApiKey): Promise<ApiKey & { secret: string }> {
@@ -64,7 +93,7 @@ export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
         const known = await tx
           .selectFrom('api_keys')
           .select('id')
-          .$if(secret !== undefined, query => query.where('key_hash', '=', hashKey(secret ?? '')))
+          .$if(secret !== undefined, query => query.where('key_hash', '=', hashToken(secret ?? '')))
           .limit(1)
           .executeTakeFirst()
         return known === undefined ? insertKey(tx, options) : undefined
@@ -75,16 +104,50 @@ export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
       const row = await prompt
         .selectFrom('api_keys')
         .selectAll()
-        .where('key_hash', '=', hashKey(secret))
+        .where('key_hash', '=', hashToken(secret))
         .executeTakeFirst()
       return row && fromRow(row)
     },
-    async list(options: { userId?: string | undefined } = {}): Promise<ApiKey[]> {
+    /** The key that lets in whoever has this secret, with the role of its user; undefined when it is none, or revoked. */
+    async holder(secret: string): Promise<KeyHolder | undefined> {
+      if (!mayBeToken(keyStart, secret)) return undefined
+      const hash = hashToken(secret)
+      const row = await prompt
+        .selectFrom('api_keys')
+        .leftJoin('users', 'users.id', 'api_keys.user_id')
+        .selectAll('api_keys')
+        .select(['users.role', 'users.status', 'users.deleted_at'])
+        .where(where => where.or([where('key_hash', '=', hash), where('previous_hash', '=', hash)]))
+        .executeTakeFirst()
+      if (row === undefined || row.revoked_at !== null) return undefined
+      const isPresent = isSameHash(row.key_hash, hash)
+      if (!isPresent && !isSameHash(row.previous_hash ?? '', hash)) return undefined
+      const ends = [row.expires_at, isPresent ? null : (row.previous_expires_at ?? 0)].filter(
+        end => end !== null,
+      )
+      return {
+        key: fromRow(row),
+        role: roleOf(row.role),
+        isActive: row.deleted_at === null && (row.status ?? 'active') === 'active',
+        validUntil: ends.length === 0 ? undefined : Math.min(...ends),
+      }
+    },
+    async get(id: string): Promise<ApiKey | undefined> {
+      const row = await kysely.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
+      return row && fromRow(row)
+    },
+    /** Keys in order of their ids, after `after`; all when no limit is given. */
+    async list(
+      options: { userId?: string | undefined; after?: string | undefined; limit?: number | undefined } = {},
+    ): Promise<ApiKey[]> {
+      const { userId, after, limit } = options
       const rows = await kysely
         .selectFrom('api_keys')
         .selectAll()
-        .$if(options.userId !== undefined, query => query.where('user_id', '=', options.userId ?? ''))
+        .$if(userId !== undefined, query => query.where('user_id', '=', userId ?? ''))
+        .$if(after !== undefined, query => query.where('id', '>', after ?? ''))
         .orderBy('id')
+        .$if(limit !== undefined, query => query.limit(limit ?? 0))
         .execute()
       return rows.map(fromRow)
     },
@@ -93,18 +156,40 @@ export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
       return (await kysely.selectFrom('api_keys').select('id').limit(1).executeTakeFirst()) !== undefined
     },
     /** Revokes a key by its id. Revoking again changes nothing. @throws SteleError api_key_not_found */
-    async revoke(id: string): Promise<ApiKey> {
-      return kysely.transaction().execute(async tx => {
-        const row = await tx.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
-        if (row === undefined) throw new SteleError('api_key_not_found', { key: id })
+    revoke(id: string, { by = operator }: { by?: Actor } = {}): Promise<ApiKey> {
+      return changeKey(id, async (tx, row, now) => {
         if (row.revoked_at !== null) return fromRow(row)
-        const revokedAt = Date.now()
-        await tx.updateTable('api_keys').set({ revoked_at: revokedAt }).where('id', '=', id).execute()
+        await tx.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute()
         await tx
           .insertInto('audit_events')
-          .values(keyEvent(row, 'api_key.revoked', revokedAt))
+          .values(keyEvent(row, 'api_key.revoked', by, now))
           .execute()
-        return fromRow({ ...row, revoked_at: revokedAt })
+        return fromRow({ ...row, revoked_at: now })
+      })
+    },
+    /**
+     * Gives a key a new secret; the one it had stays good for a while, the one before that does not.
+     * @throws SteleError api_key_not_found, invalid_value when it is revoked
+     */
+    rotate(id: string, { by = operator, grace }: Rotation): Promise<ApiKey & { secret: string }> {
+      return changeKey(id, async (tx, row, now) => {
+        if (row.revoked_at !== null)
+          throw new SteleError('invalid_value', { name: 'key', reason: 'it is revoked' }, { param: 'key' })
+        const secret = newToken(keyStart)
+        const set = {
+          prefix: prefixOf(secret),
+          key_hash: hashToken(secret),
+          previous_hash: row.key_hash,
+          previous_expires_at: now + grace,
+          rotated_at: now,
+          issued_by: issuerOf(by, row.user_id),
+        }
+        await tx.updateTable('api_keys').set(set).where('id', '=', id).execute()
+        await tx
+          .insertInto('audit_events')
+          .values(keyEvent(row, 'api_key.rotated', by, now))
+          .execute()
+        return { ...fromRow({ ...row, ...set }), secret }
       })
     },
   }
@@ -112,32 +197,65 @@ export function apiKeyStore({ kysely, prompt, exclusively }: Database) {
 
 async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey & { secret: string }> {
   const userId = checkUserId(options.userId)
-  const secret = options.secret ?? newApiKeySecret()
+  const { by = operator, scopes = ['member'] } = options
+  const secret = options.secret ?? newToken(keyStart)
   const now = Date.now()
   const row: Row<'api_keys'> = {
     id: newId('apiKey'),
     user_id: userId,
     name: options.name ?? '',
-    prefix: secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2))),
-    key_hash: hashKey(secret),
-    scopes: (options.scopes ?? ['member']).join(' '),
+    prefix: prefixOf(secret),
+    key_hash: hashToken(secret),
+    scopes: scopes.join(' '),
     created_at: now,
     expires_at: options.expiresAt ?? null,
     revoked_at: null,
     last_used_at: null,
     content_mode: options.contentMode ?? null,
+    previous_hash: null,
+    previous_expires_at: null,
+    rotated_at: null,
+    issued_by: issuerOf(by, userId),
+    masking: policyText(options.masking),
   }
   await tx
     .insertInto('users')
     .values(newUserRow(userId, now))
     .onConflict(conflict => conflict.column('id').doNothing())
     .execute()
+  if (by.userId === undefined) await raiseRole(tx, userId, { scopes, by, now })
   await tx.insertInto('api_keys').values(row).execute()
   await tx
     .insertInto('audit_events')
-    .values(keyEvent(row, 'api_key.created', now))
+    .values(keyEvent(row, 'api_key.created', by, now))
     .execute()
   return { ...fromRow(row), secret }
+}
+
+/** A key cannot do more than its user: whoever gives somebody such a key makes them what it needs. */
+async function raiseRole(
+  tx: Kysely<Tables>,
+  userId: string,
+  { scopes, by, now }: { scopes: readonly Scope[]; by: Actor; now: number },
+): Promise<void> {
+  const needed = roleNeededFor(scopes)
+  if (needed === undefined) return
+  const user = await tx.selectFrom('users').select('role').where('id', '=', userId).executeTakeFirst()
+  const role = roleOf(user?.role)
+  if (roles.indexOf(role) >= roles.indexOf(needed)) return
+  await tx.updateTable('users').set({ role: needed }).where('id', '=', userId).execute()
+  const details = { from: role, to: needed }
+  const event = { userId, by, action: 'user.role_changed', target: userId, details }
+  await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+}
+
+/** The administrator who sees a secret that is somebody else's. The operator could read everything without it. */
+function issuerOf({ userId }: Actor, owner: string): string | null {
+  return userId === undefined || userId === owner ? null : userId
+}
+
+function prefixOf(secret: string): string {
+  return secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2)))
 }
 
 function fromRow(row: Row<'api_keys'>): ApiKey {
@@ -146,26 +264,19 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     userId: row.user_id,
     name: row.name,
     prefix: row.prefix,
-    scopes: row.scopes.split(' ').filter(scope => (scopes as readonly string[]).includes(scope)) as Scope[],
+    scopes: row.scopes.split(' ').filter(isScope),
     contentMode: isContentMode(row.content_mode) ? row.content_mode : undefined,
     createdAt: row.created_at,
     expiresAt: row.expires_at ?? undefined,
     revokedAt: row.revoked_at ?? undefined,
     lastUsedAt: row.last_used_at ?? undefined,
+    rotatedAt: row.rotated_at ?? undefined,
+    previousExpiresAt: row.previous_expires_at ?? undefined,
+    issuedBy: row.issued_by ?? undefined,
+    masking: policyOf(row.masking),
   }
 }
 
-function keyEvent(row: Row<'api_keys'>, action: string, createdAt: number): Row<'audit_events'> {
-  return {
-    user_id: row.user_id,
-    id: newId('audit'),
-    actor: 'operator',
-    action,
-    category: 'security',
-    severity: 'info',
-    target: row.id,
-    outcome: 'success',
-    details: null,
-    created_at: createdAt,
-  }
+function keyEvent(row: Row<'api_keys'>, action: string, by: Actor, now: number): Row<'audit_events'> {
+  return securityEvent({ userId: row.user_id, by, action, target: row.id }, now)
 }

@@ -153,6 +153,16 @@ export function callStore(reading: Reading) {
         .execute()
       return (await withReplies(rows))[0]
     },
+    /** The keys that calls of a user were made with. */
+    async keysOf(userId: string, ids: readonly string[]): Promise<(string | null)[]> {
+      const rows = await kysely
+        .selectFrom('llm_requests')
+        .select('api_key_id')
+        .where('user_id', '=', userId)
+        .where('id', 'in', ids)
+        .execute()
+      return rows.map(row => row.api_key_id)
+    },
     /** A call by its id alone, for operators. */
     async find(id: string): Promise<Call | undefined> {
       const rows = await requests().where('id', '=', keyText('id', id)).execute()

@@ -113,13 +113,13 @@ class Sealer {
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
-  seal(table: TableName, row: object, key: object, writtenWith: string | undefined): object {
+  seal(table: TableName, row: object, key: object, { writtenWith, contentMode }: Kept): object {
     const userId = String((key as Fields)[userColumnOf(table)])
     const dataKey = this.#keys.get(userId)
     if (dataKey === undefined) throw new Error('a key was not asked for')
     const ofKey = writtenWith === undefined ? undefined : this.#contents.keyModes.last(writtenWith)
     const ofUser = this.#modes.get(userId) ?? this.#contents.mode
-    const mode = ofKey === undefined || ofKey === 'default' ? ofUser : ofKey
+    const mode = contentMode ?? (ofKey === undefined || ofKey === 'default' ? ofUser : ofKey)
     const sealed = this.#contents.seal(table, row, dataKey, mode, key)
     // Nothing reproduces what is not kept.
     return mode === 'hashed' && table === 'messages' && 'wire_hash' in row
@@ -144,12 +144,11 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
     if (columns.length === 0 || !rows.some(withContent)) return rows
     const users = rows.filter(withContent).map(row => String((row as Fields)[userColumnOf(table)]))
     await sealer.require(new Set(users))
-    return rows.map(row =>
-      withContent(row) ? (sealer.seal(table, row, row, (row as Kept).writtenWith) as R) : row,
-    )
+    return rows.map(row => (withContent(row) ? (sealer.seal(table, row, row, row as Kept) as R) : row))
   }
 
   return {
+    stored,
     search: stored.search,
     async find(table, by, keys, columns, options) {
       const isContent = contentColumnsOf(table).some(({ name }) =>
@@ -177,7 +176,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
       await sealer.require(new Set(users))
       const changes = updates.map(update => {
         if (!writes(update)) return update
-        return { ...update, set: sealer.seal(table, update.set, update.match, update.writtenWith) }
+        return { ...update, set: sealer.seal(table, update.set, update.match, update) }
       })
       return stored.update(table, set, match, changes as never)
     },

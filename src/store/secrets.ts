@@ -4,14 +4,18 @@ import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
-/** How a master key stands to the secrets of a database: it opens them all, there are none, or it is another's. */
+/** How master keys stand to the secrets of a database: they open them all, there are none, or they are another's. */
 export async function checkSecrets(
   database: Database,
-  master: MasterKey,
+  masters: readonly MasterKey[],
 ): Promise<'opens' | 'absent' | 'mismatch'> {
-  const rows = await database.kysely.selectFrom('secrets').select(['id', 'wrapped_key']).execute()
+  const rows = await database.kysely.selectFrom('secrets').selectAll().execute()
   try {
-    for (const { id, wrapped_key } of rows) unwrapKey(master, `secret:${id}`, wrapped_key)
+    for (const { id, wrapped_key, master_key_id } of rows) {
+      const master = masters.find(key => key.id === master_key_id)
+      if (master === undefined) return 'mismatch'
+      unwrapKey(master, `secret:${id}`, wrapped_key)
+    }
     return rows.length === 0 ? 'absent' : 'opens'
   } catch {
     return 'mismatch'

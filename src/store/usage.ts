@@ -117,3 +117,21 @@ export async function usageOfDay(
     unpricedCalls: sum('unpriced_calls'),
   }
 }
+
+export type UsageRow = Row<'usage_daily'>
+
+/** A user's sums by day and model, the latest day first. */
+export function usageOf(
+  { prompt }: Pick<Database, 'prompt'>,
+  userId: string,
+  limit: number,
+): Promise<UsageRow[]> {
+  return prompt
+    .selectFrom('usage_daily')
+    .selectAll()
+    .where('user_id', '=', userId)
+    .orderBy('day', 'desc')
+    .orderBy('model')
+    .limit(limit)
+    .execute()
+}

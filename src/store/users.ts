@@ -1,7 +1,10 @@
-import type { Row } from '../db/tables.ts'
+import type { Kysely } from 'kysely'
+import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
-import type { Reading } from './contents.ts'
+import type { Role } from '../model/permissions.ts'
+import { type Actor, operator, securityEvent } from './audit-events.ts'
+import type { Store } from './contents.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
@@ -52,22 +55,70 @@ export function checkUserId(id: unknown, param = 'user'): string {
   return id
 }
 
-export function userStore({ kysely, contents }: Reading) {
+/** What may become of somebody's access. */
+export const userStatuses = ['active', 'suspended'] as const
+
+export interface StandingChange {
+  readonly role?: Role | undefined
+  /** Somebody who is suspended is let in nowhere; what is theirs stays. */
+  readonly status?: (typeof userStatuses)[number] | undefined
+}
+
+/** Makes a user in a transaction. @throws SteleError already_exists, invalid_value */
+export async function insertUser(
+  tx: Kysely<Tables>,
+  id: string,
+  fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>>,
+  by: Actor,
+): Promise<User> {
+  const now = Date.now()
+  const row = newUserRow(checkUserId(id), now, checkedFields(fields))
+  const result = await tx
+    .insertInto('users')
+    .values(row)
+    .onConflict(conflict => conflict.column('id').doNothing())
+    .executeTakeFirst()
+  if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
+    throw new SteleError('already_exists', { what: `The user '${id}'` })
+  const event = { userId: id, by, action: 'user.created', target: id, details: { role: row.role } }
+  await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+  return fromRow(row)
+}
+
+export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' | 'contents' | 'forUpdate'>) {
   return {
     /** @throws SteleError already_exists, invalid_value */
-    async create(
+    create(
       id: string,
       fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>> = {},
+      by: Actor = operator,
     ): Promise<User> {
-      const row = newUserRow(checkUserId(id), Date.now(), checkedFields(fields))
-      const result = await kysely
-        .insertInto('users')
-        .values(row)
-        .onConflict(conflict => conflict.column('id').doNothing())
-        .executeTakeFirst()
-      if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
-        throw new SteleError('already_exists', { what: `The user '${id}'` })
-      return fromRow(row)
+      return kysely.transaction().execute(tx => insertUser(tx, id, fields, by))
+    },
+    /** Changes what somebody is, or whether they are let in. @throws SteleError user_not_found */
+    setStanding(id: string, change: StandingChange, by: Actor = operator): Promise<User> {
+      return kysely.transaction().execute(async tx => {
+        const found = tx.selectFrom('users').selectAll().where('id', '=', id)
+        const stored = await found.modifyEnd(forUpdate).executeTakeFirst()
+        const row = await contents.openOne(tx, 'users', stored)
+        if (row === undefined) throw new SteleError('user_not_found', { user: id })
+        const { role = row.role, status = row.status } = change
+        const about = { userId: id, by, target: id, severity: 'warning' } as const
+        const events = [
+          ...(role === row.role
+            ? []
+            : [{ ...about, action: 'user.role_changed', details: { from: row.role, to: role } }]),
+          ...(status === row.status
+            ? []
+            : [{ ...about, action: 'user.status_changed', details: { from: row.status, to: status } }]),
+        ]
+        const user = fromRow(row)
+        if (events.length === 0) return user
+        await tx.updateTable('users').set({ role, status }).where('id', '=', id).execute()
+        const rows = events.map(event => securityEvent(event, Date.now()))
+        await tx.insertInto('audit_events').values(rows).execute()
+        return { ...user, role, status }
+      })
     },
     /** Makes the user unless it is there. */
     async ensure(id: string, fields: Partial<Pick<User, 'role'>> = {}): Promise<void> {

@@ -1,3 +1,4 @@
+import { userInfo } from 'node:os'
 import { expect, test } from 'vitest'
 import { describeEachDatabase } from '../harness/databases.ts'
 import { runJson, runStele } from './run-stele.ts'
@@ -16,12 +17,31 @@ describeEachDatabase('stele keys', bed => {
       place,
     })
     expect(made.code).toBe(0)
-    expect(made.stdout).toMatch(/^sk-stele-[\w-]{43}\n$/)
+    expect(made.stdout).toMatch(/^sk-stele-[\w-]{49}\n$/)
     expect(made.stderr).not.toContain(made.stdout.trim())
     const key = await stele.apiKeys.findBySecret(made.stdout.trim())
     expect(key).toMatchObject({ userId: 'ada', name: 'laptop', scopes: ['member'] })
     expect((key?.expiresAt ?? 0) - (key?.createdAt ?? 0)).toBeLessThanOrEqual(30 * 86_400_000)
     expect(made.stderr).toContain(key?.id)
+  })
+
+  test.each([
+    { flags: [], masking: null, policy: undefined },
+    { flags: ['--mask-before-llm'], masking: 'before-llm', policy: { beforeLlm: true, inStorage: false } },
+    {
+      flags: ['--mask-in-storage', '--mask-before-llm'],
+      masking: 'before-llm in-storage',
+      policy: { beforeLlm: true, inStorage: true },
+    },
+  ])('a key may demand masking: $flags', async ({ flags, masking, policy }) => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const made = await runJson<KeyRecord>(['keys', 'create', '--user', 'ada', ...flags], { place })
+    expect(made).toMatchObject({ masking })
+    expect((await stele.apiKeys.findBySecret(made.secret))?.masking).toEqual(policy)
+    expect(await runJson<KeyRecord[]>(['keys', 'list'], { place })).toEqual([
+      expect.objectContaining({ id: made.id, masking }),
+    ])
   })
 
   test('list shows keys without their secrets, revoke ends one for good', async () => {
@@ -109,7 +129,104 @@ describeEachDatabase('stele users', bed => {
         created_at: expect.stringMatching(/Z$/),
         deleted_at: null,
         preferences: null,
+        content_mode: null,
       },
     ])
+  })
+})
+
+describeEachDatabase('stele access', bed => {
+  test('keys are narrowed and rotated, users changed and let in', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const key = await runJson<KeyRecord>(
+      ['keys', 'create', '--user', 'ada', '--scope', 'calls:make,models:read'],
+      { place },
+    )
+    expect(key).toMatchObject({ scopes: ['calls:make', 'models:read'] })
+    const bad = await runStele(['keys', 'create', '--user', 'ada', '--scope', 'everything'], { place })
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining("no scope 'everything'")])
+    const rotated = await runStele(['keys', 'rotate', key.id, '--grace', '2h'], { place })
+    expect(rotated.stdout).toMatch(/^sk-stele-[\w-]{49}\n$/)
+    expect((await stele.apiKeys.holder(rotated.stdout.trim()))?.key.id).toBe(key.id)
+    const { validUntil = 0 } = (await stele.apiKeys.holder(key.secret)) ?? {}
+    expect(Math.abs(validUntil - Date.now() - 7_200_000)).toBeLessThan(60_000)
+
+    const update = ['users', 'update', 'ada', '--role', 'auditor', '--status', 'suspended']
+    expect(await runJson(update, { place })).toMatchObject({ role: 'auditor', status: 'suspended' })
+    await runStele(['users', 'update', 'ada', '--status', 'active'], { place })
+    const given = await runStele(['users', 'password', 'ada'], { place })
+    const times = { idle: 60_000, absolute: 60_000 }
+    const login = { name: 'ada', place: 'here', times, newPassword: 'chosen by herself' }
+    expect(await stele.logins.logIn({ ...login, password: given.stdout.trim() })).toMatchObject({
+      userId: 'ada',
+    })
+    const piped = await runStele(['users', 'password', 'ada', '--stdin'], {
+      place,
+      input: 'given by me, piped\n',
+    })
+    expect([piped.code, piped.stdout]).toEqual([0, ''])
+    const next = { ...login, password: 'given by me, piped', newPassword: 'chosen once again' }
+    expect(await stele.logins.logIn(next)).toMatchObject({ userId: 'ada' })
+    const events = await stele.auditEvents.list({ userId: 'ada', limit: 20 })
+    const byOperator = events.filter(({ actor }) => actor.startsWith(`operator:${userInfo().username}`))
+    expect(byOperator.map(({ action }) => action).reverse()).toEqual([
+      'api_key.created',
+      'api_key.rotated',
+      'user.role_changed',
+      'user.status_changed',
+      'user.status_changed',
+      'password.changed',
+      'password.changed',
+    ])
+  })
+
+  test('grants are made, listed and revoked', async () => {
+    const place = await bed.place()
+    const { users } = await place.stele()
+    await users.create('ada')
+    await users.create('root', { role: 'admin' })
+    const create = ['grants', 'create', '--user', 'ada', '--admin', 'root', '--reason', 'she asked for help']
+    const made = await runStele(create, { place })
+    expect(made.stdout).toMatch(/^grant_\w{26}\n$/)
+    const long = await runStele([...create, '--expires', '8w'], { place })
+    expect([long.code, long.stderr]).toEqual([2, expect.stringContaining('a day at most')])
+    expect((await runStele(['grants', 'list'], { place })).stdout).toContain('she asked for help')
+    const id = made.stdout.trim()
+    expect((await runStele(['grants', 'revoke', id], { place })).stdout).toBe(made.stdout)
+    expect(await runJson(['grants', 'list', '--user', 'ada'], { place })).toEqual([
+      expect.objectContaining({ id, holder: 'root', state: 'revoked' }),
+    ])
+  })
+
+  test('whoever reads what was said on the machine is named on record', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const { callId, conversationId = '' } = await stele.saveInteraction({
+      userId: 'ada',
+      model: 'm',
+      messages: [{ role: 'user', content: 'Hello there' }],
+      responseText: 'Hi',
+    })
+    const commands = [
+      ['calls', 'show', callId],
+      ['calls', 'show', callId, '--request'],
+      ['conversations', 'show', conversationId],
+      ['conversations', 'list'],
+      ['search', 'hello', '--user', 'ada'],
+      ['export', '--user', 'ada'],
+    ]
+    for (const command of [...commands, ['calls', 'list'], ['calls', 'show', callId, '--group']])
+      expect((await runStele(command, { place })).code, command.join(' ')).toBe(0)
+    const events = (await stele.auditEvents.list({ action: 'content.read', limit: 20 })).reverse()
+    expect(events.map(({ details, target, userId }) => [details?.['command'], target, userId])).toEqual([
+      ['calls show', callId, 'ada'],
+      ['calls show', callId, 'ada'],
+      ['conversations show', conversationId, 'ada'],
+      ['conversations list', undefined, ''],
+      ['search', undefined, 'ada'],
+      ['export', undefined, 'ada'],
+    ])
+    for (const { actor } of events) expect(actor).toBe(`operator:${userInfo().username}`)
   })
 })

@@ -11,9 +11,15 @@ const commands = [
   'migrate new',
   'keys create',
   'keys list',
+  'keys rotate',
   'keys revoke',
   'users list',
   'users create',
+  'users update',
+  'users password',
+  'grants create',
+  'grants list',
+  'grants revoke',
   'calls list',
   'calls show',
   'calls tail',
@@ -34,17 +40,25 @@ const commands = [
   'doctor',
 ]
 
-test.each(['', 'migrate', 'keys', 'users', 'calls', 'conversations', 'spool', 'retention', ...commands])(
-  "'stele %s --help' tells usage and exit codes on stdout",
-  async command => {
-    const { code, stdout, stderr } = await runStele([...command.split(' ').filter(Boolean), '--help'])
-    expect(code).toBe(0)
-    expect(stdout).toContain(`Usage: stele ${command}`.trim())
-    expect(stdout).toContain('Exit codes: 0 success · 1 failure · 2 wrong usage')
-    expect(stdout).toContain('--database <url>')
-    expect(stderr).toBe('')
-  },
-)
+test.each([
+  '',
+  'migrate',
+  'keys',
+  'users',
+  'grants',
+  'calls',
+  'conversations',
+  'spool',
+  'retention',
+  ...commands,
+])("'stele %s --help' tells usage and exit codes on stdout", async command => {
+  const { code, stdout, stderr } = await runStele([...command.split(' ').filter(Boolean), '--help'])
+  expect(code).toBe(0)
+  expect(stdout).toContain(`Usage: stele ${command}`.trim())
+  expect(stdout).toContain('Exit codes: 0 success · 1 failure · 2 wrong usage')
+  expect(stdout).toContain('--database <url>')
+  expect(stderr).toBe('')
+})
 
 test('--version prints the version of the package', async () => {
   const { code, stdout } = await runStele(['--version'])
@@ -81,7 +95,11 @@ test.each<[string, string[], string]>([
   ['bytes and JSON at once', ['calls', 'show', 'x', '--request', '--json'], 'cannot be used with'],
   ['an expiry in the past', ['keys', 'create', '--user', 'ada', '--expires', '2020-01-01'], 'in the past'],
   ['an expiry that is no time', ['keys', 'create', '--user', 'ada', '--expires', 'soon'], 'an ISO 8601 date'],
-  ['an unknown role', ['users', 'create', 'ada', '--role', 'king'], 'Allowed choices are member, admin'],
+  [
+    'an unknown role',
+    ['users', 'create', 'ada', '--role', 'king'],
+    'Allowed choices are member, auditor, service, admin',
+  ],
   ['a broken e-mail address', ['users', 'create', 'ada', '--email', 'ada'], 'an e-mail address'],
   ['a user id with a control character', ['users', 'create', 'a\u001b[31m'], "Invalid value for 'user'"],
   ['an unknown migration', ['migrate', 'up', '--to', '9999'], 'There is no migration 9999'],

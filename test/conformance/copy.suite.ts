@@ -50,6 +50,17 @@ async function recordRest(stele: Stele): Promise<void> {
   await stele.contextSnapshots.create({ userId: 'ada', conversationId, upToSeq: 0, content: 'in short' })
   await stele.retention.set('ada', { contentDays: 7 })
   await stele.retention.takeTurn(60_000)
+  const password = 'a password for a copy'
+  const times = { idle: 60_000, absolute: 60_000 }
+  await stele.logins.createAccount({ userId: 'eve', role: 'admin', password }, { userId: 'eve' })
+  await stele.logins.logIn({ name: 'eve', password, place: 'here', times })
+  const grant = {
+    userId: 'ada',
+    holder: 'eve',
+    reason: 'to have one of them',
+    expiresAt: Date.now() + 60_000,
+  }
+  await stele.grants.create(grant)
 }
 
 async function hasMark(database: Database): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { accessRecipes } from './isolation-access-recipes.ts'
 import type { RawReply, Running } from './running.ts'
 
 /** What stands in everything that Ada says and keeps, and must never reach anybody else. */
@@ -13,6 +14,7 @@ export interface Belongings {
   readonly session: string
   /** Where a list of hits of a search goes on. */
   readonly cursor: string
+  readonly apiKey: string
 }
 
 /** How somebody may try to reach what is Ada's on one route. */
@@ -37,6 +39,12 @@ export interface Recipe {
   readonly isOfNobody?: true
   /** It needs no key. */
   readonly isOpen?: true
+  /** It is about whoever asks alone: a service cannot ask it for anybody. */
+  readonly isOfOneself?: true
+  /** A body that names nothing that is stored; `$caller` stands for whoever sends it. */
+  readonly fresh?: object
+  /** What the owner of all gets, where that is not 200. */
+  readonly ownerGets?: number
 }
 
 const noConversation = [404, 'conversation_not_found'] as const
@@ -139,6 +147,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     ],
   },
   'POST /v1/responses/input_tokens': {
+    fresh: input,
     attempts: ({ conversation, response }) => [
       { path: '/v1/responses/input_tokens', body: { ...input, conversation }, own: noConversation },
       {
@@ -159,6 +168,8 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     attempts: ({ response }) => [{ path: `/v1/responses/${response}`, own: noResponse }],
   },
   'POST /v1/responses/:id/cancel': {
+    // A response that is over cannot be cancelled, but it is found.
+    ownerGets: 400,
     attempts: ({ response }) => [{ path: `/v1/responses/${response}/cancel`, own: noResponse }],
   },
   'GET /v1/responses/:id/input_items': {
@@ -213,6 +224,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     ],
   },
   'POST /chat': {
+    fresh: { user_text: 'Hello', session_id: 'of-$caller' },
     attempts: ({ session }) => [
       { path: '/chat', body: { user_text: 'Hello', session_id: session }, own: fine },
       {
@@ -251,6 +263,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       { path: `/sessions/bob/${session}`, own: fine },
     ],
   },
+  ...accessRecipes,
 }
 
 const secretless = 'A question that anybody may ask'
@@ -272,9 +285,9 @@ function plain(path: string, body: object): Recipe {
 
 /** Makes for whoever has the key one of everything that can be reached over HTTP, with a word in all of it. */
 export async function belongings(
-  { send }: Pick<Running, 'send'>,
-  key: string,
-  word: string,
+  { key: hers, send }: Pick<Running, 'key' | 'send'>,
+  key = hers,
+  word = secret,
 ): Promise<Belongings> {
   const post = async (
     path: string,
@@ -303,9 +316,10 @@ export async function belongings(
     items: [{ role: 'assistant', content: word }],
   })
   const response = idOf(await post('/v1/responses', { model: 'echo', input: word, conversation }))
+  const apiKey = idOf(await post('/v1/api_keys', { name: word }))
   const found = await send('GET', `/v1/search?query=${word}&limit=1`, { headers: headersOf(key) })
   const cursor = (JSON.parse(found.text) as { next_cursor: string }).next_cursor
-  return { conversation, session, response, completion, item: firstOf(added), cursor }
+  return { conversation, session, response, completion, item: firstOf(added), cursor, apiKey }
 }
 
 /** Asks for Ada, under her idempotency keys, what others will ask under the same. */

@@ -6,6 +6,7 @@ import { attemptTable } from '../attempt-table.ts'
 import { Failure } from '../failure.ts'
 import { messageText, speakerOf } from '../message-text.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteReading } from '../operator.ts'
 import { outputWidth, write, writeJson } from '../output.ts'
 import { printableText } from '../printable.ts'
 import { toRecord } from '../record.ts'
@@ -29,16 +30,18 @@ type Fields = Readonly<Record<string, unknown>>
  */
 export async function showCall(id: string, options: ShowCallOptions): Promise<void> {
   const { user, request, response, group, json } = options
-  await withStele(options, async ({ calls }) => {
+  await withStele(options, async stele => {
+    const { calls } = stele
     const call = await (user === undefined ? calls.find(id) : calls.get(user, id))
     if (call === undefined)
       throw new Failure(`There is no call '${id}'${user === undefined ? '' : ` of '${user}'`}.`)
-    if (request === true) return write(await calls.exactRequest(call.userId, id))
-    if (response === true) return write(await exactResponse(calls, call))
     if (group === true) {
       const members = await calls.group(call.userId, id)
       return json === true ? writeJson(members.map(toRecord)) : write(attemptTable(members, outputWidth()))
     }
+    await noteReading(stele, { userId: call.userId, target: id, command: 'calls show' })
+    if (request === true) return write(await calls.exactRequest(call.userId, id))
+    if (response === true) return write(await exactResponse(calls, call))
     const said = await whatWasSaid(calls, call)
     return json === true ? writeJson({ ...toRecord(call), ...said }) : write(textOf(call, said))
   })

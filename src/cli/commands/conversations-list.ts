@@ -1,5 +1,6 @@
 import type { Conversation } from '../../store/conversations.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteReading } from '../operator.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { type Column, formatTable } from '../table.ts'
@@ -24,9 +25,11 @@ const columns: readonly Column<Conversation>[] = [
 /** Lists conversations, newest first. */
 export async function listConversations(options: ListConversationsOptions): Promise<void> {
   const { user: userId, limit, before, json } = options
-  const conversations = await withStele(options, stele =>
-    stele.conversations.list({ ...(userId === undefined ? {} : { userId }), limit, before }),
-  )
+  const conversations = await withStele(options, async stele => {
+    // Titles are often the first words.
+    await noteReading(stele, { userId, command: 'conversations list' })
+    return stele.conversations.list({ ...(userId === undefined ? {} : { userId }), limit, before })
+  })
   if (json === true) return writeJson(conversations.map(toRecord))
   if (conversations.length === 0) return say('No conversations.')
   await write(formatTable(columns, conversations, outputWidth()))

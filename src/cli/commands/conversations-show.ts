@@ -4,6 +4,7 @@ import type { Message } from '../../store/messages.ts'
 import { Failure } from '../failure.ts'
 import { messageText, speakerOf } from '../message-text.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteReading } from '../operator.ts'
 import { say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { formatFacts } from '../table.ts'
@@ -18,12 +19,14 @@ export interface ShowConversationOptions extends GlobalOptions {
 /** Shows a conversation: facts, forks and messages, those it shares with its parents included. */
 export async function showConversation(id: string, options: ShowConversationOptions): Promise<void> {
   const { user, limit, json } = options
-  await withStele(options, async ({ conversations, messages }) => {
+  await withStele(options, async stele => {
+    const { conversations, messages } = stele
     const conversation = await (user === undefined ? conversations.find(id) : conversations.get(user, id))
     if (conversation === undefined) {
       throw new Failure(`There is no conversation '${id}'${user === undefined ? '' : ` of '${user}'`}.`)
     }
     const { userId } = conversation
+    await noteReading(stele, { userId, target: id, command: 'conversations show' })
     const forks = await conversations.forks(userId, id)
     const shown = await messages.list({ userId, conversationId: id, limit })
     if (json === true) return writeJson(recordOf(conversation, forks, shown))

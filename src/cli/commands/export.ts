@@ -4,6 +4,7 @@ import { type ExportOptions, exportLines } from '../../moving/export.ts'
 import { makeFile, notWritable } from '../../moving/new-file.ts'
 import type { Store } from '../../store/contents.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteReading } from '../operator.ts'
 import { say, write } from '../output.ts'
 import { withProgress } from '../progress.ts'
 
@@ -16,9 +17,11 @@ export interface ExportCommandOptions extends GlobalOptions {
 /** Writes the record as JSON Lines: to stdout, or to a file that is whole once it has its name. */
 export async function exportRecord(path: string, options: ExportCommandOptions): Promise<void> {
   const { user: userId, withKeys, force = false } = options
-  const records = await withStele(options, async ({ database, users }) => {
+  const records = await withStele(options, async stele => {
+    const { database, users } = stele
     if (userId !== undefined && (await users.get(userId)) === undefined)
       throw new SteleError('user_not_found', { user: userId })
+    await noteReading(stele, { userId, command: 'export' })
     return withProgress('records', ({ update }) => {
       const choice: ExportOptions = { userId, withKeys, onProgress: update }
       if (path === '-') return exportLines(database, write, choice)

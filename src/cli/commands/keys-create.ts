@@ -2,18 +2,22 @@ import type { ContentMode } from '../../db/batch.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
-import { toRecord } from '../record.ts'
 import { timeText } from '../values.ts'
+import { keyRecord } from './keys-list.ts'
 
 export interface CreateKeyOptions extends GlobalOptions {
   readonly user: string
   readonly name?: string
   readonly service?: boolean
   readonly admin?: boolean
+  readonly scope?: readonly Scope[]
   readonly expires?: number
   readonly contentMode?: ContentMode
+  readonly maskBeforeLlm?: boolean
+  readonly maskInStorage?: boolean
   readonly json?: boolean
 }
 
@@ -25,11 +29,13 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
     const key = await apiKeys.create({
       userId,
       name: name ?? '',
-      scopes: [scopeOf(options)],
+      scopes: options.scope ?? [scopeOf(options)],
+      by: operatorHere(),
       expiresAt: expires,
       contentMode: options.contentMode,
+      masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
     })
-    if (json === true) return writeJson(toRecord(key))
+    if (json === true) return writeJson(keyRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`
     say(
       printableLine(

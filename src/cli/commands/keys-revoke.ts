@@ -1,6 +1,7 @@
 import { SteleError } from '../../errors.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { timeText } from '../values.ts'
@@ -17,7 +18,7 @@ export async function revokeKey(id: string, options: RevokeKeyOptions): Promise<
     if (key.revokedAt !== undefined) say(`Revoked already, ${timeText(key.revokedAt)}: ${described(key)}`)
     else if (options.dryRun === true) say(`Would revoke: ${described(key)}`)
     else {
-      await apiKeys.revoke(id)
+      await apiKeys.revoke(id, { by: operatorHere() })
       say(`Revoked: ${described(key)}`)
     }
     await writeLine(id)

@@ -4,6 +4,7 @@ import type { Snippet } from '../../model/snippet.ts'
 import { indexEverything } from '../../recorder/search.ts'
 import type { SearchHit } from '../../store/search.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteReading } from '../operator.ts'
 import { hasColors, say, write, writeJson } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { withProgress } from '../progress.ts'
@@ -27,8 +28,9 @@ export async function search(query: string, options: SearchCommandOptions): Prom
   const { user, conversation, role, from, to, limit, cursor, json } = options
   if (options.reindex === true) return reindex(query, options)
   if (user === undefined) throw new SteleError('usage', { reason: 'Whose messages? Give --user.' })
-  const page = await withStele(options, stele =>
-    stele.search({
+  const page = await withStele(options, async stele => {
+    await noteReading(stele, { userId: user, command: 'search' })
+    return stele.search({
       userId: user,
       query,
       conversationId: conversation,
@@ -38,8 +40,8 @@ export async function search(query: string, options: SearchCommandOptions): Prom
       to,
       limit,
       cursor,
-    }),
-  )
+    })
+  })
   if (json === true) {
     const { hits, isComplete } = page
     return writeJson({ hits: hits.map(toRecord), cursor: page.cursor ?? null, is_complete: isComplete })

@@ -4,24 +4,28 @@ import { isId } from '../../ids.ts'
 import { parseChatRequest } from '../../model/chat-request.ts'
 import { chatRequest } from '../gateway-request.ts'
 import { type AnsweringParts, createAnswering } from './answering.ts'
-import { header, keyOf, userOf } from './request-parts.ts'
+import { header, keyOf, needs, userOf } from './request-parts.ts'
 
 /** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
 export async function chatCompletionsRoute(app: FastifyInstance, parts: AnsweringParts): Promise<void> {
   const answer = createAnswering(parts)
-  app.post('/v1/chat/completions', async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
-    const apiKeyId = keyOf(request).id
-    const chat = parseChatRequest(request.body ?? '')
-    const targets = parts.providers.targets(chat.model)
-    const userId = userOf(request, chat.user)
-    const conversationId = header(request, 'x-stele-conversation')
-    if (conversationId !== undefined && !isId('conversation', conversationId)) {
-      throw new SteleError(
-        'conversation_not_found',
-        { conversation: conversationId },
-        { param: 'x-stele-conversation' },
-      )
-    }
-    return answer(request, reply, { request: chatRequest(chat), targets, userId, apiKeyId, conversationId })
-  })
+  app.post(
+    '/v1/chat/completions',
+    needs('calls:make'),
+    async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
+      const apiKeyId = keyOf(request).id
+      const chat = parseChatRequest(request.body ?? '')
+      const targets = parts.providers.targets(chat.model)
+      const userId = userOf(request, chat.user)
+      const conversationId = header(request, 'x-stele-conversation')
+      if (conversationId !== undefined && !isId('conversation', conversationId)) {
+        throw new SteleError(
+          'conversation_not_found',
+          { conversation: conversationId },
+          { param: 'x-stele-conversation' },
+        )
+      }
+      return answer(request, reply, { request: chatRequest(chat), targets, userId, apiKeyId, conversationId })
+    },
+  )
 }

@@ -3,6 +3,7 @@ import { SteleError } from '../../errors.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
 import type { SpoolState } from '../../recorder/spooling-writer.ts'
 import type { Stele } from '../../stele.ts'
+import { needs } from './request-parts.ts'
 
 interface Parts {
   readonly stele: Stele
@@ -14,8 +15,8 @@ interface Parts {
  * too, but does not count: a gateway whose providers are down is ready to say so.
  */
 export async function healthRoutes(app: FastifyInstance, { stele, providers }: Parts): Promise<void> {
-  app.get('/healthz', async () => ({ status: 'ok' }))
-  app.get('/readyz', async () => {
+  app.get('/healthz', needs('public'), async () => ({ status: 'ok' }))
+  app.get('/readyz', needs('public'), async () => {
     const { spool, queueLength, failure } = stele.recorder
     if (failure !== undefined) throw failure
     if (spool?.isFull) throw new SteleError('spool_full', { limit: spool.limit })

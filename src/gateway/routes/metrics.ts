@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Recorder } from '../../recorder/recorder.ts'
 import type { Retention } from '../../retention/service.ts'
+import { needs } from './request-parts.ts'
 
 interface Gauge {
   readonly name: string
@@ -15,7 +16,7 @@ export async function metricsRoutes(
   app: FastifyInstance,
   { recorder, retention }: { recorder: Pick<Recorder, 'queueLength' | 'spool'>; retention: Retention },
 ): Promise<void> {
-  app.get('/metrics', async (_request, reply) =>
+  app.get('/metrics', needs('public'), async (_request, reply) =>
     reply
       .type('text/plain; version=0.0.4; charset=utf-8')
       .send([...gauges(recorder), ...retentionCounters(retention)].map(lines).join('')),

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import type { Model, Provider } from '../../providers/provider.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
+import { needs } from './request-parts.ts'
 
 /** How long a provider may take to list its models, and how long its list is kept, in milliseconds. */
 const listTimeout = 5_000
@@ -66,8 +67,8 @@ export async function modelsRoutes(
     ]
   }
 
-  app.get('/v1/models', async () => ({ object: 'list', data: await list() }))
-  app.get<{ Params: { '*': string } }>('/v1/models/*', async request => {
+  app.get('/v1/models', needs('models:read'), async () => ({ object: 'list', data: await list() }))
+  app.get<{ Params: { '*': string } }>('/v1/models/*', needs('models:read'), async request => {
     const id = request.params['*']
     const entry = (await list()).find(model => model.id === id)
     if (entry === undefined)

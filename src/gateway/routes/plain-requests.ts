@@ -4,7 +4,7 @@ import { type PlainOperation, parsePlainRequest, plainOperations } from '../../m
 import type { ProviderRegistry, Target } from '../../providers/registry.ts'
 import { plainRequest } from '../gateway-request.ts'
 import { type AnsweringParts, createAnswering } from './answering.ts'
-import { keyOf, userOf } from './request-parts.ts'
+import { keyOf, needs, userOf } from './request-parts.ts'
 
 /**
  * `POST /v1/embeddings`, `/v1/moderations`, `/v1/completions`: passed on as they came to a provider that has them, and
@@ -13,22 +13,26 @@ import { keyOf, userOf } from './request-parts.ts'
 export async function plainRequestRoutes(app: FastifyInstance, parts: AnsweringParts): Promise<void> {
   const answer = createAnswering(parts)
   for (const operation of plainOperations) {
-    app.post(`/v1/${operation}`, async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
-      const apiKeyId = keyOf(request).id
-      const plain = parsePlainRequest(operation, request.body ?? '')
-      const isNamed = typeof plain.value['model'] === 'string'
-      const model = !isNamed && parts.providers.isEchoOnly ? 'echo' : plain.model
-      const targets = targetsOf(parts.providers, operation, model)
-      const userId = userOf(request, plain.user)
-      const conversationId = undefined
-      return answer(request, reply, {
-        request: plainRequest(plain),
-        targets,
-        userId,
-        apiKeyId,
-        conversationId,
-      })
-    })
+    app.post(
+      `/v1/${operation}`,
+      needs('calls:make'),
+      async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
+        const apiKeyId = keyOf(request).id
+        const plain = parsePlainRequest(operation, request.body ?? '')
+        const isNamed = typeof plain.value['model'] === 'string'
+        const model = !isNamed && parts.providers.isEchoOnly ? 'echo' : plain.model
+        const targets = targetsOf(parts.providers, operation, model)
+        const userId = userOf(request, plain.user)
+        const conversationId = undefined
+        return answer(request, reply, {
+          request: plainRequest(plain),
+          targets,
+          userId,
+          apiKeyId,
+          conversationId,
+        })
+      },
+    )
   }
 }
 

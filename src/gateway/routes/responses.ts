@@ -7,6 +7,7 @@ import { conversationOf, parseCountRequest } from '../../model/responses/request
 import type { ResponseObject } from '../../model/responses/response.ts'
 import { estimateTokens } from '../../model/responses/token-estimate.ts'
 import { cancelResponse, deleteResponse } from '../../recorder/respond.ts'
+import { contentAccess } from '../content-access.ts'
 import { BackgroundResponses } from '../responses/background.ts'
 import { responseCreation } from '../responses/create.ts'
 import { follow } from '../responses/follow.ts'
@@ -17,7 +18,7 @@ import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
 import type { AnsweringParts } from './answering.ts'
-import { userOf } from './request-parts.ts'
+import { needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { id: string }
@@ -36,6 +37,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
   const reader = responseReader(stele)
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
+  const content = contentAccess(stele)
   const create = responseCreation(parts, background, reader)
 
   /** Waits for a response that somebody makes until it has ended, or nobody waits any more, or the time is up. */
@@ -54,9 +56,9 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     }
   }
 
-  app.post('/v1/responses', create)
+  app.post('/v1/responses', needs('calls:make'), create)
 
-  app.get('/v1/responses/:id', async (request: Received, reply) => {
+  app.get('/v1/responses/:id', needs('content:read'), async (request: Received, reply) => {
     const { query } = request
     const { id } = request.params
     const userId = userOf(request)
@@ -71,7 +73,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     return reply.headers(streamHeaders).send(eventsAfter(events, after))
   })
 
-  app.delete('/v1/responses/:id', async (request: Received, reply) => {
+  app.delete('/v1/responses/:id', needs('content:write'), async (request: Received, reply) => {
     const { id } = request.params
     const userId = userOf(request)
     await reader.present(userId, id)
@@ -79,7 +81,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     return sendText(reply, JSON.stringify({ id, object: 'response', deleted: true }))
   })
 
-  app.post('/v1/responses/:id/cancel', async (request: Received, reply) => {
+  app.post('/v1/responses/:id/cancel', needs('content:write'), async (request: Received, reply) => {
     const { id } = request.params
     const userId = userOf(request)
     const present = await reader.present(userId, id)
@@ -95,12 +97,12 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     return sendText(reply, (await ended(userId, id, reply, performance.now() + cancelTime)).text)
   })
 
-  app.get('/v1/responses/:id/input_items', async (request: Received, reply) => {
+  app.get('/v1/responses/:id/input_items', needs('content:read'), async (request: Received, reply) => {
     const items = await reader.input(userOf(request), request.params.id)
     return sendText(reply, JSON.stringify(itemPage(items, request.query)))
   })
 
-  app.post('/v1/responses/input_tokens', async (request: Received, reply) => {
+  app.post('/v1/responses/input_tokens', needs('calls:make'), async (request: Received, reply) => {
     const fields = parseCountRequest(request.body ?? '')
     if (fields.model != null) providers.targets(fields.model)
     const names = {
@@ -108,6 +110,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
       conversationId: conversationOf(fields),
     }
     const userId = userOf(request)
+    await content.mayContinue(request, userId, names)
     const items = readInput(await references.input(userId, fields.input), request.id)
     const { messages } = await historyOf(userId, names)
     const said = [...messages.map(({ value }) => value), ...chatMessages(items, () => undefined)]

@@ -1,12 +1,11 @@
-import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import { SteleError } from '../../errors.ts'
 import { isoTime } from '../../model/iso-time.ts'
 import type { SearchedRole } from '../../model/searched-text.ts'
 import type { Stele } from '../../stele.ts'
 import type { SearchHit } from '../../store/search.ts'
-import { actingUser } from '../access.ts'
 import { storeFailure } from '../store-failure.ts'
+import { needs, userOf } from './request-parts.ts'
 
 const names = ['query', 'user', 'conversation', 'role', 'from', 'to', 'limit', 'cursor'] as const
 
@@ -14,37 +13,38 @@ type Parameters = { [N in (typeof names)[number]]?: string | undefined }
 
 /** `GET /v1/search?query=…`: a page of what the acting user's conversations hold, as a list like OpenAI's. */
 export async function searchRoute(app: FastifyInstance, { stele }: { stele: Stele }): Promise<void> {
-  app.get<{ Querystring: Readonly<Record<string, unknown>> }>('/v1/search', async request => {
-    const { apiKey } = request
-    if (apiKey === undefined) throw new SteleError('missing_api_key')
-    const { query, user, conversation, role, from, to, limit, cursor } = parametersOf(request.query)
-    if (query === undefined)
-      throw new SteleError('missing_required_parameter', { name: 'query' }, { param: 'query' })
-    const userId = actingUser(apiKey, asText(request.headers['x-stele-user']), user)
-    stele.recorder.touchKey(apiKey.id)
-    const page = await stele
-      .search({
-        userId,
-        query,
-        conversationId: conversation,
-        // What is no role is refused by the search itself.
-        role: role as SearchedRole | undefined,
-        from: timeOf('from', from),
-        to: timeOf('to', to),
-        limit: limit === undefined ? undefined : Number(limit),
-        cursor,
-      })
-      .catch((error: unknown) => {
-        throw storeFailure(stele.database, error)
-      })
-    return {
-      object: 'list',
-      data: page.hits.map(toWire),
-      has_more: page.cursor !== undefined,
-      next_cursor: page.cursor ?? null,
-      is_complete: page.isComplete,
-    }
-  })
+  app.get<{ Querystring: Readonly<Record<string, unknown>> }>(
+    '/v1/search',
+    needs('content:read'),
+    async request => {
+      const { query, user, conversation, role, from, to, limit, cursor } = parametersOf(request.query)
+      if (query === undefined)
+        throw new SteleError('missing_required_parameter', { name: 'query' }, { param: 'query' })
+      const userId = userOf(request, user)
+      const page = await stele
+        .search({
+          userId,
+          query,
+          conversationId: conversation,
+          // What is no role is refused by the search itself.
+          role: role as SearchedRole | undefined,
+          from: timeOf('from', from),
+          to: timeOf('to', to),
+          limit: limit === undefined ? undefined : Number(limit),
+          cursor,
+        })
+        .catch((error: unknown) => {
+          throw storeFailure(stele.database, error)
+        })
+      return {
+        object: 'list',
+        data: page.hits.map(toWire),
+        has_more: page.cursor !== undefined,
+        next_cursor: page.cursor ?? null,
+        is_complete: page.isComplete,
+      }
+    },
+  )
 }
 
 function toWire(hit: SearchHit): object {
@@ -82,11 +82,4 @@ function timeOf(name: string, text: string | undefined): number | undefined {
 
 function invalid(name: string, reason: string): SteleError {
   return new SteleError('invalid_value', { name, reason }, { param: name })
-}
-
-/** Node reads headers as Latin-1; clients that can write more than that write UTF-8. */
-function asText(value: string | string[] | undefined): string | undefined {
-  if (typeof value !== 'string' || value === '') return undefined
-  const bytes = Buffer.from(value, 'latin1')
-  return isUtf8(bytes) ? bytes.toString('utf8') : value
 }

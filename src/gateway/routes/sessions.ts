@@ -13,13 +13,13 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation, ListPlace } from '../../store/conversations.ts'
 import { type Message, messageStore } from '../../store/messages.ts'
 import { checkUserId } from '../../store/users.ts'
-import { mayActForOthers } from '../access.ts'
+import { isOfService } from '../access.ts'
 import { integer } from '../responses/paging.ts'
 import { sessionChat } from '../sessions/chat.ts'
 import { storeFailure } from '../store-failure.ts'
 import type { AnsweringParts } from './answering.ts'
 import { wordOf } from './queries.ts'
-import { keyOf, userOf } from './request-parts.ts'
+import { keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { user: string; session: string }
@@ -33,7 +33,7 @@ const longestPage = 1_000
 /** Messages of a history that are read at a time. */
 const chapter = 500
 
-/** Whoever chats without saying who it is, by a key that may act for anybody. */
+/** Whoever chats without saying who it is, by the key of a service. */
 const anybody = 'default'
 const anySession = 'default'
 
@@ -57,11 +57,11 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
 
-  app.post('/chat', async (request: Received, reply) => {
+  app.post('/chat', needs('calls:make'), async (request: Received, reply) => {
     const key = keyOf(request)
     const given = checked(turn, readObject(request.body ?? ''))
     const named = given.user_id == null ? undefined : checkUserId(given.user_id, 'user_id')
-    const userId = userOf(request, named ?? (mayActForOthers(key) ? anybody : undefined))
+    const userId = userOf(request, named ?? (isOfService(key) ? anybody : undefined))
     const sessionId = checkSession(given.session_id ?? anySession)
     return chat(request, { userId, sessionId, text: given.user_text }, key.id, reply)
   })
@@ -80,11 +80,15 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
     return send(reply, { user_id: userId, sessions: page.map(sessionOf), next })
   }
 
-  app.get('/sessions', (request: Received, reply) => list(userOf(request), request.query, reply))
+  app.get('/sessions', needs('content:read'), (request: Received, reply) =>
+    list(userOf(request), request.query, reply),
+  )
 
-  app.get('/sessions/:user', (request: Received, reply) => list(pathUser(request), request.query, reply))
+  app.get('/sessions/:user', needs('content:read'), (request: Received, reply) =>
+    list(pathUser(request), request.query, reply),
+  )
 
-  app.get('/history/:user/:session', async (request: Received, reply) => {
+  app.get('/history/:user/:session', needs('content:read'), async (request: Received, reply) => {
     const userId = pathUser(request)
     const sessionId = checkSession(request.params.session)
     const conversation = await told(conversations.bySession(userId, sessionId))
@@ -101,7 +105,7 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
     return send(reply, { user_id: userId, session_id: sessionId, messages: said })
   })
 
-  app.delete('/sessions/:user/:session', async (request: Received, reply) => {
+  app.delete('/sessions/:user/:session', needs('content:write'), async (request: Received, reply) => {
     const userId = pathUser(request)
     const sessionId = checkSession(request.params.session)
     const conversation = await told(conversations.bySession(userId, sessionId))

@@ -10,9 +10,11 @@ import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
+import { createMaskedInput } from '../masking/masked-input.ts'
+import type { MaskingSettings } from '../masking/masking.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
-import { userOf } from './request-parts.ts'
+import { needs, userOf } from './request-parts.ts'
 
 const path = '/v1/chat/completions'
 
@@ -27,11 +29,12 @@ interface OfOne {
 /** The chat completions that a user's clients asked to be stored: list, look up, change, delete, and their messages. */
 export async function storedCompletionRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Stele },
+  { stele, settings }: { stele: Stele; settings: MaskingSettings },
 ): Promise<void> {
   const { database, recorder } = stele
   const completions = storedCompletionStore(promptly(database))
   const calls = callStore(promptly(database))
+  const maskedInput = createMaskedInput(settings)
 
   const told = <T>(reading: Promise<T>): Promise<T> =>
     reading.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -56,7 +59,7 @@ export async function storedCompletionRoutes(
     )
   }
 
-  app.get(path, async (request: FastifyRequest<{ Querystring: Query }>) => {
+  app.get(path, needs('content:read'), async (request: FastifyRequest<{ Querystring: Query }>) => {
     const userId = userOf(request)
     const { limit, order, after } = pageOf(request.query)
     const model = parameter(request.query, 'model')
@@ -71,15 +74,15 @@ export async function storedCompletionRoutes(
     return listOf(data, found.length > limit)
   })
 
-  app.get<OfOne>(`${path}/:id`, async request => {
+  app.get<OfOne>(`${path}/:id`, needs('content:read'), async request => {
     const userId = userOf(request)
     return objectOf(userId, await find(userId, request))
   })
 
-  app.post<OfOne>(`${path}/:id`, async request => {
+  app.post<OfOne>(`${path}/:id`, needs('content:write'), async request => {
     const userId = userOf(request)
     const completion = await find(userId, request)
-    const body = readObject(request.body ?? '')
+    const body = readObject(await maskedInput(request, request.body ?? ''))
     membersOf(body, ['metadata'])
     if (!Object.hasOwn(body.value, 'metadata'))
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
@@ -89,14 +92,14 @@ export async function storedCompletionRoutes(
     return objectOf(userId, { ...completion, metadata: pairs })
   })
 
-  app.delete<OfOne>(`${path}/:id`, async request => {
+  app.delete<OfOne>(`${path}/:id`, needs('content:write'), async request => {
     const userId = userOf(request)
     const { id, callId } = await find(userId, request)
     await recorder.relist({ userId, id, callId, change: { deletedAt: Date.now() } })
     return { object: 'chat.completion.deleted', id, deleted: true }
   })
 
-  app.get<OfOne>(`${path}/:id/messages`, async request => {
+  app.get<OfOne>(`${path}/:id/messages`, needs('content:read'), async request => {
     const userId = userOf(request)
     const { id, callId } = await find(userId, request)
     const { limit, order, after } = pageOf(request.query)

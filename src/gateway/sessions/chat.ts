@@ -8,18 +8,24 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
+import { createMasking, type Masking } from '../masking/masking.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
+import { keyOf } from '../routes/request-parts.ts'
 import { storeFailure } from '../store-failure.ts'
 import { takingTurns } from './taking-turns.ts'
 import { type Turn, turnReply, turnRequest } from './turn-request.ts'
 
 /** A turn that was read, and by whose key. */
 interface Asked {
+  readonly received: FastifyRequest
   readonly turn: Turn
   readonly apiKeyId: string
   readonly model: string
+  readonly masking: Masking | undefined
   readonly targets: readonly Target[]
 }
 
@@ -35,8 +41,10 @@ export function sessionChat(parts: AnsweringParts) {
   const idempotency = createIdempotency(stele, state, settings)
   const conversations = conversationLibrary(prompt, recorder)
   const calls = callStore(prompt)
+  const content = contentAccess(stele)
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
+  const maskingOf = createMasking(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -72,7 +80,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { turn, apiKeyId, model, targets }: Asked,
+    { received, turn, apiKeyId, model, targets, masking }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -81,17 +89,28 @@ export function sessionChat(parts: AnsweringParts) {
     if (state.isStopping) throw new SteleError('shutting_down')
     const { userId } = turn
     const { id: conversationId } = await conversationOf(turn)
-    const history = await historyOf(userId, { conversationId, previousResponseId: undefined })
-    const request = turnRequest(model, turn, history)
+    const names = { conversationId, previousResponseId: undefined }
+    await content.mayContinue(received, userId, names)
+    const history = await historyOf(userId, names)
+    const request = await maskedRequest(turnRequest(model, turn, history), masking, {
+      replyLimit: settings.replyLimit,
+      history: history.messages,
+    })
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
 
   /** Gives the recorded reply to a turn again. */
-  const repeat = async ({ turn }: Asked, call: KeyedCall, reply: FastifyReply): Promise<FastifyReply> => {
-    const body = await told(calls.exactResponse(turn.userId, call.callId))
-    if (body === undefined)
+  const repeat = async (
+    { received, turn, masking }: Asked,
+    call: KeyedCall,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    await content.mayRepeat(received, turn.userId, call.callId)
+    const recorded = await told(calls.exactResponse(turn.userId, call.callId))
+    if (recorded === undefined)
       throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
+    const body = masking === undefined ? recorded : await toldAgain(recorded, masking, { isStream: false })
     reply.log.info({ callId: call.callId }, 'replayed')
     return reply
       .header('x-stele-call-id', call.callId)
@@ -101,10 +120,11 @@ export function sessionChat(parts: AnsweringParts) {
       .send(turnReply(turn, JSON.parse(body.toString('utf8'))))
   }
 
-  return (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
+  return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
-    const asked: Asked = { turn, apiKeyId, model, targets: providers.targets(model) }
-    recorder.touchKey(apiKeyId)
+    const masking = maskingOf(received, keyOf(received))
+    const asked: Asked = { received, turn, apiKeyId, model, masking, targets: providers.targets(model) }
+    await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {
       callId: received.id,

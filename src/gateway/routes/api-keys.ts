@@ -1,0 +1,177 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { SteleError } from '../../errors.ts'
+import { checked, readObject, word } from '../../model/json-body.ts'
+import {
+  isRole,
+  isScope,
+  permissionsOf,
+  permissionsOfRole,
+  roleOf,
+  type Scope,
+} from '../../model/permissions.ts'
+import type { Stele } from '../../stele.ts'
+import type { ApiKey } from '../../store/api-keys.ts'
+import { checkUserId } from '../../store/users.ts'
+import type { Access, Principal } from '../access.ts'
+import { integer } from '../responses/paging.ts'
+import { storeFailure } from '../store-failure.ts'
+import { listOf } from './paging.ts'
+import { wordOf } from './queries.ts'
+import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
+
+type Received = FastifyRequest<{
+  Params: { id: string }
+  Querystring: Readonly<Record<string, unknown>>
+  Body: Buffer | undefined
+}>
+
+/** Seconds that a key may go on: a hundred years. */
+const longestLife = 3_155_760_000
+
+/** Seconds for which the secret before the present one may stay good. */
+const usualGrace = 86_400
+const longestGrace = 30 * 86_400
+
+const creation = z.looseObject({
+  user: z.string().nullish(),
+  name: word.nullish(),
+  scopes: z.array(z.string()).min(1).max(32).nullish(),
+  expires_in: z.int().min(1).max(longestLife).nullish(),
+})
+const rotation = z.looseObject({ grace: z.int().min(0).max(longestGrace).nullish() })
+
+interface Parts {
+  readonly stele: Pick<Stele, 'apiKeys' | 'users' | 'database'>
+  readonly access: Access
+}
+
+/** API keys: one's own, and everybody's for administrators. Secrets are in the answer that makes them and nowhere else. */
+export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
+  const { apiKeys, users, database } = stele
+
+  const told = <T>(work: Promise<T>): Promise<T> =>
+    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+
+  /** A key that the request may see. What it may not see it is not told of. */
+  const visible = async (request: Received): Promise<ApiKey> => {
+    const { id } = request.params
+    const own = userOf(request)
+    const key = await told(apiKeys.get(id))
+    const mayBeAnybodys = keyOf(request).permissions.has('keys:any_user')
+    if (key === undefined || (key.userId !== own && !mayBeAnybodys))
+      throw new SteleError('api_key_not_found', { key: id })
+    return key
+  }
+
+  app.get('/v1/api_keys', needs('keys:read'), async (request: Received) => {
+    const { query } = request
+    const named = wordOf(query, 'user')
+    const own = userOf(request, named)
+    const isAll = wordOf(query, 'of', ['all']) === 'all'
+    if (isAll && !keyOf(request).permissions.has('keys:any_user'))
+      throw new SteleError('permission_denied', { action: "list everybody's keys" }, { param: 'of' })
+    const limit = integer(query, 'limit', 1, 1_000) ?? 100
+    const filter = { userId: isAll ? undefined : own, after: wordOf(query, 'after'), limit: limit + 1 }
+    const found = await told(apiKeys.list(filter))
+    return listOf(found.slice(0, limit).map(keyObject), found.length > limit)
+  })
+
+  app.post('/v1/api_keys', needs('keys:write'), async (request: Received, reply) => {
+    const key = keyOf(request)
+    const given = checked(creation, readObject(request.body ?? '{}'))
+    const userId = checkUserId(userOf(request, given.user ?? undefined))
+    const scopes = await scopesFor(key, userId, given.scopes ?? undefined)
+    const made = apiKeys.create({
+      userId,
+      name: given.name ?? '',
+      scopes,
+      expiresAt: given.expires_in == null ? undefined : Date.now() + given.expires_in * 1_000,
+      by: actorOf(request),
+    })
+    return secretly(reply, await told(made))
+  })
+
+  app.post('/v1/api_keys/:id/rotate', needs('keys:write'), async (request: Received, reply) => {
+    const key = await visible(request)
+    const { userId, role, permissions } = keyOf(request)
+    const reach = key.userId === userId ? [...permissionsOf(role, key.scopes)] : []
+    if (reach.some(one => !permissions.has(one)))
+      throw new SteleError('permission_denied', { action: 'rotate a key that may do more than itself' })
+    const { grace } = checked(rotation, readObject(request.body ?? '{}'))
+    const rotated = await told(
+      apiKeys.rotate(key.id, {
+        by: actorOf(request),
+        grace: (grace ?? usualGrace) * 1_000,
+      }),
+    )
+    access.forget(({ id }) => id === key.id)
+    return secretly(reply, rotated)
+  })
+
+  app.delete('/v1/api_keys/:id', needs('keys:write'), async (request: Received) => {
+    const key = await visible(request)
+    const revoked = await told(apiKeys.revoke(key.id, { by: actorOf(request) }))
+    access.forget(({ id }) => id === key.id)
+    return keyObject(revoked)
+  })
+
+  /**
+   * The scopes of a new key: never more than its user's role allows, nor, of one's own, than the key has that makes it.
+   * @throws SteleError user_not_found, invalid_value, permission_denied
+   */
+  const scopesFor = async (
+    maker: Principal,
+    userId: string,
+    asked: readonly string[] | undefined,
+  ): Promise<readonly Scope[]> => {
+    const user = await told(users.get(userId))
+    if (user === undefined) throw new SteleError('user_not_found', { user: userId }, { param: 'user' })
+    const isOwn = userId === maker.userId
+    const role = roleOf(user.role)
+    const param = 'scopes'
+    const scopes = (asked ?? (isOwn ? maker.scopes : [role])).map(scope => {
+      if (!isScope(scope))
+        throw new SteleError(
+          'invalid_value',
+          { name: param, reason: `there is no scope '${scope}'` },
+          { param },
+        )
+      return scope
+    })
+    const allowed = isOwn ? maker.permissions : permissionsOfRole(role)
+    const wanted = scopes.flatMap(scope => (isRole(scope) ? [...permissionsOfRole(scope)] : [scope]))
+    if (wanted.some(one => !allowed.has(one)))
+      throw new SteleError(
+        'permission_denied',
+        { action: 'make a key that may do more than its maker or its user' },
+        { param },
+      )
+    return scopes
+  }
+}
+
+function secretly(reply: FastifyReply, key: ApiKey & { readonly secret: string }): object {
+  reply.header('cache-control', 'no-store')
+  return { ...keyObject(key), secret: key.secret }
+}
+
+function keyObject(key: ApiKey): { readonly id: string } {
+  const seconds = (time: number | undefined): number | null =>
+    time === undefined ? null : Math.floor(time / 1_000)
+  return {
+    object: 'api_key',
+    id: key.id,
+    user: key.userId,
+    name: key.name,
+    prefix: key.prefix,
+    scopes: key.scopes,
+    issued_by: key.issuedBy ?? null,
+    created_at: seconds(key.createdAt),
+    expires_at: seconds(key.expiresAt),
+    revoked_at: seconds(key.revokedAt),
+    last_used_at: seconds(key.lastUsedAt),
+    rotated_at: seconds(key.rotatedAt),
+    previous_expires_at: seconds(key.previousExpiresAt),
+  } as { readonly id: string }
+}

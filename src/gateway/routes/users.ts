@@ -1,0 +1,91 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { SteleError } from '../../errors.ts'
+import { checked, readObject, word } from '../../model/json-body.ts'
+import type { Stele } from '../../stele.ts'
+import { checkUserId, type User, userStatuses } from '../../store/users.ts'
+import type { Access } from '../access.ts'
+import { integer } from '../responses/paging.ts'
+import { storeFailure } from '../store-failure.ts'
+import { listOf } from './paging.ts'
+import { wordOf } from './queries.ts'
+import { actorOf, needs, userOf } from './request-parts.ts'
+
+type Received = FastifyRequest<{
+  Params: { id: string }
+  Querystring: Readonly<Record<string, unknown>>
+  Body: Buffer | undefined
+}>
+
+/** A service reads for its users, so only whoever has the machine makes one. */
+const givenRoles = ['member', 'auditor', 'admin'] as const
+
+const creation = z.looseObject({
+  user: z.string(),
+  password: z.string().nullish(),
+  email: z
+    .string()
+    .regex(/^[^\s@]+@[^\s@]+$/, 'it is no e-mail address')
+    .nullish(),
+  username: word.nullish(),
+  role: z.enum(givenRoles).nullish(),
+})
+const change = z.looseObject({ role: z.enum(givenRoles).nullish(), status: z.enum(userStatuses).nullish() })
+
+interface Parts {
+  readonly stele: Pick<Stele, 'users' | 'logins' | 'database'>
+  readonly access: Access
+}
+
+/** Users, for administrators: who there is, what they are, whether they are let in. */
+export async function userRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
+  const { users, logins, database } = stele
+
+  const told = <T>(work: Promise<T>): Promise<T> =>
+    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+
+  app.get('/v1/users', needs('users:read'), async (request: Received) => {
+    userOf(request)
+    const limit = integer(request.query, 'limit', 1, 1_000) ?? 100
+    const after = wordOf(request.query, 'after')
+    const found = await told(users.list({ limit: limit + 1, ...(after === undefined ? {} : { after }) }))
+    return listOf(found.slice(0, limit).map(userObject), found.length > limit)
+  })
+
+  app.post('/v1/users', needs('users:write'), async (request: Received) => {
+    userOf(request)
+    const given = checked(creation, readObject(request.body ?? ''))
+    const account = {
+      userId: checkUserId(given.user),
+      password: given.password ?? undefined,
+      email: given.email ?? undefined,
+      username: given.username ?? undefined,
+      role: given.role ?? undefined,
+    }
+    return userObject(await told(logins.createAccount(account, actorOf(request))))
+  })
+
+  app.post('/v1/users/:id', needs('users:write'), async (request: Received) => {
+    userOf(request)
+    const { id } = request.params
+    const { role, status } = checked(change, readObject(request.body ?? ''))
+    if (role == null && status == null)
+      throw new SteleError('missing_required_parameter', { name: 'role' }, { param: 'role' })
+    const standing = { role: role ?? undefined, status: status ?? undefined }
+    const user = await told(users.setStanding(id, standing, actorOf(request)))
+    access.forget(({ userId }) => userId === id)
+    return userObject(user)
+  })
+}
+
+function userObject({ id, email, username, role, status, created_at }: User): { readonly id: string } {
+  return {
+    object: 'user',
+    id,
+    email,
+    username,
+    role,
+    status,
+    created_at: Math.floor(created_at / 1_000),
+  } as { readonly id: string }
+}

@@ -1,0 +1,110 @@
+import type { Database } from '../db/database.ts'
+import type { Row } from '../db/tables.ts'
+import { newId } from '../ids.ts'
+import { type JsonObject, objectFrom } from '../model/json-object.ts'
+
+/** Who does something: a user, or the operator, who has the database and the master key and no id here. */
+export interface Actor {
+  readonly userId?: string | undefined
+  /** What the system calls the operator, where that is known. */
+  readonly systemUser?: string | undefined
+}
+
+/** Whoever calls the library. */
+export const operator: Actor = {}
+
+/** How an event names whoever did it. No user is taken for the operator. */
+export function actorText({ userId, systemUser }: Actor): string {
+  if (userId !== undefined) return /^(operator|user:)/.test(userId) ? `user:${userId}` : userId
+  return systemUser === undefined ? 'operator' : `operator:${systemUser}`
+}
+
+/** What there is to tell of something that concerns who may do what. */
+export interface SecurityEvent {
+  /** Whom it concerns; '' when that is nobody that is known. */
+  readonly userId: string
+  readonly by: Actor
+  /** As in `login.failed`. */
+  readonly action: string
+  readonly target?: string | undefined
+  readonly outcome?: 'success' | 'failure' | 'denied'
+  readonly severity?: 'info' | 'warning'
+  /** Facts; nothing that was said, no secrets. */
+  readonly details?: JsonObject | undefined
+}
+
+/** The row of such an event, to be inserted in the transaction of what it tells of. */
+export function securityEvent(event: SecurityEvent, createdAt: number): Row<'audit_events'> {
+  return {
+    user_id: event.userId,
+    id: newId('audit'),
+    actor: actorText(event.by),
+    action: event.action,
+    category: 'security',
+    severity: event.severity ?? 'info',
+    target: event.target ?? null,
+    outcome: event.outcome ?? 'success',
+    details: event.details === undefined ? null : JSON.stringify(event.details),
+    created_at: createdAt,
+  }
+}
+
+export interface AuditEvent {
+  readonly id: string
+  readonly userId: string
+  readonly actor: string
+  readonly action: string
+  readonly category: string
+  readonly severity: string
+  readonly target: string | undefined
+  readonly outcome: string
+  readonly details: JsonObject | undefined
+  readonly createdAt: number
+}
+
+export interface AuditFilter {
+  readonly userId?: string | undefined
+  readonly action?: string | undefined
+  readonly category?: string | undefined
+  /** Only events older than this one. */
+  readonly before?: string | undefined
+  readonly limit: number
+}
+
+export function auditEventStore({ kysely }: Pick<Database, 'kysely'>) {
+  return {
+    /** Notes something that happened outside the database. */
+    async add(event: SecurityEvent): Promise<void> {
+      await kysely.insertInto('audit_events').values(securityEvent(event, Date.now())).execute()
+    },
+    /** Events, the newest first. */
+    async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {
+      const rows = await kysely
+        .selectFrom('audit_events')
+        .selectAll()
+        .$if(userId !== undefined, query => query.where('user_id', '=', userId ?? ''))
+        .$if(action !== undefined, query => query.where('action', '=', action ?? ''))
+        .$if(category !== undefined, query => query.where('category', '=', category ?? ''))
+        .$if(before !== undefined, query => query.where('id', '<', before ?? ''))
+        .orderBy('id', 'desc')
+        .limit(limit)
+        .execute()
+      return rows.map(fromRow)
+    },
+  }
+}
+
+function fromRow(row: Row<'audit_events'>): AuditEvent {
+  return {
+    id: row.id,
+    userId: row.user_id,
+    actor: row.actor,
+    action: row.action,
+    category: row.category,
+    severity: row.severity,
+    target: row.target ?? undefined,
+    outcome: row.outcome,
+    details: objectFrom(row.details),
+    createdAt: row.created_at,
+  }
+}
