@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino'
 import { SteleError } from '../errors.ts'
+import { framesOf, quietReasonOf } from '../quiet-error.ts'
 
 type Destination = ReturnType<typeof pino.destination>
 
@@ -19,13 +20,24 @@ export function createLogger(level: string, worker?: number): Logger {
 
 /**
  * Where an expected failure was raised says nothing. What is behind it is named by its code alone: its message may quote
- * what was said, as a JSON parser's does.
+ * what was said, as a JSON parser's does. Of what was not expected everything is told that cannot quote.
  */
-function describe(error: Error): unknown {
-  if (!(error instanceof SteleError) || error.code === 'internal_error') return pino.stdSerializers.err(error)
-  const { message, cause } = error
-  if (!(cause instanceof Error)) return { message }
-  return { message, cause: (cause as NodeJS.ErrnoException).code ?? cause.name }
+function describe(error: unknown): object {
+  if (!(error instanceof Error)) return { message: quietReasonOf(error) }
+  const { message, cause, name: type } = error
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown }
+  if (error instanceof SteleError && error.code !== 'internal_error')
+    return cause instanceof Error
+      ? { message, cause: (cause as NodeJS.ErrnoException).code ?? cause.name }
+      : { message }
+  return {
+    type,
+    message: quietReasonOf(error),
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof constraint === 'string' ? { constraint } : {}),
+    stack: framesOf(error).join('\n'),
+    ...(cause === undefined ? {} : { cause: describe(cause) }),
+  }
 }
 
 /** A log that cannot be written, on a full disk say, must neither end what it tells about nor keep it from ending. */

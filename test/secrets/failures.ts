@@ -10,7 +10,17 @@ const responses = '/v1/responses'
 /** Milliseconds after which a client leaves that gets no reply, or not all of it. */
 const patience = 150
 
-const wholeFailures = ['refuses', 'denies', 'fails', 'stumbles', 'mumbles', 'drifts', 'apologizes', 'resets', 'rambles']
+const wholeFailures = [
+  'refuses',
+  'denies',
+  'fails',
+  'stumbles',
+  'mumbles',
+  'drifts',
+  'apologizes',
+  'resets',
+  'rambles',
+]
 const streamFailures = ['breaks', 'garbles', 'errs', 'fails', 'refuses', 'rambles', 'resets']
 const endless = ['hangs', 'stalls', 'trails']
 
@@ -41,8 +51,14 @@ export async function failAtProvider(s: Speaker): Promise<void> {
   failing(chats, { ...chat(s, 'a chat that falls back'), model: fallback })
   failing(responses, { ...response(s, 'a response that falls back'), model: fallback })
   for (const manner of endless) {
-    leaving(chats, chat(s, `a chat whose client leaves as it ${manner}`, { manner, stream: manner !== 'hangs' }))
-    leaving(responses, response(s, `a response whose client leaves as it ${manner}`, { manner, stream: true }))
+    leaving(
+      chats,
+      chat(s, `a chat whose client leaves as it ${manner}`, { manner, stream: manner !== 'hangs' }),
+    )
+    leaving(
+      responses,
+      response(s, `a response whose client leaves as it ${manner}`, { manner, stream: true }),
+    )
   }
   await Promise.all(attempts)
 }
@@ -56,7 +72,9 @@ export async function sayUnkept(s: Speaker): Promise<void> {
   }
   for (const manner of ['refuses', 'fails', 'mumbles', 'rambles']) {
     await s.send('POST', chats, { body: chat(s, `an unkept chat that ${manner}`, { manner, store }) })
-    await s.send('POST', responses, { body: response(s, `an unkept response that ${manner}`, { manner, store }) })
+    await s.send('POST', responses, {
+      body: response(s, `an unkept response that ${manner}`, { manner, store }),
+    })
   }
   const broken = chat(s, 'an unkept stream that breaks', { manner: 'breaks', store, stream: true })
   await s.send('POST', chats, { body: broken }).catch(() => undefined)
@@ -109,7 +127,10 @@ export function leaveOpen(s: Speaker): { readonly over: Promise<unknown> } {
       open(chats, chat(s, 'a chat that is left open', { manner: 'hangs' })),
       open(chats, chat(s, 'a stream that is left open', { manner: 'trails', stream: true })),
       open(responses, response(s, 'a response that is left open', { manner: 'hangs', background: true })),
-      open(responses, response(s, 'a streamed response that is left open', { manner: 'trails', stream: true })),
+      open(
+        responses,
+        response(s, 'a streamed response that is left open', { manner: 'trails', stream: true }),
+      ),
       open(chats, chat(s, 'a well chat that may be cut off', { manner: well })),
     ]),
   }

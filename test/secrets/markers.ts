@@ -33,11 +33,7 @@ export interface Found {
  * piece of 20 characters has a whole one. Letters and digits alone: no form of escaping hides them.
  */
 export class Markers {
-  readonly stem = `z${randomBytes(8)
-    .readBigUInt64BE()
-    .toString(36)
-    .padStart(13, '0')
-    .slice(-7)}`
+  readonly stem = `z${randomBytes(8).readBigUInt64BE().toString(36).padStart(13, '0').slice(-7)}`
   readonly #said: string[] = []
 
   make(kind: Kind, where: string): string {
@@ -53,7 +49,7 @@ export class Markers {
   }
 
   /** So long and so repetitive that everybody who compresses anything does so. */
-  long(kind: Kind, where: string, length = 12_000): string {
+  long(kind: Kind, where: string, length = 8_500): string {
     const text = this.text(kind, where)
     return Array.from(
       { length: Math.ceil(length / text.length) },
@@ -71,14 +67,13 @@ export class Markers {
     return { kind: 'unknown', said: `${before}…${behind}` }
   }
 
-  /** The kind of the first marker in a text. */
+  /** The kind of what is said in a text, whatever the models and other names in it. */
   kindIn(text: string): Kind | undefined {
-    const at = text.indexOf(this.stem)
-    if (at === -1) return undefined
-    const { kind } = this.read(
-      text.slice(Math.max(0, at - 8), at),
-      text.slice(at + this.stem.length).slice(0, 8),
-    )
-    return kind === 'unknown' ? undefined : kind
+    const pieces = text.split(this.stem)
+    for (const [index, before] of pieces.slice(0, -1).entries()) {
+      const { kind } = this.read(before.slice(-8), (pieces[index + 1] ?? '').slice(0, 8))
+      if (kind !== 'unknown' && kind !== 'label' && kind !== 'model') return kind
+    }
+    return undefined
   }
 }

@@ -1,4 +1,3 @@
-import { completion } from '../harness/chat.ts'
 import {
   type Answer,
   brokenStream,
@@ -13,10 +12,11 @@ import {
   whole,
 } from '../gateway/upstream.ts'
 import { chunk, done, event, openAiError, usageChunk } from '../gateway/wire.ts'
+import { completion } from '../harness/chat.ts'
 import type { Kind, Markers } from './markers.ts'
 
 /** Settings that replies of the stand-in go beyond. */
-export const replyLimit = 400_000
+export const replyLimit = 60_000
 
 /** Words that a name of a model may contain, and what a provider does that is asked for it. */
 const manners: Readonly<Record<string, (says: Says) => Answer>> = {
@@ -32,13 +32,15 @@ const manners: Readonly<Record<string, (says: Says) => Answer>> = {
   resets: () => reset,
   hangs: () => silence,
   stalls: () => headThenSilence(eventStream),
-  rambles: ({ text }) => whole(`{"choices":[${JSON.stringify(text('too much')).repeat(4_000)}`),
+  rambles: ({ text }) => whole(`{"choices":[${JSON.stringify(text('too much')).repeat(400)}`),
   breaks: ({ text }) => brokenStream([chunk({ content: text('a broken stream') })], Promise.resolve()),
-  trails: ({ text }) => async (reply, request) => {
-    reply.head(200, eventStream)
-    await reply.write(chunk({ content: text('a stream that goes on') }))
-    await request.over
-  },
+  trails:
+    ({ text }) =>
+    async (reply, request) => {
+      reply.head(200, eventStream)
+      await reply.write(chunk({ content: text('a stream that goes on') }))
+      await request.over
+    },
   garbles: ({ text }) =>
     stream([chunk({ content: text('a garbled stream') }), `data: {"choices": [${text('garbage')}\n\n`, done]),
   errs: ({ text }) =>
@@ -63,14 +65,15 @@ export function speakInMarkers(upstream: Upstream, markers: Markers): void {
 
 function answerTo(request: UpstreamRequest, markers: Markers): Answer {
   const { model = '' } = JSON.parse(request.text) as { model?: string }
-  const kind = markers.kindIn(request.text.replaceAll(model, '')) ?? 'encrypted'
+  const kind = markers.kindIn(request.text)
+  // Whoever says nothing that is marked gets nothing that is.
+  if (kind === undefined) return json(completion('Hello'))
   const text = (what: string): string => markers.text(kind, `${what} by the provider of ${model}`)
   const manner = Object.keys(manners).find(word => model.includes(word))
   if (manner !== undefined) return manners[manner]?.({ text }) ?? silence
   const reply = new Replies(markers, kind, model)
   if (request.path.endsWith('/embeddings')) return json({ object: 'list', data: [], note: text('a note') })
-  if (request.path.endsWith('/moderations'))
-    return json({ id: 'modr-1', results: [], note: text('a note') })
+  if (request.path.endsWith('/moderations')) return json({ id: 'modr-1', results: [], note: text('a note') })
   if (request.path.endsWith('/completions') && !request.path.includes('chat'))
     return json({ id: 'cmpl-1', object: 'text_completion', choices: [{ text: text('a text'), index: 0 }] })
   return request.text.includes('"stream":true') ? reply.streamed() : reply.whole()
@@ -114,7 +117,9 @@ class Replies {
     const { message, ...rest } = { message: this.#message }
     const body = completion(this.#long, { id: this.#id, model: this.#model, message })
     const [choice] = body['choices'] as Record<string, unknown>[]
-    const choices = [{ ...choice, finish_reason: this.#finish, logprobs: { content: this.#text('logprobs') } }]
+    const choices = [
+      { ...choice, finish_reason: this.#finish, logprobs: { content: this.#text('logprobs') } },
+    ]
     return json(
       { ...body, ...rest, choices, service_tier: this.#text('a tier'), system_fingerprint: this.#text('fp') },
       told(this.#text),

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { dataKey } from '../../src/privacy/data-key.ts'
 import { encodeCompressed, encodeContent } from '../../src/privacy/content.ts'
+import { dataKey } from '../../src/privacy/data-key.ts'
 import { pack } from '../../src/privacy/pack.ts'
 import { sealContent } from '../../src/privacy/sealed-content.ts'
 import { Markers } from './markers.ts'
@@ -60,9 +60,9 @@ test('in a value of a row it is found in every form in which content is stored r
     Buffer.concat([Buffer.of(5), pack(said)]),
   ]
   for (const [index, value] of readable.entries())
-    expect(search.inValue(String(index), value), String(index)).not.toEqual([])
+    expect(search.inValues(String(index), [value]), String(index)).not.toEqual([])
   for (const mode of ['encrypted', 'hashed'] as const)
-    for (const form of forms) expect(search.inValue(mode, sealContent(key, mode, place, form))).toEqual([])
+    for (const form of forms) expect(search.inValues(mode, [sealContent(key, mode, place, form)])).toEqual([])
 })
 
 test('a key is found in its bytes and in text', () => {

@@ -29,14 +29,13 @@ export class BytesSearch {
 
   /** What stands in a file or a log. */
   inFile(where: string, bytes: Buffer): Finding[] {
-    return this.#inAll(where, [bytes, ...unpackedIn(bytes)])
+    return this.#inAll(where, [bytes, joined(unpackedIn(bytes))])
   }
 
-  /** What stands in one value of a row. */
-  inValue(where: string, value: unknown): Finding[] {
-    if (value === null || typeof value === 'number' || typeof value === 'bigint') return []
-    const bytes = value instanceof Uint8Array ? Buffer.from(value) : Buffer.from(String(value))
-    return this.#inAll(where, [bytes, ...unpackedValue(bytes)])
+  /** What stands in values of a column. */
+  inValues(where: string, values: readonly unknown[]): Finding[] {
+    const stored = values.flatMap(bytesOf)
+    return this.#inAll(where, [joined(stored), joined(stored.flatMap(unpackedValue))])
   }
 
   #inAll(where: string, forms: readonly Buffer[]): Finding[] {
@@ -55,6 +54,18 @@ export class BytesSearch {
     })
   }
 }
+
+function bytesOf(value: unknown): Buffer[] {
+  if (value instanceof Uint8Array) return [Buffer.from(value.buffer, value.byteOffset, value.byteLength)]
+  return typeof value === 'string' ? [Buffer.from(value)] : []
+}
+
+/** One after another, with something between that is part of nothing. */
+function joined(pieces: readonly Buffer[]): Buffer {
+  return Buffer.concat(pieces.flatMap(piece => [piece, gap]))
+}
+
+const gap = Buffer.from('\n\0\n')
 
 /** One line for each thing that was found somewhere, whatever the spelling and however often. */
 export function told(findings: readonly Finding[]): string[] {

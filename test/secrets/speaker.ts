@@ -15,6 +15,8 @@ export interface Speaker {
   word(where: string): string
   /** The same for what is plain on purpose. */
   label(where: string): string
+  /** Of a secret that a reply held, which must stand nowhere else. */
+  learn(what: string, secret: string): void
   send(method: string, path: string, options?: Said): Promise<RawReply>
   /** The parsed reply of a request that must succeed. */
   ask(method: string, path: string, options?: Said): Promise<Record<string, unknown>>
@@ -32,12 +34,19 @@ export interface SpeakerOptions {
   readonly key: string
   readonly kind: Kind
   readonly markers: Markers
+  readonly learn: Speaker['learn']
 }
 
 /** Requests without a manner end well. */
 export const well = 'speaks'
 
-export function speaker({ address, key, kind, markers }: SpeakerOptions): Speaker & { leave(): Promise<void> } {
+export function speaker({
+  address,
+  key,
+  kind,
+  markers,
+  learn,
+}: SpeakerOptions): Speaker & { leave(): Promise<void> } {
   const agent = new Agent({ headersTimeout: 15_000, bodyTimeout: 15_000 })
   const send: Speaker['send'] = async (method, path, { body, headers = {}, leavesAfter } = {}) => {
     const note = markers.make(kind, `a header of ${method} ${path}`)
@@ -53,7 +62,12 @@ export function speaker({ address, key, kind, markers }: SpeakerOptions): Speake
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
-      body: body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+      body:
+        body === undefined
+          ? null
+          : typeof body === 'string' || Buffer.isBuffer(body)
+            ? body
+            : JSON.stringify(body),
       ...(leavesAfter === undefined ? {} : { signal: AbortSignal.timeout(leavesAfter) }),
     })
     const bytes = Buffer.from(await response.body.arrayBuffer())
@@ -62,6 +76,7 @@ export function speaker({ address, key, kind, markers }: SpeakerOptions): Speake
   return {
     kind,
     markers,
+    learn,
     model: manner => `${manner}-${markers.make('model', `the model of a request that ${manner}`)}`,
     text: where => markers.text(kind, where),
     long: where => markers.long(kind, where),
@@ -70,6 +85,8 @@ export function speaker({ address, key, kind, markers }: SpeakerOptions): Speake
     send,
     async ask(method, path, said) {
       const reply = await send(method, path, said)
+      // Of what is kept as a digest alone nothing can be shown.
+      if (kind === 'hashed' && reply.status === 410) return {}
       if (reply.status !== 200) throw new Error(`${method} ${path}: ${reply.status} ${reply.text}`)
       return JSON.parse(reply.text) as Record<string, unknown>
     },

@@ -10,12 +10,7 @@ const view = (bytes: Buffer, from: number, to: number): Buffer =>
   bytes.subarray(Math.max(0, from), Math.max(0, to))
 
 /** A spelling in which every byte stands for itself in `width` bytes. */
-function even(
-  name: string,
-  needle: Buffer,
-  length: number,
-  decode: (piece: Buffer) => string,
-): Spelling {
+function even(name: string, needle: Buffer, length: number, decode: (piece: Buffer) => string): Spelling {
   const width = needle.byteLength / length
   return {
     name,
@@ -42,7 +37,9 @@ function base64(bytes: Buffer, shift: 0 | 1 | 2, encoding: 'base64' | 'base64url
   const start = [0, 2, 3][shift] ?? 0
   const end = Math.floor(((bytes.byteLength + shift) * 8) / 6)
   const needle = Buffer.from(
-    Buffer.concat([Buffer.alloc(shift), bytes]).toString(encoding).slice(start, end),
+    Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString(encoding)
+      .slice(start, end),
   )
   return {
     name: `${encoding} +${shift}`,
@@ -64,12 +61,42 @@ export function spellingsOf(bytes: Buffer): Spelling[] {
     even('upper case', Buffer.from(bytes.toString('latin1').toUpperCase(), 'latin1'), length, lower),
     even('UTF-16LE', wide, length, piece => piece.toString('utf16le')),
     even('UTF-16BE', Buffer.from(wide).swap16(), length, piece => swapped(piece).toString('utf16le')),
-    even('hex', each(bytes, hex => hex), length, hexOf),
-    even('HEX', each(bytes, hex => hex.toUpperCase()), length, hexOf),
-    even('%hex', each(bytes, hex => `%${hex}`), length, percent),
-    even('%HEX', each(bytes, hex => `%${hex.toUpperCase()}`), length, percent),
-    even('\\uhex', each(bytes, hex => `\\u00${hex}`), length, escaped),
-    even('\\uHEX', each(bytes, hex => `\\u00${hex.toUpperCase()}`), length, escaped),
+    even(
+      'hex',
+      each(bytes, hex => hex),
+      length,
+      hexOf,
+    ),
+    even(
+      'HEX',
+      each(bytes, hex => hex.toUpperCase()),
+      length,
+      hexOf,
+    ),
+    even(
+      '%hex',
+      each(bytes, hex => `%${hex}`),
+      length,
+      percent,
+    ),
+    even(
+      '%HEX',
+      each(bytes, hex => `%${hex.toUpperCase()}`),
+      length,
+      percent,
+    ),
+    even(
+      '\\uhex',
+      each(bytes, hex => `\\u00${hex}`),
+      length,
+      escaped,
+    ),
+    even(
+      '\\uHEX',
+      each(bytes, hex => `\\u00${hex.toUpperCase()}`),
+      length,
+      escaped,
+    ),
     ...([0, 1, 2] as const).flatMap(shift => [
       base64(bytes, shift, 'base64'),
       base64(bytes, shift, 'base64url'),

@@ -1,4 +1,5 @@
 import { constants, inflateRawSync, inflateSync, zstdDecompressSync } from 'node:zlib'
+import { form } from '../../src/privacy/forms.ts'
 import { unpack } from '../../src/privacy/pack.ts'
 
 const most = { maxOutputLength: 8 * 1024 * 1024 }
@@ -22,18 +23,14 @@ export function unpackedIn(bytes: Buffer): Buffer[] {
   )
 }
 
-/** Where a value may begin behind what Stele puts before it: nothing, a form, a commitment with an IV or a MAC and a form. */
-const heads = [0, 1, 29, 30, 33, 34]
+/** Where in a value of each form what may have been packed begins; its beginning does not show. */
+const packedAt: Readonly<Record<number, number>> = { [form.packed]: 1, [form.sealed]: 30, [form.signed]: 34 }
 
-/** The same of one value of a row, with the forms that show no beginning. */
+/** The same of one value of a row, with the form that shows no beginning. */
 export function unpackedValue(value: Buffer): Buffer[] {
-  const headless = heads
-    .filter(at => at < value.byteLength)
-    .flatMap(at => {
-      const rest = value.subarray(at)
-      return [...attempt(() => unpack(rest)), ...attempt(() => inflateRawSync(rest, cut))]
-    })
-  return [...unpackedIn(value), ...headless]
+  const at = packedAt[value[0] ?? 0]
+  if (at === undefined) return [...unpackedIn(value), ...attempt(() => inflateRawSync(value, cut))]
+  return [...unpackedIn(value), ...attempt(() => unpack(value.subarray(at)))]
 }
 
 export function placesOf(bytes: Buffer, needle: Buffer): number[] {
