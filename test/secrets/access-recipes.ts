@@ -33,8 +33,10 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     s.learn('the token of a session', String(token))
     const wrong = { user, password: password(s, 'a login that fails') }
     await fine(s.send('POST', '/v1/auth/login', { body: wrong }), 401)
-    // Typed where the name belongs.
-    const misplaced = { user: password(s, 'a login, in the place of the name'), password: body.password }
+    const misplaced = {
+      user: s.asked('a password that is typed where the name belongs'),
+      password: body.password,
+    }
     await fine(s.send('POST', '/v1/auth/login', { body: misplaced }), 401)
   },
   'GET /v1/auth/session': get(() => '/v1/auth/session'),
@@ -70,11 +72,11 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'DELETE /v1/api_keys/:id': async s => {
     const { id } = await s.ask('POST', '/v1/api_keys', { body: { name: s.label('the name of a key') } })
     await fine(s.send('DELETE', `/v1/api_keys/${String(id)}`))
-    await fine(s.send('DELETE', `/v1/api_keys/${s.word('a key that is not there')}`), 404)
+    await fine(s.send('DELETE', `/v1/api_keys/${s.asked('a key that is not there')}`), 404)
   },
   'GET /v1/usage': get(() => '/v1/usage'),
   'GET /v1/users': async (s, { adminKey }) => {
-    await fine(s.send('GET', `/v1/users?after=${s.word('a cursor')}`, asAdmin(adminKey)))
+    await fine(s.send('GET', `/v1/users?after=${s.asked('a cursor')}`, asAdmin(adminKey)))
   },
   'POST /v1/users': async (s, { adminKey }) => {
     await fine(s.send('POST', '/v1/users', { body: account(s, 'somebody made'), ...asAdmin(adminKey) }))
@@ -87,12 +89,12 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     const body = { status: 'suspended', note: s.text('why somebody is suspended') }
     await fine(s.send('POST', `/v1/users/${user}`, { body, ...asAdmin(adminKey) }), 400)
     await fine(
-      s.send('POST', `/v1/users/${s.word('nobody')}`, { body: { role: 'member' }, ...asAdmin(adminKey) }),
+      s.send('POST', `/v1/users/${s.asked('nobody')}`, { body: { role: 'member' }, ...asAdmin(adminKey) }),
       404,
     )
   },
   'GET /v1/break_glass': async (s, { adminKey }) => {
-    await fine(s.send('GET', `/v1/break_glass?user=${s.word('nobody')}`, asAdmin(adminKey)))
+    await fine(s.send('GET', `/v1/break_glass?user=${s.asked('nobody')}`, asAdmin(adminKey)))
   },
   'POST /v1/break_glass': async (s, { adminKey }) => {
     const body = { user: 'nobody', reason: s.word('the reason of a refused grant') }
@@ -103,10 +105,10 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('POST', '/v1/break_glass', { body: { user, reason }, ...asAdmin(adminKey) }))
   },
   'DELETE /v1/break_glass/:id': async (s, { adminKey }) => {
-    await fine(s.send('DELETE', `/v1/break_glass/${s.word('a grant')}`, asAdmin(adminKey)), 404)
+    await fine(s.send('DELETE', `/v1/break_glass/${s.asked('a grant')}`, asAdmin(adminKey)), 404)
   },
   'GET /v1/audit_events': async (s, { adminKey }) => {
-    const query = `action=${s.word('an action')}&after=${s.word('a cursor')}`
+    const query = `action=${s.asked('an action')}&after=${s.asked('a cursor')}`
     await fine(s.send('GET', `/v1/audit_events?${query}`, asAdmin(adminKey)), 400)
   },
 }

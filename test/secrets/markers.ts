@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 
 /**
  * What a marker stands for, which decides where it may be found: content under each of the modes, content that is not to be
- * kept, names that are plain on purpose, names of models, which logs have too, and secrets.
+ * kept, names that are plain on purpose, names of models, which logs have too, secrets, and ids that are asked for, which a
+ * database is told and nobody keeps.
  */
 export const kinds = {
   encrypted: 'e',
@@ -12,6 +13,7 @@ export const kinds = {
   label: 'l',
   model: 'm',
   secret: 'k',
+  asked: 'a',
 } as const
 
 export type Kind = keyof typeof kinds

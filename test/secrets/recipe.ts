@@ -37,7 +37,7 @@ export const get =
     if (isOpen) expect(reply.text).not.toContain(s.markers.stem)
     for (const id of Object.values(own))
       if (asked.includes(id))
-        await s.send(method, asked.replace(id, encodeURIComponent(s.word(`an id on ${method} ${asked}`))))
+        await s.send(method, asked.replace(id, encodeURIComponent(s.asked(`an id on ${method} ${asked}`))))
   }
 
 const once = (s: Speaker, route: string): Record<string, string> => ({

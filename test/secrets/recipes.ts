@@ -31,19 +31,19 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('POST', chats, { body: say('a streamed chat', { stream: true }) }))
     await fine(s.send('POST', chats, { body: say('an echoed chat', { model: 'echo' }) }))
     await fine(s.send('POST', chats, { body: say('a replayed chat', { model: 'replay/m' }) }), 404)
-    const named = { 'x-stele-conversation': s.word('a conversation that is not there') }
+    const named = { 'x-stele-conversation': s.asked('a conversation that is not there') }
     await fine(s.send('POST', chats, { body: say('a misplaced chat'), headers: named }), 404)
     await fine(
-      s.send('POST', chats, { body: say('a chat of another', { user: s.word('another user') }) }),
+      s.send('POST', chats, { body: say('a chat of another', { user: s.asked('another user') }) }),
       403,
     )
     await repeated(s, chats, say)
   },
   'GET /v1/chat/completions': async (s, own) => {
     await get(() => chats)(s, own)
-    const filter = `metadata[kept]=${encodeURIComponent(s.text('a filter'))}&model=${s.word('a filter by model')}`
+    const filter = `metadata[kept]=${encodeURIComponent(s.text('a filter'))}&model=${s.asked('a filter by model')}`
     await fine(s.send('GET', `${chats}?${filter}`))
-    await fine(s.send('GET', `${chats}?after=${s.word('a cursor')}`), 400)
+    await fine(s.send('GET', `${chats}?after=${s.asked('a cursor')}`), 400)
   },
   'GET /v1/chat/completions/:id': get(({ completion }) => `${chats}/${completion}`),
   'POST /v1/chat/completions/:id': async (s, { completion }) => {
@@ -80,9 +80,9 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('POST', responses, { body: say('a streamed response', { stream: true }) }))
     const { conversation } = own
     await fine(s.send('POST', responses, { body: say('a response in a conversation', { conversation }) }))
-    const missing = { previous_response_id: s.word('a response that is not there') }
+    const missing = { previous_response_id: s.asked('a response that is not there') }
     await fine(s.send('POST', responses, { body: say('a lost response', missing) }), 400)
-    const reference = { input: [{ type: 'item_reference', id: s.word('a referred item') }] }
+    const reference = { input: [{ type: 'item_reference', id: s.asked('a referred item') }] }
     await fine(s.send('POST', responses, { body: say('a response that refers', reference) }), 400)
     const begun = await s.ask('POST', responses, { body: say('a background response', { background: true }) })
     await expect
@@ -151,13 +151,13 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   },
   'GET /sessions': get(() => '/sessions'),
   'GET /sessions/:user': async s => {
-    await fine(s.send('GET', `/sessions/${s.word('another user')}?after=${s.word('a cursor')}`), 400, 403)
+    await fine(s.send('GET', `/sessions/${s.asked('another user')}?after=${s.asked('a cursor')}`), 400, 403)
   },
   'GET /history/:user/:session': async s => {
-    await fine(s.send('GET', `/history/${s.word('another user')}/${s.word('a session')}`), 403)
+    await fine(s.send('GET', `/history/${s.asked('another user')}/${s.asked('a session')}`), 403)
   },
   'DELETE /sessions/:user/:session': async s => {
-    await fine(s.send('DELETE', `/sessions/${s.word('another user')}/${s.word('a session')}`), 403)
+    await fine(s.send('DELETE', `/sessions/${s.asked('another user')}/${s.asked('a session')}`), 403)
   },
   ...accessRecipes,
 }

@@ -1,6 +1,7 @@
 import type { Found, Markers } from './markers.ts'
+import { Needles } from './needles.ts'
 import { type Spelling, spellingsOf } from './spellings.ts'
-import { placesOf, unpackedIn, unpackedValue } from './unpacked.ts'
+import { unpackedIn, unpackedValue } from './unpacked.ts'
 
 /** Something found where it was looked for. */
 export interface Finding extends Found {
@@ -14,17 +15,16 @@ const context = 8
 /** Finds markers and known secrets in bytes, however they are written. */
 export class BytesSearch {
   readonly #markers: Markers
-  readonly #stems: readonly Spelling[]
-  readonly #secrets: (Spelling & { readonly said: string })[] = []
+  readonly #needles = new Needles<Spelling & { readonly secret?: string }>()
 
   constructor(markers: Markers) {
     this.#markers = markers
-    this.#stems = spellingsOf(Buffer.from(markers.stem))
+    for (const spelling of spellingsOf(Buffer.from(markers.stem))) this.#needles.add(spelling)
   }
 
   /** Adds bytes that are to be found nowhere, which no marker is part of: a key that was made by chance. */
   addSecret(said: string, secret: Uint8Array): void {
-    for (const spelling of spellingsOf(Buffer.from(secret))) this.#secrets.push({ ...spelling, said })
+    for (const spelling of spellingsOf(Buffer.from(secret))) this.#needles.add({ ...spelling, secret: said })
   }
 
   /** What stands in a file or a log. */
@@ -41,16 +41,12 @@ export class BytesSearch {
   #inAll(where: string, forms: readonly Buffer[]): Finding[] {
     return forms.flatMap((bytes, index) => {
       const packed = index === 0 ? '' : ', compressed'
-      const markers = this.#stems.flatMap(({ name, needle, read }) =>
-        placesOf(bytes, needle).map(at => {
-          const { before, behind } = read(bytes, at, context)
-          return { ...this.#markers.read(before, behind), where, spelling: name + packed }
-        }),
-      )
-      const secrets = this.#secrets.flatMap(({ name, needle, said }): Finding[] =>
-        bytes.includes(needle) ? [{ kind: 'secret', said, where, spelling: name + packed }] : [],
-      )
-      return [...markers, ...secrets]
+      return this.#needles.placesIn(bytes).map(({ needle: { name, read, secret }, at }): Finding => {
+        const spelling = name + packed
+        if (secret !== undefined) return { kind: 'secret', said: secret, where, spelling }
+        const { before, behind } = read(bytes, at, context)
+        return { ...this.#markers.read(before, behind), where, spelling }
+      })
     })
   }
 }

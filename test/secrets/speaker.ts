@@ -15,6 +15,8 @@ export interface Speaker {
   word(where: string): string
   /** The same for what is plain on purpose. */
   label(where: string): string
+  /** The same for the id of something that is looked for. */
+  asked(where: string): string
   /** Of a secret that a reply held, which must stand nowhere else. */
   learn(what: string, secret: string): void
   send(method: string, path: string, options?: Said): Promise<RawReply>
@@ -82,6 +84,7 @@ export function speaker({
     long: where => markers.long(kind, where),
     word: where => markers.make(kind, where),
     label: where => markers.make('label', where),
+    asked: where => markers.make('asked', where),
     send,
     async ask(method, path, said) {
       const reply = await send(method, path, said)

@@ -72,7 +72,7 @@ export async function leaksInRows(
   return leaks
 }
 
-/** Everything that whoever has the keys can read, and everything in an export. */
+/** Everything that whoever has the keys can read. */
 export async function readable(stele: Stele, search: BytesSearch): Promise<Finding[]> {
   const found: Finding[][] = []
   for (const table of tableNames) {
@@ -85,8 +85,12 @@ export async function readable(stele: Stele, search: BytesSearch): Promise<Findi
         ),
       )
   }
-  const lines: string[] = []
-  await exportLines(stele.database, async line => void lines.push(line), {})
-  found.push(search.inFile('export', Buffer.from(lines.join(''))))
   return found.flat()
+}
+
+/** Everything in an export. */
+export async function exported({ database }: Stele, search: BytesSearch): Promise<Finding[]> {
+  const lines: string[] = []
+  await exportLines(database, async line => void lines.push(line), { withKeys: true })
+  return search.inFile('export', Buffer.from(lines.join('')))
 }

@@ -33,7 +33,7 @@ export function unpackedValue(value: Buffer): Buffer[] {
   return [...unpackedIn(value), ...attempt(() => unpack(value.subarray(at)))]
 }
 
-export function placesOf(bytes: Buffer, needle: Buffer): number[] {
+function placesOf(bytes: Buffer, needle: Buffer): number[] {
   const places: number[] = []
   for (let at = bytes.indexOf(needle); at !== -1; at = bytes.indexOf(needle, at + 1)) places.push(at)
   return places
