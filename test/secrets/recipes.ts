@@ -37,6 +37,9 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       s.send('POST', chats, { body: say('a chat of another', { user: s.asked('another user') }) }),
       403,
     )
+    const masked = { 'x-mask-pii-in-logs': 'true', 'x-mask-pii-before-llm': 'true' }
+    for (const stream of [false, true])
+      await fine(s.send('POST', chats, { body: say('a masked chat', { stream }), headers: masked }))
     await repeated(s, chats, say)
   },
   'GET /v1/chat/completions': async (s, own) => {
