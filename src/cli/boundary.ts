@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
+import { framesOf, quietReasonOf } from '../quiet-error.ts'
 import { Failure } from './failure.ts'
 import { OutputError, say } from './output.ts'
 import { printableText } from './printable.ts'
@@ -37,7 +38,7 @@ async function report(error: unknown): Promise<number> {
   if (isExpected) say(`stele: ${printableText(error.message)}`)
   else
     say(
-      `stele: unexpected error: ${printableText(reasonOf(error))}${showStack ? '' : ' (run with LOG_LEVEL=debug for the stack)'}`,
+      `stele: unexpected error: ${printableText(quietReasonOf(error))}${showStack ? '' : ' (run with LOG_LEVEL=debug for the stack)'}`,
     )
   if (showStack) say(printableText(stackOf(error)))
   return isWrongUsage(error) ? exitCodes.usage : exitCodes.failure
@@ -58,7 +59,10 @@ async function isDebugging(): Promise<boolean> {
 }
 
 function stackOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
+  if (!(error instanceof Error)) return quietReasonOf(error)
   const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`
-  return (error.stack ?? error.message) + cause
+  return (
+    [`${error.name}: ${quietReasonOf(error)}`, ...framesOf(error).map(frame => `    ${frame}`)].join('\n') +
+    cause
+  )
 }

@@ -1,5 +1,6 @@
 import { type Logger, pino } from 'pino'
 import { SteleError } from '../errors.ts'
+import { framesOf, quietReasonOf } from '../quiet-error.ts'
 import { unsaid, withoutSecrets } from './redact.ts'
 
 type Destination = ReturnType<typeof pino.destination>
@@ -20,35 +21,27 @@ export function createLogger(level: string, worker?: number): Logger {
 
 /**
  * Where an expected failure was raised says nothing. What is behind it is named by its code alone: its message may quote
- * what was said, as a JSON parser's does. Of what was not expected the message and where it came from are told, but none
- * of the members that libraries hang on their errors: a database's tell the row, a client's the headers of its request.
+ * what was said, as a JSON parser's does. Of what was not expected everything is told that cannot quote: none of the members
+ * that libraries hang on their errors, as a database's tell the row, a client's the headers of its request.
  */
-function describe(error: unknown): unknown {
-  if (!(error instanceof Error)) return withoutSecrets(String(error))
-  if (!(error instanceof SteleError) || error.code === 'internal_error') return unexpected(error)
-  const message = withoutSecrets(error.message)
-  const { cause } = error
-  if (!(cause instanceof Error)) return { message }
-  return { message, cause: (cause as NodeJS.ErrnoException).code ?? cause.name }
-}
-
-function unexpected(error: Error): unknown {
-  const { name, cause } = error
-  const { code } = error as NodeJS.ErrnoException
-  const places = error.stack?.split('\n').filter(line => /^\s+at /.test(line)) ?? []
-  const message = isQuoting(error) ? name : withoutSecrets(error.message)
-  return {
-    type: name,
-    message,
-    stack: [`${name}: ${message}`, ...places].join('\n'),
-    ...(typeof code === 'string' ? { code } : {}),
-    ...(cause instanceof Error ? { cause: unexpected(cause) } : {}),
+function describe(error: unknown): object {
+  if (!(error instanceof Error)) return { message: withoutSecrets(quietReasonOf(error)) }
+  const { cause, name: type } = error
+  const { code, constraint } = error as { code?: unknown; constraint?: unknown }
+  if (error instanceof SteleError && error.code !== 'internal_error') {
+    const message = withoutSecrets(error.message)
+    if (!(cause instanceof Error)) return { message }
+    return { message, cause: (cause as NodeJS.ErrnoException).code ?? cause.name }
   }
-}
-
-/** A parser's message quotes the text that it could not read. */
-function isQuoting(error: Error): boolean {
-  return error instanceof SyntaxError
+  const message = withoutSecrets(quietReasonOf(error))
+  return {
+    type,
+    message,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof constraint === 'string' ? { constraint } : {}),
+    stack: [`${type}: ${message}`, ...framesOf(error)].join('\n'),
+    ...(cause === undefined ? {} : { cause: describe(cause) }),
+  }
 }
 
 /** How every line is written: without secrets, whatever part of the program or of its libraries wants them said. */

@@ -1,7 +1,8 @@
 import type { Batch } from '../db/batch.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { sealedBatch } from '../store/sealed-batch.ts'
@@ -72,7 +73,7 @@ async function applyStep({ database }: ApplyContext, { step }: RetentionOperatio
     }
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
-    const reason = reasonOf(error)
+    const reason = quietReasonOf(error)
     return {
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
