@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
  * kept, names that are plain on purpose, names of models, which logs have too, secrets, and ids that are asked for, which a
  * database is told and nobody keeps.
  */
-export const kinds = {
+const kinds = {
   encrypted: 'e',
   hashed: 'h',
   plain: 'p',
