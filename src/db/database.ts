@@ -155,6 +155,13 @@ export interface Database {
   forgetWords(isFirst: boolean): Promise<boolean>
   /** Gives back some of the space that removed rows have left, as far as that is not the server's own business. */
   reclaim(): Promise<Reclaimed>
+  /** Runs `work` in one transaction; what it removes is overwritten where the database can do that. */
+  overwriting<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
+  /**
+   * Lets go of copies of removed rows that the database keeps beside the tables, as far as it can: false when somebody who
+   * reads still needs them.
+   */
+  scrub(): Promise<boolean>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>

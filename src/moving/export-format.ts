@@ -59,6 +59,7 @@ const user = z.strictObject({
   deleted_at: time.nullable(),
   preferences: text.nullable().default(null),
   content_mode: contentMode,
+  erased_at: time.nullable().default(null),
 })
 
 const apiKey = z.strictObject({

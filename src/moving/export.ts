@@ -121,7 +121,7 @@ function modeOf({ content_mode }: { readonly content_mode: string | null }) {
 
 /** Named one by one: a column that is added to the table and holds a secret must not get out by itself. */
 function userOf(row: Row<'users'>): LineOf<'user'> {
-  const { id, email, username, role, status, created_at, deleted_at, preferences } = row
+  const { id, email, username, role, status, created_at, deleted_at, preferences, erased_at } = row
   const content_mode = modeOf(row)
   return {
     type: 'user',
@@ -134,6 +134,7 @@ function userOf(row: Row<'users'>): LineOf<'user'> {
     deleted_at,
     preferences,
     content_mode,
+    erased_at,
   }
 }
 

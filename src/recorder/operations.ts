@@ -1,4 +1,5 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
+import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
@@ -199,6 +200,12 @@ export interface RetentionOperation {
   readonly step: RetentionStep
 }
 
+/** A step of erasing a user, in the same way. */
+export interface ErasureOperation {
+  readonly kind: 'erasure'
+  readonly step: ErasureStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -208,6 +215,7 @@ export type Operation =
   | HeartbeatOperation
   | RespondOperation
   | RetentionOperation
+  | ErasureOperation
   | IndexOperation
   | RelistOperation
   | AppendOperation
@@ -248,6 +256,8 @@ export interface OperationResult {
   readonly isIndexed?: boolean
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
+  /** The same of an erasure. */
+  readonly erasure?: ErasureStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

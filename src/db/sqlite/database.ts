@@ -94,6 +94,16 @@ export function openSqlite(
     storageMonths: async () => [],
     dropMonth: async () => 'kept',
     reclaim: () => reclaim(connection),
+    overwriting: work =>
+      kysely.transaction().execute(async tx => {
+        await sql`PRAGMA secure_delete = ON`.execute(tx)
+        try {
+          return await work(tx)
+        } finally {
+          await sql`PRAGMA secure_delete = FAST`.execute(tx)
+        }
+      }),
+    scrub: () => truncateLog(connection),
     forgetWords: isFirst => forgetWords(connection, isFirst),
     classify,
     describeSchema: () => describeSchema(kysely),
@@ -156,6 +166,16 @@ function reclaim(connection: SqliteConnection): Promise<Reclaimed> {
     if (left === 0) await run('wal_checkpoint(PASSIVE)')
     return { freed: (unused - left) * pageBytes, left: left * pageBytes }
   })
+}
+
+/** The log keeps pages as they were until it is written back, and after that until it is written anew. */
+function truncateLog(connection: SqliteConnection): Promise<boolean> {
+  return connection.hold(() =>
+    connection.attempt(() => {
+      const [row] = connection.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all()
+      return row?.['busy'] === 0
+    }),
+  )
 }
 
 async function describeSchema(db: Kysely<Tables>): Promise<string[]> {
