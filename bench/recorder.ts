@@ -1,6 +1,6 @@
 /**
- * What recording costs: Stele's recorder against a hand-written loop that writes the same rows, and against Mastra's message
- * store, at 1, 8 and 32 concurrent writers.
+ * What recording costs: Stele's recorder against a hand-written loop that writes the same rows, against Mastra's message
+ * store, and against itself with content kept plain, at 1, 8 and 32 concurrent writers.
  *
  *   npm run bench:recorder -- [--seconds 3] [--rounds 3] [--postgres]
  *
@@ -49,6 +49,7 @@ async function onSqlite(directory: string): Promise<Contender[]> {
   return [
     sqliteCeiling(file, template),
     await steleRecorder(`sqlite:${join(directory, 'stele.db')}`, texts),
+    await steleRecorder(`sqlite:${join(directory, 'plain.db')}`, texts, 'plain'),
     await mastraStore({ file: join(directory, 'mastra.db') }, texts),
   ]
 }
@@ -62,6 +63,7 @@ async function onPostgres(cleanup: AsyncDisposableStack): Promise<Contender[]> {
     await postgresCeiling(url, template, 'ceiling', 1),
     await postgresCeiling(url, template, 'ceilingOfWriters', 0.5),
     await steleRecorder(await server.createDatabase('stele'), texts),
+    await steleRecorder(await server.createDatabase('plain'), texts, 'plain'),
     await mastraStore({ url: await server.createDatabase('mastra') }, texts),
   ]
 }
@@ -103,6 +105,7 @@ printResult({
   steleVsCeiling: ratio('ceiling', 32),
   steleVsCeilingOfWriters: ratio('ceilingOfWriters', 32),
   steleVsMastra: ratio('mastra', 32),
+  encryptedVsPlain: ratio('stelePlain', 32),
   byWriters: Object.fromEntries(
     writerCounts.map(w => [
       w,
@@ -113,6 +116,7 @@ printResult({
         steleVsCeiling: ratio('ceiling', w),
         steleVsCeilingOfWriters: ratio('ceilingOfWriters', w),
         steleVsMastra: ratio('mastra', w),
+        encryptedVsPlain: ratio('stelePlain', w),
       },
     ]),
   ),

@@ -12,6 +12,7 @@ import { Presets, SingleBar } from 'cli-progress'
 import { runConversations } from './mt-bench/conversations.ts'
 import { startGateway } from './mt-bench/gateway.ts'
 import { readQuestions } from './mt-bench/questions.ts'
+import { contentBytes } from './mt-bench/stored-bytes.ts'
 import { startUpstream } from './mt-bench/upstream.ts'
 import { verifyRecord } from './mt-bench/verify.ts'
 
@@ -39,6 +40,10 @@ try {
   bar.stop()
   const { counts, problems } = await verifyRecord(gateway.stele, gateway.userId, turns, upstream.journal)
   for (const [name, count] of Object.entries(counts)) console.log(`${String(count).padStart(6)}  ${name}`)
+  const { stored, plain } = await contentBytes(gateway.stele, gateway.userId)
+  console.log(
+    `${String(Math.round((100 * stored) / plain)).padStart(6)}  % of their plain bytes is what contents take, encrypted`,
+  )
   for (const problem of problems) console.error(`wrong: ${problem}`)
   process.exitCode = problems.length === 0 ? 0 : 1
 } finally {

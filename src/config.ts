@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
 import { contentModes } from './privacy/sealed-content.ts'
@@ -160,6 +161,10 @@ const settings = z.strictObject({
   /** What such a chat begins with: what is said to the model, and what is said to the user. */
   chatSystem: z.string().min(1).optional(),
   chatGreeting: z.string().min(1).optional(),
+  /** Whether what is told of people is masked before a provider gets it, and in what is stored. */
+  maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
+  maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
+  masking: masking.prefault({}),
   openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -226,6 +231,8 @@ export const environmentVariables = {
   STELE_CHAT_MODEL: 'chatModel',
   STELE_CHAT_SYSTEM: 'chatSystem',
   STELE_CHAT_GREETING: 'chatGreeting',
+  MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
+  MASK_PII_IN_LOGS: 'maskPiiInLogs',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

@@ -75,6 +75,11 @@ export const errorTable = {
     true,
   ),
   content_erased: row(410, 'What was said was erased: its key has been destroyed.'),
+  masking_unavailable: row(
+    503,
+    'What was said cannot be masked now, and must not be passed on or kept without: {reason}',
+    true,
+  ),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   retention_invalid: row(400, 'These retention periods do not fit together: {reason}'),
   retention_running: row(409, 'Another run of the retention is under way.', true),

@@ -37,6 +37,7 @@ import { auditEventStore } from './store/audit-events.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
+import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
@@ -93,6 +94,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** The master keys that this process has. */
+  readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
@@ -151,7 +154,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
     const content = { masterKeys: masters.shared, mode, acceptsOld }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content }, options)
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -165,15 +168,20 @@ function assemble(
     hashKey,
     spoolKey,
     content,
-  }: Pick<WriterSetup, 'hashKey' | 'content'> & { spoolKey: Uint8Array | undefined },
+    masters,
+  }: Pick<WriterSetup, 'hashKey' | 'content'> & {
+    spoolKey: Uint8Array | undefined
+    masters: LoadedMasterKeys
+  },
   options: SteleOptions,
 ): Stele {
   const hashes = new ConversationHashes(hashKey)
+  const tokens = storeSearchTokens(database.contents)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
   const writer: Writer = database.capabilities.blockingWrites
     ? threadWriter({ databaseUrl, settings, hashKey, content })
-    : directWriter({ database, hashes, knownUsers: new Set() })
+    : directWriter({ database, hashes, tokens, knownUsers: new Set() })
   const spooling =
     spoolKey &&
     new SpoolingWriter({
@@ -208,6 +216,7 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    masterKeys: masters,
     hashes,
     retention: told(
       createRetention({
@@ -234,7 +243,7 @@ function assemble(
       return { callId, conversationId }
     },
     ...told({
-      search: (input: SearchInput) => searchRecord(database, recorder, input),
+      search: (input: SearchInput) => searchRecord({ database, recorder, tokens }, input),
       ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     }),
     migrate: () => migrateUp(database),

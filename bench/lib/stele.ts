@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 
 /** What is under test, loaded when it is needed; importing a benchmark's parts must not open it. */
-export async function openForBench(databaseUrl: string) {
+export async function openForBench(databaseUrl: string, contentMode: 'encrypted' | 'plain' = 'encrypted') {
   const { openStele } = await import('../../src/index.ts')
-  const stele = await openStele({ databaseUrl, masterKey: randomBytes(32).toString('base64') })
+  const stele = await openStele({ databaseUrl, masterKey: randomBytes(32).toString('base64'), contentMode })
   await stele.migrate()
   return stele
 }

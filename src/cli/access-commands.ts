@@ -6,6 +6,7 @@ import type { CreateKeyOptions } from './commands/keys-create.ts'
 import type { ListKeysOptions } from './commands/keys-list.ts'
 import type { RevokeKeyOptions } from './commands/keys-revoke.ts'
 import type { RotateKeyOptions } from './commands/keys-rotate.ts'
+import type { RotateDataOptions } from './commands/keys-rotate-data.ts'
 import type { CreateUserOptions } from './commands/users-create.ts'
 import type { ListUsersOptions } from './commands/users-list.ts'
 import type { UserPasswordOptions } from './commands/users-password.ts'
@@ -36,6 +37,8 @@ function keysCommand(program: Command): void {
       parseExpiry(text),
     )
     .addOption(contentMode('what is said with it'))
+    .option('--mask-before-llm', 'mask what is told of people before a provider gets it')
+    .option('--mask-in-storage', 'mask it in what is stored')
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {
       const { createKey } = await import('./commands/keys-create.ts')
@@ -70,6 +73,25 @@ function keysCommand(program: Command): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       const { revokeKey } = await import('./commands/keys-revoke.ts')
       await revokeKey(id, command.optsWithGlobals<RevokeKeyOptions>())
+    })
+  rotations(keys)
+}
+
+function rotations(keys: Command): void {
+  keys
+    .command('rotate-master')
+    .description('wrap every data key anew with another master key; gateways may run meanwhile')
+    .action(async (_options: unknown, command: Command) => {
+      const { rotateMaster } = await import('./commands/keys-rotate-data.ts')
+      await rotateMaster(command.optsWithGlobals())
+    })
+  keys
+    .command('rotate-data')
+    .description('give a user a new data key, and seal everything anew with it; gateways may run meanwhile')
+    .requiredOption('--user <id>', 'whose key it is')
+    .action(async (_options: unknown, command: Command) => {
+      const { rotateData } = await import('./commands/keys-rotate-data.ts')
+      await rotateData(command.optsWithGlobals<RotateDataOptions>())
     })
 }
 

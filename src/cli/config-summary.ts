@@ -22,7 +22,8 @@ export function configSummary(config: Config): Record<string, string | number | 
     default_provider: config.defaultProvider ?? 'none named',
     admin_key: isSet(config.apiKey),
     retention: retentionText(config),
-    master_key: config.masterKey === undefined ? 'from its file' : 'from STELE_MASTER_KEY',
+    master_key: masterKeyText(config),
+    content_mode: config.contentMode,
   }
 }
 
@@ -46,4 +47,9 @@ function isSet(secret: string | undefined): string {
 function withoutSecrets(text: string): string {
   const url = new URL(text)
   return url.origin + url.pathname
+}
+
+function masterKeyText({ masterKey, masterKeyCommand }: Config): string {
+  if (masterKeyCommand !== undefined) return 'from STELE_MASTER_KEY_COMMAND'
+  return masterKey === undefined ? 'from its file' : 'from STELE_MASTER_KEY'
 }

@@ -4,6 +4,7 @@ import type { Database, Finding } from '../db/database.ts'
 import { parseDatabaseUrl } from '../db/database-url.ts'
 import { reasonOf } from '../errors.ts'
 import { type MasterKey, masterKeyPath, parseMasterKey, readMasterKeyFile } from '../privacy/master-key.ts'
+import { LoadedMasterKeys } from '../privacy/master-keys.ts'
 import { checkSecrets } from '../store/secrets.ts'
 
 const name = 'master key'
@@ -14,14 +15,14 @@ const name = 'master key'
  */
 export async function examineMasterKey(config: Config, database: Database | undefined): Promise<Finding> {
   try {
-    const { key, source } = readKey(config)
+    const { keys, source } = readKeys(config)
     const state =
       database === undefined
         ? undefined
-        : key === undefined
+        : keys.length === 0
           ? await stateWithoutKey(database)
-          : await checkSecrets(database, key)
-    if (key === undefined) {
+          : await checkSecrets(database, keys)
+    if (keys.length === 0) {
       return state === 'mismatch'
         ? { name, value: `${source} is missing, and the database was made with one`, ok: false }
         : { name, value: `${source} is not there yet; it is made at first use`, ok: true }
@@ -38,15 +39,22 @@ export async function examineMasterKey(config: Config, database: Database | unde
   }
 }
 
-function readKey({ masterKey, databaseUrl }: Config): { key: MasterKey | undefined; source: string } {
-  if (masterKey !== undefined) return { key: parseMasterKey(masterKey), source: 'STELE_MASTER_KEY' }
+function readKeys(config: Config): { keys: readonly MasterKey[]; source: string } {
+  const { masterKey, masterKeyCommand, previousMasterKeys: previous = [], databaseUrl } = config
+  if (masterKeyCommand !== undefined) {
+    const source = { from: { kind: 'command', command: masterKeyCommand }, previous } as const
+    return { keys: new LoadedMasterKeys(source).all, source: 'STELE_MASTER_KEY_COMMAND' }
+  }
+  const others = previous.map(parseMasterKey)
+  if (masterKey !== undefined)
+    return { keys: [parseMasterKey(masterKey), ...others], source: 'STELE_MASTER_KEY' }
   const { keyFolder } = parseDatabaseUrl(databaseUrl)
-  if (keyFolder === undefined) return { key: undefined, source: 'a key' }
+  if (keyFolder === undefined) return { keys: [], source: 'a key' }
   const path = masterKeyPath(keyFolder)
-  return { key: existsSync(path) ? readMasterKeyFile(path)[0] : undefined, source: path }
+  return { keys: existsSync(path) ? [...readMasterKeyFile(path), ...others] : [], source: path }
 }
 
-/** Any key at all is a wrong one for a database that holds secrets, which is how their presence is told. */
+/** No key opens a database that holds secrets, which is how their presence is told. */
 function stateWithoutKey(database: Database): ReturnType<typeof checkSecrets> {
-  return checkSecrets(database, parseMasterKey(Buffer.alloc(32).toString('base64')))
+  return checkSecrets(database, [])
 }

@@ -7,6 +7,8 @@ export type ContentMode = 'encrypted' | 'hashed' | 'plain'
 /** Said with a row that is written: the API key by which its content is kept as that says. No column. */
 export interface Kept {
   readonly writtenWith?: string | undefined
+  /** Stronger than that: how content that is sealed anew was kept before. */
+  readonly contentMode?: ContentMode | undefined
 }
 
 type AnyRows = { readonly [T in TableName]: object }
@@ -71,4 +73,7 @@ interface BatchOf<R extends AnyRows> {
 export interface StoredBatch extends BatchOf<Tables> {}
 
 /** Rows whose content is readable: what is written is sealed, what is found is opened. */
-export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {}
+export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {
+  /** The same transaction with rows as they are stored. */
+  readonly stored: StoredBatch
+}

@@ -1,3 +1,8 @@
+interface SearchTables {
+  readonly make: readonly string[]
+  readonly remove: readonly string[]
+}
+
 /** Words in which the databases' table definitions differ. */
 export interface SchemaTypes {
   /** The folder name of committed schema files. */
@@ -16,6 +21,7 @@ export interface SchemaTypes {
   partitionedBy(column: string): string
   /** Statements that follow the definition of such a table. */
   afterPartitioned(table: string): string[]
-  /** Statements that make the search index (`search-index.ts`), and those that remove it. */
-  readonly searchIndex: { readonly make: readonly string[]; readonly remove: readonly string[] }
+  /** Statements that make the search index (`search-index.ts`) in its first form and as it is, and those that remove it. */
+  readonly searchIndex: SearchTables
+  readonly blindSearchIndex: SearchTables
 }

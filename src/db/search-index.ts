@@ -1,16 +1,14 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { IndexQuery } from '../model/search-terms.ts'
+import type { IndexedText, IndexQuery } from '../model/search-terms.ts'
 import type { Row, Tables } from './tables.ts'
 
-/** A message as the search index holds it: by its terms, which tell nothing but where to look. */
-export interface SearchDocument {
+/** A message as the search index holds it: by tokens, which tell nothing but where to look. */
+export interface SearchDocument extends IndexedText {
   readonly userId: string
   readonly conversationId: string
   readonly seq: number
   readonly role: string
   readonly createdAt: number
-  /** In the order of the text: see `termsOf`. */
-  readonly terms: readonly string[]
 }
 
 /** The writing side of the search index, inside a batch. */
@@ -38,7 +36,8 @@ export interface IndexedMessages {
 /** What is looked for in an index. Times in milliseconds since 1970. */
 export interface IndexSearch {
   readonly userId: string
-  readonly query: IndexQuery
+  /** The same for each key that tokens may have been made with; at least one. */
+  readonly queries: readonly IndexQuery[]
   readonly conversationId?: string | undefined
   readonly role?: string | undefined
   /** Messages of this time or later. */
@@ -76,8 +75,8 @@ export type FoundMessage = Pick<
 export interface FoundEntries {
   /** Newest first. */
   readonly entries: readonly IndexEntry[]
-  /** Whether there may be older ones within the stretch. */
-  readonly hasMore: boolean
+  /** The place that was looked at last, when there may be older entries within the stretch. */
+  readonly reached: string | undefined
 }
 
 /** The reading side of the search index. */
@@ -85,20 +84,34 @@ export interface SearchReader {
   find(search: IndexSearch, stretch: IndexStretch): Promise<FoundEntries>
 }
 
-/** A row as a reader's statement gives it: the message's columns are null where there is none to show. */
-export type FoundRow = { readonly place: string } & {
-  readonly [C in keyof FoundMessage]: FoundMessage[C] | null
-}
+/** A row as a reader's statement gives it; the message's columns are null where there is none to show. */
+export type FoundRow = {
+  readonly place: string
+  /** How many entries there are, those included whose contents are beyond the limit of bytes. */
+  readonly entries: number
+} & { readonly [C in keyof FoundMessage]: FoundMessage[C] | null }
 
-/** The entries of a statement that was asked for one row more than the limit. */
-export function foundEntries(rows: readonly FoundRow[], isCut: boolean): FoundEntries {
+export function foundEntries(
+  rows: readonly FoundRow[],
+  { limit }: Pick<IndexStretch, 'limit'>,
+): FoundEntries {
+  const [first] = rows
+  const isCut = first !== undefined && (first.entries === limit || rows.length < first.entries)
   return {
-    entries: rows.map(({ place, ...row }) => ({
+    entries: rows.map(({ place, entries: _, ...row }) => ({
       place,
       message: row.id === null ? undefined : (row as FoundMessage),
     })),
-    hasMore: isCut,
+    reached: isCut ? rows.at(-1)?.place : undefined,
   }
+}
+
+/** The conditions of what is given. */
+export function whereGiven(
+  conditions: readonly (RawBuilder<unknown> | false | undefined)[],
+): RawBuilder<unknown> {
+  const given = conditions.filter(condition => condition !== undefined && condition !== false)
+  return given.length === 0 ? sql`TRUE` : sql.join(given, sql` AND `)
 }
 
 /** Tells the rows of `message_search` that stand for these messages. */

@@ -54,6 +54,7 @@ export const tables = {
     previous_expires_at: integerOrNull,
     rotated_at: integerOrNull,
     issued_by: textOrNull,
+    masking: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
   login_sessions: {
@@ -239,7 +240,9 @@ export const tables = {
     details: textOrNull,
     created_at: integer,
   },
-  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integer, to_seq: integer },
+  // from_seq is null where only what the index has not come to yet is to be looked at.
+  search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integerOrNull },
+  search_progress: { user_id: text, conversation_id: text, next_seq: integer, key_id: text },
 } as const satisfies Record<string, Record<string, Column>>
 
 type Definitions = typeof tables
@@ -306,6 +309,7 @@ export const primaryKeys = {
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
   search_queue: ['id', 'user_id'],
+  search_progress: ['user_id', 'conversation_id'],
   retention_policies: ['user_id'],
   leases: ['name'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
@@ -315,8 +319,10 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
-/** Those that hold the record. What waits for the search index is found in the messages again. */
-export const recordTables = tableNames.filter(table => table !== 'search_queue')
+/** Those that hold the record. How far the search index has come, and what waits for it, is found in the messages again. */
+export const recordTables = tableNames.filter(
+  table => table !== 'search_queue' && table !== 'search_progress',
+)
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

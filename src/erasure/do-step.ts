@@ -4,6 +4,7 @@ import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { absentStored } from '../store/contents.ts'
+import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { type RemovedTable, removedTables } from './plan.ts'
 import type { ErasureCounts, ErasureRequest, ErasureStep, ErasureStepResult } from './steps.ts'
 
@@ -156,15 +157,8 @@ async function removeMessages(
   conversationId: string,
   room: number,
 ): Promise<number> {
-  // Whoever puts messages in the search index has their rows of the queue in hand: then what it puts there is there.
-  await tx
-    .selectFrom('search_queue')
-    .select('id')
-    .where('conversation_id', '=', conversationId)
-    .orderBy('id')
-    .orderBy('user_id')
-    .modifyEnd(database.forUpdate)
-    .execute()
+  // Where there is one writer, nobody else is half-way through anything.
+  if (!database.capabilities.hasOneWriter) await waitForIndexers(tx, { userId, conversationId })
   const rows = await tx
     .selectFrom('messages')
     .select('seq')
@@ -192,12 +186,12 @@ async function removeConversation(
   conversationId: string,
 ): Promise<void> {
   await database.unindex(tx, { userId, conversationId })
-  for (const table of ['context_snapshots', 'search_queue'] as const)
-    await tx
-      .deleteFrom(table)
-      .where('conversation_id', '=', conversationId)
-      .where('user_id', '=', userId)
-      .execute()
+  await forgetProgress(tx, { userId, conversationId })
+  await tx
+    .deleteFrom('context_snapshots')
+    .where('conversation_id', '=', conversationId)
+    .where('user_id', '=', userId)
+    .execute()
   await tx
     .deleteFrom('conversations')
     .where('id', '=', conversationId)

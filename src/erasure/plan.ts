@@ -28,7 +28,8 @@ export const afterErasure = {
   leases: 'none',
   usage_daily: 'kept',
   audit_events: 'kept',
-  search_queue: 'with its conversation',
+  search_queue: 'removed',
+  search_progress: 'removed',
 } as const satisfies Record<TableName, 'removed' | 'with its conversation' | 'blanked' | 'kept' | 'none'>
 
 /** Tables whose rows are removed page by page, with the column that tells rows of one user apart. */
@@ -36,6 +37,8 @@ export const removedTables = {
   responses: 'id',
   stored_completions: 'id',
   idempotency_keys: 'key_hash',
+  search_queue: 'id',
+  search_progress: 'conversation_id',
   login_sessions: 'id',
   user_passwords: 'user_id',
 } as const

@@ -12,6 +12,11 @@ export interface Remains {
   readonly rows: number
 }
 
+/** Tables that tell how far the search index has come, which may still be told of a conversation that is gone. */
+function isOfIndex(table: TableName): boolean {
+  return table === 'search_queue' || table === 'search_progress'
+}
+
 /** When rows were made, where another column says so than `created_at`. */
 const times: Readonly<Record<string, string>> = { user_passwords: 'changed_at' }
 
@@ -65,7 +70,7 @@ async function rowsLeft(db: Kysely<Tables>, userId: string, erasedAt: number): P
   for (const table of tableNames) {
     const fate: string = afterErasure[table]
     if (fate !== 'removed' && fate !== 'with its conversation') continue
-    if (table === 'login_attempts' || table === 'idempotency_keys' || table === 'search_queue') continue
+    if (table === 'login_attempts' || table === 'idempotency_keys' || isOfIndex(table)) continue
     const time = sql.ref(times[table] ?? 'created_at')
     const rows = await countWhere(db, table, sql`user_id = ${userId} AND ${time} <= ${erasedAt}`)
     found.push({ table, rows })

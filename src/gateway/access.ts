@@ -170,6 +170,7 @@ function sessionPrincipal(id: string, userId: string, role: Role): Principal {
     prefix: sessionTokenStart,
     scopes: [role],
     contentMode: undefined,
+    masking: undefined,
     role,
     permissions: permissionsOfRole(role),
     createdAt: 0,

@@ -57,6 +57,9 @@ export type ClientSettings = Pick<
   | 'sessionIdle'
   | 'sessionLifetime'
   | 'trustedProxies'
+  | 'maskPiiBeforeLlm'
+  | 'maskPiiInLogs'
+  | 'masking'
 >
 
 export interface GatewayParts {
@@ -203,7 +206,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
-  app.register(storedCompletionRoutes, { stele })
+  app.register(storedCompletionRoutes, { stele, settings })
   app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
   app.register(authRoutes, { stele, access, settings })

@@ -166,7 +166,8 @@ class Attempts {
   ): Promise<AttemptFailure | undefined> {
     const { provider, model } = target
     const { userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
-    const request = this.#question.request.forTarget?.(target) ?? this.#question.request
+    const asked = this.#question.request
+    const request = asked.forTarget === undefined ? asked : await asked.forTarget(target)
     const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
@@ -194,7 +195,15 @@ class Attempts {
     const rendition = request.render?.(begun)
     this.rendition = rendition
     const log = this.#log
-    const call = new LiveCall(begun, { recorder, log, client, provider: provider.name, routeMode, rendition })
+    const call = new LiveCall(begun, {
+      recorder,
+      log,
+      client,
+      provider: provider.name,
+      routeMode,
+      rendition,
+      forStorage: request.forStorage,
+    })
     let response: ProviderResponse
     try {
       client.signal.throwIfAborted()

@@ -13,6 +13,8 @@ export interface LiveCallParts {
   readonly provider: string
   readonly routeMode: RouteMode | undefined
   readonly rendition: Rendition | undefined
+  /** Makes of an outcome what is kept of it, where that is another text. */
+  readonly forStorage?: ((outcome: Outcome) => Promise<Outcome>) | undefined
 }
 
 /** A call that a client waits for: begun, about to be dispatched, to be settled whatever happens. */
@@ -86,9 +88,11 @@ export class LiveCall {
     const timeToFirstChunkMs =
       this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt
     // Were another end on record, this one must not be sent as if it were.
+    const { forStorage } = this.#parts
+    const kept = forStorage === undefined ? outcome : await keptOf(outcome, forStorage)
     const settled = await recorder.settle(
       this.begun,
-      { ...outcome, latencyMs, timeToFirstChunkMs },
+      { ...kept, latencyMs, timeToFirstChunkMs },
       { once: true },
     )
     log.info(
@@ -105,6 +109,23 @@ export class LiveCall {
       'call',
     )
     return settled
+  }
+}
+
+/**
+ * What is kept of an outcome. Of one that cannot be put in the form in which it may be kept, only that it came to nothing.
+ * @throws SteleError masking_unavailable for one that went well
+ */
+async function keptOf(
+  outcome: Outcome,
+  forStorage: NonNullable<LiveCallParts['forStorage']>,
+): Promise<Outcome> {
+  try {
+    return await forStorage(outcome)
+  } catch (error) {
+    if (outcome.status === 'completed') throw error
+    const { body: _, reply: __, response: ___, ...facts } = outcome
+    return { ...facts, reply: { finishReasons: [], usage: outcome.reply?.usage ?? {} } }
   }
 }
 

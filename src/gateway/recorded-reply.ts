@@ -6,6 +6,8 @@ import { callStore } from '../store/calls.ts'
 import { promptly } from '../store/contents.ts'
 import type { KeyedCall } from '../store/idempotency-keys.ts'
 import type { KeyedRequest } from './idempotency.ts'
+import { toldAgain } from './masking/masked-request.ts'
+import type { Masking } from './masking/masking.ts'
 import { storeFailure } from './store-failure.ts'
 import { relayedEvents, streamHeaders } from './stream-events.ts'
 
@@ -16,16 +18,18 @@ import { relayedEvents, streamHeaders } from './stream-events.ts'
 export async function sendRecorded(
   { database }: Pick<Stele, 'database'>,
   call: KeyedCall,
-  { userId, request }: KeyedRequest,
+  { userId, request, masking }: KeyedRequest & { readonly masking: Masking | undefined },
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const body = await callStore(promptly(database))
+  const recorded = await callStore(promptly(database))
     .exactResponse(userId, call.callId)
     .catch(cause => Promise.reject(storeFailure(database, cause)))
-  if (body === undefined)
+  if (recorded === undefined)
     throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
   reply.log.info({ callId: call.callId }, 'replayed')
   const wasStream = isEventStream(call.contentType ?? '')
+  const again = { isStream: wasStream, request: request.body.text }
+  const body = masking === undefined ? recorded : await toldAgain(recorded, masking, again)
   reply.header('x-stele-call-id', call.callId).header('idempotent-replayed', 'true')
   // A stream names its conversation before its reply has found its place.
   const conversationId = wasStream ? call.conversationId : call.replyConversationId

@@ -1,5 +1,5 @@
 import type { Continuation, PreparedRequest } from './prepared-request.ts'
-import type { Reply } from './reply.ts'
+import type { AssistantMessage, Reply } from './reply.ts'
 
 /**
  * What made a call one of a group: its target was asked again, or another one instead, or several were asked the same at
@@ -152,6 +152,8 @@ export interface Outcome {
   readonly body?: string | Uint8Array | undefined
   /** What `body` says. Left out, it is read from a JSON `body`. */
   readonly reply?: Reply | undefined
+  /** The reply's message as its client has it and will send it back, when what is kept of it is another text. */
+  readonly said?: AssistantMessage | undefined
   /** Nano-US-dollars; undefined when the price is unknown. */
   readonly costNanousd?: number | undefined
   readonly latencyMs?: number | undefined

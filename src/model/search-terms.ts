@@ -1,24 +1,26 @@
-import { hash } from 'node:crypto'
 import type { SearchItem, SearchQuery } from './search-query.ts'
 import { wordsOf } from './search-words.ts'
 
 /**
- * What stands for words in an index: the one place that decides what an index gets to see. A term is a user's own: words
- * of other users are other terms, so a search goes through the user's share of the index alone, however many there are,
- * and nothing is learned from it about anybody else's.
+ * What stands for words in an index, which never sees one: a token for each word, and a token for each of the ways in which
+ * a message's words begin, so that a word can be looked for by its first letters.
  */
+export interface Tokens {
+  /** @param word folded */
+  word(word: string): string
+  /** @param letters the first ones of a word, as many as one of `startLengths` */
+  start(letters: string): string
+}
 
-/** So many letters and digits of a user's hash. Users that share them see nothing of each other: rows say whose they are. */
-const ownerLength = 5
+/** How many letters of a word's beginning have a token, where the word has as many. */
+const startLengths = [4, 2] as const
 
-/** Units of a word that its term holds; words that differ only behind them are told apart by their text. */
-const longestWord = 64
-
-/** One thing to look for in an index: a term, or terms that follow each other. */
+/** One thing to look for in an index. */
 export interface IndexItem {
-  readonly terms: readonly string[]
-  /** Every term that begins with the last. */
-  readonly isPrefix: boolean
+  /** Of words that follow each other; none when only the beginning of one is known. */
+  readonly words: readonly string[]
+  /** Of how the word behind them begins, which may stand anywhere in what is found. */
+  readonly start: string | undefined
 }
 
 /** A query as an index is asked it. What it finds holds every message that the query does, and may hold others. */
@@ -27,33 +29,46 @@ export interface IndexQuery {
   readonly unwanted: readonly IndexItem[]
 }
 
-/** The terms of a text in its order: letters, digits and marks alone, none of them in upper case. */
-export function termsOf(userId: string, text: string): string[] {
-  const owner = ownerOf(userId)
-  return wordsOf(text).map(({ folded }) => owner + cut(folded))
+/** A text as an index holds it. */
+export interface IndexedText {
+  /** In the order of the text. */
+  readonly words: readonly string[]
+  /** Each once. */
+  readonly starts: readonly string[]
 }
 
-export function indexQuery(userId: string, { wanted, unwanted }: SearchQuery): IndexQuery {
-  const owner = ownerOf(userId)
+export function indexedText(tokens: Tokens, text: string): IndexedText {
+  const words = wordsOf(text).map(({ folded }) => folded)
+  const starts = new Set<string>()
+  for (const word of new Set(words)) {
+    const letters = [...word.slice(0, startLengths[0] * 2)]
+    for (const length of startLengths)
+      if (letters.length >= length) starts.add(letters.slice(0, length).join(''))
+  }
+  return { words: words.map(tokens.word), starts: [...starts].map(tokens.start) }
+}
+
+export function indexQuery(tokens: Tokens, { wanted, unwanted }: SearchQuery): IndexQuery {
   const asItem = ({ words, isPrefix }: SearchItem): IndexItem => ({
-    terms: words.map(word => owner + cut(word)),
-    isPrefix: isPrefix && (words.at(-1)?.length ?? 0) <= longestWord,
+    words: (isPrefix ? words.slice(0, -1) : words).map(tokens.word),
+    start: isPrefix ? tokens.start(startOf(words.at(-1) ?? '')) : undefined,
   })
   return {
     wanted: wanted.map(asItem),
-    // By the term of a word that is cut others would be left out too.
-    unwanted: unwanted.filter(({ words }) => words.every(word => word.length < longestWord - 1)).map(asItem),
+    // What begins as an unwanted word does may go on otherwise; its text tells.
+    unwanted: unwanted.filter(isWhole).map(asItem),
   }
 }
 
-function ownerOf(userId: string): string {
-  const number = Number.parseInt(hash('sha256', userId, 'hex').slice(0, 12), 16)
-  return number.toString(36).padStart(ownerLength, '0').slice(-ownerLength)
+/** As much of it as has a token. */
+function startOf(prefix: string): string {
+  const letters = [...prefix]
+  const length = startLengths.find(each => each <= letters.length) ?? 0
+  return letters.slice(0, length).join('')
 }
 
-/** Not between the two halves of a character. */
-function cut(word: string): string {
-  return word.length <= longestWord
-    ? word
-    : word.slice(0, longestWord).toWellFormed().replaceAll('\ufffd', '')
+/** Whether an index tells all that an item says. */
+function isWhole({ words, isPrefix }: SearchItem): boolean {
+  const [word = ''] = words
+  return !isPrefix || (words.length === 1 && startOf(word) === word)
 }

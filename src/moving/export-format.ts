@@ -79,6 +79,7 @@ const apiKey = z.strictObject({
   previous_expires_at: time.nullable().default(null),
   rotated_at: time.nullable().default(null),
   issued_by: word.nullable().default(null),
+  masking: text.nullable().default(null),
 })
 
 const conversation = z

@@ -1,6 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName, userColumnOf } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
+import { isSearchedRole } from '../model/searched-text.ts'
 import type { Store } from '../store/contents.ts'
 import { isOpenStatus, openStatuses } from '../store/responses.ts'
 import { writeSealed } from '../store/sealed-batch.ts'
@@ -78,7 +79,13 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
   await queueForSearch(
     batch,
-    rowsOf(good, 'messages').filter(row => isNew('messages', row)),
+    rowsOf(good, 'messages')
+      .filter(row => isSearchedRole(row.role) && isNew('messages', row))
+      .map(({ user_id, conversation_id, seq }) => ({
+        userId: user_id,
+        conversationId: conversation_id,
+        fromSeq: seq,
+      })),
   )
   const settled = onceEach('llm_responses', good).filter(({ rows }) =>
     isNew('llm_responses', rows.llm_responses),

@@ -3,6 +3,7 @@ import { zstdCompress, zstdDecompressSync } from 'node:zlib'
 import { SteleError } from '../errors.ts'
 import { form } from './forms.ts'
 import { unpack } from './pack.ts'
+import { lengthen } from './phrases.ts'
 
 const compress = promisify(zstdCompress)
 
@@ -43,6 +44,8 @@ export function decodeContent(stored: Uint8Array): Buffer {
       } catch (cause) {
         throw new SteleError('content_unreadable', { reason: 'it does not decompress' }, { cause })
       }
+    case form.phrased:
+      return lengthen(value)
     case form.absent:
       throw new SteleError('content_not_kept')
     default:

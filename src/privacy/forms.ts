@@ -1,6 +1,6 @@
 /**
- * The first byte of a content value says how the rest is to be read. Forms are never reused. `plain`, `zstd`, `packed` and
- * `absent` are how content travels in memory; a database holds `sealed`, `signed`, `digest` and `absent` (and, from before
+ * The first byte of a content value says how the rest is to be read. Forms are never reused. `plain`, `zstd`, `packed`,
+ * `phrased` and `absent` are how content travels in memory; a database holds `sealed`, `signed`, `digest` and `absent` (and, from before
  * content was encrypted, `plain` and `zstd`). docs/encryption.md has the exact layout.
  */
 export const form = {
@@ -11,4 +11,5 @@ export const form = {
   packed: 0x05,
   signed: 0x06,
   digest: 0x07,
+  phrased: 0x08,
 } as const

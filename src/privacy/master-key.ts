@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { reasonOf, SteleError } from '../errors.ts'
 import { seal, unseal } from './seal.ts'
@@ -70,6 +70,25 @@ export function readMasterKeyFile(path: string): MasterKey[] {
     throw new SteleError(
       'master_key_invalid',
       { reason: `${path} cannot be read: ${reasonOf(error)}` },
+      { cause: error },
+    )
+  }
+}
+
+/**
+ * Writes a key file anew, the current key first, in one step: whoever reads it meanwhile finds the old one or the new one.
+ * @throws SteleError master_key_invalid
+ */
+export function writeMasterKeyFile(path: string, keys: readonly MasterKey[]): void {
+  const temporary = `${path}.${process.pid}.new`
+  try {
+    const text = keys.map(({ bytes }) => `${Buffer.from(bytes).toString('base64')}\n`).join('')
+    writeFileSync(temporary, text, { flag: 'wx', mode: 0o600, flush: true })
+    renameSync(temporary, path)
+  } catch (error) {
+    throw new SteleError(
+      'master_key_invalid',
+      { reason: `${path} cannot be written: ${reasonOf(error)}` },
       { cause: error },
     )
   }

@@ -53,6 +53,22 @@ export class LoadedMasterKeys implements MasterKeys {
     return this.current
   }
 
+  /** All of them, the current one first. */
+  get all(): readonly MasterKey[] {
+    return this.#loaded()
+  }
+
+  /** The file that the keys are read from, if they are. */
+  get file(): string | undefined {
+    const { from } = this.#source
+    return from.kind === 'file' ? from.path : undefined
+  }
+
+  /** Reads the keys again when they are next needed. */
+  reload(): void {
+    if (this.#source.from.kind !== 'random') this.#keys = undefined
+  }
+
   find(id: string): MasterKey {
     const known = this.#loaded().find(key => key.id === id)
     if (known !== undefined) return known

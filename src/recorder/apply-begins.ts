@@ -2,7 +2,6 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
-import { queueForSearch } from '../store/search-queue.ts'
 import { claimKeys } from './claim-keys.ts'
 import { continued, findRetold, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
@@ -213,10 +212,6 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
     ),
     insertResponses(batch, plans),
     withdraw(batch, starts),
-    queueForSearch(
-      batch,
-      plans.flatMap(plan => plan.messages),
-    ),
   ])
   if (updated !== updates.length)
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })

@@ -3,7 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
 import { decodeText, encodeContent } from '../privacy/content.ts'
-import { destroyKeys } from '../store/data-keys.ts'
+import { destroyKeys, destroyRetired, retireKey } from '../store/data-keys.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
 import { describe } from './refusal.ts'
@@ -65,6 +65,10 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     }
     case 'destroy-keys':
       return destroyKeys(batch, edit.userId, edit.at)
+    case 'retire-key':
+      return retireKey(batch, edit.userId, edit.at)
+    case 'destroy-retired':
+      return destroyRetired(batch, edit.userId, edit.at)
     case 'update-user':
       return updateUser(batch, edit)
   }

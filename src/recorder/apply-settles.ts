@@ -6,7 +6,6 @@ import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
-import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
@@ -87,7 +86,6 @@ async function applyWave(
       wave.map(ending => responseRow(ending, placeOf(ending))),
     ),
     batch.insert('messages', messages),
-    queueForSearch(batch, messages),
     endResponses(batch, wave, placeOf),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
@@ -134,7 +132,8 @@ function messageRow(
   hashes: ConversationHashes,
 ): Row<'messages'> & Kept {
   const raw = s.message ?? ''
-  const isKept = s.messageHash === undefined
+  // A message that is kept is never empty.
+  const isKept = raw !== ''
   const row = newMessageRow({
     user_id: call.userId,
     conversation_id: conversationId,

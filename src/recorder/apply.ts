@@ -1,5 +1,4 @@
 import type { Batch } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
@@ -7,11 +6,14 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { openSealing } from '../store/sealed-batch.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
+import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
-import { applyIndex } from './apply-index.ts'
+import { applyIndex, queueDrained } from './apply-index.ts'
+import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
@@ -35,6 +37,7 @@ type RecordOperation = Exclude<Operation, StepOperation>
 export interface ApplyContext {
   readonly database: Store
   readonly hashes: ConversationHashes
+  readonly tokens: SearchTokens
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -153,10 +156,10 @@ function inTransaction(
       ...(await applyEdits(batch, operations)),
     ])
     for (const operation of operations) {
-      const result = await applyOther(batch, operation, database.capabilities)
+      const result = await applyOther(batch, operation, context)
       if (result !== undefined) others.set(operation, done(result))
     }
-    return operations.map((operation): Applied => {
+    const answers = operations.map((operation): Applied => {
       if (operation.kind === 'settle') return done(required(settled.get(operation.call.callId)))
       if (operation.kind === 'settle-all') return done(resultOfAll(operation, settled))
       if (operation.kind === 'begin-all') {
@@ -169,6 +172,8 @@ function inTransaction(
       const { decision, isRepeat, isOwn } = required(begun.get(callId))
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
+    await queueDrained(batch, operations, answers)
+    return answers
   })
 }
 
@@ -204,6 +209,8 @@ function writersOf(comers: readonly Newcomer[]): string[] {
   return comers.flatMap(({ userId, request }) => (request?.keepsContent === false ? [] : userId))
 }
 
+const keyChanges: ReadonlySet<string> = new Set(['destroy-keys', 'retire-key', 'destroy-retired'])
+
 /** Whose content an operation may write. */
 function usersOf(operation: RecordOperation): readonly string[] {
   switch (operation.kind) {
@@ -213,10 +220,11 @@ function usersOf(operation: RecordOperation): readonly string[] {
       return operation.endings.map(({ call }) => call.userId)
     case 'edit':
       // Whoever destroys a key must not hold it with others.
-      return operation.edit.action === 'destroy-keys' ? [] : [operation.edit.userId]
+      return keyChanges.has(operation.edit.action) ? [] : [operation.edit.userId]
     case 'append':
     case 'respond':
     case 'relist':
+    case 'reseal':
       return [operation.userId]
     case 'heartbeat':
     case 'index':
@@ -241,7 +249,7 @@ function apiKeysOf(operation: RecordOperation): string[] {
 async function applyOther(
   batch: Batch,
   operation: Operation,
-  capabilities: Database['capabilities'],
+  { database, tokens }: ApplyContext,
 ): Promise<OperationResult | undefined> {
   const nothing = { conversationId: undefined, isRepeat: false }
   switch (operation.kind) {
@@ -253,8 +261,13 @@ async function applyOther(
       return nothing
     case 'respond':
       return changeResponse(batch, operation)
+    case 'reseal':
+      return applyReseal(batch, operation)
     case 'index':
-      return applyIndex(batch, operation, capabilities)
+      return applyIndex(batch, operation, { ...database.capabilities, tokens })
+    case 'postpone':
+      await queueForSearch(batch, operation.conversations)
+      return nothing
     default:
       return undefined
   }

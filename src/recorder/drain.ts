@@ -25,9 +25,13 @@ interface Work {
 
 /** An operation as it goes into the spool: whoever asked for it is told that it is on record. */
 export function drainable(operation: Operation): Operation {
+  return isEndOfCalls(operation) ? { ...operation, isAcknowledged: true } : operation
+}
+
+function isEndOfCalls(
+  operation: Operation,
+): operation is Extract<Operation, { kind: 'settle' | 'record' | 'settle-all' }> {
   return operation.kind === 'settle' || operation.kind === 'record' || operation.kind === 'settle-all'
-    ? { ...operation, isAcknowledged: true }
-    : operation
 }
 
 export interface DrainParts {
@@ -77,7 +81,7 @@ async function drainOnce({ spool, writer, calls, presence }: DrainParts, count: 
   const begins = ended.flatMap(({ operation }) => (operation.kind === 'begin' ? [operation.start] : []))
   const known = presence(begins).map((operation): Work => ({ operation, seqs: [] }))
   const work = [...known, ...ended]
-  const applied = await writer.apply(work.map(({ operation }) => operation))
+  const applied = await writer.apply(work.map(({ operation }) => drained(operation)))
   const done: number[] = []
   let rejected = unreadable.length
   for (const [index, { operation, seqs }] of work.entries()) {
@@ -120,6 +124,10 @@ function withoutBegin(operation: Operation, calls: SpooledCalls): Operation {
   return { kind: 'settle', call: known.call, settlement, isAcknowledged: true }
 }
 
+function drained(operation: Operation): Operation {
+  return operation.kind === 'begin' || isEndOfCalls(operation) ? { ...operation, isDrained: true } : operation
+}
+
 function note(operation: Operation, { decision }: OperationResult, calls: SpooledCalls): void {
   if (operation.kind === 'begin' && decision !== undefined)
     calls.set(operation.start.callId, { call: begunCall(operation.start, decision) })
@@ -136,7 +144,7 @@ async function withoutName(
   if (applied?.ok !== false || !('start' in operation) || applied.error.code !== 'conversation_not_found')
     return applied
   const [again] = await writer.apply([
-    { ...operation, start: { ...operation.start, conversationId: undefined } },
+    drained({ ...operation, start: { ...operation.start, conversationId: undefined } }),
   ])
   return again
 }

@@ -17,7 +17,7 @@ export interface Settlement {
   /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */
   readonly message: string | undefined
   readonly canonicalMessage: string | undefined
-  /** The chain hash of a message that is not kept. */
+  /** The chain hash of a message that is not kept, or not in the words that were said. */
   readonly messageHash?: string | undefined
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
@@ -36,6 +36,7 @@ export interface Settlement {
 export interface BeginOperation {
   readonly kind: 'begin'
   readonly start: CallStart
+  readonly isDrained?: true
 }
 
 export interface SettleOperation {
@@ -44,6 +45,8 @@ export interface SettleOperation {
   readonly settlement: Settlement
   /** The caller has been told that it is on record: it comes out of the spool. */
   readonly isAcknowledged?: true
+  /** Nobody keeps in mind that what it adds is to be indexed for search: it is applied from a spool. */
+  readonly isDrained?: true
 }
 
 /** Both at once, for calls that were made elsewhere. */
@@ -52,6 +55,7 @@ export interface RecordOperation {
   readonly start: CallStart
   readonly settlement: Settlement
   readonly isAcknowledged?: true
+  readonly isDrained?: true
 }
 
 /** Begins calls that are made at once for one request: all of them, or none. */
@@ -65,6 +69,7 @@ export interface SettleAllOperation {
   readonly kind: 'settle-all'
   readonly endings: readonly { readonly call: PlacedCall; readonly settlement: Settlement }[]
   readonly isAcknowledged?: true
+  readonly isDrained?: true
 }
 
 /** Tells other processes that this one lives, and since which call it may have some under way. */
@@ -155,6 +160,9 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-snapshot'; readonly id: string }
   /** Makes all that the user has said unreadable, in every copy of the database. */
   | { readonly action: 'destroy-keys' }
+  /** Puts a new data key in the place of the user's; and, when nothing is sealed with it any more, destroys the old one. */
+  | { readonly action: 'retire-key' }
+  | { readonly action: 'destroy-retired' }
   | {
       readonly action: 'update-user'
       readonly set: Fields<'users', 'email' | 'username' | 'preferences' | 'content_mode'>
@@ -185,6 +193,15 @@ export interface RelistOperation {
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
 }
 
+/** Seals the content of some rows of a user anew, with the current key. */
+export interface ResealOperation {
+  readonly kind: 'reseal'
+  readonly userId: string
+  readonly table: TableName
+  /** The primary keys of the rows. */
+  readonly keys: readonly Readonly<Record<string, string | number>>[]
+}
+
 /** Puts messages that wait for it into the search index. Repeating it takes the next. */
 export interface IndexOperation {
   readonly kind: 'index'
@@ -192,6 +209,20 @@ export interface IndexOperation {
   readonly userId?: string | undefined
   /** Messages at most. */
   readonly limit: number
+  /** Conversations in which there may be new ones, beside those that are queued. */
+  readonly conversations?: readonly ConversationPlace[]
+}
+
+/** Which conversation of whom. */
+export interface ConversationPlace {
+  readonly userId: string
+  readonly conversationId: string
+}
+
+/** Queues conversations for the search index that this process has kept in mind so far. */
+export interface PostponeOperation {
+  readonly kind: 'postpone'
+  readonly conversations: readonly ConversationPlace[]
 }
 
 /** A step of letting go what has expired, in a transaction of its own between those of calls. */
@@ -214,9 +245,11 @@ export type Operation =
   | SettleAllOperation
   | HeartbeatOperation
   | RespondOperation
+  | ResealOperation
   | RetentionOperation
   | ErasureOperation
   | IndexOperation
+  | PostponeOperation
   | RelistOperation
   | AppendOperation
   | EditOperation
@@ -252,8 +285,9 @@ export interface OperationResult {
   readonly decision?: BeginDecision
   /** The same of each that began with it. */
   readonly decisions?: readonly BeginDecision[]
-  /** Of an index operation: whether nothing waits any more. */
+  /** Of an index operation: whether nothing waits any more, and the conversations it was given of which something does. */
   readonly isIndexed?: boolean
+  readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
   /** The same of an erasure. */

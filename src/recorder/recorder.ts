@@ -1,4 +1,3 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { lowestIdAt } from '../ids.ts'
@@ -13,11 +12,14 @@ import {
   unplacedCall,
 } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { openCallsPage, promptInstances } from '../store/instances.ts'
+import type { Store } from '../store/contents.ts'
+import { promptInstances } from '../store/instances.ts'
+import type { Waiting } from '../store/search-queue.ts'
 import type { Adopted } from './adopt-spools.ts'
 import type { BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
+import { Doubts } from './doubts.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
@@ -25,6 +27,7 @@ import type {
   IndexOperation,
   OperationResult,
   RelistOperation,
+  ResealOperation,
   RespondOperation,
   SettleOperation,
 } from './operations.ts'
@@ -32,6 +35,7 @@ import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
+import { UnindexedConversations } from './unindexed.ts'
 import type { Writer } from './writer.ts'
 
 /** A call and how it ended. */
@@ -41,7 +45,7 @@ export interface Ended {
 }
 
 export interface RecorderOptions {
-  readonly database: Database
+  readonly database: Store
   readonly hashes: ConversationHashes
   readonly writer: Writer
   /** The same writer, when it has a spool for times when the database is away. */
@@ -59,9 +63,6 @@ export interface RecorderOptions {
 /** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
 const leaveTime = 3_000
 
-/** For so long after a begin failed its commit may still turn up, in milliseconds. */
-const doubtTime = 30_000
-
 /** Clocks of two machines may differ this much before a scan for open calls could start too late. */
 const clockTolerance = 60_000
 
@@ -70,8 +71,8 @@ export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
   readonly #open = new Set<string>()
-  /** The lowest id of the begins that failed and may have been committed, and when the last of them failed. */
-  #doubt: { readonly since: string; readonly at: number } | undefined
+  readonly #doubts: Doubts
+  readonly #unindexed: UnindexedConversations
   readonly #watch: Watch
   readonly #usedKeys = new Map<string, number>()
   readonly #instance: Row<'instances'>
@@ -86,11 +87,17 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     const now = Date.now()
     this.#options = options
+    this.#doubts = new Doubts(options.database, options.instanceId)
     this.#watch = new Watch(options.lease ?? defaultLease)
     this.#queue = new CommitQueue(options.writer, {
       maxQueued: options.maxQueued ?? 10_000,
       maxBatch: 256,
       retryFor: options.retryFor ?? 5_000,
+    })
+    this.#unindexed = new UnindexedConversations({
+      isOn: options.database.search !== undefined,
+      submit: operation => this.#accept(() => this.#queue.submit(operation)),
+      onError: options.onError,
     })
     this.#openSince = lowestIdAt('call', now - clockTolerance)
     this.#instance = {
@@ -144,9 +151,10 @@ export class Recorder {
         if (start.callId < this.#openSince) await this.#beat()
         const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
         if (isOwn === false && input.isNew) throw idTaken(start.callId)
+        this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
         return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
       } catch (error) {
-        if (error instanceof OutcomeUnknown) this.#noteDoubt(start.callId)
+        if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
         throw error
       }
@@ -162,11 +170,12 @@ export class Recorder {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await settlementOf(outcome, call, this.#options.hashes)
-      const { conversationId, isRepeat, isOwn } = await this.#queue.submit({
-        kind: 'settle',
-        call,
-        settlement,
-      })
+      const operation = { kind: 'settle', call, settlement } as const
+      const { conversationId, isRepeat, isOwn } = await this.#doubts.unless(
+        call.callId,
+        this.#queue.submit(operation),
+      )
+      this.#unindexed.keep(call.userId, conversationId, call.callId)
       this.#open.delete(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
       return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
@@ -178,9 +187,14 @@ export class Recorder {
     return this.#accept(async () => {
       const start = this.#startOf(input)
       await this.#ready()
+      const { callId, userId } = start
       const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
-      const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'record', start, settlement })
-      return { callId: start.callId, conversationId: conversationId || undefined, isRepeat }
+      const { conversationId, isRepeat } = await this.#unindexed.during(callId, async () => {
+        if (callId < this.#openSince) await this.#beat()
+        return this.#doubts.unless(callId, this.#queue.submit({ kind: 'record', start, settlement }))
+      })
+      this.#unindexed.keep(userId, conversationId, callId)
+      return { callId, conversationId: conversationId || undefined, isRepeat }
     })
   }
 
@@ -196,7 +210,9 @@ export class Recorder {
    * Commits what an application changes by itself, which is refused while the database is away, or what becomes of a
    * response outside its calls (see respond.ts).
    */
-  change(operation: AppendOperation | EditOperation | RespondOperation): Promise<OperationResult> {
+  change(
+    operation: AppendOperation | EditOperation | RespondOperation | ResealOperation,
+  ): Promise<OperationResult> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
       return this.#queue.submit(operation)
@@ -216,11 +232,12 @@ export class Recorder {
         const { decisions } = await this.#queue.submit({ kind: 'begin-all', starts })
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
+          this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
           return decision === undefined ? [] : [begunCall(start, decision)]
         })
       } catch (error) {
         for (const { callId } of starts) {
-          if (error instanceof OutcomeUnknown) this.#noteDoubt(callId)
+          if (error instanceof OutcomeUnknown) this.#doubts.note(callId)
           this.#open.delete(callId)
         }
         throw error
@@ -238,7 +255,10 @@ export class Recorder {
       }))
       const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
       const { conversationId, isRepeat } = await this.#queue.submit(operation)
-      for (const { call } of endings) this.#open.delete(call.callId)
+      for (const { call } of endings) {
+        this.#unindexed.keep(call.userId, conversationId, call.callId)
+        this.#open.delete(call.callId)
+      }
       return { conversationId, isRepeat }
     })
   }
@@ -252,8 +272,15 @@ export class Recorder {
   }
 
   /** Puts messages that wait for it into the search index. True when no more wait. @throws SteleError store_unavailable */
-  index(what: Pick<IndexOperation, 'userId' | 'limit'>): Promise<boolean> {
-    return this.#accept(async () => (await this.#queue.submit({ kind: 'index', ...what })).isIndexed === true)
+  index(what: Pick<IndexOperation, 'userId' | 'limit' | 'conversations'>): Promise<boolean> {
+    return this.#accept(() => this.#unindexed.index(what))
+  }
+
+  /** What of a user is on record and may not be in the search index. */
+  waitingFor(userId: string): Promise<Waiting> {
+    // While this process does not know what became of its calls, it looks at them as if they were another's.
+    const self = this.#doubts.any ? undefined : this.#instance.id
+    return this.#unindexed.waiting(this.#options.database, userId, self)
   }
 
   /** Notes that an API key was used; written with the next heartbeat. */
@@ -271,8 +298,12 @@ export class Recorder {
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
       if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true)
         await this.#beat().catch(error => this.#options.onError?.(error))
+      // What is left is found by the row of this process.
+      const postponing =
+        this.spool?.isSpooling === true ? true : this.#unindexed.postpone(Number.POSITIVE_INFINITY)
+      const isLeft = await inTime(Promise.resolve(postponing), leaveTime).catch(() => true)
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
-      if (this.#open.size === 0 && this.#doubt === undefined && this.spool?.isSpooling !== true) {
+      if (this.#open.size === 0 && !isLeft && !this.#doubts.any && this.spool?.isSpooling !== true) {
         const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
@@ -307,39 +338,13 @@ export class Recorder {
     try {
       await this.#beat()
       if (this.spool?.isSpooling === true) return
-      await this.#giveUpDoubtful()
+      await this.#doubts.resolve(this.#open, unmade => giveUp(unmade, operation => this.#settle(operation)))
+      await this.#unindexed.postpone()
       await this.#recover()
     } catch (error) {
       this.#watch.restart()
       this.#options.onError?.(error)
     }
-  }
-
-  /**
-   * Settles calls whose begin failed for its caller and may have been committed all the same: nobody makes them, and while
-   * they are open they hold whatever they took.
-   */
-  async #giveUpDoubtful(): Promise<void> {
-    const doubt = this.#doubt
-    if (doubt === undefined) return
-    const instances = promptInstances(this.#options.database)
-    const { id } = this.#instance
-    const since = performance.now()
-    for (let from = doubt.since; ; ) {
-      const openBefore = new Set(this.#open)
-      const page = await instances.openCalls({ id, open_since: from })
-      const unmade = page.filter(call => !openBefore.has(call.id) && !this.#open.has(call.id))
-      await giveUp(unmade, operation => this.#settle(operation))
-      if (page.length < openCallsPage) break
-      from = page.at(-1)?.id ?? from
-    }
-    // A server that stood still may carry out late what it was asked: it is looked for once more.
-    if (this.#doubt === doubt && since - doubt.at > doubtTime) this.#doubt = undefined
-  }
-
-  #noteDoubt(callId: string): void {
-    const { since = callId } = this.#doubt ?? {}
-    this.#doubt = { since: callId < since ? callId : since, at: performance.now() }
   }
 
   /** One after another: a beat that was overtaken would put an earlier state over a later one. */
@@ -351,8 +356,7 @@ export class Recorder {
 
   async #beatNow(): Promise<void> {
     const at = Date.now()
-    const quiet = lowestIdAt('call', at - clockTolerance)
-    const bound = this.#doubt === undefined || quiet < this.#doubt.since ? quiet : this.#doubt.since
+    const bound = this.#unindexed.lowestCall(this.#doubts.lowest(lowestIdAt('call', at - clockTolerance)))
     const openSince = [...this.#open].reduce((low, id) => (id < low ? id : low), bound)
     // Until it is written the higher bound holds: a call that begins meanwhile and is older must move it again.
     if (openSince > this.#openSince) this.#openSince = openSince

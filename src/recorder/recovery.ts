@@ -1,6 +1,7 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
+import type { Store } from '../store/contents.ts'
 import { type OpenCall, promptInstances } from '../store/instances.ts'
+import { queueCallsOf } from '../store/search-queue.ts'
 import type { Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
 import { orphanSettlement } from './settlement.ts'
@@ -11,7 +12,7 @@ import { orphanSettlement } from './settlement.ts'
  * Returns how many calls were found.
  */
 export async function recoverOrphans(
-  database: Database,
+  database: Store,
   self: Row<'instances'>,
   watch: Watch,
   settle: (operation: SettleOperation) => Promise<unknown>,
@@ -30,6 +31,7 @@ export async function recoverOrphans(
       await giveUp(calls, settle)
       found += calls.length
     }
+    await queueCallsOf(database, instance)
     await instances.forget(instance.id)
   }
   return found

@@ -2,7 +2,8 @@ import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import type { Store } from '../store/contents.ts'
 import { prepareSearch, type SearchInput, type SearchPage } from '../store/search.ts'
-import { queueEverything, waitingForSearch, waitsForSearch } from '../store/search-queue.ts'
+import type { SearchTokens } from '../store/search-keys.ts'
+import { queueEverything, waitingForSearch } from '../store/search-queue.ts'
 import type { Recorder } from './recorder.ts'
 
 /** Messages indexed in one transaction while somebody waits for the index. */
@@ -19,23 +20,32 @@ export interface SearchResult extends SearchPage {
   readonly isComplete: boolean
 }
 
+/** What a search takes. */
+interface SearchParts {
+  readonly database: Store
+  readonly recorder: Recorder
+  readonly tokens: SearchTokens
+}
+
 /** Searches what is on record by now: what waits of this user is indexed first. @throws what `prepareSearch` raises */
 export async function searchRecord(
-  database: Store,
-  recorder: Recorder,
+  { database, recorder, tokens }: SearchParts,
   input: SearchInput,
 ): Promise<SearchResult> {
-  const search = prepareSearch(database, input)
-  const isComplete = await indexUser(database, recorder, input.userId)
+  const search = prepareSearch(database, tokens, input)
+  const isComplete = await indexUser(recorder, input.userId)
   return { ...(await search()), isComplete }
 }
 
 /** Indexes what waits of a user, as far as that goes in the time. True when nothing waits any more. */
-async function indexUser(database: Database, recorder: Recorder, userId: string): Promise<boolean> {
-  if (!(await waitsForSearch(database, userId))) return true
+async function indexUser(recorder: Recorder, userId: string): Promise<boolean> {
+  const { isQueued, conversationIds } = await recorder.waitingFor(userId)
+  if (!isQueued && conversationIds.length === 0) return true
+  const conversations = conversationIds.map(conversationId => ({ userId, conversationId }))
   const late = new AbortController()
   const work = async (): Promise<boolean> => {
-    while (!late.signal.aborted) if (await recorder.index({ userId, limit: batchSize })) return true
+    while (!late.signal.aborted)
+      if (await recorder.index({ userId, limit: batchSize, conversations })) return true
     return false
   }
   const indexed = work()

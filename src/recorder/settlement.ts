@@ -27,7 +27,7 @@ export async function settlementOf(
   const reply = outcome.reply ?? readReply(outcome.body)
   const facts = factsOf(outcome, reply)
   const message = conversing.has(outcome.status) && call.upToSeq >= 0 ? reply?.message : undefined
-  const canonical = message && canonicalMessage({ role: 'assistant', ...message })
+  const canonical = message && canonicalMessage({ role: 'assistant', ...(outcome.said ?? message) })
   if (!call.keepsContent) {
     return {
       ...facts,
@@ -46,7 +46,10 @@ export async function settlementOf(
     body: await storedBody(cut?.frame ?? outcome.body),
     contentAt: cut?.contentAt,
     message: message && assistantMessageText(message),
-    canonicalMessage: canonical,
+    // What was said in other words than those that are kept waits nowhere but as its hash.
+    ...(outcome.said === undefined
+      ? { canonicalMessage: canonical }
+      : { canonicalMessage: undefined, messageHash: canonical && hashes.chain(call.chainHash, canonical) }),
     response: outcome.response && (await responseEnd(outcome.response)),
   }
 }

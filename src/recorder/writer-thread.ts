@@ -4,6 +4,7 @@ import { reasonOf, SteleError } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { LoadedMasterKeys } from '../privacy/master-keys.ts'
 import { Contents } from '../store/contents.ts'
+import { storeSearchTokens } from '../store/search-keys.ts'
 import { applyBatch } from './apply.ts'
 import type { Applied } from './operations.ts'
 import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
@@ -19,12 +20,11 @@ parentPort?.on('message', ({ data, port }: ThreadTask) => serve(data as WriterSe
 /** Writes to one database what comes through `port`, until it is told to close. */
 function serve({ databaseUrl, settings, hashKey, content }: WriterSetup, port: MessagePort): void {
   const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
+  const contents = new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) })
   const context = {
-    database: {
-      ...database,
-      contents: new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) }),
-    },
+    database: { ...database, contents },
     hashes: new ConversationHashes(hashKey),
+    tokens: storeSearchTokens(contents),
     knownUsers: new Set<string>(),
   }
   const waiting: WriterRequest[] = []

@@ -3,6 +3,7 @@ import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { responseIdOf } from '../ids.ts'
 import { absentStored } from '../store/contents.ts'
+import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { brokenIn, type ConversationPlan, planConversation } from './plan-conversation.ts'
 import { conversationFacts, forksOf, type Key, readings } from './read-facts.ts'
 import type { RetentionStep, RetentionStepResult } from './steps.ts'
@@ -122,8 +123,6 @@ async function doConversations(
   const startedAt = performance.now()
   let room = mostMessages
   let done = 0
-  // Where there is one writer, nobody else is half-way through anything.
-  if (!database.capabilities.hasOneWriter) await waitForIndexers(tx, due, lock)
   for (const conversation of due) {
     if (room <= 0 || (done > 0 && performance.now() - startedAt > longestStep)) break
     const { cutoffs } = conversation
@@ -145,29 +144,6 @@ async function doConversations(
   return { ...nothing, tallies: tallies.list, done }
 }
 
-/**
- * Whoever puts messages in the search index has read what they say before, and has their rows of the queue in hand: then
- * what it puts there is there to be taken out.
- */
-async function waitForIndexers(
-  tx: Kysely<Tables>,
-  due: readonly Key[],
-  lock: RawBuilder<unknown>,
-): Promise<void> {
-  await tx
-    .selectFrom('search_queue')
-    .select('id')
-    .where(
-      'conversation_id',
-      'in',
-      due.map(({ id }) => id),
-    )
-    .orderBy('id')
-    .orderBy('user_id')
-    .modifyEnd(lock)
-    .execute()
-}
-
 async function unindex(
   database: Database,
   tx: Kysely<Tables>,
@@ -176,9 +152,16 @@ async function unindex(
 ): Promise<void> {
   const conversation = { userId: user_id, conversationId: id }
   const seqs = [...removed, ...cleared].map(({ seq }) => seq)
+  if (!isRemoved && seqs.length === 0) return
+  // Where there is one writer, nobody else is half-way through anything.
+  if (!database.capabilities.hasOneWriter) await waitForIndexers(tx, conversation)
   // All of it, too, when its messages went with their month.
-  if (isRemoved) await database.unindex(tx, conversation)
-  else for (const part of inParts(seqs)) await database.unindex(tx, { ...conversation, seqs: part })
+  if (isRemoved) {
+    await database.unindex(tx, conversation)
+    await forgetProgress(tx, conversation)
+    return
+  }
+  for (const part of inParts(seqs)) await database.unindex(tx, { ...conversation, seqs: part })
 }
 
 /** As much of a plan as there is room for: the plan itself when that is all of it. */

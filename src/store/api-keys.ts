@@ -5,6 +5,7 @@ import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
+import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
 import { type Actor, operator, securityEvent } from './audit-events.ts'
 import { hashToken, isSameHash, mayBeToken, newToken } from './token.ts'
@@ -26,6 +27,8 @@ export interface ApiKey {
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
   readonly lastUsedAt: number | undefined
+  /** What it demands of every request. */
+  readonly masking: MaskingPolicy | undefined
   /** When it got its present secret, if that is not its first. */
   readonly rotatedAt: number | undefined
   /** Until when the secret before that is good too. */
@@ -55,6 +58,7 @@ interface NewApiKey {
   readonly contentMode?: ContentMode | undefined
   /** Who makes it; the operator when left out, who may give its user the role that it needs. */
   readonly by?: Actor | undefined
+  readonly masking?: MaskingPolicy | undefined
 }
 
 interface Rotation {
@@ -212,6 +216,7 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     previous_expires_at: null,
     rotated_at: null,
     issued_by: issuerOf(by, userId),
+    masking: policyText(options.masking),
   }
   await tx
     .insertInto('users')
@@ -275,6 +280,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     rotatedAt: row.rotated_at ?? undefined,
     previousExpiresAt: row.previous_expires_at ?? undefined,
     issuedBy: row.issued_by ?? undefined,
+    masking: policyOf(row.masking),
   }
 }
 

@@ -15,7 +15,7 @@ import { SteleError } from '../errors.ts'
 import { absentContent, decodeText, encodeContent, isAbsent } from '../privacy/content.ts'
 import type { DataKey } from '../privacy/data-key.ts'
 import { KeyRing, type KeyRow, type MasterKeys } from '../privacy/key-ring.ts'
-import { type ContentPlace, keyIdOf, openContent, sealContent } from '../privacy/sealed-content.ts'
+import { type ContentPlace, keyIdOf, modeOf, openContent, sealContent } from '../privacy/sealed-content.ts'
 import { KnownModes } from './known-modes.ts'
 
 /** What reads the record: a connection, and the keys to what was said. */
@@ -127,6 +127,8 @@ export class Contents {
     const name = nameOf(place.userId, keyIdOf(stored))
     if (keys.has(name) && keys.get(name) === undefined) {
       if (isText) return nullable ? null : ''
+      // Nothing was to be read of it before either.
+      if (modeOf(stored) === 'hashed') return absentContent()
       throw new SteleError('content_erased')
     }
     const value = openContent(keys.get(name), place, stored, this.acceptsOld)

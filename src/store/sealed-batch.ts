@@ -6,6 +6,7 @@ import type { DataKey } from '../privacy/data-key.ts'
 import { newKeyRow } from '../privacy/key-ring.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
 import { type Contents, type FindKeys, keyColumns, type Store } from './contents.ts'
+import { isCurrent } from './data-keys.ts'
 import { guardSecret } from './secrets.ts'
 
 export interface SealingUsers {
@@ -144,13 +145,13 @@ class Sealer {
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
-  seal(table: TableName, row: object, key: object, writtenWith: string | undefined): object {
+  seal(table: TableName, row: object, key: object, { writtenWith, contentMode }: Kept): object {
     const userId = String((key as Fields)[userColumnOf(table)])
     const dataKey = this.#keys.get(userId)
     if (dataKey === undefined) throw new Error('a key was not asked for')
     const ofKey = writtenWith === undefined ? undefined : this.#contents.keyModes.last(writtenWith)
     const ofUser = this.#modes.get(userId) ?? this.#contents.mode
-    const mode = ofKey === undefined || ofKey === 'default' ? ofUser : ofKey
+    const mode = contentMode ?? (ofKey === undefined || ofKey === 'default' ? ofUser : ofKey)
     const sealed = this.#contents.seal(table, row, dataKey, mode, key)
     // Nothing reproduces what is not kept.
     return mode === 'hashed' && table === 'messages' && 'wire_hash' in row
@@ -186,8 +187,6 @@ async function welcomeBack(stored: StoredBatch, users: readonly string[]): Promi
   )
 }
 
-const isCurrent = 'retired_at IS NULL AND destroyed_at IS NULL'
-
 /** Whether it is content that is to be sealed: what says that nothing is kept is stored as it is. */
 function needsKey(value: unknown): boolean {
   return value != null && !(value instanceof Uint8Array && isAbsent(value))
@@ -203,12 +202,11 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
     if (columns.length === 0 || !rows.some(withContent)) return rows
     const users = rows.filter(withContent).map(row => String((row as Fields)[userColumnOf(table)]))
     await sealer.require(new Set(users))
-    return rows.map(row =>
-      withContent(row) ? (sealer.seal(table, row, row, (row as Kept).writtenWith) as R) : row,
-    )
+    return rows.map(row => (withContent(row) ? (sealer.seal(table, row, row, row as Kept) as R) : row))
   }
 
   return {
+    stored,
     search: stored.search,
     async find(table, by, keys, columns, options) {
       const isContent = contentColumnsOf(table).some(({ name }) =>
@@ -236,7 +234,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
       await sealer.require(new Set(users))
       const changes = updates.map(update => {
         if (!writes(update)) return update
-        return { ...update, set: sealer.seal(table, update.set, update.match, update.writtenWith) }
+        return { ...update, set: sealer.seal(table, update.set, update.match, update) }
       })
       return stored.update(table, set, match, changes as never)
     },

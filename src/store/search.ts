@@ -16,6 +16,7 @@ import {
   searchFingerprint,
   writeCursor,
 } from './search-cursor.ts'
+import type { SearchTokens } from './search-keys.ts'
 import { searchedContent } from './searched-content.ts'
 import { checkUserId } from './users.ts'
 
@@ -86,7 +87,11 @@ interface Candidate extends LastHit {
  * those tell whether and where they match.
  * @throws SteleError invalid_value, search_disabled; the search itself conversation_not_found
  */
-export function prepareSearch(database: Store, input: SearchInput): () => Promise<SearchPage> {
+export function prepareSearch(
+  database: Store,
+  tokens: SearchTokens,
+  input: SearchInput,
+): () => Promise<SearchPage> {
   const { search } = database
   if (search === undefined) throw new SteleError('search_disabled')
   const { userId, query, conversationId, role, from, to, cursor } = input
@@ -97,9 +102,13 @@ export function prepareSearch(database: Store, input: SearchInput): () => Promis
   const parsed = parseSearchQuery(query)
   const fingerprint = searchFingerprint(userId, query, conversationId, role, from, to)
   const start = cursor === undefined ? { query: fingerprint } : readCursor(cursor, fingerprint)
-  const asked = { userId, query: indexQuery(userId, parsed), conversationId, role, from, to }
   return async () => {
     if (conversationId !== undefined) await requireConversation(database, userId, conversationId)
+    const keys = await tokens.keys.all(database, userId)
+    // Whoever has no key has nothing that could be read.
+    if (keys.length === 0) return { hits: [], cursor: undefined }
+    const queries = keys.map(key => indexQuery(tokens.index.tokens(key), parsed))
+    const asked = { userId, queries, conversationId, role, from, to }
     const { found, next } = await collect(database, search, asked, parsed, limit, start)
     return { hits: found.map(toHit), cursor: next && writeCursor(next) }
   }
@@ -118,13 +127,13 @@ async function collect(
   for (let position = start; ; ) {
     const { upTo, before, downTo, last } = position
     const size = downTo === undefined ? stretch : begunStretch
-    const { entries, hasMore } = await search.find(asked, { upTo, before, downTo, ...size })
+    const { entries, reached } = await search.find(asked, { upTo, before, downTo, ...size })
     const ranked = (await matchesOf(database, asked.userId, entries, query)).sort(inOrder)
     const left = last === undefined ? ranked : ranked.filter(candidate => inOrder(last, candidate) < 0)
     const shown = left.slice(0, limit - found.length)
     found.push(...shown)
-    const end = downTo ?? entries.at(-1)?.place
-    const isLast = downTo === undefined ? !hasMore : position.isLast === true
+    const end = downTo ?? reached ?? entries.at(-1)?.place
+    const isLast = downTo === undefined ? reached === undefined : position.isLast === true
     const lastShown = shown.at(-1)
     if (lastShown !== undefined && shown.length < left.length) {
       const { rank, createdAt, messageId } = lastShown

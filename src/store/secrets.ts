@@ -4,14 +4,18 @@ import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
-/** How a master key stands to the secrets of a database: it opens them all, there are none, or it is another's. */
+/** How master keys stand to the secrets of a database: they open them all, there are none, or they are another's. */
 export async function checkSecrets(
   database: Database,
-  master: MasterKey,
+  masters: readonly MasterKey[],
 ): Promise<'opens' | 'absent' | 'mismatch'> {
-  const rows = await database.kysely.selectFrom('secrets').select(['id', 'wrapped_key']).execute()
+  const rows = await database.kysely.selectFrom('secrets').selectAll().execute()
   try {
-    for (const { id, wrapped_key } of rows) unwrapKey(master, `secret:${id}`, wrapped_key)
+    for (const { id, wrapped_key, master_key_id } of rows) {
+      const master = masters.find(key => key.id === master_key_id)
+      if (master === undefined) return 'mismatch'
+      unwrapKey(master, `secret:${id}`, wrapped_key)
+    }
     return rows.length === 0 ? 'absent' : 'opens'
   } catch {
     return 'mismatch'
@@ -81,15 +85,16 @@ export async function guardSecret(batch: StoredBatch): Promise<string> {
 export async function hasOldContent(database: Database, masterKey: FindMaster): Promise<boolean> {
   const origin = await openSecret(database, 'content-origin', masterKey, async () => {
     const { kysely } = database
-    const holds = async (table: 'data_keys' | 'conversations' | 'llm_requests') =>
-      (await kysely.selectFrom(table).select('created_at').limit(1).executeTakeFirst()) !== undefined
+    const holds = async (table: 'conversations' | 'llm_requests') =>
+      (await kysely.selectFrom(table).select('id').orderBy('id').limit(1).executeTakeFirst()) !== undefined
+    const key = await kysely.selectFrom('data_keys').select('id').limit(1).executeTakeFirst()
     const told = await kysely
       .selectFrom('users')
       .select('id')
       .where('preferences', 'is not', null)
       .limit(1)
       .executeTakeFirst()
-    if (await holds('data_keys')) return Uint8Array.of(0)
+    if (key !== undefined) return Uint8Array.of(0)
     const isOld = told !== undefined || (await holds('conversations')) || (await holds('llm_requests'))
     return Uint8Array.of(isOld ? 1 : 0)
   })

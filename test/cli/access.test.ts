@@ -25,6 +25,25 @@ describeEachDatabase('stele keys', bed => {
     expect(made.stderr).toContain(key?.id)
   })
 
+  test.each([
+    { flags: [], masking: null, policy: undefined },
+    { flags: ['--mask-before-llm'], masking: 'before-llm', policy: { beforeLlm: true, inStorage: false } },
+    {
+      flags: ['--mask-in-storage', '--mask-before-llm'],
+      masking: 'before-llm in-storage',
+      policy: { beforeLlm: true, inStorage: true },
+    },
+  ])('a key may demand masking: $flags', async ({ flags, masking, policy }) => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const made = await runJson<KeyRecord>(['keys', 'create', '--user', 'ada', ...flags], { place })
+    expect(made).toMatchObject({ masking })
+    expect((await stele.apiKeys.findBySecret(made.secret))?.masking).toEqual(policy)
+    expect(await runJson<KeyRecord[]>(['keys', 'list'], { place })).toEqual([
+      expect.objectContaining({ id: made.id, masking }),
+    ])
+  })
+
   test('list shows keys without their secrets, revoke ends one for good', async () => {
     const place = await bed.place()
     await place.stele()
@@ -110,6 +129,7 @@ describeEachDatabase('stele users', bed => {
         created_at: expect.stringMatching(/Z$/),
         deleted_at: null,
         preferences: null,
+        content_mode: null,
       },
     ])
   })

@@ -13,6 +13,8 @@ const commands = [
   'keys list',
   'keys rotate',
   'keys revoke',
+  'keys rotate-master',
+  'keys rotate-data',
   'users list',
   'users create',
   'users update',

@@ -1,6 +1,7 @@
 import { spawn } from '@lydell/node-pty'
 import { expect, onTestFinished, test } from 'vitest'
 import { indexed, say } from '../conformance/search.suite.ts'
+import { exchange, user } from '../harness/chat.ts'
 import { describeEachDatabase, type Place, sqlitePlace, temporaryFolder } from '../harness/databases.ts'
 import { mainFile, runJson, runStele } from './run-stele.ts'
 
@@ -43,7 +44,8 @@ describeEachDatabase('stele search', bed => {
   test('--reindex indexes what was recorded while search was turned off', async () => {
     const place = await bed.place()
     const stele = await place.stele({ search: false })
-    await say(stele, ['a word', 'another word'])
+    await exchange(stele, [user('a word')], 'another word')
+    await stele.close()
     const off = { place, env: { STELE_SEARCH: 'off' } }
     for (const args of [['--reindex'], ['word', '--user', 'ada']])
       expect(await runStele(['search', ...args], off)).toMatchObject({

@@ -17,7 +17,7 @@ import {
 } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { countOf, rowsOf } from '../harness/rows.ts'
+import { countOf, inBatch, rowsOf } from '../harness/rows.ts'
 
 const failed = { status: 'failed', httpStatus: 503, errorCode: 'provider_error' } as const
 
@@ -276,8 +276,12 @@ export function attemptsSuite(bed: Bed): void {
     const stele = await place.stele()
     const body = chatBody([user('q')])
     const { call } = await exchange(stele, body, 'a')
+    // Without a key there is a way back to before encryption.
+    const keys = await rowsOf(stele, 'data_keys')
+    await inBatch(stele, batch => batch.remove('data_keys', ['user_id', 'id'], keys))
     await migrateDown(stele.database, (await knownMigrations()).length - 1)
     await migrateUp(stele.database)
+    await inBatch(stele, batch => batch.insert('data_keys', keys))
     expect(await stele.calls.group('ada', call.callId)).toMatchObject([
       { id: call.callId, groupId: call.callId, attempt: 1, routeMode: undefined, status: 'completed' },
     ])

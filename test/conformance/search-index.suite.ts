@@ -9,8 +9,8 @@ import { absentContent } from '../../src/privacy/content.ts'
 import { indexEverything } from '../../src/recorder/search.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { SearchHit } from '../../src/store/search.ts'
-import { removeFromSearch, waitingForSearch } from '../../src/store/search-queue.ts'
-import { begin, chatBody, exchange, user } from '../harness/chat.ts'
+import { queueEverything, removeFromSearch, waitingForSearch } from '../../src/store/search-queue.ts'
+import { assistant, begin, chatBody, exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import { type Bed, withKeyOf } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -101,9 +101,69 @@ export function searchIndexSuite(bed: Bed): void {
     await child.next()
     await child.kill()
     const stele = await place.stele()
-    expect(await countOf(stele, 'search_queue')).toBe(7)
+    // Its row is still there and tells from which call on to look.
     expect(await found(stele, 'question')).toHaveLength(7)
     expect(await countOf(stele, 'search_queue')).toBe(0)
+  })
+
+  test('what a process had in mind when it was killed is queued by whoever takes it for dead', async () => {
+    const place = await bed.place()
+    await (await place.stele()).close()
+    const callTime = Date.now() - 3_600_000
+    const child = startChild('begin-calls.ts', place, { begin: 3, settle: 1, callTime })
+    await child.next()
+    await child.kill()
+    const stele = await place.stele()
+    expect(await stele.recorder.start()).toBe(2)
+    expect(await countOf(stele, 'instances')).toBe(1)
+    expect((await stele.recorder.waitingFor('ada')).isQueued).toBe(true)
+    expect(await found(stele, 'question')).toHaveLength(3)
+  })
+
+  test('calls queue nothing, and what another process records is found at once, calls of old ids too', async () => {
+    const place = await bed.place()
+    const [stele, other] = [await place.stele(), await place.stele()]
+    const { settled } = await exchange(other, [user('a first word')], 'a second word')
+    const callId = lowestIdAt('call', Date.now() - 3_600_000)
+    await begin(other, chatBody([user('a third word')]), { callId })
+    await other.saveInteraction({
+      userId: 'ada',
+      model: 'm',
+      messages: [user('a fourth word')],
+      responseText: 'said',
+    })
+    expect(await countOf(stele, 'search_queue')).toBe(0)
+    expect((await stele.search({ userId: 'ada', query: 'word' })).hits).toHaveLength(4)
+    // Of the conversation as it went on, whoever indexed it up to here.
+    const { conversationId } = settled
+    const said = [user('a first word'), assistant('a second word'), user('a fifth word')]
+    await exchange(stele, said, 'a sixth word', { conversationId })
+    for (const one of [other, stele])
+      expect((await one.search({ userId: 'ada', query: 'word' })).hits).toHaveLength(6)
+    expect(await indexedCount(stele)).toBe(7)
+  })
+
+  test('what is left when a process ends is queued', async () => {
+    const place = await bed.place()
+    const first = await place.stele()
+    await exchange(first, [user('a word')], 'another word')
+    await first.close()
+    const stele = await place.stele()
+    expect([await countOf(stele, 'instances'), await countOf(stele, 'search_queue')]).toEqual([0, 1])
+    expect(await found(stele, 'word')).toHaveLength(2)
+  })
+
+  test('what applications append is queued, and indexed up to the end whatever came first', async () => {
+    const place = await bed.place()
+    const [stele, other] = [await place.stele(), await place.stele()]
+    const { settled } = await exchange(stele, [user('a first word')], 'a second word')
+    const { conversationId } = settled
+    const messages = [{ message: user('a third word') }]
+    await stele.messages.append({ userId: 'ada', conversationId, messages })
+    expect(await countOf(stele, 'search_queue')).toBe(1)
+    expect(await other.recorder.index({ limit: 10 })).toBe(true)
+    expect(await indexedCount(stele)).toBe(3)
+    expect(await found(stele, 'word')).toHaveLength(3)
   })
 
   test('what was being indexed by a process that was killed, and by others at once, is found once', async () => {
@@ -111,6 +171,7 @@ export function searchIndexSuite(bed: Bed): void {
     const stele = await place.stele()
     await say(stele, numbered(200))
     await Promise.all(numbered(20, 'single').map(text => say(stele, [text])))
+    await queueEverything(stele.database)
     const child = startChild('index-messages.ts', place)
     for (let pieces = 0; pieces < 5; pieces++) await child.next()
     await child.kill()
@@ -126,6 +187,7 @@ export function searchIndexSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     await say(stele, numbered(50))
     await say(stele, ['another'])
+    await queueEverything(stele.database)
     expect(await stele.recorder.index({ limit: 10 })).toBe(false)
     expect([await indexedCount(stele), await waitingForSearch(stele.database)]).toEqual([10, 41])
     expect(await stele.recorder.index({ userId: 'bob', limit: 10 })).toBe(true)
@@ -137,9 +199,11 @@ export function searchIndexSuite(bed: Bed): void {
     const stele = await place.stele()
     await say(stele, ['an old word'])
     expect(await found(stele, 'word')).toEqual(['an old word'])
-    await say(stele, ['a new word'])
+    const conversation_id = await say(stele, ['a new word'])
     const page = await place.database().batch(async batch => {
-      await batch.search.claim(1, 'ada')
+      await batch.insertAbsent('search_progress', [
+        { user_id: 'ada', conversation_id, next_seq: 0, key_id: '' },
+      ])
       return stele.search({ userId: 'ada', query: 'word' })
     })
     expect(page.isComplete).toBe(false)
@@ -177,10 +241,12 @@ export function searchIndexSuite(bed: Bed): void {
     await inBatch(whole, batch => removeFromSearch(batch, 'ada', conversationId))
     expect(await found(whole, 'word')).toEqual(['three word'])
     expect(await indexedCount(whole)).toBe(1)
-    await begin(whole, chatBody([user('three word'), user('four word')]), { conversationId: other })
     await inBatch(whole, batch => removeFromSearch(batch, 'ada', other))
-    expect(await countOf(whole, 'search_queue')).toBe(0)
+    expect(await countOf(whole, 'search_progress')).toBe(0)
+    const { settled } = await exchange(whole, [user('a fourth word')], 'its answer')
+    await whole.conversations.purge('ada', settled.conversationId ?? '')
     expect(await found(whole, 'word')).toEqual([])
+    expect(await countOf(whole, 'search_progress')).toBe(0)
   })
 
   test('content that is not kept is not found and keeps nothing else from being found', async () => {

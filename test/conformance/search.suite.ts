@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { SteleError } from '../../src/errors.ts'
-import { termsOf } from '../../src/model/search-terms.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { SearchInput } from '../../src/store/search.ts'
 import { assistant, chatBody, exchange, user } from '../harness/chat.ts'
@@ -201,9 +200,9 @@ export function searchSuite(bed: Bed): void {
       await failure('invalid_value', stele.search({ ...known, ...wrong }), JSON.stringify(wrong))
   })
 
-  test("nobody finds another's messages, not even whoever shares the owner's part of a term", async () => {
+  test("nobody finds another's messages", async () => {
     const stele = await (await bed.place()).stele()
-    const [first, second] = usersWithOneTerm()
+    const [first, second] = ['user 1', 'user 2']
     for (const userId of [first, second, 'ada']) await say(stele, [`a secret of ${userId}`], userId)
     for (const userId of [first, second, 'ada'])
       expect(await found(stele, 'secret', { userId })).toEqual([`a secret of ${userId}`])
@@ -299,15 +298,4 @@ function holds(words: readonly string[], item: Item): boolean {
       return goesOn(item) ? there.startsWith(each) : there === each
     }),
   )
-}
-
-function usersWithOneTerm(): [string, string] {
-  const owners = new Map<string, string>()
-  for (let number = 0; ; number++) {
-    const userId = `user ${number}`
-    const [term = ''] = termsOf(userId, 'secret')
-    const known = owners.get(term)
-    if (known !== undefined) return [known, userId]
-    owners.set(term, userId)
-  }
 }

@@ -12,6 +12,7 @@ import type { Operation } from '../../src/recorder/operations.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
 import type { Stele } from '../../src/stele.ts'
+import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import {
   assistant,
   begin,
@@ -144,7 +145,12 @@ export function unkeptSuite(bed: Bed): void {
     const stele = await place.stele()
     const { database, hashes } = stele
     const submitted: Operation[] = []
-    const writer = directWriter({ database, hashes, knownUsers: new Set() })
+    const writer = directWriter({
+      database,
+      hashes,
+      tokens: storeSearchTokens(database.contents),
+      knownUsers: new Set(),
+    })
     const recorder = new Recorder({
       database,
       hashes,
@@ -162,7 +168,8 @@ export function unkeptSuite(bed: Bed): void {
     await recorder.settle(await recorder.begin(input), completed(completionBody(`${secret}!`)))
     await recorder.record(input, completed(Buffer.from(secret)))
     await recorder.close()
-    expect(submitted.filter(({ kind }) => kind !== 'heartbeat')).toHaveLength(3)
+    const kinds = submitted.map(({ kind }) => kind).filter(kind => kind !== 'heartbeat')
+    expect(kinds).toEqual(['begin', 'settle', 'record', 'postpone'])
     const bytesAsText = (_: string, value: unknown): unknown =>
       value instanceof Uint8Array ? Buffer.from(value).toString('latin1') : value
     expect(JSON.stringify(submitted, bytesAsText)).not.toContain(secret)

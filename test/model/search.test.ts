@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { matchText, type Ranges } from '../../src/model/search-match.ts'
 import { parseSearchQuery } from '../../src/model/search-query.ts'
-import { termsOf } from '../../src/model/search-terms.ts'
 import { searchedLength, wordsOf } from '../../src/model/search-words.ts'
 import { searchedText } from '../../src/model/searched-text.ts'
 import { snippetOf } from '../../src/model/snippet.ts'
@@ -36,7 +35,6 @@ describe('words', () => {
           expect(folded).toMatch(/^[\p{L}\p{N}\p{M}]+$/u)
           expect(folded).not.toMatch(/[A-Z]/)
         }
-        for (const term of termsOf('ada', text)) expect(term).toMatch(/^[0-9a-z]{5}[\p{L}\p{N}\p{M}]+$/u)
       }),
     )
   })

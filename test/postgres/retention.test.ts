@@ -174,16 +174,18 @@ test('what is being put in the search index while it expires is taken out again'
   await settle(stele, call, { status: 'failed', errorCode: 'x', createdAt: start })
   let run: Promise<unknown> | undefined
   await place.database().batch(async batch => {
-    const [waiting] = await batch.search.claim(10)
-    expect(waiting?.conversation_id).toBe(call.conversationId)
+    const conversation_id = call.conversationId ?? ''
+    await batch.insertAbsent('search_progress', [
+      { user_id: 'ada', conversation_id, next_seq: 1, key_id: '' },
+    ])
     let hasEnded = false
     run = stele.retention.run({ now: start + 31 * day }).finally(() => {
       hasEnded = true
     })
-    await expect.poll(async () => hasEnded || (await waitsForQueue(place)), { timeout: 10_000 }).toBe(true)
+    await expect.poll(async () => hasEnded || (await waitsForProgress(place)), { timeout: 10_000 }).toBe(true)
     const { conversationId } = call
     const document = { userId: 'ada', conversationId, seq: 0, role: 'user', createdAt: start }
-    await batch.search.put([{ ...document, terms: ['secret'] }])
+    await batch.search.put([{ ...document, words: ['token'], starts: [] }])
   })
   await run
   await expect(stele.calls.exactRequest('ada', call.callId)).rejects.toMatchObject({
@@ -192,11 +194,11 @@ test('what is being put in the search index while it expires is taken out again'
   expect(await indexOf(stele)).toEqual({ places: [], texts: 0 })
 })
 
-/** Whether somebody waits for rows of this place's queue. */
-async function waitsForQueue(place: Place): Promise<boolean> {
+/** Whether somebody waits for how far the index of this place has come. */
+async function waitsForProgress(place: Place): Promise<boolean> {
   const { rows } = await sql`
     SELECT 1 FROM pg_locks w JOIN pg_locks q ON q.pid = w.pid
-    WHERE NOT w.granted AND q.relation = ${`${place.schema}.search_queue`}::regclass`.execute(
+    WHERE NOT w.granted AND q.relation = ${`${place.schema}.search_progress`}::regclass`.execute(
     place.database().kysely,
   )
   return rows.length > 0

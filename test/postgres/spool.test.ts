@@ -18,6 +18,7 @@ import {
 } from '../harness/chat.ts'
 import { type Place, postgresPlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
+import { indexOf } from '../harness/every-kind.ts'
 import { type Link, linkToPostgres } from '../harness/postgres-link.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
@@ -81,6 +82,9 @@ test.each(['cut', 'hang'] as const)(
     }
     const [day] = await rowsOf(witness, 'usage_daily')
     expect(day).toMatchObject({ calls: 41, errors: 0, input_tokens: 410, output_tokens: 205 })
+    // Whoever indexes finds it queued: nobody keeps it in mind.
+    while (!(await witness.recorder.index({ limit: 512 })));
+    expect((await indexOf(witness)).texts).toBe(80)
     const after = await exchange(stele, [user('after')], 'yes')
     expect(await witness.calls.find(after.call.callId)).toMatchObject({ status: 'completed' })
   },

@@ -8,6 +8,7 @@ import { ConversationHashes } from '../../src/model/hashes.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
 import type { Store } from '../../src/store/contents.ts'
+import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import { chatBody, user } from '../harness/chat.ts'
 import { sqlitePlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -47,7 +48,12 @@ async function startRecorder(retryFor: number): Promise<{ database: Store; recor
   const database = await storeOf(bare)
   const hashes = new ConversationHashes('key')
   const instanceId = newId('instance')
-  const writer = directWriter({ database, hashes, knownUsers: new Set() })
+  const writer = directWriter({
+    database,
+    hashes,
+    tokens: storeSearchTokens(database.contents),
+    knownUsers: new Set(),
+  })
   const recorder = new Recorder({ database, hashes, writer, instanceId, retryFor })
   await recorder.start()
   onTestFinished(() => recorder.close())

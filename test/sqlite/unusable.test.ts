@@ -122,10 +122,12 @@ const damage: [what: string, make: () => Promise<string>, said: RegExp][] = [
     async () => {
       const folder = await usedStore()
       const pages = statSync(join(folder, name)).size / pageBytes
-      overwrite(join(folder, name), Math.floor(pages / 2) * pageBytes, randomBytes(pageBytes))
+      // Behind the pages that the tables' definitions are on: what was said.
+      overwrite(join(folder, name), Math.floor(pages * 0.8) * pageBytes, randomBytes(pageBytes))
       return folder
     },
-    /is damaged: its pages are not in order|is damaged: database disk image is malformed/,
+    // Whichever page that is: one of the schema's, or of a table's.
+    /is damaged: (its pages are not in order|database disk image is malformed|it is not a whole SQLite database)/,
   ],
   [
     'a log of garbage',

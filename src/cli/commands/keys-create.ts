@@ -5,8 +5,8 @@ import { type GlobalOptions, withStele } from '../open-store.ts'
 import { operatorHere } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
-import { toRecord } from '../record.ts'
 import { timeText } from '../values.ts'
+import { keyRecord } from './keys-list.ts'
 
 export interface CreateKeyOptions extends GlobalOptions {
   readonly user: string
@@ -16,6 +16,8 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly scope?: readonly Scope[]
   readonly expires?: number
   readonly contentMode?: ContentMode
+  readonly maskBeforeLlm?: boolean
+  readonly maskInStorage?: boolean
   readonly json?: boolean
 }
 
@@ -31,8 +33,9 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       by: operatorHere(),
       expiresAt: expires,
       contentMode: options.contentMode,
+      masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
     })
-    if (json === true) return writeJson(toRecord(key))
+    if (json === true) return writeJson(keyRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`
     say(
       printableLine(

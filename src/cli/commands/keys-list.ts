@@ -1,3 +1,4 @@
+import { policyText } from '../../privacy/masking/policy.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
@@ -16,6 +17,7 @@ const columns: readonly Column<ApiKey>[] = [
   { title: 'NAME', text: ({ name }) => name || none, elastic: true },
   { title: 'KEY', text: ({ prefix }) => `${prefix}…` },
   { title: 'MAY', text: ({ scopes }) => scopes.join(' ') },
+  { title: 'MASKS', text: ({ masking }) => policyText(masking) ?? none },
   { title: 'STATE', text: stateOf },
   { title: 'CREATED', text: ({ createdAt }) => timeText(createdAt) },
   { title: 'EXPIRES', text: ({ expiresAt }) => timeText(expiresAt) },
@@ -25,9 +27,14 @@ const columns: readonly Column<ApiKey>[] = [
 /** Lists API keys. */
 export async function listKeys(options: ListKeysOptions): Promise<void> {
   const keys = await withStele(options, ({ apiKeys }) => apiKeys.list({ userId: options.user }))
-  if (options.json === true) return writeJson(keys.map(key => ({ ...toRecord(key), state: stateOf(key) })))
+  if (options.json === true) return writeJson(keys.map(key => ({ ...keyRecord(key), state: stateOf(key) })))
   if (keys.length === 0) return say('No keys.')
   await write(formatTable(columns, keys, outputWidth()))
+}
+
+/** A key as JSON tells of it. */
+export function keyRecord(key: ApiKey): Record<string, unknown> {
+  return { ...toRecord(key), masking: policyText(key.masking) }
 }
 
 function stateOf({ revokedAt, expiresAt }: ApiKey): string {

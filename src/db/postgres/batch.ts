@@ -31,18 +31,19 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       const source = by.map(name => ({ name, table, column: name }))
       const matches = by.map(column => `t.${column} = k.${column}`).join(' AND ')
       const where = options?.where === undefined ? '' : ` AND t.${options.where}`
-      if (!options?.lock) {
+      if (options?.lock !== true) {
+        // Shared locks are taken in the order of the keys as they are given.
+        const share = options?.lock === 'shared' ? ' FOR SHARE' : ''
         // OFFSET 0 keeps the subquery a lookup for each key. Joined, a table that looks empty would be read from end to
         // end, even through an index, and the prepared plan would stay so while the table grows.
         const { rows } = await run(
-          `SELECT t.* FROM ${unnest(source)} k CROSS JOIN LATERAL (SELECT ${columns.join(', ')} FROM ${table} t WHERE ${matches}${where} OFFSET 0) t`,
+          `SELECT t.* FROM ${unnest(source)} k CROSS JOIN LATERAL (SELECT ${columns.join(', ')} FROM ${table} t WHERE ${matches}${where} OFFSET 0${share}) t`,
           arrays(source, keys as readonly Fields[]),
         )
         return rows as never
       }
       // Rows are locked in key order, whoever asks, so that two batches cannot wait for each other.
-      const strength = options.lock === 'shared' ? 'SHARE' : 'UPDATE'
-      const lock = ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR ${strength} OF t`
+      const lock = ` ORDER BY ${by.map(column => `t.${column}`).join(', ')} FOR UPDATE OF t`
       const { rows } = await run(
         `SELECT ${columns.map(column => `t.${column}`).join(', ')} FROM ${unnest(source)} k JOIN ${table} t ON ${matches}${where}${lock}`,
         arrays(source, keys as readonly Fields[]),

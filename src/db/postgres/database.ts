@@ -10,7 +10,8 @@ import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
-import { postgresSearchReader, searchIndex, unindex } from './search.ts'
+import { postgresSearchReader, unindex } from './search.ts'
+import { blindSearchIndex, searchIndex } from './search-tables.ts'
 import { Sockets } from './sockets.ts'
 import { withinTime } from './within-time.ts'
 
@@ -37,6 +38,7 @@ const schemaTypes: SchemaTypes = {
   partitionedBy: column => ` PARTITION BY RANGE (${column})`,
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
   searchIndex,
+  blindSearchIndex,
 }
 
 export function openPostgres(location: PostgresLocation, settings: DatabaseSettings): Database {

@@ -11,7 +11,8 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
-import { forgetWords, searchIndex, sqliteSearchReader, unindex } from './search.ts'
+import { forgetWords, sqliteSearchReader, unindex } from './search.ts'
+import { blindSearchIndex, searchIndex } from './search-tables.ts'
 
 type SqliteLocation = Extract<DatabaseLocation, { kind: 'sqlite' }>
 
@@ -26,6 +27,7 @@ const schemaTypes: SchemaTypes = {
   partitionedBy: () => '',
   afterPartitioned: () => [],
   searchIndex,
+  blindSearchIndex,
 }
 
 export function openSqlite(

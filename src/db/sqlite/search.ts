@@ -10,30 +10,10 @@ import {
   type SearchDocument,
   type SearchReader,
   type SearchWriter,
+  whereGiven,
 } from '../search-index.ts'
 import type { Row, Tables } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
-
-/**
- * FTS5 keeps the terms alone (`content=''`): texts stand in the messages. Terms are words already, which the tokenizer
- * `ascii` takes as they are. The prefixes that have an index of their own are an owner's five letters and two of a word:
- * longer ones are few enough to be gathered.
- */
-export const searchIndex = {
-  make: [
-    `CREATE TABLE message_search (
-      id INTEGER PRIMARY KEY,
-      user_id TEXT NOT NULL,
-      conversation_id TEXT NOT NULL,
-      seq INTEGER NOT NULL,
-      role TEXT NOT NULL,
-      created_at INTEGER NOT NULL,
-      UNIQUE (conversation_id, user_id, seq)
-    )`,
-    `CREATE VIRTUAL TABLE message_words USING fts5(words, content='', contentless_delete=1, tokenize='ascii', prefix='7')`,
-  ],
-  remove: ['DROP TABLE message_words', 'DROP TABLE message_search'],
-}
 
 /** Documents are numbered by the second of their messages and, within it, as they came: so the newest are found first. */
 const numbersInSecond = 2 ** 22
@@ -94,7 +74,7 @@ export function forgetWords(connection: SqliteConnection, isFirst: boolean): Pro
 }
 
 function putDocument(connection: SqliteConnection, document: SearchDocument): void {
-  const { userId, conversationId, seq, role, createdAt, terms } = document
+  const { userId, conversationId, seq, role, createdAt, words, starts } = document
   const id = nextNumber(connection, createdAt)
   const { changes } = connection
     .prepare(
@@ -103,7 +83,9 @@ function putDocument(connection: SqliteConnection, document: SearchDocument): vo
     )
     .run(id, userId, conversationId, seq, role, createdAt)
   if (Number(changes) === 0) return
-  connection.prepare('INSERT INTO message_words (rowid, words) VALUES (?, ?)').run(id, terms.join(' '))
+  // How words begin stands behind them: no phrase holds it.
+  const tokens = [...words, ...starts].join(' ')
+  connection.prepare('INSERT INTO message_words (rowid, tokens) VALUES (?, ?)').run(id, tokens)
 }
 
 function nextNumber(connection: SqliteConnection, createdAt: number): number {
@@ -127,21 +109,13 @@ export function sqliteSearchReader(db: Kysely<Tables>): SearchReader {
   return {
     async find(search, stretch) {
       const { rows } = await statement(search, stretch).execute(db)
-      const [first] = rows
-      const isCut = first !== undefined && (first.entries === stretch.limit || rows.length < first.entries)
-      return foundEntries(
-        rows.map(({ entries: _, ...row }) => row),
-        isCut,
-      )
+      return foundEntries(rows, stretch)
     },
   }
 }
 
 /** Contents are read only of the entries that are within the limit of bytes. */
-function statement(
-  search: IndexSearch,
-  { limit, byteLimit, ...places }: IndexStretch,
-): RawBuilder<FoundRow & { entries: number }> {
+function statement(search: IndexSearch, { limit, byteLimit, ...places }: IndexStretch): RawBuilder<FoundRow> {
   const { userId, conversationId } = search
   // From the words to their messages, newest first; in one conversation from its few messages to their words.
   const tables =
@@ -153,7 +127,7 @@ function statement(
   return sql`
     WITH entries AS MATERIALIZED (
       SELECT d.id AS place, d.conversation_id, d.user_id, d.seq FROM ${tables}
-      WHERE message_words MATCH ${compile(search.query)} AND d.user_id = ${userId} AND ${conditions(search, places)}
+      WHERE message_words MATCH ${compile(search.queries)} AND d.user_id = ${userId} AND ${conditions(search, places)}
       ORDER BY w.rowid DESC LIMIT ${limit}
     ),
     sized AS (SELECT e.*, ${sizes} AS size FROM entries e),
@@ -170,29 +144,28 @@ function conditions(
   { conversationId, role, from, to }: IndexSearch,
   { upTo, before, downTo }: Pick<IndexStretch, 'upTo' | 'before' | 'downTo'>,
 ): RawBuilder<unknown> {
-  const given = <T>(value: T | undefined, condition: (value: T) => RawBuilder<unknown>) =>
-    value === undefined ? [] : [condition(value)]
-  return sql.join(
-    [
-      sql`TRUE`,
-      ...given(conversationId, id => sql`d.conversation_id = ${id}`),
-      ...given(role, name => sql`d.role = ${name}`),
-      ...given(from, time => sql`d.created_at >= ${time} AND w.rowid >= ${secondOf(time) * numbersInSecond}`),
-      ...given(to, time => sql`d.created_at < ${time}`),
-      ...given(upTo, place => sql`w.rowid <= ${Number(place)}`),
-      ...given(before, place => sql`w.rowid < ${Number(place)}`),
-      ...given(downTo, place => sql`w.rowid >= ${Number(place)}`),
-    ],
-    sql` AND `,
-  )
+  return whereGiven([
+    conversationId !== undefined && sql`d.conversation_id = ${conversationId}`,
+    role !== undefined && sql`d.role = ${role}`,
+    from !== undefined && sql`d.created_at >= ${from} AND w.rowid >= ${secondOf(from) * numbersInSecond}`,
+    to !== undefined && sql`d.created_at < ${to}`,
+    upTo !== undefined && sql`w.rowid <= ${Number(upTo)}`,
+    before !== undefined && sql`w.rowid < ${Number(before)}`,
+    downTo !== undefined && sql`w.rowid >= ${Number(downTo)}`,
+  ])
 }
 
-/** FTS5's own language (https://sqlite.org/fts5.html#full_text_query_syntax). Terms hold nothing that could mean more. */
-function compile({ wanted, unwanted }: IndexQuery): string {
-  const all = wanted.map(phrase).join(' AND ')
-  return unwanted.length === 0 ? all : `(${all}) NOT (${unwanted.map(phrase).join(' OR ')})`
+/** FTS5's own language (https://sqlite.org/fts5.html#full_text_query_syntax). Tokens hold nothing that could mean more. */
+function compile(queries: readonly IndexQuery[]): string {
+  return queries.map(query => `(${compileOne(query)})`).join(' OR ')
 }
 
-function phrase({ terms, isPrefix }: IndexItem): string {
-  return `"${terms.join(' ')}"${isPrefix ? ' *' : ''}`
+function compileOne({ wanted, unwanted }: IndexQuery): string {
+  const all = wanted.map(termsOf).join(' AND ')
+  return unwanted.length === 0 ? all : `(${all}) NOT (${unwanted.map(termsOf).join(' OR ')})`
+}
+
+function termsOf({ words, start }: IndexItem): string {
+  const terms = words.length === 0 ? [] : [`"${words.join(' ')}"`]
+  return `(${[...terms, ...(start === undefined ? [] : [`"${start}"`])].join(' AND ')})`
 }

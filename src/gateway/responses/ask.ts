@@ -30,6 +30,8 @@ export interface ResponseAsk {
   readonly begun: ResponseObject
   readonly items: readonly Item[]
   readonly history: History
+  /** Puts a text in the form in which it is kept, where that is another. */
+  readonly kept?: ((text: string) => Promise<string>) | undefined
 }
 
 /**
@@ -54,7 +56,7 @@ export function responseTargets(ask: ResponseAsk, targets: readonly Target[]): r
 
 /** A response to be made, as the gateway asks for any reply. */
 export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'change'>): GatewayRequest {
-  const { request, begun, history, items, userId } = ask
+  const { request, begun, history, items, userId, kept } = ask
   const added = chatMessages(items, leaveOut).map(chatMessage)
   const messages = [...history.messages, ...added]
   const parameters = chatParameters(request, leaveOut)
@@ -72,7 +74,9 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
       shortfall: shortfallFor(error, said),
       endedAt: Date.now(),
     })
-    await endResponse(recorder, userId, { id: begun.id, status: ended.status, body: JSON.stringify(ended) })
+    const text = JSON.stringify(ended)
+    const body = kept === undefined ? text : await kept(text)
+    await endResponse(recorder, userId, { id: begun.id, status: ended.status, body })
   }
   const shared = { stream: request.stream, hidesUsage: false, givenUp, asEvents: () => Buffer.alloc(0) }
 

@@ -14,6 +14,8 @@ import { answerClient, answerQuestion, type Question } from '../attempts.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
+import { createMasking, type Masking } from '../masking/masking.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
 import { keyOf, userOf } from '../routes/request-parts.ts'
 import { storeFailure } from '../store-failure.ts'
@@ -32,6 +34,7 @@ interface Asked {
   readonly targets: readonly Target[]
   readonly userId: string
   readonly apiKeyId: string
+  readonly masking: Masking | undefined
 }
 
 /** `POST /v1/responses`. */
@@ -45,12 +48,13 @@ export function responseCreation(
   const idempotency = createIdempotency(stele, state, settings)
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
+  const maskingOf = createMasking(settings)
   const calls = callStore(promptly(database))
   const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request: given, targets, userId, apiKeyId }: Asked,
+    { request: given, targets, userId, apiKeyId, masking }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -60,11 +64,15 @@ export function responseCreation(
     const items = readInput(request.fields.input, id)
     const history = await historyOf(userId, request)
     const begun = responseInProgress(id, request, Date.now())
-    const ask = { userId, request, begun, items, history }
+    const kept = masking?.policy.inStorage === true ? (text: string) => masking.masker.json(text) : undefined
+    const ask = { userId, request, begun, items, history, kept }
     const able = responseTargets(ask, targets)
     const question: Question = {
       callId,
-      request: responseRequest(ask, recorder),
+      request: await maskedRequest(responseRequest(ask, recorder), masking, {
+        replyLimit: settings.replyLimit,
+        history: history.messages,
+      }),
       targets: able,
       userId,
       apiKeyId,
@@ -82,7 +90,7 @@ export function responseCreation(
 
   /** Gives the reply of a recorded response again, byte for byte as its first client got it. */
   const repeat = async (
-    { request, userId }: Asked,
+    { request, userId, masking }: Asked,
     call: KeyedCall,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
@@ -97,7 +105,9 @@ export function responseCreation(
       .header('x-stele-call-id', call.callId)
       .header('x-stele-conversation', stored.conversationId)
       .header('idempotent-replayed', 'true')
-    if (!request.stream) return reply.type('application/json').send(text)
+    const again = async (bytes: Buffer, isStream: boolean): Promise<Buffer> =>
+      masking === undefined ? bytes : toldAgain(bytes, masking, { isStream })
+    if (!request.stream) return reply.type('application/json').send(await again(Buffer.from(text), false))
     const live = hasEnded ? undefined : background.client(id)
     if (live !== undefined) return follow(live, undefined, reply)
     const response = JSON.parse(text) as ResponseObject
@@ -110,18 +120,18 @@ export function responseCreation(
       begun,
       showsLogprobs,
     })
-    return reply.headers(streamHeaders).send(events)
+    return reply.headers(streamHeaders).send(await again(events, true))
   }
 
   return async (
     received: FastifyRequest<{ Body: Buffer | undefined }>,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
-    const apiKeyId = keyOf(received).id
+    const key = keyOf(received)
     const request = parseResponseRequest(received.body ?? '')
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
-    const asked: Asked = { request, targets, userId, apiKeyId }
+    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking: maskingOf(received, key) }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
     return idempotency.once(
@@ -147,8 +157,8 @@ export function responseCreation(
 function whenBegun(request: GatewayRequest, onBegun: () => void): GatewayRequest {
   return {
     ...request,
-    forTarget(target) {
-      const asked = request.forTarget?.(target) ?? request
+    async forTarget(target) {
+      const asked = (await request.forTarget?.(target)) ?? request
       return {
         ...asked,
         render(call) {

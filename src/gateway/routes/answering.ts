@@ -6,7 +6,10 @@ import { answerQuestion } from '../attempts.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest } from '../masking/masked-request.ts'
+import { createMasking } from '../masking/masking.ts'
 import { sendRecorded } from '../recorded-reply.ts'
+import { keyOf } from './request-parts.ts'
 
 export interface AnsweringParts {
   readonly stele: Stele
@@ -29,17 +32,23 @@ export function createAnswering(parts: AnsweringParts) {
   const { stele, state, settings } = parts
   const idempotency = createIdempotency(stele, state, settings)
   const content = contentAccess(stele)
+  const maskingOf = createMasking(settings)
   return async (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
     await content.mayAsk(received, read.userId, read.targets)
+    const masking = maskingOf(received, keyOf(received))
     const question = { callId: received.id, ...read }
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       question,
       reply,
-      (callId, claim) => answerQuestion(parts, { ...question, callId, claim }, reply),
+      async (callId, claim) => {
+        const request =
+          masking === undefined ? read.request : await maskedRequest(read.request, masking, settings)
+        return answerQuestion(parts, { ...question, request, callId, claim }, reply)
+      },
       async call => {
         await content.mayRepeat(received, read.userId, call.callId)
-        return sendRecorded(stele, call, question, reply)
+        return sendRecorded(stele, call, { ...question, masking }, reply)
       },
     )
   }

@@ -9,14 +9,18 @@ import { metadata } from '../../model/metadata.ts'
 import type { Stele } from '../../stele.ts'
 import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
+import { messageStore } from '../../store/messages.ts'
 import type { ClientSettings } from '../app.ts'
 import { idempotentAppends } from '../idempotent-append.ts'
+import { createMaskedInput } from '../masking/masked-input.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
 import { needs, userOf } from './request-parts.ts'
 
 const mostItems = 20
+/** Messages of a conversation whose placeholders are looked at before anything is added to it. */
+const mostRead = 10_000
 const usualPage = 20
 const longestPage = 100
 
@@ -45,6 +49,8 @@ export async function conversationRoutes(
   const conversations = conversationLibrary(prompt, recorder)
   const conversationItems = conversationItemLibrary(prompt, recorder)
   const once = idempotentAppends(stele, settings)
+  const messages = messageStore(prompt)
+  const maskedInput = createMaskedInput(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -59,7 +65,7 @@ export async function conversationRoutes(
   app.post('/v1/conversations', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     // A client that has nothing to say of it sends no body.
-    const given = checked(creation, readObject(request.body ?? '{}'))
+    const given = checked(creation, readObject(await maskedInput(request, request.body ?? '{}')))
     const wanted = {
       userId,
       ...(given.metadata == null ? {} : { metadata: given.metadata }),
@@ -82,7 +88,7 @@ export async function conversationRoutes(
 
   app.post('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
-    const given = checked(change, readObject(request.body ?? ''))
+    const given = checked(change, readObject(await maskedInput(request, request.body ?? '')))
     if (given.metadata === undefined && given.session_id === undefined)
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
     const changed = conversations.update(userId, request.params.id, {
@@ -102,8 +108,12 @@ export async function conversationRoutes(
   app.post('/v1/conversations/:id/items', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     checkIncluded(request.query)
-    const given = checked(addition, readObject(request.body ?? ''))
     const conversationId = request.params.id
+    const body = await maskedInput(request, request.body ?? '', async () => {
+      await present(userId, conversationId)
+      return told(messages.list({ userId, conversationId, limit: mostRead }))
+    })
+    const given = checked(addition, readObject(body))
     if (given.items.length === 0)
       throw new SteleError('invalid_value', { name: 'items', reason: 'there is none' }, { param: 'items' })
     const wanted = { userId, conversationId, items: given.items }

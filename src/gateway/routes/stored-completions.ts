@@ -10,6 +10,8 @@ import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
+import { createMaskedInput } from '../masking/masked-input.ts'
+import type { MaskingSettings } from '../masking/masking.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
 import { needs, userOf } from './request-parts.ts'
@@ -27,11 +29,12 @@ interface OfOne {
 /** The chat completions that a user's clients asked to be stored: list, look up, change, delete, and their messages. */
 export async function storedCompletionRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Stele },
+  { stele, settings }: { stele: Stele; settings: MaskingSettings },
 ): Promise<void> {
   const { database, recorder } = stele
   const completions = storedCompletionStore(promptly(database))
   const calls = callStore(promptly(database))
+  const maskedInput = createMaskedInput(settings)
 
   const told = <T>(reading: Promise<T>): Promise<T> =>
     reading.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -79,7 +82,7 @@ export async function storedCompletionRoutes(
   app.post<OfOne>(`${path}/:id`, needs('content:write'), async request => {
     const userId = userOf(request)
     const completion = await find(userId, request)
-    const body = readObject(request.body ?? '')
+    const body = readObject(await maskedInput(request, request.body ?? ''))
     membersOf(body, ['metadata'])
     if (!Object.hasOwn(body.value, 'metadata'))
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })

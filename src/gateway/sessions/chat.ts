@@ -10,8 +10,11 @@ import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
 import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
+import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
+import { createMasking, type Masking } from '../masking/masking.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
+import { keyOf } from '../routes/request-parts.ts'
 import { storeFailure } from '../store-failure.ts'
 import { takingTurns } from './taking-turns.ts'
 import { type Turn, turnReply, turnRequest } from './turn-request.ts'
@@ -22,6 +25,7 @@ interface Asked {
   readonly turn: Turn
   readonly apiKeyId: string
   readonly model: string
+  readonly masking: Masking | undefined
   readonly targets: readonly Target[]
 }
 
@@ -40,6 +44,7 @@ export function sessionChat(parts: AnsweringParts) {
   const content = contentAccess(stele)
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
+  const maskingOf = createMasking(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -75,7 +80,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { received, turn, apiKeyId, model, targets }: Asked,
+    { received, turn, apiKeyId, model, targets, masking }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -87,21 +92,25 @@ export function sessionChat(parts: AnsweringParts) {
     const names = { conversationId, previousResponseId: undefined }
     await content.mayContinue(received, userId, names)
     const history = await historyOf(userId, names)
-    const request = turnRequest(model, turn, history)
+    const request = await maskedRequest(turnRequest(model, turn, history), masking, {
+      replyLimit: settings.replyLimit,
+      history: history.messages,
+    })
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
 
   /** Gives the recorded reply to a turn again. */
   const repeat = async (
-    { received, turn }: Asked,
+    { received, turn, masking }: Asked,
     call: KeyedCall,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     await content.mayRepeat(received, turn.userId, call.callId)
-    const body = await told(calls.exactResponse(turn.userId, call.callId))
-    if (body === undefined)
+    const recorded = await told(calls.exactResponse(turn.userId, call.callId))
+    if (recorded === undefined)
       throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
+    const body = masking === undefined ? recorded : await toldAgain(recorded, masking, { isStream: false })
     reply.log.info({ callId: call.callId }, 'replayed')
     return reply
       .header('x-stele-call-id', call.callId)
@@ -113,7 +122,8 @@ export function sessionChat(parts: AnsweringParts) {
 
   return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
-    const asked: Asked = { received, turn, apiKeyId, model, targets: providers.targets(model) }
+    const masking = maskingOf(received, keyOf(received))
+    const asked: Asked = { received, turn, apiKeyId, model, masking, targets: providers.targets(model) }
     await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {

@@ -1,0 +1,203 @@
+import { apart, type DetectorOptions, findEntities, pieceLength } from './detect.ts'
+import type { Finding } from './finding.ts'
+import { type Edit, eachString, edited, escaped, type JsonString, unquoted } from './json-strings.ts'
+import { Placeholders } from './placeholders.ts'
+
+/** Finds in texts what the detectors know nothing of; one list of findings for each text. */
+export type Analyzer = (texts: readonly string[]) => Promise<readonly (readonly Finding[])[]>
+
+/** Members whose strings are words of the protocol or bytes, and never what somebody said. */
+const protocolMembers: ReadonlySet<string> = new Set([
+  'role',
+  'type',
+  'encrypted_content',
+  'b64_json',
+  'file_data',
+])
+/** Members of a request that hold the conversation. What stands beside it is looked at before it, since it does not grow. */
+const conversationMembers: ReadonlySet<string> = new Set(['messages', 'input', 'prompt', 'choices', 'output'])
+/** Members that hold a JSON text as a string. */
+const jsonMembers: ReadonlySet<string> = new Set(['arguments'])
+/** A value of so many characters is looked at together with the name of its member, which may tell what it is. */
+const longestNamed = 200
+
+/** Masks the texts of one request and of its reply. */
+export class Masker {
+  readonly placeholders: Placeholders
+  readonly #options: DetectorOptions
+  readonly #analyze: Analyzer | undefined
+  readonly #analyzed = new Map<string, readonly Finding[]>()
+  #sinceYield = 0
+
+  constructor(options: DetectorOptions, analyze?: Analyzer) {
+    this.#options = options
+    this.#analyze = analyze
+    this.placeholders = this.noPlaceholders()
+  }
+
+  /** Placeholders of the same kinds, none of them given out. */
+  noPlaceholders(): Placeholders {
+    return new Placeholders(this.#options.patterns.map(({ kind }) => kind))
+  }
+
+  /** A text, masked. */
+  async text(text: string): Promise<string> {
+    await this.#prepare([text])
+    return edited(text, await this.edits(text))
+  }
+
+  /**
+   * A JSON text with its strings masked. Whatever has nothing to mask stays as it was written.
+   * @throws what the analyzer does
+   */
+  async json(text: string): Promise<string> {
+    return edited(text, await this.jsonEdits(text))
+  }
+
+  /** Has a JSON text looked at by the analyzer, if there is one: masking it later asks for nothing. @throws what it does */
+  async prepare(text: string): Promise<void> {
+    if (this.#analyze !== undefined) await this.#prepare(saidIn(text).map(({ value }) => value))
+  }
+
+  /** The same as what is to be replaced in it, in order. */
+  async jsonEdits(text: string): Promise<Edit[]> {
+    const values = saidIn(text)
+    if (this.#analyze !== undefined) await this.#prepare(values.map(({ value }) => value))
+    const edits: Edit[] = []
+    for (const { string, value } of values) {
+      const { start, end, path } = string
+      const masked = edited(value, await this.#memberEdits(value, path))
+      if (masked !== value) edits.push({ start, end, text: JSON.stringify(masked) })
+    }
+    return edits.sort((a, b) => a.start - b.start)
+  }
+
+  /** What is to be replaced in a text, or in one that is a JSON text itself. */
+  async edits(text: string, { isJson = false } = {}): Promise<Edit[]> {
+    return isJson ? this.#memberEdits(text, ['arguments']) : this.#textEdits(text, '')
+  }
+
+  async #memberEdits(value: string, path: readonly string[]): Promise<Edit[]> {
+    const name = path.at(-1) ?? ''
+    if (jsonMembers.has(name) && isJsonText(value)) return this.#nestedEdits(value)
+    return this.#textEdits(value, path[0] === 'metadata' ? name : '')
+  }
+
+  /** In the arguments of a tool: every value with the name it goes by. */
+  async #nestedEdits(text: string): Promise<Edit[]> {
+    const strings: JsonString[] = []
+    eachString(
+      text,
+      string => void strings.push(string),
+      // What values are filed under may tell as much as they do.
+      name => void strings.push({ ...name, path: [] }),
+    )
+    const edits: Edit[] = []
+    for (const { start, end, path } of strings) {
+      const value = unquoted(text.slice(start, end))
+      const masked = edited(value, await this.#textEdits(value, path.at(-1) ?? ''))
+      if (masked !== value) edits.push({ start: start + 1, end: end - 1, text: escaped(masked) })
+    }
+    return edits
+  }
+
+  async #textEdits(text: string, name: string): Promise<Edit[]> {
+    const edits: Edit[] = []
+    for (const { start, end, kind } of await this.#find(text, name))
+      edits.push({ start, end, text: this.placeholders.nameOf(kind, text.slice(start, end)) })
+    return edits
+  }
+
+  async #find(text: string, name: string): Promise<Finding[]> {
+    const found: (Finding & { rank: number })[] = []
+    const add = (findings: readonly Finding[], shift: number, rank: number): void => {
+      for (const { kind, start, end } of findings)
+        if (start + shift >= 0) found.push({ kind, start: start + shift, end: end + shift, rank })
+    }
+    for (const finding of this.placeholders.lookalikes(text)) found.push({ ...finding, rank: 0 })
+    if (name !== '' && text.length <= longestNamed) {
+      const before = `${name.replace(/_/g, ' ')}: `
+      add(findEntities(before + text, this.#options), -before.length, 1)
+    } else if (text.length <= pieceLength) {
+      this.#sinceYield += text.length
+      add(findEntities(text, this.#options), 0, 1)
+    } else {
+      for (let from = 0; from < text.length; ) {
+        const to = endOfPiece(text, from)
+        await this.#breathe(to - from)
+        add(findEntities(text.slice(from, to), this.#options), from, 1)
+        from = to
+      }
+    }
+    if (this.#sinceYield > pieceLength) await this.#breathe(0)
+    const analyzed = this.#analyzed.get(text)
+    if (analyzed !== undefined) add(analyzed, 0, 2)
+    return found.length === 0 ? found : apart(found)
+  }
+
+  /** Lets others go on before a long text is gone on with. */
+  async #breathe(length: number): Promise<void> {
+    this.#sinceYield += length
+    if (this.#sinceYield <= pieceLength) return
+    this.#sinceYield = 0
+    await new Promise(resolve => setImmediate(resolve))
+  }
+
+  async #prepare(texts: readonly string[]): Promise<void> {
+    if (this.#analyze === undefined) return
+    const fresh = [...new Set(texts)].filter(text => /\p{L}/u.test(text) && !this.#analyzed.has(text))
+    if (fresh.length === 0) return
+    const found = await this.#analyze(fresh)
+    for (const [index, text] of fresh.entries()) this.#analyzed.set(text, found[index] ?? [])
+  }
+}
+
+/** The strings of a JSON text in which somebody may have said something, in the order in which their values are numbered. */
+function saidIn(text: string): { readonly string: JsonString; readonly value: string }[] {
+  const strings: JsonString[] = []
+  eachString(
+    text,
+    string => {
+      if (isSaid(text, string)) strings.push(string)
+    },
+    name => {
+      if (name.path[0] === 'metadata') strings.push({ ...name, path: ['metadata', ''] })
+    },
+  )
+  const isTalk = ({ path }: JsonString): boolean => conversationMembers.has(path[0] ?? '')
+  const ordered = [...strings.filter(one => !isTalk(one)), ...strings.filter(isTalk)]
+  return ordered.map(string => ({ string, value: unquoted(text.slice(string.start, string.end)) }))
+}
+
+/** Whether a string may hold what somebody said. */
+function isSaid(text: string, { start, end, path }: JsonString): boolean {
+  if (end - start < 6) return false
+  const name = path.at(-1) ?? ''
+  if (path.length === 1 && name === 'model') return false
+  if (protocolMembers.has(name) && path[0] !== 'metadata') return false
+  if (name === 'data' && path.at(-2) === 'input_audio') return false
+  return !(text.startsWith('data:', start + 1) && text.slice(start, start + 200).includes(';base64,'))
+}
+
+function isJsonText(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null
+  } catch {
+    return false
+  }
+}
+
+/** Where a long text is cut: at the end of a line or of a word, so that nothing that is looked for is cut in two. */
+function endOfPiece(text: string, from: number): number {
+  const to = from + pieceLength
+  if (to >= text.length) return text.length
+  const least = from + pieceLength / 2
+  const key = text.lastIndexOf('-----BEGIN ', to)
+  if (key >= least && text.indexOf('-----END ', key) > to) return key
+  for (const end of ['\n', '. ', ' ']) {
+    const at = text.lastIndexOf(end, to)
+    if (at >= least) return at + end.length
+  }
+  return to
+}

@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { rotationSuite } from './rotation.suite.ts'
+
+describeEachDatabase('rotation of keys', rotationSuite)
