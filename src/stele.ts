@@ -106,6 +106,8 @@ export interface Stele {
    * finished by erasing once more. @throws SteleError user_not_found, invalid_value, key_file_invalid, store_unavailable
    */
   readonly erase: Erasure['erase']
+  /** Users whose erasure is to be finished, by erasing them once more. */
+  readonly unfinishedErasures: Erasure['unfinishedErasures']
   /** What an erasure has left of a user, which should be nothing. @throws SteleError user_not_found, user_erasing */
   readonly verifyErasure: Erasure['verifyErasure']
   /** Records one finished exchange: the whole call in one transaction. */

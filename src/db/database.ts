@@ -62,6 +62,11 @@ export interface DatabaseFile {
    * @throws SteleError file_not_writable, store_unavailable
    */
   copyTo(to: string, onProgress?: (done: number, total: number) => void): Promise<void>
+  /**
+   * Takes the keys of users' content out of the file, and every byte of them. Nobody else has it open.
+   * @throws SteleError file_not_writable
+   */
+  removeKeys(): void
   /** The first damage that a check of every page finds; undefined when there is none. */
   damage(): string | undefined
   /** Whether changes wait beside the file that are not in it: so it is of a database in use, or of one that broke off. */
@@ -184,6 +189,11 @@ export function openDatabase(
 ): Database {
   const location = parseDatabaseUrl(url)
   return location.kind === 'sqlite' ? openSqlite(location, settings, use) : openPostgres(location, settings)
+}
+
+/** The same for a file by its path. */
+export function openFile(path: string): Database {
+  return openSqlite({ kind: 'sqlite', path, inMemory: false, display: path, keyFolder: undefined }, {})
 }
 
 /**

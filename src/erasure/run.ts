@@ -13,6 +13,8 @@ export interface ErasureParts {
   readonly onUnreadable: () => void
   /** Told after every step how many rows are done. */
   readonly onProgress?: ((rows: number) => void) | undefined
+  /** Ends it between two steps; what is done stays done, and the next run does the rest. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface ErasureRun {
@@ -41,6 +43,7 @@ export async function runErasure(parts: ErasureParts, request: ErasureRequest): 
   const counts = new Map<string, number>()
   let rows = 0
   const step = async (what: ErasureStep): Promise<ErasureStepResult> => {
+    parts.signal?.throwIfAborted()
     const startedAt = performance.now()
     const result = await parts.doStep(what)
     for (const [kind, done] of Object.entries(result.counts)) {

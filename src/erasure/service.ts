@@ -15,6 +15,8 @@ export interface ErasureOptions {
   readonly keyFiles?: readonly string[] | undefined
   /** Told after every step how many rows are done. */
   readonly onProgress?: ((rows: number) => void) | undefined
+  /** Ends it between two steps: the user stays unreadable, and erasing once more does the rest. */
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface ErasureReport extends ErasureRun {
@@ -29,7 +31,7 @@ export interface ErasureReport extends ErasureRun {
 
 const longestReason = 1_000
 
-type Parts = Omit<ErasureParts, 'onUnreadable' | 'onProgress'> & {
+type Parts = Omit<ErasureParts, 'onUnreadable' | 'onProgress' | 'signal'> & {
   readonly ring: KeyRing
   /** What waits while the database is away. */
   readonly spools: { erase(userId: string, erasedAt: number): Promise<number> } | undefined
@@ -42,19 +44,29 @@ export function createErasure({ ring, spools, checkKeyFile, strike, ...parts }: 
   const { kysely }: { readonly kysely: Kysely<Tables> } = parts.database
   return {
     async erase(userId: string, options: ErasureOptions = {}): Promise<ErasureReport> {
-      const { reason, actor = 'operator', keyFiles = [], onProgress } = options
+      const { reason, actor = 'operator', keyFiles = [], onProgress, signal } = options
       checkUserId(userId)
       if (reason !== undefined) columnText('reason', reason, { least: 1, most: longestReason })
       // Before anything is destroyed: a name that is wrong must not be noticed after it.
       for (const path of keyFiles) await checkKeyFile(path)
       const run = await runErasure(
-        { ...parts, onProgress, onUnreadable: () => ring.forget(userId) },
+        { ...parts, onProgress, signal, onUnreadable: () => ring.forget(userId) },
         { userId, actor, reason },
       )
       const spooled = (await spools?.erase(userId, run.erasedAt)) ?? 0
       const struck: { path: string; keys: number }[] = []
       for (const path of keyFiles) struck.push({ path, keys: await strike(path, userId, run.erasedAt) })
       return { userId, ...run, spooled, keyFiles: struck, remains: await findRemains(kysely, userId) }
+    },
+    /** Users whose erasure broke off, or was begun by restoring an older backup. */
+    async unfinishedErasures(): Promise<string[]> {
+      const rows = await kysely
+        .selectFrom('users')
+        .select('id')
+        .where('status', '=', 'erasing')
+        .orderBy('id')
+        .execute()
+      return rows.map(({ id }) => id)
     },
     verifyErasure: (userId: string): Promise<Remains[]> => findRemains(kysely, checkUserId(userId)),
   }

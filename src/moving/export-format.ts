@@ -242,6 +242,14 @@ const auditEvent = z.strictObject({
   created_at: time,
 })
 
+/** What else is held on the user whose export it is: for reading, and not taken in by an import. */
+const held = z.strictObject({
+  type: z.literal('held'),
+  user_id: word,
+  table: word,
+  row: z.record(z.string(), z.union([z.string(), z.number(), z.null()])),
+})
+
 const end = z.strictObject({ type: z.literal('end'), records: count })
 
 export const recordLine = z.discriminatedUnion('type', [
@@ -254,6 +262,7 @@ export const recordLine = z.discriminatedUnion('type', [
   storedCompletion,
   contextSnapshot,
   auditEvent,
+  held,
   end,
 ])
 

@@ -48,7 +48,10 @@ const key = z.strictObject({
   destroyed_at: time.nullable(),
 })
 
-const record = z.discriminatedUnion('type', [secret, key])
+/** Whoever was erased: in an older backup, too, they are to be. */
+const erased = z.strictObject({ type: z.literal('erased'), user_id: z.string(), erased_at: time })
+
+const record = z.discriminatedUnion('type', [secret, key, erased])
 const end = z.strictObject({ type: z.literal('end'), records: z.int(), sha256: z.string() })
 
 export type KeyFileHeader = z.infer<typeof header>
@@ -80,6 +83,7 @@ export async function writeKeyFile(
         const facts = { master_key_id, created_at, retired_at, destroyed_at }
         yield { type: 'key', user_id, id, wrapped_key: wrapped, ...facts }
       }
+    yield* erasuresIn(db)
   }
   const store = await storeMark(db)
   await makeFile(path, { overwrite }, temporary =>
@@ -91,6 +95,26 @@ export async function writeKeyFile(
   )
   return keys
 }
+
+async function* erasuresIn(db: Kysely<Tables>): AsyncGenerator<KeyFileRecord> {
+  for (let after = ''; ; ) {
+    const rows = await db
+      .selectFrom('users')
+      .select(['id', 'erased_at'])
+      .where('erased_at', 'is not', null)
+      .where('id', '>', after)
+      .orderBy('id')
+      .limit(erasuresAtATime)
+      .execute()
+    for (const { id, erased_at } of rows)
+      if (erased_at !== null) yield { type: 'erased', user_id: id, erased_at }
+    const last = rows.at(-1)
+    if (rows.length < erasuresAtATime || last === undefined) return
+    after = last.id
+  }
+}
+
+const erasuresAtATime = 1_000
 
 /** When a store's first secret was made, in milliseconds since 1970; 0 when it has none. */
 export async function storeMark(db: Kysely<Tables>): Promise<number> {
@@ -128,6 +152,7 @@ export async function strikeFromKeyFile(path: string, userId: string, at: number
       if (isTheirs) struck++
       yield isTheirs ? { ...item, wrapped_key: null, destroyed_at: at } : item
     }
+    yield { type: 'erased', user_id: userId, erased_at: at }
   }
   const former = await open(path, 'r+').catch(error => Promise.reject(notWritable(path, error)))
   try {

@@ -9,7 +9,7 @@ import { begin, chatBody, completed, completionBody, exchange, settle, user } fr
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { indexOf } from '../harness/every-kind.ts'
-import { liveEverywhere, secretOf } from '../harness/lives.ts'
+import { factOf, liveEverywhere, secretOf } from '../harness/lives.ts'
 import { countOf, rowsOf, storedRowsOf } from '../harness/rows.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -55,7 +55,7 @@ export function erasureSuite(bed: Bed): void {
     expect(report.counts).toMatchObject({ data_keys: 1, api_keys: 1, user_passwords: 1 })
     expect(report.counts['llm_requests']).toBeGreaterThan(2)
 
-    expect(await everything(stele)).not.toContain(secretOf('ada'))
+    for (const word of [secretOf('ada'), factOf('ada')]) expect(await everything(stele)).not.toContain(word)
     for (const [table, fate] of Object.entries(afterErasure) as [TableName, string][]) {
       const rows = await rowsOfUser(stele, table, 'ada')
       if (fate === 'removed' || fate === 'with its conversation') expect(rows, table).toEqual([])

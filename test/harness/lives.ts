@@ -2,7 +2,12 @@ import type { Stele } from '../../src/stele.ts'
 import { begin, settle, user } from './chat.ts'
 import { callWithAll } from './every-kind.ts'
 
-/** What stands in everything that a user says and is called. */
+/** What a user is called, in the columns that are no content. */
+export function factOf(userId: string): string {
+  return `facts-of-${userId}`
+}
+
+/** What stands in everything that a user says. */
 export function secretOf(userId: string): string {
   return `heliotrope-of-${userId}`
 }
@@ -13,21 +18,22 @@ export async function liveEverywhere(
   userId: string,
 ): Promise<{ callId: string; conversationId: string; keySecret: string }> {
   const secret = secretOf(userId)
+  const fact = factOf(userId)
   const { callId, conversationId } = await callWithAll(stele, [user(`${secret} asked`)], `${secret} told`, {
     userId,
     claim: { keyHash: `hash-of-${userId}`, requestHash: 'r', expiresAt: Date.now() + 60_000 },
   })
   await stele.users.update(userId, {
-    email: `${secret}@example.org`,
-    username: secret,
+    email: `${fact}@example.org`,
+    username: fact,
     preferences: { word: secret },
   })
-  const about = { title: secret, intent: secret, metadata: { word: secret }, preferences: { word: secret } }
-  await stele.conversations.update(userId, conversationId, { ...about, sessionId: `${secret} session` })
+  const about = { title: secret, intent: fact, metadata: { word: secret }, preferences: { word: secret } }
+  await stele.conversations.update(userId, conversationId, { ...about, sessionId: `${fact} session` })
   await stele.messages.append({
     userId,
     conversationId,
-    messages: [{ message: user(`${secret} appended`), metadata: { word: secret }, intent: secret }],
+    messages: [{ message: user(`${secret} appended`), metadata: { word: secret }, intent: fact }],
   })
   await stele.contextSnapshots.create({ userId, conversationId, upToSeq: 0, content: `${secret} in short` })
   const embedding = JSON.stringify({ model: 'm', input: secret })
@@ -42,7 +48,7 @@ export async function liveEverywhere(
     errorCode: 'external',
     errorMessage: `The provider did not like ${secret}`,
   })
-  const { secret: keySecret } = await stele.apiKeys.create({ userId, name: `the laptop of ${secret}` })
+  const { secret: keySecret } = await stele.apiKeys.create({ userId, name: `the laptop of ${fact}` })
   await stele.retention.set(userId, { contentDays: 3_000 })
   await stele.search({ userId, query: 'asked', limit: 1 })
   const now = Date.now()
