@@ -163,10 +163,10 @@ export interface Database {
   /** Runs `work` in one transaction; what it removes is overwritten where the database can do that. */
   overwriting<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
   /**
-   * Lets go of copies of removed rows that the database keeps beside the tables, as far as it can: false when somebody who
-   * reads still needs them.
+   * Lets go of what the database's own storage still has of keys that were destroyed and of rows that were removed. `busy`
+   * when somebody who reads still needs it; `left` when there is more than can be written anew while others wait.
    */
-  scrub(): Promise<boolean>
+  scrub(): Promise<'done' | 'busy' | 'left'>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>

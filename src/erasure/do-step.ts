@@ -21,7 +21,10 @@ const tries = 5
  * finds. While a user is being erased nothing with content is written for them, so what a step has taken stays gone.
  */
 export async function doErasureStep(database: Database, step: ErasureStep): Promise<ErasureStepResult> {
-  if (step.kind === 'scrub') return { counts: {}, isMore: !(await database.scrub()) }
+  if (step.kind === 'scrub') {
+    const outcome = await database.scrub()
+    return { counts: {}, isMore: outcome === 'busy', isLeft: outcome === 'left' }
+  }
   for (let attempt = 1; ; attempt++) {
     try {
       return await database.overwriting(tx => work(tx, database, step))

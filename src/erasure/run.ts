@@ -22,7 +22,7 @@ export interface ErasureRun {
   readonly erasedAt: number
   /** Rows removed or blanked in this run, by table. */
   readonly counts: Readonly<Record<string, number>>
-  /** False when others who read the database kept it from letting go of copies that it holds for them. */
+  /** False when bytes of what went are still in the file or its log: somebody reads it, or it has very many keys. */
   readonly isScrubbed: boolean
   /** Bytes of the file that nothing uses and that could not be given back. */
   readonly unusedBytes: number
@@ -32,8 +32,8 @@ export interface ErasureRun {
 const longestPause = 50
 
 /** How often, and after how many milliseconds, the database is asked again to let go of its copies. */
-const scrubTries = 40
-const scrubPause = 50
+const scrubTries = 20
+const scrubPause = 100
 
 /** Erases a user step by step: first the keys, which makes all unreadable at once, then every row. Ended at any point it is
  * finished by the next run. @throws SteleError user_not_found */
@@ -81,9 +81,10 @@ async function reclaim(doStep: DoStep): Promise<number> {
 }
 
 async function scrub(doStep: DoErasureStep): Promise<boolean> {
-  for (let attempt = 1; (await doStep({ kind: 'scrub' })).isMore; attempt++) {
+  for (let attempt = 1; ; attempt++) {
+    const { isMore, isLeft } = await doStep({ kind: 'scrub' })
+    if (!isMore) return isLeft !== true
     if (attempt >= scrubTries) return false
     await setTimeout(scrubPause)
   }
-  return true
 }

@@ -29,6 +29,8 @@ export type ErasureCounts = Readonly<Record<string, number>>
 export interface ErasureStepResult {
   readonly counts: ErasureCounts
   readonly isMore: boolean
+  /** Of the end: whether the file still has bytes of keys that only writing all of it anew takes away. */
+  readonly isLeft?: boolean
   /** Of a page of calls: the last one. */
   readonly last?: string
   /** Of the beginning: when the user was erased, which of one that is resumed was earlier. */

@@ -68,7 +68,9 @@ async function erase(stele: Stele, userId: string, { reason, keys }: EraseOption
     say(printableLine(`Struck from ${path}: ${struck} keys.`))
   if (report.spooled > 0) say(`Blanked ${report.spooled} records that wait in spools.`)
   if (!report.isScrubbed)
-    say('Somebody reads the database, so its log still has pages as they were. Erase once more later.')
+    say(
+      'The file or its log still has bytes of what went: somebody reads the database, or it has very many keys. Erase once more later, or with no gateway running: stele retention run --vacuum',
+    )
   if (report.unusedBytes > 0)
     say(
       `${report.unusedBytes} bytes of the file are unused; stele retention run --vacuum gives them back while no other process has it open.`,

@@ -130,7 +130,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     // What is left of removed rows is the server's own, until its vacuum comes by: of keys it comes now.
     scrub: async () => {
       await sql`VACUUM data_keys`.execute(kysely)
-      return true
+      return 'done'
     },
     classify,
     describeSchema: () => describeSchema(kysely),
