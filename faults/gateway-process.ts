@@ -63,7 +63,7 @@ function processOf(child: ChildProcess): GatewayProcess {
   const { promise: address, resolve, reject } = Promise.withResolvers<string>()
   child.stdout?.on('data', (bytes: Buffer) => {
     said.stdout += bytes.toString('utf8')
-    const found = /^ {2}address +(http:\S+)\/v1$/m.exec(said.stdout)?.[1]
+    const found = /^ {2}address +(https?:\S+)\/v1$/m.exec(said.stdout)?.[1]
     if (found !== undefined) resolve(found)
   })
   child.stderr?.on('data', (bytes: Buffer) => {

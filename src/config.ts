@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
+import { networkProblems, networkSettings } from './network-settings.ts'
 import { contentModes } from './privacy/sealed-content.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import type { RetentionDefaults } from './retention/periods.ts'
@@ -15,6 +16,12 @@ const seconds = z.number().positive().max(86_400)
 
 /** Days for which something is kept; for ever when left out. */
 const days = z.coerce.number().int().min(1).max(36_500).optional()
+
+/** Names and passwords in it would be sent nowhere, and shown with it. */
+const upstreamUrl = z.url({ protocol: /^https?$/ }).refine(text => {
+  const url = URL.parse(text)
+  return url === null || (url.username === '' && url.password === '')
+}, 'it may hold no user name or password; give apiKey, or an authorization header under headers')
 
 function areAddresses(text: string): boolean {
   return text.split(',').every(part => {
@@ -31,7 +38,7 @@ function areAddresses(text: string): boolean {
 const provider = z.strictObject({
   type: z.enum(['openai-compatible', 'echo', 'replay']).default('openai-compatible'),
   /** The address up to and including the version, as OpenAI's clients take it: https://api.openai.com/v1 */
-  baseUrl: z.url({ protocol: /^https?$/ }).optional(),
+  baseUrl: upstreamUrl.optional(),
   apiKey: z.string().min(1).optional(),
   /** The environment variable that holds the key, to keep it out of the file. */
   apiKeyEnv: z.string().min(1).optional(),
@@ -85,6 +92,7 @@ const settings = z.strictObject({
   port: z.coerce.number().int().min(0).max(65_535).default(4100),
   /** Processes that serve the address together. */
   workers: z.coerce.number().int().min(1).max(64).default(1),
+  ...networkSettings,
   poolSize: z.coerce.number().int().min(1).max(1_000).default(5),
   maxOverflow: z.coerce.number().int().min(0).max(1_000).default(10),
   poolTimeout: z.coerce.number().positive().max(3_600).default(30),
@@ -165,7 +173,7 @@ const settings = z.strictObject({
   maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
   maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
   masking: masking.prefault({}),
-  openaiBaseUrl: z.url({ protocol: /^https?$/ }).optional(),
+  openaiBaseUrl: upstreamUrl.optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
     .record(z.string().regex(/^[a-z0-9][a-z0-9_-]*$/i, 'letters, digits, _ and - only'), provider)
@@ -216,6 +224,14 @@ export const environmentVariables = {
   STELE_REPLY_LIMIT: 'replyLimit',
   STELE_REQUEST_TIMEOUT: 'requestTimeout',
   STELE_CLIENT_TIMEOUT: 'clientTimeout',
+  STELE_MAX_CONNECTIONS: 'maxConnections',
+  STELE_KEEP_ALIVE_TIMEOUT: 'keepAliveTimeout',
+  STELE_TLS_CERT: 'tlsCert',
+  STELE_TLS_KEY: 'tlsKey',
+  STELE_TLS_PASSPHRASE_FILE: 'tlsPassphraseFile',
+  STELE_CORS_ORIGINS: 'corsOrigins',
+  STELE_CORS_CREDENTIALS: 'corsCredentials',
+  STELE_ALLOWED_HOSTS: 'allowedHosts',
   STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
   STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
   STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
@@ -286,7 +302,7 @@ function readFile(path: string, isRequired: boolean): unknown {
 }
 
 function withProviderKeys(config: Config, environment: Readonly<Record<string, string | undefined>>): Config {
-  const problems: string[] = []
+  const problems = networkProblems(config)
   for (const [name, provider] of Object.entries(config.providers)) {
     if (provider.type === 'openai-compatible' && provider.baseUrl === undefined)
       problems.push(`  providers.${name}.baseUrl: is missing`)

@@ -8,6 +8,7 @@ export const errorTable = {
   invalid_http: row(400, '{reason}'),
   invalid_utf8: row(400, 'The request body is not valid UTF-8.'),
   json_too_deep: row(400, 'The request body is nested deeper than {limit} levels.'),
+  json_too_large: row(400, 'The request body holds more than {limit} values.'),
   duplicate_member: row(400, 'The request body names {name} more than once.'),
   missing_required_parameter: row(400, "Missing required parameter: '{name}'."),
   invalid_value: row(400, "Invalid value for '{name}': {reason}"),
@@ -16,6 +17,10 @@ export const errorTable = {
   missing_api_key: row(401, 'No API key was given. Send it as "Authorization: Bearer <key>".'),
   invalid_api_key: row(401, 'The API key is not valid: it is unknown, revoked or expired.'),
   permission_denied: row(403, 'This API key may not {action}.'),
+  host_not_allowed: row(
+    403,
+    "This gateway is not called '{host}'. Its names are set by STELE_ALLOWED_HOSTS.",
+  ),
   break_glass_required: row(
     403,
     "What is stored of the user '{user}' is not this key's to read. A break-glass grant with a reason lets it: POST /v1/break_glass.",

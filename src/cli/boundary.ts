@@ -1,9 +1,11 @@
 import { CommanderError } from 'commander'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
+import { framesOf, quietReasonOf } from '../quiet-error.ts'
 import { Failure } from './failure.ts'
 import { OutputError, say } from './output.ts'
 import { printableText } from './printable.ts'
 import { createProgram } from './program.ts'
+import { warnOfShownSecrets } from './shown-secrets.ts'
 
 /** The exit codes of every command. */
 const exitCodes = { success: 0, failure: 1, usage: 2 } as const
@@ -13,6 +15,7 @@ const exitCodes = { success: 0, failure: 1, usage: 2 } as const
  * in one line (a bad configuration in one line a problem), an unexpected one too, its stack only on demand.
  */
 export async function run(args: readonly string[]): Promise<number> {
+  warnOfShownSecrets(args)
   try {
     await createProgram().parseAsync(args, { from: 'user' })
     return exitCodes.success
@@ -35,7 +38,7 @@ async function report(error: unknown): Promise<number> {
   if (isExpected) say(`stele: ${printableText(error.message)}`)
   else
     say(
-      `stele: unexpected error: ${printableText(reasonOf(error))}${showStack ? '' : ' (run with LOG_LEVEL=debug for the stack)'}`,
+      `stele: unexpected error: ${printableText(quietReasonOf(error))}${showStack ? '' : ' (run with LOG_LEVEL=debug for the stack)'}`,
     )
   if (showStack) say(printableText(stackOf(error)))
   return isWrongUsage(error) ? exitCodes.usage : exitCodes.failure
@@ -56,7 +59,10 @@ async function isDebugging(): Promise<boolean> {
 }
 
 function stackOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
+  if (!(error instanceof Error)) return quietReasonOf(error)
   const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`
-  return (error.stack ?? error.message) + cause
+  return (
+    [`${error.name}: ${quietReasonOf(error)}`, ...framesOf(error).map(frame => `    ${frame}`)].join('\n') +
+    cause
+  )
 }

@@ -58,6 +58,12 @@ function serveCommand(program: Command): void {
       'OpenAI-compatible API to send calls to, instead of OPENAI_BASE_URL',
       parseHttpUrl,
     )
+    .option('--tls-cert <file>', 'certificate to speak HTTPS with, in PEM, instead of STELE_TLS_CERT')
+    .option('--tls-key <file>', 'its private key, instead of STELE_TLS_KEY')
+    .option(
+      '--tls-passphrase-file <file>',
+      'what the key is encrypted with, instead of STELE_TLS_PASSPHRASE_FILE',
+    )
     .option('--workers <number>', 'processes that serve, instead of STELE_WORKERS (1)', parseWorkers)
     .action(async (_options: unknown, command: Command) => {
       const { serveGateway } = await import('./commands/serve.ts')

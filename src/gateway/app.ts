@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import type { SecureContextOptions } from 'node:tls'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyError,
@@ -14,8 +15,9 @@ import type { Permission } from '../model/permissions.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
 import { createAccess, type Principal } from './access.ts'
-import { acceptLegalRequests, connectionOptions, endStalled } from './connections.ts'
+import { acceptLegalRequests, connectionOptions, endStalled, limitConnections } from './connections.ts'
 import { contentAccess } from './content-access.ts'
+import { frontDoor } from './front-door.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
@@ -32,6 +34,7 @@ import { searchRoute } from './routes/search.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
 import { userRoutes } from './routes/users.ts'
+import { securityHeaders } from './security-headers.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -49,6 +52,12 @@ export type ClientSettings = Pick<
   | 'replyLimit'
   | 'requestTimeout'
   | 'clientTimeout'
+  | 'keepAliveTimeout'
+  | 'maxConnections'
+  | 'host'
+  | 'allowedHosts'
+  | 'corsOrigins'
+  | 'corsCredentials'
   | 'idempotencyTtl'
   | 'idempotencyWait'
   | 'chatModel'
@@ -68,6 +77,8 @@ export interface GatewayParts {
   readonly providers: ProviderRegistry
   readonly logger: FastifyBaseLogger
   readonly settings: ClientSettings
+  /** What HTTPS is spoken with; HTTP when left out. */
+  readonly tls?: SecureContextOptions | undefined
 }
 
 /** Where the gateway stands, shared by its routes. */
@@ -95,7 +106,7 @@ export interface Gateway {
 
 /** The HTTP side of Stele. It speaks OpenAI's API, errors included, and holds no SQL. */
 export function createGateway(parts: GatewayParts): Gateway {
-  const { stele, providers, logger, settings } = parts
+  const { stele, providers, logger, settings, tls } = parts
   const { bodyLimit } = settings
   const stopping = new AbortController()
   const state: GatewayState = {
@@ -121,17 +132,19 @@ export function createGateway(parts: GatewayParts): Gateway {
     // Stele answers for itself while it stops, in OpenAI's shape.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    ...connectionOptions(settings),
+    ...connectionOptions(settings, tls),
     trustProxy: settings.trustedProxies ?? false,
     clientErrorHandler: malformedRefuser(state.unanswered, settings.requestTimeout),
     frameworkErrors: (_error, request, reply) => {
       const known = new SteleError('route_not_found', { method: request.method, path: '(malformed)' })
       const answer = reply as FastifyReply
-      answer.code(known.status).header('x-stele-call-id', request.id).send(errorBody(known))
+      answer.headers({ ...securityHeaders, 'x-stele-call-id': request.id })
+      answer.code(known.status).send(errorBody(known))
     },
   })
 
   acceptLegalRequests(app.server)
+  limitConnections(app.server, settings)
 
   // Bodies stay bytes: they are recorded as they came.
   app.removeAllContentTypeParsers()
@@ -139,6 +152,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     done(null, body),
   )
 
+  const enter = frontDoor(settings, { isSecure: tls !== undefined })
   app.decorateRequest('apiKey', undefined)
   app.decorateRequest('opened', undefined)
   app.addHook('onRequest', async (request, reply) => {
@@ -149,6 +163,7 @@ export function createGateway(parts: GatewayParts): Gateway {
       state.events.emit('ended')
     })
     endStalled(reply.raw, settings)
+    if (enter(request, reply)) return reply.code(204).send()
     if (state.isStopping) {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')

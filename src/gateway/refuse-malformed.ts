@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { securityHeaders } from './security-headers.ts'
 
 /** How long a client may take to read why it was refused, in milliseconds; then its connection is closed. */
 const lingerFor = 5_000
@@ -28,7 +29,9 @@ export function malformedRefuser(unanswered: ReadonlySet<ServerResponse>, reques
   return (error: { code?: string }, socket: Socket): void => {
     // What follows on a connection that is being refused is of no interest.
     if (refused.has(socket)) return
-    if (error.code === 'ECONNRESET' || !socket.writable) {
+    // Whoever fails to agree on keys could not read a refusal.
+    const isHandshake = /^ERR_(SSL|TLS)_/.test(error.code ?? '')
+    if (error.code === 'ECONNRESET' || isHandshake || !socket.writable) {
       socket.destroy()
       return
     }
@@ -66,6 +69,7 @@ function refusal({ status, error }: Refusal): string {
     'content-type: application/json',
     `content-length: ${Buffer.byteLength(body)}`,
     `x-stele-call-id: ${newId('call')}`,
+    ...Object.entries(securityHeaders).map(([name, value]) => `${name}: ${value}`),
     'connection: close',
   ]
   return `${head.join('\r\n')}\r\n\r\n${body}`

@@ -1,4 +1,5 @@
 import { SteleError } from '../errors.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { isFields } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
@@ -170,13 +171,8 @@ class StreamRelay {
 
   /** Notes what a chunk says. Returns what the client gets for it; undefined when it must not see it. */
   #take(event: Buffer, data: string): Buffer | undefined {
-    let chunk: unknown
-    try {
-      chunk = JSON.parse(data)
-    } catch {
-      // The parser's own error quotes the text, and a reply must not end up in the log.
-      throw this.#truncated('an event is not JSON')
-    }
+    const chunk = maybeJson(data)
+    if (chunk === undefined) throw this.#truncated('an event is not JSON')
     if (!isFields(chunk)) throw this.#truncated('an event is not an object')
     const { rendition } = this.#call
     if (rendition === undefined ? chunk['error'] != null : rendition.isError(chunk)) {

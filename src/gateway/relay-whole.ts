@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { SteleError } from '../errors.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { isFields, type Reply } from '../model/reply.ts'
 import type { ProviderResponse } from '../providers/provider.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
@@ -31,7 +32,7 @@ export async function relayWhole(
   const text = isUtf8(bytes)
     ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
     : undefined
-  const value = parse(text)
+  const value = text === undefined ? undefined : maybeJson(text)
   // Bytes are compressed where that pays: numbers by the thousand are what a chat does not hold.
   const body = 'messages' in request.body ? (text ?? bytes) : bytes
 
@@ -71,12 +72,3 @@ export function errorOf(provider: string, { status, value }: ProviderAnswer, rep
 }
 
 const noReply: Reply = { finishReasons: [], usage: {} }
-
-function parse(text: string | undefined): unknown {
-  if (text === undefined) return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}

@@ -1,3 +1,4 @@
+import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
 import { type Config, retentionOf } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
@@ -13,6 +14,7 @@ import { firstKey } from './first-key.ts'
 import { createLogger } from './logger.ts'
 import { startRetentionJob } from './retention-job.ts'
 import { shutDown } from './shutdown.ts'
+import { readTls, reloadAtHangup, warnOutOfDate } from './tls.ts'
 
 /** How often storage for the coming months is made ready, and what has expired is let go, in milliseconds. */
 const storageInterval = 3_600_000
@@ -33,6 +35,8 @@ export interface Surroundings {
  */
 export async function serve(config: Config, { announce, stop, worker }: Surroundings): Promise<void> {
   const logger = createLogger(config.logLevel, worker)
+  const tls = readTls(config)
+  if (tls !== undefined) warnOutOfDate(tls, logger)
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed')
   const stele = await openStele({
     ...config,
@@ -43,13 +47,17 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   })
   try {
     const providers = createProviders(config, stele)
-    const gateway = createGateway({ stele, providers, logger, settings: config })
+    const gateway = createGateway({ stele, providers, logger, settings: config, tls })
     const storage = setInterval(() => {
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
       stele.logins.forgetOld(Date.now()).catch(onError)
     }, storageInterval).unref()
     const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
+    const stopReloading =
+      tls === undefined
+        ? undefined
+        : reloadAtHangup(gateway.app.server as unknown as HttpsServer, config, logger)
     const retention = startRetentionJob(stele.retention, { period: config.retentionEvery * 1000, logger })
     let erasures: ReturnType<typeof finishErasures> | undefined
     try {
@@ -69,6 +77,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       })
     } finally {
       clearInterval(storage)
+      stopReloading?.()
       await erasures?.stop()
       await indexer?.stop()
       await retention.stop()

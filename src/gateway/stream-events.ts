@@ -6,7 +6,7 @@ export const done = Buffer.from('data: [DONE]\n\n')
 /** What a client is told of a stream before its first event. */
 export const streamHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-cache',
+  'cache-control': 'no-store',
   // Asks reverse proxies not to collect the stream before passing it on.
   'x-accel-buffering': 'no',
 } as const

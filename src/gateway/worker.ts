@@ -13,6 +13,8 @@ export const stopMessage = 'stop'
 
 /** One of several processes that serve the same address. It stops when it is told to, or when whoever started it is gone. */
 export async function serveAsWorker(config: Config, worker: Worker): Promise<void> {
+  // At a SIGHUP that comes before it serves, there is nothing to read again.
+  if (config.tlsKey !== undefined) process.on('SIGHUP', () => undefined)
   let isReady = false
   const stopped = stopOf(worker, () => isReady)
   try {

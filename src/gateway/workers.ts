@@ -49,6 +49,9 @@ export async function serveWithWorkers(config: Config): Promise<void> {
   const banner = await first.ready
   const stopping = new AbortController()
   const stop = stopSignal(() => killAll())
+  // They read the certificate again.
+  if (config.tlsKey !== undefined)
+    process.on('SIGHUP', () => running().forEach(worker => void worker.process.kill('SIGHUP')))
   process.stdout.write(banner)
   if (hasOneWriter)
     logger.warn({ workers: config.workers }, 'this database takes one writer at a time: one worker is faster')

@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 
 type Classifier = Pick<Database, 'classify'>
 type Method = (...given: unknown[]) => unknown
@@ -7,7 +8,7 @@ type Method = (...given: unknown[]) => unknown
 /** Puts what a database has raised in the terms of the library. What it refused for what it is stays as it is. */
 export function storeFailure(database: Classifier, cause: unknown): unknown {
   if (cause instanceof SteleError || database.classify(cause) === 'rejected') return cause
-  return new SteleError('store_unavailable', { reason: reasonOf(cause) }, { cause })
+  return new SteleError('store_unavailable', { reason: quietReasonOf(cause) }, { cause })
 }
 
 /**

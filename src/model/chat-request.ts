@@ -1,12 +1,12 @@
 import { z } from 'zod'
-import { checked, membersOf, readObject, word } from './json-body.ts'
-import { arrayElements, type Member, type Span } from './json-text.ts'
+import { checked, listOf, readObject, word } from './json-body.ts'
+import { arrayElements, type Member, objectMembers, type Span } from './json-text.ts'
 import { type Metadata, metadata } from './metadata.ts'
 
 /** Only what Stele itself acts on is checked; every other parameter is the provider's business. */
 const chatBody = z.looseObject({
   model: word,
-  messages: z.array(z.looseObject({ role: word })).min(1),
+  messages: listOf(z.looseObject({ role: word })).refine(list => list.length > 0, 'it is empty'),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   user: z.string().nullish(),
@@ -15,8 +15,6 @@ const chatBody = z.looseObject({
 
 /** What is acted on only when the completion is to be listed. */
 const listedBody = z.looseObject({ metadata })
-
-const ownMembers = ['model', 'messages', 'stream', 'stream_options', 'user', 'store']
 
 export interface ChatMessage {
   readonly role: string
@@ -68,7 +66,7 @@ export function parseChatRequest(body: Uint8Array | string): ChatRequest {
   const read = readObject(body)
   const { text, value } = read
   const { model, messages, stream, stream_options: streamOptions, user, store } = checked(chatBody, read)
-  const members = membersOf(read, ownMembers)
+  const members = objectMembers(text)
   const messagesMember = members.find(member => member.name === 'messages')
   const messageSpans = messagesMember === undefined ? [] : arrayElements(text, messagesMember.start)
   return {

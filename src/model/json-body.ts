@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { SteleError } from '../errors.ts'
-import { type Member, nestingDepth, objectMembers } from './json-text.ts'
+import { countStrings, duplicateName, jsonShape, maxDepth } from './json-shape.ts'
 
-/** Deeper bodies are refused: nothing real nests so far, and code that walks them recursively must not overflow. */
-const maxDepth = 256
+/** Bodies of more values are refused: what they take in memory, and the time to look at them, is many times their size. */
+const maxValues = 1_000_000
 
 /** Kept in a column of its own, where not every database can hold a NUL, and indexed, which not every length can be. */
 export const word = z
@@ -20,16 +20,24 @@ export interface JsonBody {
   readonly value: Readonly<Record<string, unknown>>
 }
 
-/** @throws SteleError invalid_utf8, invalid_json, json_too_deep */
+/**
+ * Reads a body. It is measured before it is parsed. A name that an object has twice is refused wherever it stands: two
+ * readers of such a body, Stele and the provider say, need not take the same one of the two.
+ * @throws SteleError invalid_utf8, invalid_json, json_too_deep, json_too_large, duplicate_member
+ */
 export function readObject(body: Uint8Array | string): JsonBody {
   // Half a surrogate pair has no UTF-8: what was recorded would not be what was sent.
   if (typeof body === 'string' && !body.isWellFormed()) throw new SteleError('invalid_utf8')
   const text = typeof body === 'string' ? body : decodeUtf8(body)
+  const { depth, values, strings } = jsonShape(text, { depth: maxDepth, values: maxValues })
+  if (depth > maxDepth) throw new SteleError('json_too_deep', { limit: maxDepth })
+  if (values > maxValues) throw new SteleError('json_too_large', { limit: maxValues })
   const value = parseJson(text)
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     throw new SteleError('invalid_json', { reason: 'it must be an object' })
   }
-  if (nestingDepth(text) > maxDepth) throw new SteleError('json_too_deep', { limit: maxDepth })
+  if (countStrings(value) !== strings)
+    throw new SteleError('duplicate_member', { name: duplicateName(text) ?? '' })
   return { text, value: value as Record<string, unknown> }
 }
 
@@ -40,14 +48,23 @@ export function checked<T extends z.ZodType>(schema: T, { value }: JsonBody): z.
   return result.data
 }
 
-/** The members of a body, each of `once` at most once. @throws SteleError duplicate_member */
-export function membersOf({ text }: JsonBody, once: readonly string[]): Member[] {
-  const members = objectMembers(text)
-  for (const name of once) {
-    if (members.filter(member => member.name === name).length > 1)
-      throw new SteleError('duplicate_member', { name })
-  }
-  return members
+/**
+ * A list of which only the first wrong element is told: a million wrong ones would be a million errors to hold.
+ */
+export function listOf<T extends z.ZodType>(element: T) {
+  return z.array(z.unknown()).transform((given, context): z.infer<T>[] => {
+    const list: z.infer<T>[] = []
+    for (const [index, each] of given.entries()) {
+      const read = element.safeParse(each)
+      if (!read.success) {
+        for (const { message, path } of read.error.issues.slice(0, 1))
+          context.addIssue({ code: 'custom', message, path: [index, ...path] })
+        return z.NEVER
+      }
+      list.push(read.data)
+    }
+    return list
+  })
 }
 
 /** Decodes UTF-8 and refuses what is not: a replacement character would silently change what is recorded. */
@@ -62,9 +79,14 @@ function parseJson(text: string): unknown {
   } catch {
     // The parser's own message quotes the text, and a body must not end up in an error or a log.
     throw new SteleError('invalid_json', {
-      reason: text.trim() === '' ? 'it is empty' : 'it cannot be parsed',
+      reason: whyUnreadable(text),
     })
   }
+}
+
+function whyUnreadable(text: string): string {
+  if (text.startsWith('\ufeff')) return 'it begins with a byte order mark'
+  return text.trim() === '' ? 'it is empty' : 'it cannot be parsed'
 }
 
 function parameterError(error: z.ZodError, value: Readonly<Record<string, unknown>>): SteleError {

@@ -1,3 +1,5 @@
+import { endOfString } from './json-shape.ts'
+
 /**
  * Positions inside a JSON text. Requests and replies are changed and taken apart by position, never by parsing and
  * writing them again, because that would lose what a parser does not keep: long numbers, spacing, escapes.
@@ -47,20 +49,6 @@ export function arrayElements(text: string, from: number): Span[] {
   return elements
 }
 
-/** How deep arrays and objects nest in `text`. */
-export function nestingDepth(text: string): number {
-  let depth = 0
-  let deepest = 0
-  structural.lastIndex = 0
-  for (let match = structural.exec(text); match !== null; match = structural.exec(text)) {
-    const found = match[0]
-    if (found === '"') structural.lastIndex = endOfString(text, match.index)
-    else if (found === '{' || found === '[') deepest = Math.max(deepest, ++depth)
-    else depth--
-  }
-  return deepest
-}
-
 function endOfValue(text: string, start: number): number {
   const first = text.charCodeAt(start)
   if (first === 0x22) return endOfString(text, start)
@@ -74,19 +62,6 @@ function endOfValue(text: string, start: number): number {
     else if (--depth === 0) return match.index + 1
   }
   return text.length
-}
-
-/** The position after the closing quote of the string that opens at `start`. */
-function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start + 1)
-  while (end !== -1 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
-  return end === -1 ? text.length : end + 1
-}
-
-function isEscaped(text: string, at: number): boolean {
-  let backslashes = 0
-  while (text.charCodeAt(at - 1 - backslashes) === 0x5c) backslashes++
-  return backslashes % 2 === 1
 }
 
 function skipSpace(text: string, at: number): number {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { checked, membersOf, readObject, word } from './json-body.ts'
-import type { Member } from './json-text.ts'
+import { checked, readObject, word } from './json-body.ts'
+import { type Member, objectMembers } from './json-text.ts'
 
 /** The operations whose requests are passed on as they came and belong to no conversation, by OpenAI's paths. */
 export const plainOperations = ['embeddings', 'moderations', 'completions'] as const
@@ -44,7 +44,7 @@ export function parsePlainRequest(operation: PlainOperation, received: Uint8Arra
   return {
     operation,
     ...read,
-    members: membersOf(read, ['model', 'user', 'stream']),
+    members: objectMembers(read.text),
     model: model ?? defaultModerationModel,
     stream: operation === 'completions' && read.value['stream'] === true,
     user: user ?? undefined,

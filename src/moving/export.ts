@@ -155,7 +155,7 @@ async function* messagesOf(
         conversation_id: id,
         seq,
         role,
-        message: isAbsent(row.content) ? null : decodeText(row.content),
+        message: textOf(row.content),
         model,
         call_id,
         created_at,
@@ -163,14 +163,16 @@ async function* messagesOf(
         cost_nanousd: row.cost_nanousd,
         metadata: row.metadata,
         deleted_at: row.deleted_at,
-        items: row.items === null ? null : decodeText(row.items),
-        echo:
-          row.echo === null || row.echo_from === null
-            ? null
-            : { from: row.echo_from, messages: decodeText(row.echo).split(echoSeparator) },
+        items: row.items === null ? null : textOf(row.items),
+        echo: echoOf(row),
       }
     }
   }
+}
+
+function echoOf({ echo, echo_from: from }: Opened<Tables['messages']>): LineOf<'message'>['echo'] {
+  const told = echo === null ? null : textOf(echo)
+  return told === null || from === null ? null : { from, messages: told.split(echoSeparator) }
 }
 
 async function callOf(reading: Reading, row: Tables['llm_requests']): Promise<LineOf<'call'>> {

@@ -1,6 +1,7 @@
 import { contentColumnsOf, primaryKeys, type TableName, tableNames } from '../db/tables.ts'
 import { keyIdOf, modeOf } from '../privacy/sealed-content.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import { indexAnew } from '../recorder/search.ts'
 import type { Store } from '../store/contents.ts'
 import { checkUserId } from '../store/users.ts'
 import { countRows, pagesOf } from './pages.ts'
@@ -14,7 +15,8 @@ export interface RotationOptions {
 }
 
 /**
- * Gives a user a new data key, seals everything anew with it in small steps while others record, and destroys the old key.
+ * Gives a user a new data key, seals everything anew with it in small steps while others record, has the search index made
+ * anew, and destroys the old key.
  * Broken off, it goes on when it is begun again. @throws SteleError content_unreadable, store_unavailable
  */
 export async function rotateDataKey(
@@ -41,6 +43,8 @@ export async function rotateDataKey(
       done += page.length
       onProgress?.(done, total)
     }
+  // The tokens of the old key end with it.
+  await indexAnew(database, recorder, userId)
   await edit('destroy-retired')
   database.contents.ring.forget(userId)
 }

@@ -29,8 +29,8 @@ const tagLength = 16
 const macLength = 16
 const headLength = 1 + commitmentLength
 
-/** Shorter values hardly shrink; beyond the second bound the larger window of zstd pays for its set-up. */
-const worthPacking = 96
+/** Shorter values shrink too little for what that costs; beyond the second bound the larger window of zstd pays for its set-up. */
+const worthPacking = 320
 const worthZstd = 8_192
 
 /** The same of phrases; and what share of a value may be left for them to be the better choice. */

@@ -1,8 +1,9 @@
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { openSealing } from '../store/sealed-batch.ts'
@@ -81,7 +82,7 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
     return done({ conversationId: undefined, isRepeat: false, ...result })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
-    const reason = reasonOf(error)
+    const reason = quietReasonOf(error)
     return {
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },

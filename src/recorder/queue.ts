@@ -1,4 +1,5 @@
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 import {
   type Applied,
   type AppliedError,
@@ -140,5 +141,5 @@ function asSteleError({ code, details, param, mayBeCommitted }: AppliedError): S
 
 function asUnavailable(cause: unknown): SteleError {
   if (cause instanceof SteleError) return new OutcomeUnknown(cause.code, cause.details, { cause })
-  return new OutcomeUnknown('store_unavailable', { reason: reasonOf(cause) }, { cause })
+  return new OutcomeUnknown('store_unavailable', { reason: quietReasonOf(cause) }, { cause })
 }

@@ -61,6 +61,13 @@ async function indexUser(recorder: Recorder, userId: string): Promise<boolean> {
   }
 }
 
+/** Makes what a user said findable by tokens of the data key that is current now. May be broken off and repeated. */
+export async function indexAnew(database: Database, recorder: Recorder, userId: string): Promise<void> {
+  if (database.search === undefined) return
+  await queueEverything(database, userId)
+  while (!(await recorder.index({ userId, limit: batchSize })));
+}
+
 /**
  * Indexes every message on record that is not indexed yet; for a database that was recorded to with search turned off. May
  * be broken off and repeated. Told how many messages are looked at and how many there are.

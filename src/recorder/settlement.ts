@@ -2,6 +2,7 @@ import { errorTable } from '../errors.ts'
 import type { BegunCall, Outcome, ResponseEnd } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
 import { absentContent, encodeCompressed } from '../privacy/content.ts'
 import type { Settlement } from './operations.ts'
@@ -103,11 +104,7 @@ function storedBody(body: string | Uint8Array | undefined): string | Promise<Uin
 
 function readReply(body: string | Uint8Array | undefined): Reply | undefined {
   if (typeof body !== 'string') return undefined
-  try {
-    return readCompletion(JSON.parse(body))
-  } catch {
-    return undefined
-  }
+  return readCompletion(maybeJson(body))
 }
 
 function rounded(milliseconds: number | undefined): number | undefined {

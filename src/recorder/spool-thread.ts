@@ -2,8 +2,8 @@ import { deserialize, serialize } from 'node:v8'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type NewSpoolEntry, openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
-import { reasonOf } from '../errors.ts'
 import { seal, unseal } from '../privacy/seal.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 import { withoutContentOf } from './erased.ts'
 import type { Operation } from './operations.ts'
 import type { SpoolAnswer, SpoolRequest, SpoolSetup } from './spool.ts'
@@ -26,7 +26,7 @@ function serve({ path, key }: SpoolSetup, port: MessagePort): void {
     try {
       reply = { id, value: answer(request) }
     } catch (error) {
-      reply = { id, failure: reasonOf(error) }
+      reply = { id, failure: quietReasonOf(error) }
     }
     port.postMessage([reply])
   })

@@ -1,6 +1,7 @@
 import { extname } from 'node:path'
 import { MessageChannel, type MessagePort, type ResourceLimits, Worker } from 'node:worker_threads'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 
 export interface ThreadRequest<Request> {
   readonly id: number
@@ -99,7 +100,7 @@ export class Thread<Request, Value> {
       if (this.#waiting.size === 0) port.unref()
     })
     const isCurrent = (): boolean => worker === this.#running?.worker
-    worker.on('error', error => isCurrent() && this.#fail(reasonOf(error)))
+    worker.on('error', error => isCurrent() && this.#fail(quietReasonOf(error)))
     worker.on('exit', () => isCurrent() && this.#fail('the writer thread ended'))
     // Between requests the thread must not keep a program alive that is otherwise done.
     worker.unref()

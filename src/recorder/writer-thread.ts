@@ -1,8 +1,9 @@
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { SteleError } from '../errors.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { LoadedMasterKeys } from '../privacy/master-keys.ts'
+import { quietReasonOf } from '../quiet-error.ts'
 import { Contents } from '../store/contents.ts'
 import { storeSearchTokens } from '../store/search-keys.ts'
 import { applyBatch } from './apply.ts'
@@ -84,5 +85,5 @@ function whyUnavailable(error: unknown): string {
     const { reason } = error.details
     if (typeof reason === 'string') return reason
   }
-  return reasonOf(error)
+  return quietReasonOf(error)
 }

@@ -279,7 +279,7 @@ export function encryptionSuite(bed: Bed): void {
     const stele = await place.stele()
     await exchange(stele, [user('question')], 'answer')
     const { migrateDown } = await import('../../src/db/migrate.ts')
-    const error = await failure('migration_failed', migrateDown(place.database(), 10))
+    const error = await failure('migration_failed', migrateDown(place.database(), 1_000))
     expect(error.message).toContain('content_is_encrypted')
     expect(columnsOf('data_keys')).toContain('wrapped_key')
     expect(await rowsOf(stele, 'data_keys')).toHaveLength(1)

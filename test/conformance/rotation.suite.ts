@@ -31,6 +31,9 @@ export function rotationSuite(bed: Bed): void {
     await stele.users.update('ada', { preferences: { a: 1 } })
     await callWithAll(stele, [user('of bob')], 'to bob', { userId: 'bob' })
     const before = await reproduced(stele, callId)
+    const found = async (by: Stele): Promise<number> =>
+      (await by.search({ userId: 'ada', query: 'question' })).hits.length
+    expect(await found(stele)).toBe(1)
     const [old] = await keysInUse(stele, 'ada')
     const bobs = await keysInUse(stele, 'bob')
     const told: [number, number][] = []
@@ -43,7 +46,13 @@ export function rotationSuite(bed: Bed): void {
     for (const one of [stele, await place.stele()]) {
       expect(await reproduced(one, callId)).toEqual(before)
       expect((await one.users.get('ada'))?.preferences).toEqual({ a: 1 })
+      expect(await found(one)).toBe(1)
     }
+    expect(
+      (await rowsOf(stele, 'search_progress'))
+        .filter(row => row.user_id === 'ada')
+        .every(row => row.key_id === now),
+    ).toBe(true)
     const keys = (await rowsOf(stele, 'data_keys')).filter(key => key.user_id === 'ada')
     expect(keys.find(key => key.id === old)).toMatchObject({ wrapped_key: null })
     expect(keys.filter(key => key.wrapped_key !== null).map(key => key.id)).toEqual([now])

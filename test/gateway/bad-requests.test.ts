@@ -93,8 +93,7 @@ const mistakes: Record<string, [body: unknown, code: string, param?: string]> = 
   ],
   'the messages twice, once in other letters': [
     `{"model":"m","messages":[{"role":"user","content":"Hi"}],"messag\\u0065s":[]}`,
-    'invalid_value',
-    'messages',
+    'duplicate_member',
   ],
   'the user twice': [
     `{"model":"m","messages":[{"role":"user","content":"Hi"}],"user":"ada","user":"ada"}`,

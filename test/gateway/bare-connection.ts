@@ -47,7 +47,7 @@ export function requestText(
   body: string | undefined,
   ...headers: string[]
 ): string {
-  const lines = [`${start} HTTP/1.1`, 'Host: x', `Authorization: Bearer ${key}`, ...headers]
+  const lines = [`${start} HTTP/1.1`, 'Host: localhost', `Authorization: Bearer ${key}`, ...headers]
   if (body !== undefined)
     lines.push('Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`)
   return `${lines.join('\r\n')}\r\n\r\n${body ?? ''}`

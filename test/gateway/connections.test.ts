@@ -203,7 +203,7 @@ test('thousands of headers are all read, the last one too', async () => {
   const many = Array.from({ length: 2_500 }, () => 'a:')
   const { key } = running
   connection.send(
-    `GET /v1/models HTTP/1.1\r\nHost: x\r\n${many.join('\r\n')}\r\nAuthorization: Bearer ${key}\r\n\r\n`,
+    `GET /v1/models HTTP/1.1\r\nHost: localhost\r\n${many.join('\r\n')}\r\nAuthorization: Bearer ${key}\r\n\r\n`,
   )
   expect((await connection.replies(1))[0]?.status).toBe(200)
 })

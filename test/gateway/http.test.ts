@@ -22,7 +22,7 @@ async function sendBytes({ address }: Running, bytes: string): Promise<RawReply>
 const head = (running: Running, start: string, ...lines: string[]): string =>
   [
     `${start} HTTP/1.1`,
-    'Host: x',
+    'Host: localhost',
     'Connection: close',
     `Authorization: Bearer ${running.key}`,
     ...lines,
@@ -86,26 +86,26 @@ test('a model name of any length is looked up', async () => {
 
 test.each([
   ['words', 'hello there\r\n\r\n', 400],
-  ['an unknown method', 'BREW /v1/models HTTP/1.1\r\nHost: x\r\n\r\n', 400],
-  ['an unknown version', 'GET / HTTP/9.9\r\nHost: x\r\n\r\n', 400],
-  ['a header without a colon', 'GET / HTTP/1.1\r\nHost: x\r\nsekret\r\n\r\n', 400],
+  ['an unknown method', 'BREW /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
+  ['an unknown version', 'GET / HTTP/9.9\r\nHost: localhost\r\n\r\n', 400],
+  ['a header without a colon', 'GET / HTTP/1.1\r\nHost: localhost\r\nsekret\r\n\r\n', 400],
   [
     'two lengths',
-    'POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}',
+    'POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}',
     400,
   ],
   [
     'a length and chunks',
-    'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    'POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
     400,
   ],
-  ['a broken chunk', 'POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400],
+  ['a broken chunk', 'POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400],
   [
     'headers beyond all measure',
-    `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'sekret'.repeat(4_000)}\r\n\r\n`,
+    `GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'sekret'.repeat(4_000)}\r\n\r\n`,
     431,
   ],
-  ['a URL beyond all measure', `GET /${'x'.repeat(40_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431],
+  ['a URL beyond all measure', `GET /${'x'.repeat(40_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
 ])('on a bare connection %s is answered in the same shape', async (_, bytes, status) => {
   const running = await startGateway()
   const reply = await sendBytes(running, bytes)

@@ -5,6 +5,7 @@ import { Agent, request } from 'undici'
 import { expect, onTestFinished } from 'vitest'
 import { resolveConfig } from '../../src/config.ts'
 import { createGateway, type Gateway } from '../../src/gateway/app.ts'
+import { logOptions } from '../../src/gateway/logger.ts'
 import { createProviders } from '../../src/providers/registry.ts'
 import type { Timing } from '../../src/providers/timing.ts'
 import type { Stele, SteleOptions } from '../../src/stele.ts'
@@ -79,7 +80,7 @@ export async function startGateway(options: RunningOptions = {}): Promise<Runnin
 
   const written: Buffer[] = []
   const sink = new PassThrough().on('data', (line: Buffer) => void written.push(line))
-  const logger = pino({ level: 'trace' }, sink)
+  const logger = pino({ level: 'trace', ...logOptions }, sink)
   const gateway = createGateway({ stele, providers: registry, logger, settings: config })
   const address = await gateway.app.listen({ host: '127.0.0.1', port: 0 })
   const agent = new Agent({ headersTimeout: 15_000, bodyTimeout: 15_000 })

@@ -85,7 +85,7 @@ test('a connection that never asks, one kept alive and one that stops in a reque
     if (bytes !== '') socket.write(bytes)
   }
   await open('')
-  await open('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n')
+  await open('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n')
   await open('GET /healthz HTTP/1.1\r\nHo')
   await running.send('GET', '/healthz')
   await shutDown(running.gateway, { timeout: longTime })
@@ -104,7 +104,7 @@ test('a client that does not read cannot hold the gateway up', async () => {
   const body = JSON.stringify(questionOf('Hi', { stream: true }))
   socket.pause()
   const head = `Authorization: Bearer ${running.key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}`
-  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n${body}`)
+  socket.write(`POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n${head}\r\n\r\n${body}`)
   const request = await upstream.received()
   await shutDown(running.gateway, { timeout: 200 })
   expect(await request.over).toBe(true)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { arrayElements, nestingDepth, objectMembers } from '../../src/model/json-text.ts'
+import { arrayElements, objectMembers } from '../../src/model/json-text.ts'
 import { json, name, spelled } from './arbitrary-json.ts'
 
 const object = fc.dictionary(name, json, { maxKeys: 6 })
@@ -52,19 +52,4 @@ test('an object that starts anywhere in a text is read from there', () => {
 test('members named twice are all found, in order', () => {
   const members = objectMembers(' { "a" : 1 , "b":[{"a":0}], "a" : {"b":"}"} } ')
   expect(members.map(({ name }) => name)).toEqual(['a', 'b', 'a'])
-})
-
-test('nesting is as deep as the deepest bracket outside strings', () => {
-  const depthOf = (value: unknown): number => {
-    if (value === null || typeof value !== 'object') return 0
-    return 1 + Math.max(0, ...Object.values(value).map(depthOf))
-  }
-  fc.assert(
-    fc.property(
-      json.chain(value => fc.tuple(fc.constant(value), spelled(value))),
-      ([value, source]) => {
-        expect(nestingDepth(source)).toBe(depthOf(value))
-      },
-    ),
-  )
 })

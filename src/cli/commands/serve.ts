@@ -7,12 +7,16 @@ export interface ServeOptions extends GlobalOptions {
   readonly port?: number
   readonly upstream?: string
   readonly workers?: number
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly tlsPassphraseFile?: string
 }
 
 /** Serves until the process is told to stop. */
 export async function serveGateway(options: ServeOptions): Promise<void> {
-  const { database, host, port, upstream, workers } = options
-  const config = loadConfig({ databaseUrl: database, host, port, openaiBaseUrl: upstream, workers })
+  const { database, host, port, upstream, workers, tlsCert, tlsKey, tlsPassphraseFile } = options
+  const network = { host, port, tlsCert, tlsKey, tlsPassphraseFile }
+  const config = loadConfig({ databaseUrl: database, ...network, openaiBaseUrl: upstream, workers })
   if (cluster.worker !== undefined) {
     const { serveAsWorker } = await import('../../gateway/worker.ts')
     return serveAsWorker(config, cluster.worker)

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { readObject } from '../../model/json-body.ts'
 import { keyOf } from '../routes/request-parts.ts'
 import { createMasking, type MaskingSettings } from './masking.ts'
 
@@ -6,7 +7,7 @@ type Body = Buffer | string
 
 /**
  * What a client gives to be kept, without a provider having a part in it: masked when storage is.
- * @throws SteleError masking_unavailable, invalid_value
+ * @throws SteleError masking_unavailable, invalid_value, and whatever is wrong with the body
  */
 export function createMaskedInput(settings: MaskingSettings) {
   const maskingOf = createMasking(settings)
@@ -18,20 +19,9 @@ export function createMaskedInput(settings: MaskingSettings) {
   ): Promise<Body> => {
     const masking = maskingOf(request, keyOf(request))
     if (masking?.policy.inStorage !== true) return body
-    const text = body.toString('utf8')
-    // Whoever reads it says what is wrong with it.
-    if (!isJson(text)) return body
+    const { text } = readObject(body)
     const { masker } = masking
     for (const { raw } of await kept()) masker.placeholders.adopt(raw)
     return masker.json(text)
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text)
-    return true
-  } catch {
-    return false
   }
 }

@@ -24,7 +24,10 @@ const mostRead = 10_000
 const usualPage = 20
 const longestPage = 100
 
-const items = z.array(z.looseObject({})).max(mostItems, `${mostItems} items are the most at a time`)
+const items = z
+  .array(z.unknown())
+  .max(mostItems, `${mostItems} items are the most at a time`)
+  .pipe(z.array(z.looseObject({})))
 
 /** Stele's own: the name by which it is listed among the user's sessions. */
 const session_id = z.string().nullish()

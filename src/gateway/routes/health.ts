@@ -18,7 +18,7 @@ export async function healthRoutes(app: FastifyInstance, { stele, providers }: P
   app.get('/healthz', needs('public'), async () => ({ status: 'ok' }))
   app.get('/readyz', needs('public'), async () => {
     const { spool, queueLength, failure } = stele.recorder
-    if (failure !== undefined) throw failure
+    if (failure !== undefined) throw withoutReason(failure)
     if (spool?.isFull) throw new SteleError('spool_full', { limit: spool.limit })
     const isSpooling = spool !== undefined && (spool.isSpooling || !(await answers(stele)))
     if (spool === undefined && !(await answers(stele)))
@@ -31,6 +31,11 @@ export async function healthRoutes(app: FastifyInstance, { stele, providers }: P
       providers: Object.fromEntries(breakers),
     }
   })
+}
+
+/** Anybody may ask: the reason, which may name hosts and files, is for those who may read the log. */
+function withoutReason({ code, details, cause }: SteleError): SteleError {
+  return new SteleError(code, { ...details, reason: 'the last attempt to write failed' }, { cause })
 }
 
 function figures({ depth, bytes, oldestAt }: SpoolState): object {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
-import { checked, membersOf, readObject } from '../../model/json-body.ts'
+import { checked, readObject } from '../../model/json-body.ts'
 import { metadata } from '../../model/metadata.ts'
 import { completionFromEvents, completionObject, listedMessages } from '../../model/stored-completion.ts'
 import { unlessNotKept } from '../../privacy/content.ts'
@@ -83,7 +83,6 @@ export async function storedCompletionRoutes(
     const userId = userOf(request)
     const completion = await find(userId, request)
     const body = readObject(await maskedInput(request, request.body ?? ''))
-    membersOf(body, ['metadata'])
     if (!Object.hasOwn(body.value, 'metadata'))
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
     const pairs = checked(updateBody, body).metadata ?? {}

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
-import { checked, membersOf, readObject, word } from '../json-body.ts'
-import type { Member } from '../json-text.ts'
+import { checked, listOf, readObject, word } from '../json-body.ts'
+import { type Member, objectMembers } from '../json-text.ts'
 import { metadata } from '../metadata.ts'
 
 const text = z
@@ -25,13 +25,13 @@ const format = z.discriminatedUnion('type', [
 
 /** Whatever shapes the request for a model; creating a response and counting its tokens share it. */
 const prompt = {
-  input: z.union([z.string(), z.array(z.looseObject({}))], 'it must be a text or a list of items').nullish(),
+  input: z.union([z.string(), listOf(z.looseObject({}))], 'it must be a text or a list of items').nullish(),
   instructions: z.string().nullish(),
   previous_response_id: z.string().nullish(),
   conversation: z
     .union([z.string(), z.looseObject({ id: z.string() })], "it must be an id or an object with an 'id'")
     .nullish(),
-  tools: z.array(typed).nullish(),
+  tools: listOf(typed).nullish(),
   tool_choice: z
     .union([z.enum(['none', 'auto', 'required']), typed], 'it must be a mode or an object with a type')
     .nullish(),
@@ -55,7 +55,7 @@ const creation = z.looseObject({
   store: z.boolean().nullish(),
   background: z.boolean().nullish(),
   metadata,
-  include: z.array(z.string()).nullish(),
+  include: listOf(z.string()).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
@@ -97,7 +97,7 @@ export function parseResponseRequest(body: Uint8Array | string): ResponseRequest
   const read = readObject(body)
   const fields = checked(creation, read)
   refuseBothStates(fields)
-  const members = membersOf(read, Object.keys(read.value))
+  const members = objectMembers(read.text)
   const background = fields.background === true
   const store = fields.store !== false
   if (background && !store) throw invalid('background', "it needs 'store': its reply is fetched later")
