@@ -74,6 +74,11 @@ export const errorTable = {
   api_key_not_found: row(404, "There is no API key '{key}'."),
   completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
+  user_erasing: row(
+    409,
+    "The user '{user}' is being erased; nothing of theirs can be recorded until that is done.",
+    true,
+  ),
   content_erased: row(410, 'What was said was erased: its key has been destroyed.'),
   masking_unavailable: row(
     503,
@@ -141,6 +146,7 @@ export const errorTable = {
   file_not_writable: row(500, 'The file {path} cannot be written: {reason}'),
   backup_elsewhere: row(500, 'This database is no file that Stele could copy. {advice}'),
   backup_invalid: row(500, '{path} is no usable backup: {reason}'),
+  key_file_invalid: row(500, '{path} is no usable key file: {reason}'),
   database_in_use: row(500, 'Another process has the database {database} open. Stop it first.'),
   database_not_empty: row(500, 'The database {database} holds data already. {advice}'),
   copy_unfinished: row(

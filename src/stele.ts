@@ -5,6 +5,7 @@ import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { createErasure } from './erasure/service.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
 import { contextSnapshotLibrary } from './library/context-snapshots.ts'
@@ -17,8 +18,10 @@ import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
+import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
@@ -73,6 +76,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly onError?: ((error: unknown) => void) | undefined
 }
 
+type Erasure = ReturnType<typeof createErasure>
+
 /** A store and its recorder. */
 export interface Stele {
   readonly database: Store
@@ -95,6 +100,16 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /**
+   * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
+   * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
+   * finished by erasing once more. @throws SteleError user_not_found, invalid_value, key_file_invalid, store_unavailable
+   */
+  readonly erase: Erasure['erase']
+  /** Users whose erasure is to be finished, by erasing them once more. */
+  readonly unfinishedErasures: Erasure['unfinishedErasures']
+  /** What an erasure has left of a user, which should be nothing. @throws SteleError user_not_found, user_erasing */
+  readonly verifyErasure: Erasure['verifyErasure']
   /** Records one finished exchange: the whole call in one transaction. */
   saveInteraction(interaction: Interaction): Promise<Pick<SettledCall, 'callId' | 'conversationId'>>
   /**
@@ -189,6 +204,7 @@ function assemble(
     instanceId,
   })
   const told = tellingFailures(database)
+  const doStep = retentionSteps(database, writer)
   return {
     database,
     recorder,
@@ -208,8 +224,19 @@ function assemble(
       createRetention({
         database,
         defaults: options.retention ?? {},
-        doStep: retentionSteps(database, writer),
+        doStep,
         holder: instanceId,
+      }),
+    ),
+    ...told(
+      createErasure({
+        database,
+        doStep: erasureSteps(database, writer),
+        doRetentionStep: doStep,
+        ring: database.contents.ring,
+        spools: spooling,
+        checkKeyFile,
+        strike: strikeFromKeyFile,
       }),
     ),
     async saveInteraction(interaction) {

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { roles } from '../model/permissions.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
 import { userStatuses } from '../store/users.ts'
+import type { BackUpKeysOptions } from './commands/keys-backup.ts'
 import type { CreateKeyOptions } from './commands/keys-create.ts'
 import type { ListKeysOptions } from './commands/keys-list.ts'
 import type { RevokeKeyOptions } from './commands/keys-revoke.ts'
@@ -78,6 +79,21 @@ function keysCommand(program: Command): void {
 }
 
 function rotations(keys: Command): void {
+  keys
+    .command('backup <file>')
+    .description('write the keys of users’ content into a file of their own, as the master key wraps them')
+    .option('--force', 'replace a file that is there already')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const { backUpKeys } = await import('./commands/keys-backup.ts')
+      await backUpKeys(file, command.optsWithGlobals<BackUpKeysOptions>())
+    })
+  keys
+    .command('restore <file>')
+    .description('put the keys of such a file into the database that they were of')
+    .action(async (file: string, _options: unknown, command: Command) => {
+      const { restoreKeysOf } = await import('./commands/keys-backup.ts')
+      await restoreKeysOf(file, command.optsWithGlobals())
+    })
   keys
     .command('rotate-master')
     .description('wrap every data key anew with another master key; gateways may run meanwhile')

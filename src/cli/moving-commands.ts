@@ -13,7 +13,7 @@ export function movingCommands(program: Command): void {
   program
     .command('backup <file>')
     .description(
-      'copy a database file while it is in use, and check the copy; the master key is not part of it',
+      'copy a database file while it is in use, and check the copy; users’ keys go into FILE.keys beside it, the master key into neither',
     )
     .option('--force', 'replace a file that is there already')
     .option('--json', 'print what was written as JSON')
@@ -25,6 +25,7 @@ export function movingCommands(program: Command): void {
     .command('restore <file>')
     .description('check a backup and put it in the place of a database file that no process has open')
     .option('--to <url>', 'the database to become it, instead of --database')
+    .option('--keys <file>', 'the file with the keys, or a later one, instead of the one beside the backup')
     .option('--force', 'replace a database that holds data')
     .option('--json', 'print what was restored as JSON')
     .action(async (file: string, _options: unknown, command: Command) => {

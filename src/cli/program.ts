@@ -5,6 +5,7 @@ import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
+import { eraseCommand } from './erase-command.ts'
 import { grantCommands } from './grant-commands.ts'
 import { migrateCommand } from './migrate-commands.ts'
 import { movingCommands } from './moving-commands.ts'
@@ -38,6 +39,7 @@ export function createProgram(): Command {
   searchCommand(program)
   spoolCommand(program)
   movingCommands(program)
+  eraseCommand(program)
   retentionCommand(program)
   doctorCommand(program)
   return program

@@ -62,6 +62,11 @@ export interface DatabaseFile {
    * @throws SteleError file_not_writable, store_unavailable
    */
   copyTo(to: string, onProgress?: (done: number, total: number) => void): Promise<void>
+  /**
+   * Takes the keys of users' content out of the file, and every byte of them. Nobody else has it open.
+   * @throws SteleError file_not_writable
+   */
+  removeKeys(): void
   /** The first damage that a check of every page finds; undefined when there is none. */
   damage(): string | undefined
   /** Whether changes wait beside the file that are not in it: so it is of a database in use, or of one that broke off. */
@@ -155,6 +160,13 @@ export interface Database {
   forgetWords(isFirst: boolean): Promise<boolean>
   /** Gives back some of the space that removed rows have left, as far as that is not the server's own business. */
   reclaim(): Promise<Reclaimed>
+  /** Runs `work` in one transaction; what it removes is overwritten where the database can do that. */
+  overwriting<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
+  /**
+   * Lets go of what the database's own storage still has of keys that were destroyed and of rows that were removed. `busy`
+   * when somebody who reads still needs it; `left` when there is more than can be written anew while others wait.
+   */
+  scrub(): Promise<'done' | 'busy' | 'left'>
   classify(error: unknown): FailureKind
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>
@@ -177,6 +189,11 @@ export function openDatabase(
 ): Database {
   const location = parseDatabaseUrl(url)
   return location.kind === 'sqlite' ? openSqlite(location, settings, use) : openPostgres(location, settings)
+}
+
+/** The same for a file by its path. */
+export function openFile(path: string): Database {
+  return openSqlite({ kind: 'sqlite', path, inMemory: false, display: path, keyFolder: undefined }, {})
 }
 
 /**

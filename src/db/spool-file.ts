@@ -46,6 +46,12 @@ export interface SpoolFile {
   reject(seq: number, reason: string): void
   /** Puts what was set aside back in its place, to be tried once more. */
   retryRejected(): void
+  /**
+   * Puts others in the place of entries, those set aside included, and leaves nothing of the former in the file. Returns how
+   * many there were.
+   * @param change gives what takes an entry's place; undefined for one that stays
+   */
+  rewrite(change: (entry: SpoolEntry) => NewSpoolEntry | undefined): number
   status(): SpoolFileStatus
   rejected(): RejectedEntry[]
   /** Lets go of the file; one that holds nothing any more is removed. */

@@ -36,6 +36,7 @@ export const tables = {
     deleted_at: integerOrNull,
     preferences: contentTextOrNull,
     content_mode: textOrNull,
+    erased_at: integerOrNull,
   },
   api_keys: {
     id: text,

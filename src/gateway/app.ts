@@ -23,6 +23,7 @@ import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { conversationRoutes } from './routes/conversations.ts'
+import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
@@ -227,6 +228,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(authRoutes, { stele, access, settings })
   app.register(apiKeyRoutes, { stele, access })
   app.register(userRoutes, { stele, access })
+  app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   return { app, state, routes: allowed, permissions }
 }

@@ -9,6 +9,7 @@ import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
 import { createGateway, type Gateway } from './app.ts'
 import { banner } from './banner.ts'
+import { finishErasures } from './erasure-job.ts'
 import { firstKey } from './first-key.ts'
 import { createLogger } from './logger.ts'
 import { startRetentionJob } from './retention-job.ts'
@@ -58,12 +59,14 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
         ? undefined
         : reloadAtHangup(gateway.app.server as unknown as HttpsServer, config, logger)
     const retention = startRetentionJob(stele.retention, { period: config.retentionEvery * 1000, logger })
+    let erasures: ReturnType<typeof finishErasures> | undefined
     try {
       const orphans = await stele.recorder.start()
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)
       indexer?.start()
+      erasures = finishErasures(stele, logger)
       const data = stele.database.location.display
       const stopped = stop()
       announce(banner({ address, data, providers, key, workers: config.workers }))
@@ -75,6 +78,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     } finally {
       clearInterval(storage)
       stopReloading?.()
+      await erasures?.stop()
       await indexer?.stop()
       await retention.stop()
       await providers.close()

@@ -21,6 +21,8 @@ export const permissions = [
   'usage:read',
   'users:read',
   'users:write',
+  /** Having everything that is kept of oneself erased, for good. */
+  'erasure:write',
   'audit:read',
   /** Break-glass grants. */
   'grants:read',
@@ -30,6 +32,7 @@ export const permissions = [
   'content:any_user',
   'keys:any_user',
   'usage:any_user',
+  'erasure:any_user',
 ] as const
 
 export type Permission = (typeof permissions)[number]
@@ -42,7 +45,7 @@ export type Role = (typeof roles)[number]
 /** What a key may be narrowed to. */
 export type Scope = Role | Exclude<Permission, 'public'>
 
-const ofEverybody = ['public', 'account', 'models:read', 'keys:read', 'usage:read'] as const
+const ofEverybody = ['public', 'account', 'models:read', 'keys:read', 'usage:read', 'erasure:write'] as const
 const ofMembers = [...ofEverybody, 'calls:make', 'content:read', 'content:write', 'keys:write'] as const
 
 const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
@@ -58,7 +61,13 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     'usage:any_user',
   ] as const),
   /** An application that acts for its end users. */
-  service: new Set([...ofMembers, 'calls:any_user', 'content:any_user', 'usage:any_user'] as const),
+  service: new Set([
+    ...ofMembers,
+    'calls:any_user',
+    'content:any_user',
+    'usage:any_user',
+    'erasure:any_user',
+  ] as const),
   /** Runs the place. Reads what is stored of others only with a break-glass grant. */
   admin: new Set([
     ...ofMembers,
@@ -70,6 +79,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     'calls:any_user',
     'keys:any_user',
     'usage:any_user',
+    'erasure:any_user',
   ] as const),
 }
 
@@ -110,6 +120,7 @@ const reaches: readonly (readonly [start: string, any: Permission])[] = [
   ['content:', 'content:any_user'],
   ['keys:', 'keys:any_user'],
   ['usage:', 'usage:any_user'],
+  ['erasure:', 'erasure:any_user'],
 ]
 
 /** The permission to do on behalf of any user what `permission` allows for oneself; undefined when there is none. */

@@ -1,13 +1,16 @@
-import { realpathSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { type Database, openUnchanging } from '../db/database.ts'
 import { migrationHistory } from '../db/migrate.ts'
 import { reasonOf, SteleError } from '../errors.ts'
+import { keyFileOf, writeKeyFile } from './key-file.ts'
 import { makeFile } from './new-file.ts'
 import { countRows } from './pages.ts'
 
 /** What a backup holds. */
 export interface BackupContents {
   readonly path: string
+  /** The file beside it that has the keys of users' content; undefined where there are none yet. */
+  readonly keyFile?: string | undefined
   readonly bytes: number
   readonly calls: number
   readonly messages: number
@@ -25,7 +28,8 @@ export interface BackupOptions {
 
 /**
  * Writes the state of this moment into one file, while others go on writing. The file is checked before it gets its name:
- * what stands at `path` afterwards is whole. The master key is not in it.
+ * what stands at `path` afterwards is whole. The keys of users' content are not in it but in a file beside it, from which they
+ * can be struck; the master key is in neither.
  * @throws SteleError backup_elsewhere, would_overwrite, file_not_writable, backup_invalid, schema_newer
  */
 export async function backUp(
@@ -37,15 +41,40 @@ export async function backUp(
   if (file === undefined) throw new SteleError('backup_elsewhere', { advice: database.backupAdvice })
   if (isSameFile(path, file.path))
     throw new SteleError('file_not_writable', { path, reason: 'it is the database itself' })
-  return makeFile(
-    path,
-    { overwrite },
-    async temporary => {
-      await file.copyTo(temporary, onProgress)
-      return inspectBackup(temporary, path)
-    },
-    temporary => openUnchanging(path).file?.replaceWith(temporary),
-  )
+  const keyFile = keyFileOf(path)
+  const hadKeys = existsSync(keyFile)
+  if (hadKeys && !overwrite)
+    throw new SteleError('would_overwrite', { path: existsSync(path) ? path : keyFile })
+  try {
+    return await makeFile(
+      path,
+      { overwrite },
+      async temporary => {
+        await file.copyTo(temporary, onProgress)
+        const contents = await inspectBackup(temporary, path)
+        const isApart = await takeKeysOut(temporary, keyFile, overwrite)
+        const { size } = statSync(temporary)
+        return { ...contents, bytes: size, ...(isApart ? { keyFile } : {}) }
+      },
+      temporary => openUnchanging(path).file?.replaceWith(temporary),
+    )
+  } catch (error) {
+    if (!hadKeys && existsSync(keyFile)) rmSync(keyFile)
+    throw error
+  }
+}
+
+/** Moves the keys from a copy into a file of their own. False when its schema has none. */
+async function takeKeysOut(copy: string, keyFile: string, overwrite: boolean): Promise<boolean> {
+  const database = openUnchanging(copy)
+  try {
+    if (!(await database.hasTable(database.kysely, 'data_keys'))) return false
+    await writeKeyFile(database.kysely, keyFile, { overwrite })
+  } finally {
+    await database.close()
+  }
+  openUnchanging(copy).file?.removeKeys()
+  return true
 }
 
 /**

@@ -59,6 +59,7 @@ const user = z.strictObject({
   deleted_at: time.nullable(),
   preferences: text.nullable().default(null),
   content_mode: contentMode,
+  erased_at: time.nullable().default(null),
 })
 
 const apiKey = z.strictObject({
@@ -241,6 +242,14 @@ const auditEvent = z.strictObject({
   created_at: time,
 })
 
+/** What else is held on the user whose export it is: for reading, and not taken in by an import. */
+const held = z.strictObject({
+  type: z.literal('held'),
+  user_id: word,
+  table: word,
+  row: z.record(z.string(), z.union([z.string(), z.number(), z.null()])),
+})
+
 const end = z.strictObject({ type: z.literal('end'), records: count })
 
 export const recordLine = z.discriminatedUnion('type', [
@@ -253,6 +262,7 @@ export const recordLine = z.discriminatedUnion('type', [
   storedCompletion,
   contextSnapshot,
   auditEvent,
+  held,
   end,
 ])
 

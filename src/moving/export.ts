@@ -9,10 +9,11 @@ import { echoSeparator } from '../store/echo.ts'
 import { toContent } from './content-text.ts'
 import { conversationsParentsFirst } from './conversation-order.ts'
 import { type Content, formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
+import { countFactsHeld, factsHeld } from './held-facts.ts'
 import { countRows, pagesOf, type Stretch } from './pages.ts'
 
 export interface ExportOptions {
-  /** Only what belongs to this user. */
+  /** Only what belongs to this user, and everything else that is held on them. */
   readonly userId?: string | undefined
   /** The hashes of API keys too: whoever imports them lets the same keys in. */
   readonly withKeys?: boolean | undefined
@@ -74,7 +75,7 @@ async function countRecords(
   const tables: TableName[] = [...exportedTables, ...(withKeys ? (['api_keys'] as const) : [])]
   let total = 0
   for (const table of tables) total += await countRows(db, table, { userId })
-  return total
+  return userId === undefined ? total : total + (await countFactsHeld(db, userId))
 }
 
 /** Pages of a table, their content readable. */
@@ -113,6 +114,7 @@ async function* recordsOf(
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
   for await (const rows of openPages(reading, 'audit_events', { userId }))
     for (const row of rows) yield { type: 'audit_event', ...row }
+  if (userId !== undefined) yield* factsHeld(kysely, userId)
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {
@@ -121,7 +123,7 @@ function modeOf({ content_mode }: { readonly content_mode: string | null }) {
 
 /** Named one by one: a column that is added to the table and holds a secret must not get out by itself. */
 function userOf(row: Row<'users'>): LineOf<'user'> {
-  const { id, email, username, role, status, created_at, deleted_at, preferences } = row
+  const { id, email, username, role, status, created_at, deleted_at, preferences, erased_at } = row
   const content_mode = modeOf(row)
   return {
     type: 'user',
@@ -134,6 +136,7 @@ function userOf(row: Row<'users'>): LineOf<'user'> {
     deleted_at,
     preferences,
     content_mode,
+    erased_at,
   }
 }
 

@@ -92,6 +92,7 @@ export class ImportRows {
         const { type: kind, ...row } = record
         return { line, kind, table: 'audit_events', rows: { audit_events: row } }
       }
+      case 'held':
       case 'end':
         throw new Error('the last line is no record')
     }

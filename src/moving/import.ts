@@ -78,6 +78,7 @@ class ImportRun {
     try {
       if (this.#hasEnded) throw invalid(line.number, 'it stands behind the last line')
       const record = parse(recordLine, line)
+      if (record.type === 'held') return
       if (record.type === 'end') return this.#end(line.number, record.records)
       if (record.type === 'api_key' && this.#options.withKeys !== true)
         throw invalid(line.number, 'it holds an API key; to let it in: --with-keys')

@@ -1,24 +1,37 @@
-import { createReadStream, createWriteStream, mkdirSync, statSync } from 'node:fs'
+import { createReadStream, createWriteStream, existsSync, mkdirSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { type Database, openUnchanging } from '../db/database.ts'
+import { type Database, openFile, openUnchanging } from '../db/database.ts'
 import { migrationHistory } from '../db/migrate.ts'
 import { SteleError } from '../errors.ts'
 import { type BackupContents, type BackupOptions, inspectBackup, isSameFile } from './backup.ts'
 import { isEmpty } from './empty.ts'
+import { keyFileOf } from './key-file.ts'
 import { makeFile, notWritable } from './new-file.ts'
+import { lacksKeys, restoreKeys } from './restore-keys.ts'
+
+export interface RestoreOptions extends BackupOptions {
+  /** The file with the keys; the one beside the backup when left out. */
+  readonly keyFile?: string | undefined
+}
+
+export interface RestoredContents extends BackupContents {
+  /** Users who were erased after the backup was made, and who are to be again. */
+  readonly toErase: number
+}
 
 /**
  * Puts a backup in the place of a database file, in one step. The copy that takes its place is read from end to end
  * first; a target that holds data is kept unless `overwrite` is set, and one that is open elsewhere is kept in any case.
+ * The keys come from the file beside the backup, or another one of the same store.
  * @param path the backup
- * @throws SteleError usage, backup_invalid, schema_newer, database_not_empty, database_in_use, file_not_writable
+ * @throws SteleError usage, key_file_invalid, backup_invalid, schema_newer, database_not_empty, database_in_use, file_not_writable
  */
 export async function restoreBackup(
   path: string,
   target: Database,
-  { overwrite = false, onProgress }: BackupOptions = {},
-): Promise<BackupContents> {
+  { overwrite = false, onProgress, keyFile }: RestoreOptions = {},
+): Promise<RestoredContents> {
   const { file, location } = target
   if (file === undefined) {
     throw new SteleError('usage', {
@@ -46,10 +59,37 @@ export async function restoreBackup(
     { overwrite: true },
     async temporary => {
       await copyBytes(path, temporary, done => onProgress?.(done, total))
-      return inspectBackup(temporary, path)
+      const contents = await inspectBackup(temporary, path)
+      return { ...contents, ...(await putKeysBack(path, temporary, keyFile)) }
     },
     temporary => file.replaceWith(temporary),
   )
+}
+
+/** Puts the keys into the copy of a backup that has none. @throws SteleError backup_invalid, key_file_invalid */
+async function putKeysBack(
+  backup: string,
+  copy: string,
+  given: string | undefined,
+): Promise<Pick<RestoredContents, 'keyFile' | 'toErase'>> {
+  const beside = keyFileOf(backup)
+  const keyFile = given ?? (existsSync(beside) ? beside : undefined)
+  const database = openFile(copy)
+  try {
+    if (!(await database.hasTable(database.kysely, 'data_keys'))) return { toErase: 0 }
+    if (keyFile !== undefined) {
+      const { toErase } = await restoreKeys(database, keyFile)
+      return { keyFile, toErase }
+    }
+    if (await lacksKeys(database))
+      throw new SteleError('backup_invalid', {
+        path: backup,
+        reason: `the keys to it are not there: ${beside} is missing; name it, or a later one, with --keys`,
+      })
+    return { toErase: 0 }
+  } finally {
+    await database.close()
+  }
 }
 
 /** Nothing at all is there, or tables of Stele without a single row. */

@@ -36,7 +36,7 @@ export class KeyRing {
   /** The one used last is the last. */
   readonly #held = new Map<string, Held>()
 
-  constructor({ masters, capacity = 4_096, trustedFor = 10_000 }: KeyRingOptions) {
+  constructor({ masters, capacity = 4_096, trustedFor = 1_000 }: KeyRingOptions) {
     this.#masters = masters
     this.#capacity = capacity
     this.#trustedFor = trustedFor

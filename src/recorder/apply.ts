@@ -1,11 +1,12 @@
 import type { Batch } from '../db/batch.ts'
+import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
-import { sealedBatch } from '../store/sealed-batch.ts'
+import { openSealing } from '../store/sealed-batch.ts'
 import type { SearchTokens } from '../store/search-keys.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
@@ -16,10 +17,12 @@ import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
   type AppendOperation,
   type Applied,
+  type ErasureOperation,
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
@@ -29,7 +32,8 @@ import {
 } from './operations.ts'
 import { describe } from './refusal.ts'
 
-type RecordOperation = Exclude<Operation, RetentionOperation>
+type StepOperation = RetentionOperation | ErasureOperation
+type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
   readonly database: Store
@@ -46,7 +50,7 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. Steps of retention follow, each on its own: calls do not wait in
+ * Applies a batch durably and answers for each operation. Steps of retention and of erasures follow, each on its own: calls do not wait in
  * one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
@@ -54,23 +58,28 @@ export async function applyBatch(
   context: ApplyContext,
   operations: readonly Operation[],
 ): Promise<Applied[]> {
-  const calls = operations.filter(operation => operation.kind !== 'retention')
+  const calls = operations.filter(operation => !isStep(operation))
   const applied = calls.length === 0 ? [] : await applyCalls(context, calls)
   if (calls.length === operations.length) return applied
   const answers: Applied[] = []
   for (const operation of operations) {
-    const answer = operation.kind === 'retention' ? await applyStep(context, operation) : applied.shift()
+    const answer = isStep(operation) ? await applyStep(context, operation) : applied.shift()
     answers.push(required(answer))
   }
   return answers
 }
 
-async function applyStep({ database }: ApplyContext, { step }: RetentionOperation): Promise<Applied> {
+function isStep(operation: Operation): operation is StepOperation {
+  return operation.kind === 'retention' || operation.kind === 'erasure'
+}
+
+async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    return {
-      ok: true,
-      result: { conversationId: undefined, isRepeat: false, step: await doStep(database, step) },
-    }
+    const result =
+      operation.kind === 'retention'
+        ? { step: await doStep(database, operation.step) }
+        : { erasure: await doErasureStep(database, operation.step) }
+    return done({ conversationId: undefined, isRepeat: false, ...result })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -116,18 +125,16 @@ async function applyAlone(context: ApplyContext, operation: RecordOperation): Pr
 
 function inTransaction(
   context: ApplyContext,
-  operations: readonly RecordOperation[],
+  given: readonly RecordOperation[],
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async stored => {
     const { hashes, database } = context
+    const sealing = await openSealing(database.contents, stored, given.flatMap(usersOf))
+    const operations = await withoutErased(stored, given, sealing.keyedAt)
     const starts = operations.flatMap(startsOf)
     const comers = newcomers(operations)
-    const batch = await sealedBatch(database.contents, stored, {
-      all: operations.flatMap(usersOf),
-      writing: comers.map(({ userId }) => userId),
-      apiKeys: operations.flatMap(apiKeysOf),
-    })
+    const batch = await sealing.batch(writersOf(comers), operations.flatMap(apiKeysOf))
     await addUsers(batch, context.knownUsers, comers)
     const begun = await applyBegins(batch, starts, { careful })
     const endings = operations.flatMap((operation): Ending[] => {
@@ -188,7 +195,7 @@ function appendsOf(operations: readonly Operation[]): AppendOperation[] {
   return operations.filter(operation => operation.kind === 'append')
 }
 
-type Newcomer = Pick<CallStart, 'userId' | 'createdAt'>
+type Newcomer = Pick<CallStart, 'userId' | 'createdAt'> & Partial<Pick<CallStart, 'request'>>
 
 /** Whose first call or conversation it may be. */
 function newcomers(operations: readonly Operation[]): Newcomer[] {
@@ -196,6 +203,11 @@ function newcomers(operations: readonly Operation[]): Newcomer[] {
     if (operation.kind === 'append') return operation.creation === undefined ? [] : [operation]
     return [...startsOf(operation)]
   })
+}
+
+/** Whose content is surely written. */
+function writersOf(comers: readonly Newcomer[]): string[] {
+  return comers.flatMap(({ userId, request }) => (request?.keepsContent === false ? [] : userId))
 }
 
 const keyChanges: ReadonlySet<string> = new Set(['destroy-keys', 'retire-key', 'destroy-retired'])

@@ -1,4 +1,5 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
+import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
@@ -230,6 +231,12 @@ export interface RetentionOperation {
   readonly step: RetentionStep
 }
 
+/** A step of erasing a user, in the same way. */
+export interface ErasureOperation {
+  readonly kind: 'erasure'
+  readonly step: ErasureStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -240,6 +247,7 @@ export type Operation =
   | RespondOperation
   | ResealOperation
   | RetentionOperation
+  | ErasureOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -282,6 +290,8 @@ export interface OperationResult {
   readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
+  /** The same of an erasure. */
+  readonly erasure?: ErasureStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -1,11 +1,12 @@
 import { deserialize, serialize } from 'node:v8'
 import { type MessagePort, parentPort } from 'node:worker_threads'
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
+import { type NewSpoolEntry, openSpoolFile, type SpoolEntry, type SpoolFile } from '../db/spool-file.ts'
 import { seal, unseal } from '../privacy/seal.ts'
 import { quietReasonOf } from '../quiet-error.ts'
+import { withoutContentOf } from './erased.ts'
 import type { Operation } from './operations.ts'
-import type { SpoolAnswer, SpooledOperation, SpoolRequest, SpoolSetup } from './spool.ts'
+import type { SpoolAnswer, SpoolRequest, SpoolSetup } from './spool.ts'
 import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
 
 /** However many entries are asked for, no more than fits in memory. */
@@ -41,36 +42,56 @@ function serve({ path, key }: SpoolSetup, port: MessagePort): void {
       file = undefined
       return { isClaimed: false, depth: 0, bytes: 0, oldestAt: undefined }
     }
-    const operations = perform(file, key, request)
+    const done = perform(file, key, request)
     const { depth, bytes, oldestAt } = file.status()
-    return { isClaimed: true, depth, bytes, oldestAt, operations }
+    return { isClaimed: true, depth, bytes, oldestAt, ...done }
   }
 }
 
-function perform(spool: SpoolFile, key: Uint8Array, request: SpoolRequest): SpooledOperation[] | undefined {
+function perform(
+  spool: SpoolFile,
+  key: Uint8Array,
+  request: SpoolRequest,
+): Pick<SpoolAnswer, 'operations' | 'erased'> {
   switch (request.kind) {
     case 'append':
       spool.append(request.operations.map(operation => entryOf(key, operation)))
-      return undefined
+      return {}
     case 'read':
-      return spool
-        .read(request.count, maxRawBytes)
-        .map(({ seq, ...entry }) => ({ seq, operation: open(key, entry) }))
+      return {
+        operations: spool
+          .read(request.count, maxRawBytes)
+          .map(({ seq, ...entry }) => ({ seq, operation: open(key, entry) })),
+      }
     case 'remove':
       spool.remove(request.seqs)
-      return undefined
+      return {}
     case 'reject':
       spool.reject(request.seq, request.reason)
-      return undefined
+      return {}
     case 'retryRejected':
       spool.retryRejected()
-      return undefined
+      return {}
+    case 'erase':
+      return { erased: spool.rewrite(entry => blanked(key, entry, request)) }
     default:
       throw new Error(`no such request: ${request.kind}`)
   }
 }
 
-function entryOf(key: Uint8Array, operation: Operation): Omit<SpoolEntry, 'seq'> {
+/** Undefined where there is nothing to take; what cannot be opened tells nobody anything. */
+function blanked(
+  key: Uint8Array,
+  entry: SpoolEntry,
+  { userId, erasedAt }: Extract<SpoolRequest, { kind: 'erase' }>,
+): NewSpoolEntry | undefined {
+  const operation = open(key, entry)
+  if (operation === undefined) return undefined
+  const left = withoutContentOf(operation, userId, erasedAt)
+  return left === operation ? undefined : entryOf(key, left)
+}
+
+function entryOf(key: Uint8Array, operation: Operation): NewSpoolEntry {
   const { kind } = operation
   const callId = callIdOf(operation)
   const raw = serialize(operation)

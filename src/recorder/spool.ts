@@ -20,6 +20,7 @@ export type SpoolRequest =
   | { readonly kind: 'remove'; readonly seqs: readonly number[] }
   | { readonly kind: 'reject'; readonly seq: number; readonly reason: string }
   | { readonly kind: 'retryRejected' }
+  | { readonly kind: 'erase'; readonly userId: string; readonly erasedAt: number }
   | { readonly kind: 'release' }
 
 export interface SpoolAnswer {
@@ -29,6 +30,8 @@ export interface SpoolAnswer {
   readonly bytes: number
   readonly oldestAt: number | undefined
   readonly operations?: SpooledOperation[] | undefined
+  /** Entries that were blanked. */
+  readonly erased?: number | undefined
 }
 
 /** What waits in a spool. */
@@ -90,6 +93,14 @@ export class Spool {
   /** Puts back what was set aside. */
   async retryRejected(): Promise<void> {
     await this.#ask({ kind: 'retryRejected' })
+  }
+
+  /**
+   * Takes what was said from the entries of a user whose calls were begun until then, those set aside included. Returns how
+   * many there were.
+   */
+  async erase(userId: string, erasedAt: number): Promise<number> {
+    return (await this.#ask({ kind: 'erase', userId, erasedAt })).erased ?? 0
   }
 
   /** Lets go of the file until it is needed again; an empty one is removed. */

@@ -2,8 +2,9 @@ import type { ErrorCode } from '../errors.ts'
 import type { CallStart } from '../model/call.ts'
 import { type Adopted, adoptSpools } from './adopt-spools.ts'
 import { Drain, drainable, type SpooledCalls } from './drain.ts'
+import { withoutContentOf } from './erased.ts'
 import { type Applied, type HeartbeatOperation, type Operation, repeated } from './operations.ts'
-import { Spool, type SpoolStatus } from './spool.ts'
+import { Spool, SpoolInUse, type SpoolStatus } from './spool.ts'
 import { spoolPath, spoolsIn } from './spool-paths.ts'
 import type { Writer } from './writer.ts'
 
@@ -96,6 +97,36 @@ export class SpoolingWriter implements Writer {
     const own = spoolPath(folder, key, this.#options.instanceId)
     const others = (await spoolsIn(folder, key)).filter(path => path !== own)
     return adoptSpools(others, key, writer, { retryRejected, onError })
+  }
+
+  /**
+   * Takes what an erased user said from what waits here and in the spools that others have left in the same folder. Returns
+   * how many entries there were; those of processes that live lose it when they are drained.
+   */
+  async erase(userId: string, erasedAt: number): Promise<number> {
+    const { folder, key, instanceId } = this.#options
+    for (const [callId, known] of this.#calls) {
+      if (!('start' in known)) continue
+      const left = withoutContentOf({ kind: 'begin', start: known.start }, userId, erasedAt)
+      if ('start' in left) this.#calls.set(callId, { start: left.start })
+    }
+    const own = spoolPath(folder, key, instanceId)
+    let erased = 0
+    for (const path of await spoolsIn(folder, key)) {
+      if (path === own) {
+        erased += await this.#spool.erase(userId, erasedAt)
+        continue
+      }
+      const spool = new Spool({ path, key })
+      try {
+        erased += await spool.erase(userId, erasedAt)
+      } catch (error) {
+        if (!(error instanceof SpoolInUse)) throw error
+      } finally {
+        await spool.close()
+      }
+    }
+    return erased
   }
 
   async apply(operations: readonly Operation[]): Promise<Applied[]> {

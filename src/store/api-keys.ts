@@ -223,6 +223,13 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     .values(newUserRow(userId, now))
     .onConflict(conflict => conflict.column('id').doNothing())
     .execute()
+  // Whoever was erased comes back with a key as with a first word.
+  await tx
+    .updateTable('users')
+    .set({ status: 'active' })
+    .where('id', '=', userId)
+    .where('status', '=', 'erased')
+    .execute()
   if (by.userId === undefined) await raiseRole(tx, userId, { scopes, by, now })
   await tx.insertInto('api_keys').values(row).execute()
   await tx

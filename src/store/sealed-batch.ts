@@ -1,6 +1,7 @@
 import type { Batch, ContentMode, Kept, StoredBatch } from '../db/batch.ts'
 import { contentColumnsOf, primaryKeys, type TableName, userColumnOf } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { isAbsent } from '../privacy/content.ts'
 import type { DataKey } from '../privacy/data-key.ts'
 import { newKeyRow } from '../privacy/key-ring.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
@@ -27,11 +28,33 @@ export async function sealedBatch(
   stored: StoredBatch,
   { all, writing = [], apiKeys = [] }: SealingUsers,
 ): Promise<Batch> {
+  const sealing = await openSealing(contents, stored, all)
+  return sealing.batch(writing, apiKeys)
+}
+
+/** A batch of which something is to be decided before any key is made. */
+export interface Sealing {
+  /** When the current key of a user was made, in milliseconds since 1970; undefined when there is none. */
+  keyedAt(userId: string): number | undefined
+  batch(writing: Iterable<string>, apiKeys: Iterable<string>): Promise<Batch>
+}
+
+/** Reads the current keys of these users, and holds them until the batch commits. */
+export async function openSealing(
+  contents: Contents,
+  stored: StoredBatch,
+  all: Iterable<string>,
+): Promise<Sealing> {
   const sealer = new Sealer(contents, stored)
   await sealer.prepare([...new Set(all)].sort())
-  await sealer.require(new Set(writing))
-  await sealer.knowModesOf([...new Set(apiKeys)])
-  return batchOf(contents, stored, sealer)
+  return {
+    keyedAt: userId => sealer.keyedAt(userId),
+    async batch(writing, apiKeys) {
+      await sealer.require(new Set(writing))
+      await sealer.knowModesOf([...new Set(apiKeys)])
+      return batchOf(contents, stored, sealer)
+    },
+  }
 }
 
 /** Runs `work` in one transaction with such a batch. */
@@ -50,11 +73,16 @@ class Sealer {
   readonly #contents: Contents
   readonly #stored: StoredBatch
   readonly #keys = new Map<string, DataKey>()
+  readonly #keyedAt = new Map<string, number>()
   readonly #modes = new Map<string, ContentMode>()
 
   constructor(contents: Contents, stored: StoredBatch) {
     this.#contents = contents
     this.#stored = stored
+  }
+
+  keyedAt(userId: string): number | undefined {
+    return this.#keyedAt.get(userId)
   }
 
   async prepare(users: readonly string[]): Promise<void> {
@@ -64,12 +92,14 @@ class Sealer {
       'data_keys',
       ['user_id'],
       users.map(user_id => ({ user_id })),
-      keyColumns,
+      [...keyColumns, 'created_at'],
       { where: isCurrent, lock: 'shared' },
     )
     for (const row of rows) {
       const key = ring.take(row)
-      if (key !== undefined) this.#keys.set(row.user_id, key)
+      if (key === undefined) continue
+      this.#keys.set(row.user_id, key)
+      this.#keyedAt.set(row.user_id, row.created_at)
     }
     const unknown = users.filter(user => modes.get(user) === undefined)
     if (unknown.length > 0)
@@ -102,6 +132,7 @@ class Sealer {
     if (unknown.length > 0) await this.prepare(unknown)
     const missing = [...users].filter(user => !this.#keys.has(user)).sort()
     if (missing.length === 0) return
+    await welcomeBack(this.#stored, missing)
     const master = this.#contents.masters.find(await guardSecret(this.#stored))
     const now = Date.now()
     await this.#stored.insertAbsent(
@@ -133,13 +164,41 @@ function modeFrom(text: string | null): ContentMode | 'default' {
   return isContentMode(text) ? text : 'default'
 }
 
+/**
+ * Whoever was erased may come back, but only once all of what they had is gone: until then nothing new may be mixed with it.
+ * @throws SteleError user_erasing
+ */
+async function welcomeBack(stored: StoredBatch, users: readonly string[]): Promise<void> {
+  const rows = await stored.find(
+    'users',
+    ['id'],
+    users.map(id => ({ id })),
+    ['id', 'status'],
+    { lock: 'shared' },
+  )
+  const leaving = rows.find(({ status }) => status === 'erasing')
+  if (leaving !== undefined) throw new SteleError('user_erasing', { user: leaving.id })
+  const back = rows.filter(({ status }) => status === 'erased')
+  await stored.update(
+    'users',
+    ['status'],
+    ['id'],
+    back.map(({ id }) => ({ set: { status: 'active' }, match: { id } })),
+  )
+}
+
+/** Whether it is content that is to be sealed: what says that nothing is kept is stored as it is. */
+function needsKey(value: unknown): boolean {
+  return value != null && !(value instanceof Uint8Array && isAbsent(value))
+}
+
 function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch {
   const findKeys: FindKeys = names => stored.find('data_keys', ['user_id', 'id'], names, keyColumns)
 
   /** Rows as they are stored; those without content stay as they are. */
   const sealed = async <R extends object>(table: TableName, rows: readonly R[]): Promise<readonly R[]> => {
     const columns = contentColumnsOf(table)
-    const withContent = (row: R): boolean => columns.some(({ name }) => (row as Fields)[name] != null)
+    const withContent = (row: R): boolean => columns.some(({ name }) => needsKey((row as Fields)[name]))
     if (columns.length === 0 || !rows.some(withContent)) return rows
     const users = rows.filter(withContent).map(row => String((row as Fields)[userColumnOf(table)]))
     await sealer.require(new Set(users))
@@ -167,7 +226,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
     async update(table, set, match, updates) {
       const columns = contentColumnsOf(table).filter(({ name }) => (set as readonly string[]).includes(name))
       const writes = (update: { readonly set: object }): boolean =>
-        columns.some(({ name }) => (update.set as Fields)[name] != null)
+        columns.some(({ name }) => needsKey((update.set as Fields)[name]))
       const users = updates
         .filter(writes)
         .map(update => String((update.match as Fields)[userColumnOf(table)]))

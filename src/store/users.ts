@@ -24,6 +24,7 @@ export function newUserRow(
     deleted_at: null,
     preferences: null,
     content_mode: null,
+    erased_at: null,
     ...fields,
   }
 }
@@ -102,6 +103,7 @@ export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' 
         const stored = await found.modifyEnd(forUpdate).executeTakeFirst()
         const row = await contents.openOne(tx, 'users', stored)
         if (row === undefined) throw new SteleError('user_not_found', { user: id })
+        if (row.status === 'erasing') throw new SteleError('user_erasing', { user: id })
         const { role = row.role, status = row.status } = change
         const about = { userId: id, by, target: id, severity: 'warning' } as const
         const events = [

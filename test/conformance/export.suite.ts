@@ -169,6 +169,8 @@ export function exportSuite(from: Bed, to: Bed): void {
       'message',
       'call',
       'audit_event',
+      'held',
+      'held',
       'end',
     ])
     await imported(target, lines)

@@ -76,6 +76,13 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/users': ofOverseers('/v1/users'),
   'POST /v1/users': ofOverseers('/v1/users', { user: 'eve' }),
   'POST /v1/users/:id': ofOverseers('/v1/users/ada', { role: 'admin' }),
+  'POST /v1/users/:user/erase': {
+    ownerGets: 400,
+    attempts: () => [
+      { path: '/v1/users/ada/erase', body: {}, own: denied },
+      { path: '/v1/users/ada/erase', body: { confirm: 'ada' }, own: denied },
+    ],
+  },
   'GET /v1/break_glass': ofOverseers('/v1/break_glass'),
   'POST /v1/break_glass': ofOverseers('/v1/break_glass', { user: 'no-ada', reason: 'because I can' }),
   'DELETE /v1/break_glass/:id': ofOverseers('/v1/break_glass/grant_01h455vb4pex5vsknk084sn02q'),

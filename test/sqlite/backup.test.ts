@@ -70,11 +70,13 @@ test('a backup made under load is whole: every call in it has all that belongs t
   expect(contents.calls).toBeLessThan(after)
   expect(contents.bytes).toBe((await stat(path)).size)
   if (process.platform !== 'win32') expect((await stat(path)).mode & 0o777).toBe(0o600)
-  expect(await readdir(dirname(path))).toEqual(['backup.db'])
+  expect(await readdir(dirname(path))).toEqual(['backup.db', 'backup.db.keys'])
   const plain = new DatabaseSync(path)
   expect(Object.values(plain.prepare('PRAGMA integrity_check').get() ?? {})).toEqual(['ok'])
   plain.close()
-  await at(path, place, async stele => {
+  const to = join(await temporaryFolder(), 'restored.db')
+  await restored(path, to)
+  await at(to, place, async stele => {
     const responses = await rowsOf(stele, 'llm_responses')
     const usage = await rowsOf(stele, 'usage_daily')
     expect(usage.reduce((sum, row) => sum + row.calls, 0)).toBe(responses.length)
@@ -122,7 +124,7 @@ test('a file that is there already is kept, and so is what stands in the way of 
   await failure('file_not_writable', backUp(database, pathOf(place), { overwrite: true }))
   await backUp(database, path, { overwrite: true })
   expect(await inspectBackup(path)).toMatchObject({ calls: 1, messages: 2, conversations: 1 })
-  expect(await readdir(dirname(path))).toEqual(['backup.db'])
+  expect(await readdir(dirname(path))).toEqual(['backup.db', 'backup.db.keys'])
 })
 
 test('a backup is not put in the place of a database that is open', async () => {

@@ -28,6 +28,12 @@ export async function makeBackup(path: string, options: BackupCommandOptions): P
         `It is of no use without the master key, which is not in it: keep ${keyPlace(options)} too.`,
       ),
     )
+    if (contents.keyFile !== undefined)
+      say(
+        printableLine(
+          `The keys of users’ content are in ${contents.keyFile}; keep it apart from the backup. To strike a user from it: stele erase USER --keys`,
+        ),
+      )
     return options.json === true ? writeJson(toRecord(contents)) : writeLine(path)
   })
 }

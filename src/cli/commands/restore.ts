@@ -5,9 +5,11 @@ import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { withProgress } from '../progress.ts'
 import { toRecord } from '../record.ts'
+import { sayToErase } from './keys-backup.ts'
 
 export interface RestoreCommandOptions extends GlobalOptions {
   readonly to?: string
+  readonly keys?: string
   readonly force?: boolean
   readonly json?: boolean
 }
@@ -17,10 +19,15 @@ export async function restore(path: string, options: RestoreCommandOptions): Pro
   const target: GlobalOptions = { ...options, ...(options.to === undefined ? {} : { database: options.to }) }
   await withDatabase(target, async database => {
     const contents = await withProgress('bytes', progress =>
-      restoreBackup(path, database, { overwrite: options.force, onProgress: progress.update }),
+      restoreBackup(path, database, {
+        overwrite: options.force,
+        keyFile: options.keys,
+        onProgress: progress.update,
+      }),
     )
     const { calls, conversations, isCurrent, messages } = contents
     say(`Restored ${calls} calls and ${messages} messages of ${conversations} conversations.`)
+    sayToErase(contents.toErase)
     if (!isCurrent) say('Its schema is an older one: stele serve and stele migrate up bring it up.')
     else {
       const key = await examineMasterKey(configOf(target), database)

@@ -96,6 +96,16 @@ export function openSqlite(
     storageMonths: async () => [],
     dropMonth: async () => 'kept',
     reclaim: () => reclaim(connection),
+    overwriting: work =>
+      kysely.transaction().execute(async tx => {
+        await sql`PRAGMA secure_delete = ON`.execute(tx)
+        try {
+          return await work(tx)
+        } finally {
+          await sql`PRAGMA secure_delete = FAST`.execute(tx)
+        }
+      }),
+    scrub: () => scrub(connection),
     forgetWords: isFirst => forgetWords(connection, isFirst),
     classify,
     describeSchema: () => describeSchema(kysely),
@@ -157,6 +167,42 @@ function reclaim(connection: SqliteConnection): Promise<Reclaimed> {
     // The file itself becomes shorter when the log is written back to it.
     if (left === 0) await run('wal_checkpoint(PASSIVE)')
     return { freed: (unused - left) * pageBytes, left: left * pageBytes }
+  })
+}
+
+/** Keys that are written anew at once: some tenths of a second, for which writers wait. */
+const mostKeys = 100_000
+
+/**
+ * A page that was split keeps, where nothing uses it, what has moved to another, keys included: so the table of keys is
+ * emptied, which overwrites all of it, and filled again. The log keeps pages as they were until it is written back.
+ */
+function scrub(connection: SqliteConnection): Promise<'done' | 'busy' | 'left'> {
+  const run = (statement: string) => connection.prepare(statement).all()
+  const rewriteKeys = (): boolean => {
+    if (Number(run('SELECT count(*) AS count FROM data_keys')[0]?.['count']) > mostKeys) return false
+    run('PRAGMA secure_delete = ON')
+    try {
+      connection.prepare('BEGIN IMMEDIATE').run()
+      for (const statement of [
+        'CREATE TEMP TABLE kept_keys AS SELECT * FROM data_keys',
+        'DELETE FROM data_keys',
+        'INSERT INTO data_keys SELECT * FROM kept_keys',
+        'DROP TABLE kept_keys',
+      ])
+        connection.prepare(statement).run()
+      connection.prepare('COMMIT').run()
+    } finally {
+      connection.rollBack()
+      run('PRAGMA secure_delete = FAST')
+    }
+    return true
+  }
+  return connection.hold(async () => {
+    const isRewritten = await connection.attempt(rewriteKeys)
+    const [row] = await connection.attempt(() => run('PRAGMA wal_checkpoint(TRUNCATE)'))
+    if (row?.['busy'] !== 0) return 'busy'
+    return isRewritten ? 'done' : 'left'
   })
 }
 

@@ -21,6 +21,7 @@ export function databaseFile({ path, display }: Extract<DatabaseLocation, { kind
   return {
     path,
     copyTo: (to, onProgress) => copyOnline(path, display, to, onProgress),
+    removeKeys: () => removeKeys(path),
     damage: () => damageOf(path, display),
     hasPendingChanges: () => companions.some(ending => isFilled(path + ending)),
     replaceWith: from => replace(path, display, from),
@@ -58,6 +59,25 @@ async function copyOnline(
   } finally {
     database.close()
   }
+}
+
+/** The table is emptied whole, which overwrites all of its pages, before what says that keys are destroyed is put back. */
+function removeKeys(path: string): void {
+  const database = new DatabaseSync(path, { timeout: 0 })
+  try {
+    database.exec('PRAGMA journal_mode = DELETE; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON')
+    database.exec(`BEGIN EXCLUSIVE;
+      CREATE TEMP TABLE destroyed_keys AS SELECT * FROM data_keys WHERE wrapped_key IS NULL;
+      DELETE FROM data_keys;
+      INSERT INTO data_keys SELECT * FROM destroyed_keys;
+      COMMIT`)
+    database.prepare('PRAGMA incremental_vacuum').all()
+  } catch (error) {
+    throw notWritable(path, error)
+  } finally {
+    database.close()
+  }
+  flushToDisk(path)
 }
 
 function damageOf(path: string, display: string): string | undefined {

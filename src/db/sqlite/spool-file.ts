@@ -1,7 +1,7 @@
 import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { RejectedEntry, SpoolEntry, SpoolFile } from '../spool-file.ts'
+import type { NewSpoolEntry, RejectedEntry, SpoolEntry, SpoolFile } from '../spool-file.ts'
 import { isBusy } from './failures.ts'
 
 const schema = [
@@ -130,6 +130,16 @@ export function sqliteSpoolFile(path: string): SpoolFile {
       })
       counted = undefined
     },
+    rewrite(change) {
+      const rewritten = inTransaction(() => {
+        connection.prepare('PRAGMA secure_delete = ON').all()
+        return rewriteAll(connection, 'entries', change) + rewriteAll(connection, 'rejected', change)
+      })
+      counted = undefined
+      connection.prepare('PRAGMA secure_delete = FAST').all()
+      if (rewritten > 0) connection.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all()
+      return rewritten
+    },
     status() {
       const oldest = connection.prepare('SELECT created_at FROM entries ORDER BY seq LIMIT 1').get()
       return { ...waiting(), oldestAt: oldest?.['created_at'] as number | undefined }
@@ -151,6 +161,29 @@ export function sqliteSpoolFile(path: string): SpoolFile {
       lock?.close()
       lock = undefined
     },
+  }
+}
+
+function rewriteAll(
+  connection: SpoolConnection,
+  table: 'entries' | 'rejected',
+  change: (entry: SpoolEntry) => NewSpoolEntry | undefined,
+): number {
+  let rewritten = 0
+  const next = connection.prepare(
+    `SELECT seq, call_id, kind, created_at, raw_bytes, sealed FROM ${table} WHERE seq > ? ORDER BY seq LIMIT 1`,
+  )
+  const update = connection.prepare(
+    `UPDATE ${table} SET call_id = ?, kind = ?, raw_bytes = ?, sealed = ? WHERE seq = ?`,
+  )
+  for (let seq = 0; ; ) {
+    const row = next.get(seq) as unknown as EntryRow | undefined
+    if (row === undefined) return rewritten
+    seq = row.seq
+    const changed = change(entryOf(row))
+    if (changed === undefined) continue
+    update.run(changed.callId, changed.kind, changed.rawBytes, changed.sealed, seq)
+    rewritten++
   }
 }
 
@@ -205,7 +238,9 @@ class SpoolConnection {
     // Readable by its owner alone; SQLite gives its log the same mode.
     closeSync(openSync(this.#path, 'a', 0o600))
     const database = new DatabaseSync(this.#path, { timeout: busyTimeout })
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY')
+    database.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST; PRAGMA temp_store = MEMORY',
+    )
     return database
   }
 }

@@ -31,6 +31,7 @@ export function userLine(
     created_at: createdAt ?? 0,
     deleted_at: null,
     content_mode: null,
+    erased_at: null,
     preferences: origin.metadata(typeof row['id'] === 'string' ? row['id'] : null, more),
   }
 }

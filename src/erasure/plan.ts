@@ -1,0 +1,46 @@
+import type { TableName } from '../db/tables.ts'
+
+/**
+ * What becomes of a user's rows: they go; or they stay without what was said and what tells who it was; or they stay as they
+ * are. `with its conversation`: they go together. `none` where rows belong to no user.
+ */
+export const afterErasure = {
+  users: 'blanked',
+  api_keys: 'blanked',
+  user_passwords: 'removed',
+  login_sessions: 'removed',
+  login_attempts: 'removed',
+  // Who was let read what, and why: a part of the audit trail.
+  break_glass_grants: 'kept',
+  secrets: 'none',
+  data_keys: 'blanked',
+  instances: 'none',
+  conversations: 'removed',
+  messages: 'with its conversation',
+  llm_requests: 'blanked',
+  llm_responses: 'blanked',
+  responses: 'removed',
+  idempotency_keys: 'removed',
+  stored_completions: 'removed',
+  context_snapshots: 'with its conversation',
+  // How long the accounts of calls are kept goes on being what was asked for.
+  retention_policies: 'kept',
+  leases: 'none',
+  usage_daily: 'kept',
+  audit_events: 'kept',
+  search_queue: 'removed',
+  search_progress: 'removed',
+} as const satisfies Record<TableName, 'removed' | 'with its conversation' | 'blanked' | 'kept' | 'none'>
+
+/** Tables whose rows are removed page by page, with the column that tells rows of one user apart. */
+export const removedTables = {
+  responses: 'id',
+  stored_completions: 'id',
+  idempotency_keys: 'key_hash',
+  search_queue: 'id',
+  search_progress: 'conversation_id',
+  login_sessions: 'id',
+  user_passwords: 'user_id',
+} as const
+
+export type RemovedTable = keyof typeof removedTables

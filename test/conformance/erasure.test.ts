@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { erasureSuite } from './erasure.suite.ts'
+
+describeEachDatabase('erasure', erasureSuite)
