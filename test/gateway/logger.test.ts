@@ -49,15 +49,18 @@ const quoting = {
   'no error': `'a planted secret'`,
 }
 
-test.for(Object.entries(quoting))('nothing that %s quotes is logged, wherever it stands', ([, expression]) => {
-  for (const [how, error] of Object.entries({
-    alone: expression,
-    'as an unexpected cause': `new SteleError('internal_error', {}, { cause: ${expression} })`,
-    'as an expected cause': `new SteleError('store_unavailable', { reason: 'r' }, { cause: ${expression} })`,
-    deeper: `new Error('outer', { cause: new TypeError('x', { cause: ${expression} }) })`,
-  })) {
-    const { text, line } = logged(error)
-    expect(text, how).not.toContain('planted')
-    expect(line['err'], how).toMatchObject({ message: expect.any(String) })
-  }
-})
+test.for(Object.entries(quoting))(
+  'nothing that %s quotes is logged, wherever it stands',
+  ([, expression]) => {
+    for (const [how, error] of Object.entries({
+      alone: expression,
+      'as an unexpected cause': `new SteleError('internal_error', {}, { cause: ${expression} })`,
+      'as an expected cause': `new SteleError('store_unavailable', { reason: 'r' }, { cause: ${expression} })`,
+      deeper: `new Error('outer', { cause: new TypeError('x', { cause: ${expression} }) })`,
+    })) {
+      const { text, line } = logged(error)
+      expect(text, how).not.toContain('planted')
+      expect(line['err'], how).toMatchObject({ message: expect.any(String) })
+    }
+  },
+)
