@@ -33,7 +33,9 @@ test('every route has a recipe, and every recipe a route', async () => {
   expect(routes.sort()).toEqual(Object.keys(recipes).sort())
 })
 
-test('in a SQLite file, through a crash, nothing is readable but what is kept plain', async () => {
+test('in a SQLite file, through a crash, nothing is readable but what is kept plain', {
+  timeout: 90_000,
+}, async () => {
   const scene = await setScene({ databaseUrl: folder => `sqlite:${folder}/stele.db` })
   const first = await scene.serve({ LOG_LEVEL: 'debug' })
   await sayEverything(scene)
