@@ -23,7 +23,7 @@ export interface SealingUsers {
  * keys are read once, and stay the current ones until the batch commits: whoever destroys or replaces one waits for it,
  * and a batch that begins later sees that.
  */
-export async function sealedBatch(
+async function sealedBatch(
   contents: Contents,
   stored: StoredBatch,
   { all, writing = [], apiKeys = [] }: SealingUsers,

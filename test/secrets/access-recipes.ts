@@ -93,6 +93,14 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
       404,
     )
   },
+  'POST /v1/users/:user/erase': async (s, { adminKey }) => {
+    const { user, ...more } = account(s, 'somebody who is erased')
+    await fine(s.send('POST', '/v1/users', { body: { user, ...more }, ...asAdmin(adminKey) }))
+    const unsure = { confirm: s.asked('the wrong confirmation'), note: s.text('why it is not confirmed') }
+    await fine(s.send('POST', `/v1/users/${user}/erase`, { body: unsure, ...asAdmin(adminKey) }), 400)
+    const body = { confirm: user, reason: s.label('why somebody is erased') }
+    await fine(s.send('POST', `/v1/users/${user}/erase`, { body, ...asAdmin(adminKey) }))
+  },
   'GET /v1/break_glass': async (s, { adminKey }) => {
     await fine(s.send('GET', `/v1/break_glass?user=${s.asked('nobody')}`, asAdmin(adminKey)))
   },
