@@ -13,12 +13,6 @@ import { replyLimit, speakInMarkers } from './provider.ts'
 import { BytesSearch } from './search-bytes.ts'
 import { type Speaker, speaker } from './speaker.ts'
 
-/**
- * What is readable and will not stay so. The search index holds the words of messages: it is off here. Once it holds keyed tokens,
- * this goes, and with it the setting.
- */
-const knownReadable = { STELE_SEARCH: 'off' }
-
 export const bodyLimit = 100_000
 
 /** Users, by how what they say is kept. */
@@ -70,7 +64,6 @@ export async function setScene({ databaseUrl, operatorUrl }: Where): Promise<Sce
   speakInMarkers(upstream, markers)
   writeFileSync(join(outer, 'stele.config.json'), JSON.stringify(configOf(upstream, markers)))
   const env = {
-    ...knownReadable,
     DATABASE_URL: url,
     STELE_MASTER_KEY: masterKey,
     STELE_API_KEY: adminKey,
