@@ -34,7 +34,7 @@ test('every route has a recipe, and every recipe a route', async () => {
 })
 
 test('in a SQLite file, through a crash, nothing is readable but what is kept plain', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const scene = await setScene({ databaseUrl: folder => `sqlite:${folder}/stele.db` })
   const first = await scene.serve({ LOG_LEVEL: 'debug' })
@@ -58,7 +58,7 @@ test('in a SQLite file, through a crash, nothing is readable but what is kept pl
 })
 
 test('in PostgreSQL, on the way to it and in the spool, nothing is readable but what is kept plain', {
-  timeout: 90_000,
+  timeout: 240_000,
 }, async () => {
   const server = await startPostgresServer({ maxConnections: 40 })
   onTestFinished(() => server.stop())

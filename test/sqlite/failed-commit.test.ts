@@ -36,7 +36,8 @@ function failCommits(times: number, isWritten: boolean): Set<StatementSync> {
     if (!isCommit || left === 0) return Reflect.apply(run, this, values)
     left--
     if (isWritten) Reflect.apply(run, this, values)
-    throw Object.assign(new Error('disk I/O error'), { code: 'ERR_SQLITE_ERROR', errcode: fsyncFailed })
+    const errstr = 'disk I/O error'
+    throw Object.assign(new Error(errstr), { code: 'ERR_SQLITE_ERROR', errcode: fsyncFailed, errstr })
   }
   return prepared
 }
