@@ -64,7 +64,8 @@ export class Markers {
     for (const name of [behind.slice(0, 1 + numberLength), before.slice(-1 - numberLength)]) {
       const kind = kindOfLetter.get(name.slice(0, 1))
       const said = this.#said[Number.parseInt(name.slice(1), 36)]
-      if (kind !== undefined && name.length === 1 + numberLength && said !== undefined) return { kind, said }
+      // Compressors put bytes of their own between the letters.
+      if (kind !== undefined && /^[0-9a-z]{4}$/.test(name) && said !== undefined) return { kind, said }
     }
     return { kind: 'unknown', said: `${before}…${behind}` }
   }
