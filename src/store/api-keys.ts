@@ -47,7 +47,7 @@ export interface KeyHolder {
 }
 
 const keyStart = 'sk-stele-'
-const prefixLength = keyStart.length + 4
+const shownLength = 4
 
 interface NewApiKey {
   readonly userId: string
@@ -261,8 +261,10 @@ function issuerOf({ userId }: Actor, owner: string): string | null {
   return userId === undefined || userId === owner ? null : userId
 }
 
+/** Of a key that somebody made up the rest must stay hard to guess. */
 function prefixOf(secret: string): string {
-  return secret.slice(0, Math.min(prefixLength, Math.floor(secret.length / 2)))
+  const start = secret.startsWith(keyStart) ? keyStart.length : 0
+  return secret.slice(0, start + shownLength)
 }
 
 function fromRow(row: Row<'api_keys'>): ApiKey {

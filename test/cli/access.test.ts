@@ -130,6 +130,7 @@ describeEachDatabase('stele users', bed => {
         deleted_at: null,
         preferences: null,
         content_mode: null,
+        erased_at: null,
       },
     ])
   })

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
  * kept, names that are plain on purpose, names of models, which logs have too, secrets, and ids that are asked for, which a
  * database is told and nobody keeps.
  */
-export const kinds = {
+const kinds = {
   encrypted: 'e',
   hashed: 'h',
   plain: 'p',
@@ -27,6 +27,8 @@ export interface Found {
   readonly kind: Kind | 'unknown'
   /** Where it was said. */
   readonly said: string
+  /** Whether everything around it says the same, as nothing does that was cut or half compressed. */
+  readonly isSure: boolean
 }
 
 /**
@@ -61,13 +63,15 @@ export class Markers {
 
   /** What stands before or behind a stem. */
   read(before: string, behind: string): Found {
-    for (const name of [behind.slice(0, 1 + numberLength), before.slice(-1 - numberLength)]) {
+    const names = [behind.slice(0, 1 + numberLength), before.slice(-1 - numberLength)]
+    const isSure = new Set(names.filter(name => name.length === 1 + numberLength)).size === 1
+    for (const name of names) {
       const kind = kindOfLetter.get(name.slice(0, 1))
       const said = this.#said[Number.parseInt(name.slice(1), 36)]
-      // Compressors put bytes of their own between the letters.
-      if (kind !== undefined && /^[0-9a-z]{4}$/.test(name) && said !== undefined) return { kind, said }
+      if (kind !== undefined && name.length === 1 + numberLength && said !== undefined)
+        return { kind, said, isSure }
     }
-    return { kind: 'unknown', said: `${before}…${behind}` }
+    return { kind: 'unknown', said: `${before}…${behind}`, isSure: false }
   }
 
   /** The kind of what is said in a text, whatever the models and other names in it. */

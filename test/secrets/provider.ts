@@ -122,7 +122,7 @@ class Replies {
     ]
     return json(
       { ...body, ...rest, choices, service_tier: this.#text('a tier'), system_fingerprint: this.#text('fp') },
-      told(this.#text),
+      { ...told(this.#text), 'content-type': `application/json; note=${this.#finish}` },
     )
   }
 

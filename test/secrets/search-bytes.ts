@@ -43,7 +43,7 @@ export class BytesSearch {
       const packed = index === 0 ? '' : ', compressed'
       return this.#needles.placesIn(bytes).map(({ needle: { name, read, secret }, at }): Finding => {
         const spelling = name + packed
-        if (secret !== undefined) return { kind: 'secret', said: secret, where, spelling }
+        if (secret !== undefined) return { kind: 'secret', said: secret, isSure: true, where, spelling }
         const { before, behind } = read(bytes, at, context)
         return { ...this.#markers.read(before, behind), where, spelling }
       })
