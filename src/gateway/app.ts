@@ -253,6 +253,7 @@ const soonOver: ReadonlySet<string> = new Set([
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',
+  'user_erasing',
   'login_busy',
 ])
 
