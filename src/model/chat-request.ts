@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { checked, listOf, readObject, word } from './json-body.ts'
+import { checked, listOf, type Reading, readObject, word } from './json-body.ts'
 import { arrayElements, type Member, objectMembers, type Span } from './json-text.ts'
 import { type Metadata, metadata } from './metadata.ts'
 
@@ -58,12 +58,15 @@ export function withPreface(request: ChatRequest, count: number): ChatRequest {
 }
 
 /**
- * Reads the body of `POST /v1/chat/completions`.
+ * Reads the body of `POST /v1/chat/completions`; one that is still to be sent is read strictly.
  * @throws SteleError invalid_utf8, invalid_json, json_too_deep, missing_required_parameter, invalid_value,
  * duplicate_member
  */
-export function parseChatRequest(body: Uint8Array | string): ChatRequest {
-  const read = readObject(body)
+export function parseChatRequest(
+  body: Uint8Array | string,
+  reading: Reading = { isStrict: false },
+): ChatRequest {
+  const read = readObject(body, reading)
   const { text, value } = read
   const { model, messages, stream, stream_options: streamOptions, user, store } = checked(chatBody, read)
   const members = objectMembers(text)

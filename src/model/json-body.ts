@@ -20,12 +20,19 @@ export interface JsonBody {
   readonly value: Readonly<Record<string, unknown>>
 }
 
+export interface Reading {
+  /**
+   * Refuses a name that an object has twice, wherever it stands: two readers of such a body, Stele and the provider say,
+   * need not take the same one of the two. What is on record somewhere already is read as it is.
+   */
+  readonly isStrict: boolean
+}
+
 /**
- * Reads a body. It is measured before it is parsed. A name that an object has twice is refused wherever it stands: two
- * readers of such a body, Stele and the provider say, need not take the same one of the two.
+ * Reads a body. It is measured before it is parsed.
  * @throws SteleError invalid_utf8, invalid_json, json_too_deep, json_too_large, duplicate_member
  */
-export function readObject(body: Uint8Array | string): JsonBody {
+export function readObject(body: Uint8Array | string, { isStrict }: Reading = { isStrict: true }): JsonBody {
   // Half a surrogate pair has no UTF-8: what was recorded would not be what was sent.
   if (typeof body === 'string' && !body.isWellFormed()) throw new SteleError('invalid_utf8')
   const text = typeof body === 'string' ? body : decodeUtf8(body)
@@ -36,7 +43,7 @@ export function readObject(body: Uint8Array | string): JsonBody {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
     throw new SteleError('invalid_json', { reason: 'it must be an object' })
   }
-  if (countStrings(value) !== strings)
+  if (isStrict && countStrings(value) !== strings)
     throw new SteleError('duplicate_member', { name: duplicateName(text) ?? '' })
   return { text, value: value as Record<string, unknown> }
 }

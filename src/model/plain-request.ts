@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { checked, readObject, word } from './json-body.ts'
+import { checked, type Reading, readObject, word } from './json-body.ts'
 import { type Member, objectMembers } from './json-text.ts'
 
 /** The operations whose requests are passed on as they came and belong to no conversation, by OpenAI's paths. */
@@ -34,12 +34,16 @@ export function isPlainOperation(name: string | undefined): name is PlainOperati
 }
 
 /**
- * Reads the body of `POST /v1/embeddings`, `/v1/moderations` or `/v1/completions`.
+ * Reads the body of `POST /v1/embeddings`, `/v1/moderations` or `/v1/completions`; one that is still to be sent strictly.
  * @throws SteleError invalid_utf8, invalid_json, json_too_deep, missing_required_parameter, invalid_value,
  * duplicate_member
  */
-export function parsePlainRequest(operation: PlainOperation, received: Uint8Array | string): PlainRequest {
-  const read = readObject(received)
+export function parsePlainRequest(
+  operation: PlainOperation,
+  received: Uint8Array | string,
+  reading: Reading = { isStrict: false },
+): PlainRequest {
+  const read = readObject(received, reading)
   const { model, user } = checked(bodies[operation], read)
   return {
     operation,

@@ -120,7 +120,7 @@ test.skipIf(process.platform === 'win32')('a key file that others can read is to
 test('a server that is not there is told without anything secret', async () => {
   const env = {
     DATABASE_URL: 'postgres://u:sekret1@127.0.0.1:1/x',
-    OPENAI_BASE_URL: 'https://u:sekret2@example.org/v1?key=sekret3',
+    OPENAI_BASE_URL: 'https://example.org/v1?key=sekret3',
     OPENAI_API_KEY: 'sekret4',
     STELE_API_KEY: 'sekret5-and-longer',
     STELE_MASTER_KEY: Buffer.from('sekret6'.padEnd(32)).toString('base64'),

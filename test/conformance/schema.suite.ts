@@ -14,13 +14,11 @@ export function schemaSuite(bed: Bed): void {
   })
 
   test('the live tables have exactly the columns that the code knows, of the same kind and nullability', async () => {
-    const database = (await bed.place()).database()
+    const place = await bed.place()
+    const database = place.database()
     await migrateUp(database)
     const live = await database.kysely.introspection.getTables()
-    const schema =
-      (await bed.place()).schema === undefined
-        ? undefined
-        : live.find(table => table.name === 'users')?.schema
+    const { schema } = place
     for (const name of Object.keys(tables) as TableName[]) {
       const table = live.find(one => one.name === name && one.schema === schema)
       const columns = table?.columns.map(column => ({

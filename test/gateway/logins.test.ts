@@ -171,7 +171,7 @@ test('the cookie of a session is for this origin alone', async () => {
 })
 
 test('anywhere but on the machine itself the cookie is for TLS alone', async () => {
-  const running = await open({ trustedProxies: '127.0.0.1' })
+  const running = await open({ trustedProxies: '127.0.0.1', allowedHosts: ['stele.example'] })
   const host = { host: 'stele.example' }
   const made = await post(running, '/v1/auth/register', { user: 'eve', password }, host)
   expect(String(made.headers['set-cookie'])).toMatch(/^__Host-stele_session=.*; Secure$/)

@@ -35,9 +35,13 @@ test.for<[code: ErrorCode, param: string | null, body: string]>([
   ['duplicate_member', null, `{"model":"m","messages":${messages},"messag\\u0065s":[{"role":"user"}]}`],
   ['json_too_deep', null, `{"model":"m","messages":${messages},"x":${'['.repeat(300)}${']'.repeat(300)}}`],
 ])('%s (%s): %s', async ([code, param, body]) => {
-  const error = await failure(code, () => parseChatRequest(body))
+  const error = await failure(code, () => parseChatRequest(body, { isStrict: true }))
   expect(error.param).toBe(param)
   expect(error.status).toBe(400)
+})
+
+test('what is on record already is read as it is', () => {
+  expect(parseChatRequest(`{"model":"m","model":"n","messages":${messages}}`).model).toBe('n')
 })
 
 test('bytes that are no UTF-8 are refused, and so is text that has no UTF-8', async () => {

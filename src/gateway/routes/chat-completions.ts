@@ -14,7 +14,7 @@ export async function chatCompletionsRoute(app: FastifyInstance, parts: Answerin
     needs('calls:make'),
     async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
       const apiKeyId = keyOf(request).id
-      const chat = parseChatRequest(request.body ?? '')
+      const chat = parseChatRequest(request.body ?? '', { isStrict: true })
       const targets = parts.providers.targets(chat.model)
       const userId = userOf(request, chat.user)
       const conversationId = header(request, 'x-stele-conversation')

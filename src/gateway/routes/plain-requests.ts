@@ -18,7 +18,7 @@ export async function plainRequestRoutes(app: FastifyInstance, parts: AnsweringP
       needs('calls:make'),
       async (request: FastifyRequest<{ Body: Buffer | undefined }>, reply) => {
         const apiKeyId = keyOf(request).id
-        const plain = parsePlainRequest(operation, request.body ?? '')
+        const plain = parsePlainRequest(operation, request.body ?? '', { isStrict: true })
         const isNamed = typeof plain.value['model'] === 'string'
         const model = !isNamed && parts.providers.isEchoOnly ? 'echo' : plain.model
         const targets = targetsOf(parts.providers, operation, model)
