@@ -296,12 +296,12 @@ export class Recorder {
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
       if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
-      if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true)
-        await this.#beat().catch(error => this.#options.onError?.(error))
+      const leave = async (): Promise<boolean> => {
+        if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true) await this.#beat()
+        return this.spool?.isSpooling === true || this.#unindexed.postpone(Number.POSITIVE_INFINITY)
+      }
       // What is left is found by the row of this process.
-      const postponing =
-        this.spool?.isSpooling === true ? true : this.#unindexed.postpone(Number.POSITIVE_INFINITY)
-      const isLeft = await inTime(Promise.resolve(postponing), leaveTime).catch(() => true)
+      const isLeft = await inTime(leave(), leaveTime).catch(() => true)
       // With calls still open the row stays: whoever starts next finds them by it. So it does while the database is away.
       if (this.#open.size === 0 && !isLeft && !this.#doubts.any && this.spool?.isSpooling !== true) {
         const forgetting = promptInstances(this.#options.database).forget(this.#instance.id)
