@@ -112,7 +112,6 @@ export function plainCallsSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     await failure('missing_required_parameter', begin(stele, '{"input":"x"}'))
     await failure('invalid_json', begin(stele, ''))
-    await failure('duplicate_member', begin(stele, '{"model":"a","model":"b"}'))
     await failure('invalid_utf8', begin(stele, '{"model":"a","input":"\ud800"}'))
     expect(await countOf(stele, 'llm_requests')).toBe(0)
   })
