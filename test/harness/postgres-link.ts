@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { inject, onTestFinished } from 'vitest'
 import type {} from './global-setup.ts'
 
-/** A way to the shared PostgreSQL server that can be cut and restored. */
+/** A way to a PostgreSQL server, the shared one when none is named, that can be cut and restored. */
 export interface Link {
   readonly databaseUrl: string
   /** Breaks every connection and takes no new one. */
@@ -15,14 +15,19 @@ export interface Link {
   restore(): void
 }
 
-export async function linkToPostgres(): Promise<Link> {
-  const target = new URL(inject('postgresUrl'))
+/** @param onSent told of everything that a client sends, connection by connection */
+export async function linkToPostgres(
+  to: string = inject('postgresUrl'),
+  onSent?: (from: Socket, bytes: Buffer) => void,
+): Promise<Link> {
+  const target = new URL(to)
   const sockets = new Set<Socket>()
   let isCut = false
   let isHanging = false
   const server = createServer(incoming => {
     if (isCut) return void incoming.destroy()
     const outgoing = connect(Number(target.port), target.hostname)
+    if (onSent !== undefined) incoming.on('data', bytes => onSent(incoming, bytes))
     for (const socket of [incoming, outgoing]) {
       sockets.add(socket)
       socket.on('error', () => undefined)
