@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pg from 'pg'
 import { describe, inject, onTestFinished } from 'vitest'
 import { type Database, type DatabaseSettings, openDatabase } from '../../src/db/database.ts'
 import { openStele, type Stele, type SteleOptions } from '../../src/stele.ts'
 import type {} from './global-setup.ts'
+import { copyPrepared, type LentSchema, lendSchema, newSchemaName, takeBack, withServer } from './prepared.ts'
 
 /** An isolated, empty database for one test. What is opened in it is closed, and it is removed, when the test ends. */
 export interface Place {
@@ -63,11 +64,26 @@ export async function temporaryFolder(): Promise<string> {
 
 export async function sqlitePlace(): Promise<Place> {
   const folder = await temporaryFolder()
-  return placeAt(`sqlite:${join(folder, 'stele.db')}`, undefined, async () => undefined)
+  const path = join(folder, 'stele.db')
+  let isUsed = false
+  return placeAt({
+    databaseUrl: `sqlite:${path}`,
+    schema: () => undefined,
+    async prepare() {
+      if (!isUsed && !existsSync(path)) await copyPrepared(path)
+      isUsed = true
+    },
+    remove: async () => undefined,
+  })
 }
 
 export async function memoryPlace(): Promise<Place> {
-  return placeAt('sqlite::memory:', undefined, async () => undefined)
+  return placeAt({
+    databaseUrl: 'sqlite::memory:',
+    schema: () => undefined,
+    prepare: async () => undefined,
+    remove: async () => undefined,
+  })
 }
 
 /** Another place whose stores have the same master key, as a copy needs it. */
@@ -77,22 +93,40 @@ export function withKeyOf(place: Place, other: Place): Place {
 }
 
 export async function postgresPlace(): Promise<Place> {
-  const schema = `test_${randomBytes(8).toString('hex')}`
-  return placeAt(inject('postgresUrl'), schema, () => onServer(`DROP SCHEMA IF EXISTS ${schema} CASCADE`))
+  let lent: LentSchema | undefined
+  let own: string | undefined
+  return placeAt({
+    databaseUrl: inject('postgresUrl'),
+    schema() {
+      if (lent === undefined) own ??= newSchemaName()
+      return lent?.name ?? own
+    },
+    async prepare() {
+      if (own === undefined) lent ??= await lendSchema()
+    },
+    async remove() {
+      if (lent !== undefined) await takeBack(lent)
+      if (own !== undefined) await onServer(`DROP SCHEMA IF EXISTS ${own} CASCADE`)
+    },
+  })
 }
 
 /** Runs one statement on the shared server, outside every place. */
 export async function onServer(statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: inject('postgresUrl') })
-  await client.connect()
-  try {
-    await client.query(statement)
-  } finally {
-    await client.end()
-  }
+  await withServer(client => client.query(statement))
 }
 
-function placeAt(databaseUrl: string, schema: string | undefined, remove: () => Promise<void>): Place {
+/** What a place stands on. */
+interface Ground {
+  readonly databaseUrl: string
+  /** Whoever asks before `prepare` was called is given one where nothing is. */
+  readonly schema: () => string | undefined
+  /** Makes the tables, where the place has not been used yet. */
+  readonly prepare: () => Promise<void>
+  readonly remove: () => Promise<void>
+}
+
+function placeAt({ databaseUrl, schema, prepare, remove }: Ground): Place {
   const masterKey = randomBytes(32).toString('base64')
   const spoolFolder = join(tmpdir(), `stele-test-spool-${randomBytes(8).toString('hex')}`)
   const open: { close(): Promise<void> }[] = []
@@ -106,14 +140,18 @@ function placeAt(databaseUrl: string, schema: string | undefined, remove: () => 
     databaseUrl,
     masterKey,
     spoolFolder,
-    schema,
+    get schema() {
+      return schema()
+    },
     async stele(options) {
-      const stele = await openStele({ databaseUrl, masterKey, schema, poolSize: 1, spoolFolder, ...options })
+      if (options?.migrate !== false && options?.databaseUrl === undefined) await prepare()
+      const own = { databaseUrl, masterKey, schema: schema(), poolSize: 1, spoolFolder }
+      const stele = await openStele({ ...own, ...options })
       open.push(stele)
       return stele
     },
     database(settings) {
-      const database = openDatabase(databaseUrl, { schema, poolSize: 1, ...settings })
+      const database = openDatabase(databaseUrl, { schema: schema(), poolSize: 1, ...settings })
       open.push(database)
       return database
     },
