@@ -16,7 +16,7 @@ import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
-import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { applySettles, type Ending } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
@@ -30,6 +30,7 @@ import {
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
+import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
 type StepOperation = RetentionOperation | ErasureOperation
