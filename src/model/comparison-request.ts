@@ -13,7 +13,6 @@ const comparisonBody = z.looseObject({
     ({ length }) => length >= fewest && length <= most,
     `name ${fewest} to ${most} models`,
   ),
-  model: z.undefined('name the models in models'),
 })
 
 /**
@@ -24,6 +23,8 @@ const comparisonBody = z.looseObject({
 export function parseComparison(body: Uint8Array | string): readonly [ChatRequest, ...ChatRequest[]] {
   const read = readObject(body)
   const { models } = checked(comparisonBody, read)
+  if ('model' in read.value)
+    throw new SteleError('invalid_value', { name: 'model', reason: 'name all in models' }, { param: 'model' })
   const { text } = read
   const members = objectMembers(text)
   const at = members.findIndex(({ name }) => name === 'models')
