@@ -255,6 +255,7 @@ const soonOver: ReadonlySet<string> = new Set([
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',
+  'comparison_under_way',
   'user_erasing',
   'login_busy',
 ])

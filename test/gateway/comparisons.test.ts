@@ -155,8 +155,11 @@ describeEachDatabase('a comparison over a gateway', bed => {
     const [{ id, conversation_id: conversationId, replies }] = eventsIn(
       text().slice(text().indexOf('data: '), text().indexOf('\n\n', text().indexOf('data: '))),
     ) as never as [ReturnType<typeof told>]
-    const early = await choose(running, id, { call_id: null })
-    expect([early.status, errorOf(early).code]).toEqual([409, 'comparison_under_way'])
+    for (const early of [null, replies[0]?.call_id]) {
+      const refused = await choose(running, id, { call_id: early })
+      expect([refused.status, errorOf(refused).code]).toEqual([409, 'comparison_under_way'])
+      expect(refused.headers['retry-after']).toBe('1')
+    }
     socket.destroy()
     await expect.poll(() => running.gateway.state.underWay.size).toBe(0)
     expect(await statuses(running)).toEqual([

@@ -56,6 +56,8 @@ export async function choose(
   const call = callId === undefined ? undefined : await calls.get(userId, callId)
   if (callId !== undefined && call?.groupId !== groupId)
     throw new SteleError('call_not_found', { call: callId }, { param: 'call_id' })
+  // What is read of it now would be told as if that were all.
+  if (call?.status === 'pending') throw new SteleError('comparison_under_way', { comparison: groupId })
   const { conversationId, isRepeat } = await recorder.change({
     kind: 'choose',
     userId,
