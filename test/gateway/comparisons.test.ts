@@ -155,6 +155,9 @@ describeEachDatabase('a comparison over a gateway', bed => {
     const [{ id, conversation_id: conversationId, replies }] = eventsIn(
       text().slice(text().indexOf('data: '), text().indexOf('\n\n', text().indexOf('data: '))),
     ) as never as [ReturnType<typeof told>]
+    // Nothing is settled before all can be.
+    for (let round = 0; round < 10; round++) await running.send('GET', '/healthz')
+    expect(await countOf(running.stele, 'llm_responses')).toBe(0)
     for (const early of [null, replies[0]?.call_id]) {
       const refused = await choose(running, id, { call_id: early })
       expect([refused.status, errorOf(refused).code]).toEqual([409, 'comparison_under_way'])
