@@ -237,8 +237,11 @@ export function choiceSuite(bed: Bed): void {
     expect(after.call.upToSeq).toBe(2)
   })
 
-  test('what was purged or erased meanwhile is not brought back', async () => {
+  test('what was deleted, purged or erased meanwhile is not brought back', async () => {
     const stele = await (await bed.place()).stele()
+    const deleted = await compared(stele, { messages: [user('p')] })
+    await stele.conversations.delete('ada', deleted[0]?.conversationId ?? '')
+    await failure('conversation_not_found', take(stele, deleted, 0))
     const purged = await compared(stele)
     await stele.conversations.purge('ada', purged[0]?.conversationId ?? '')
     await failure('conversation_not_found', take(stele, purged, 0, { message: assistant('reply 0') }))
