@@ -207,10 +207,7 @@ export class Recorder {
     })
   }
 
-  /**
-   * Commits what an application changes by itself, which is refused while the database is away, what is taken of a comparison,
-   * or what becomes of a response outside its calls (see respond.ts).
-   */
+  /** Commits what applications change or choose, refused while the database is away, and what comes of responses (respond.ts). */
   change(
     operation: AppendOperation | EditOperation | ChooseOperation | RespondOperation | ResealOperation,
   ): Promise<OperationResult> {
