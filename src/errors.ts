@@ -69,6 +69,13 @@ export const errorTable = {
     "A call is under way in the conversation '{conversation}'. Its content can be purged when that has ended.",
     true,
   ),
+  comparison_not_found: row(404, "There is no comparison '{comparison}' of this user."),
+  comparison_under_way: row(
+    409,
+    "The comparison '{comparison}' is under way: take one of its replies when all of them have ended.",
+    true,
+  ),
+  comparison_settled: row(409, "Another choice was made for the comparison '{comparison}': {choice}."),
   call_not_found: row(404, "There is no call '{call}' of this user."),
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),

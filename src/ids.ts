@@ -81,6 +81,11 @@ export function responseIdOf(groupId: string): string {
   return `${idPrefixes.response}_${groupId.slice(groupId.indexOf('_') + 1)}`
 }
 
+/** The id of the event that tells what was taken of a comparison: never two for one. @param groupId that of its first call */
+export function choiceIdOf(groupId: string): string {
+  return `${idPrefixes.audit}_${groupId.slice(groupId.indexOf('_') + 1)}`
+}
+
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/
 
 /** True when `value` is a well-formed id of this kind. */

@@ -14,6 +14,17 @@ import {
   type Thread,
   type UsageSums,
 } from './backend.ts'
+import { GatewayComparison } from './gateway-comparison.ts'
+import {
+  asksUsage,
+  asText,
+  codeOf,
+  type GatewayReply,
+  type PostOptions,
+  placedIn,
+  readingTimeout,
+  threadHeader,
+} from './gateway-replies.ts'
 import { messageFrom, requestBody } from './message.ts'
 import { ReplyReader } from './reply-reader.ts'
 
@@ -27,14 +38,8 @@ export interface GatewayBackendOptions {
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** Of a question that the gateway did not take. */
-const unanswered = { status: 'failed', message: undefined, text: '', usage: {}, callId: undefined } as const
-
 /** Seconds for which a gateway may say nothing. */
 const silence = 300
-
-/** Milliseconds for which it may do so when it is only asked for what is on record. */
-const readingTimeout = 30_000
 
 /** A chat over a gateway, which does the recording. */
 export class GatewayBackend implements ChatBackend {
@@ -115,13 +120,11 @@ export class GatewayBackend implements ChatBackend {
       }
     }
     try {
-      const { statusCode, headers, body } = await this.#pool.request({
-        method: 'POST',
-        path: `${this.#path}/v1/chat/completions`,
-        headers: { ...this.#headers, ...threadHeader(question.thread) },
-        body: requestBody(model, question.messages, ',"stream_options":{"include_usage":true}'),
-        signal: question.signal,
-      })
+      const { statusCode, headers, body } = await this.#post(
+        '/v1/chat/completions',
+        requestBody(model, question.messages, asksUsage),
+        { headers: threadHeader(question.thread), signal: question.signal },
+      )
       heads = headers
       if (statusCode !== 200) {
         const error = this.#refusal(statusCode, maybeJson(await body.text())) ?? this.#failed(statusCode)
@@ -140,28 +143,25 @@ export class GatewayBackend implements ChatBackend {
     }
   }
 
-  /** The gateway is asked once per model: each of these calls is of its own, the chosen one's conversation goes on. */
   async compare(
     question: Question,
     models: readonly string[],
     onText: (index: number, text: string) => void,
   ): Promise<Comparison> {
-    const answers = await Promise.all(
-      models.map(async (model, index): Promise<Answer> => {
-        const startedAt = performance.now()
-        try {
-          return await this.#ask(question, model, text => onText(index, text))
-        } catch (error) {
-          if (!(error instanceof SteleError)) throw error
-          const latencyMs = performance.now() - startedAt
-          return { ...unanswered, model, error, latencyMs, thread: question.thread }
-        }
-      }),
+    const reading = new GatewayComparison(
+      {
+        place: this.place,
+        post: (path, body, options) => this.#post(path, body, options),
+        refusal: (status, value) => this.#refusal(status, value) ?? this.#failed(status),
+        unreachable: error => this.#unreachable(error),
+      },
+      { question, models, onText },
     )
+    const answers = await reading.run()
     return {
       answers,
       choose: async index => {
-        const thread = (index === undefined ? undefined : answers[index]?.thread) ?? question.thread
+        const thread = await reading.choose(index)
         await this.#name(thread)
         return thread
       },
@@ -231,18 +231,23 @@ export class GatewayBackend implements ChatBackend {
   async #name({ sessionId, conversationId }: Thread): Promise<void> {
     if (conversationId === undefined || sessionId !== conversationId || this.#named.has(conversationId))
       return
-    const { statusCode, body } = await this.#pool
-      .request({
-        method: 'POST',
-        path: `${this.#path}/v1/conversations/${conversationId}`,
-        headers: this.#headers,
-        body: JSON.stringify({ session_id: sessionId }),
-        headersTimeout: readingTimeout,
-        bodyTimeout: readingTimeout,
-      })
-      .catch(() => ({ statusCode: 0, body: undefined }))
+    const named = JSON.stringify({ session_id: sessionId })
+    const { statusCode, body } = await this.#post(`/v1/conversations/${conversationId}`, named, {
+      timeout: readingTimeout,
+    }).catch(() => ({ statusCode: 0, body: undefined }))
     await body?.dump().catch(() => undefined)
     if (statusCode === 200) this.#named.add(conversationId)
+  }
+
+  #post(path: string, body: string, { headers, signal, timeout }: PostOptions = {}): Promise<GatewayReply> {
+    return this.#pool.request({
+      method: 'POST',
+      path: this.#path + path,
+      headers: { ...this.#headers, ...headers },
+      body,
+      ...(signal === undefined ? {} : { signal }),
+      ...(timeout === undefined ? {} : { headersTimeout: timeout, bodyTimeout: timeout }),
+    })
   }
 
   /** @param what that the gateway may be too old to have */
@@ -258,7 +263,7 @@ export class GatewayBackend implements ChatBackend {
       .catch(error => Promise.reject(this.#unreachable(error)))
     const value = maybeJson(await body.text())
     if (statusCode === 200 && isFields(value)) return value
-    const isMissing = statusCode === 404 && isFields(value) && codeOf(value) === 'route_not_found'
+    const isMissing = statusCode === 404 && codeOf(value) === 'route_not_found'
     if (isMissing && what !== undefined)
       throw new SteleError('usage', { reason: `The gateway at ${this.place} has no ${what}.` })
     throw this.#refusal(statusCode, value) ?? this.#failed(statusCode)
@@ -288,21 +293,6 @@ function userIsMissing(): SteleError {
   })
 }
 
-/** Where a call went that was asked for in a thread: a conversation that is another than before has a name of its own. */
-function placedIn({ sessionId, conversationId }: Thread, told: string | undefined): Thread {
-  if (told === undefined || told === conversationId) return { sessionId, conversationId }
-  const isKnown = conversationId === undefined && sessionId !== undefined
-  return { sessionId: isKnown ? sessionId : told, conversationId: told }
-}
-
-function threadHeader({ conversationId }: Thread): Record<string, string> {
-  return conversationId === undefined ? {} : { 'x-stele-conversation': conversationId }
-}
-
-function codeOf(value: Fields): unknown {
-  return isFields(value['error']) ? value['error']['code'] : undefined
-}
-
 function hitFrom(hit: Fields): SearchHit {
   const snippet = isFields(hit['snippet']) ? hit['snippet'] : {}
   const ranges = Array.isArray(snippet['ranges']) ? snippet['ranges'] : []
@@ -313,10 +303,6 @@ function hitFrom(hit: Fields): SearchHit {
     text: asText(snippet['text']) ?? '',
     ranges: ranges.filter(Array.isArray).map(([from, to]): [number, number] => [Number(from), Number(to)]),
   }
-}
-
-function asText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
 }
 
 function asTime(value: unknown): number | undefined {

@@ -44,6 +44,18 @@ function toolCallText(call: Readonly<Record<string, unknown>>): string {
 
 /** The body of a request that asks for a stream: messages go as they are, so that they are stored once. */
 export function requestBody(model: string, messages: readonly ChatMessage[], more = ''): string {
-  const told = messages.map(({ raw }) => raw).join(',')
-  return `{"model":${JSON.stringify(model)},"messages":[${told}],"stream":true${more}}`
+  return `{"model":${JSON.stringify(model)},${asked(messages)}${more}}`
+}
+
+/** The same for several models at once. */
+export function comparisonBody(
+  models: readonly string[],
+  messages: readonly ChatMessage[],
+  more = '',
+): string {
+  return `{"models":${JSON.stringify(models)},${asked(messages)}${more}}`
+}
+
+function asked(messages: readonly ChatMessage[]): string {
+  return `"messages":[${messages.map(({ raw }) => raw).join(',')}],"stream":true`
 }

@@ -44,6 +44,11 @@ export class ReplyReader {
     }
     const chunk = maybeJson(data)
     if (!isFields(chunk)) throw this.#options.failure('an event is not a JSON object')
+    this.add(chunk)
+  }
+
+  /** Takes what one event says. @throws what `failure` makes of one that tells of an error */
+  add(chunk: Readonly<Record<string, unknown>>): void {
     if (chunk['error'] !== undefined && chunk['error'] !== null)
       throw this.#options.failure('it reported an error', chunk)
     this.streamed.add(chunk)

@@ -22,6 +22,7 @@ import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
+import { comparisonRoutes } from './routes/comparisons.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -220,6 +221,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(modelsRoutes, { providers })
   app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
+  app.register(comparisonRoutes, { stele, providers, state, settings })
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele, settings })
@@ -253,6 +255,7 @@ const soonOver: ReadonlySet<string> = new Set([
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',
+  'comparison_under_way',
   'user_erasing',
   'login_busy',
 ])

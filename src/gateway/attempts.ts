@@ -3,18 +3,16 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
-import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
 import type { Stele } from '../stele.ts'
 import type { ClientSettings, GatewayState } from './app.ts'
-import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './attempt-failure.ts'
+import { type AttemptFailure, verdictOn } from './attempt-failure.ts'
 import { backoff } from './backoff.ts'
 import { type Client, HttpClient } from './client.ts'
+import { dispatch, through } from './dispatch.ts'
 import type { GatewayRequest } from './gateway-request.ts'
 import { asKnown, LiveCall } from './live-call.ts'
-import { relayStream } from './relay-stream.ts'
-import { relayWhole } from './relay-whole.ts'
 import type { Rendition } from './rendition.ts'
 
 export interface AttemptParts {
@@ -136,26 +134,14 @@ class Attempts {
   }
 
   /** Makes one call, and lets the breaker know how it went. */
-  async #attempt(
+  #attempt(
     target: Target,
     routeMode: RouteMode | undefined,
     passage: Passage,
   ): Promise<AttemptFailure | undefined> {
-    const provider = target.provider.name
-    const answersAgain = (isClosed: boolean): void => {
-      if (isClosed) this.#log.info({ provider }, 'the provider answers again')
-    }
-    try {
-      const failure = await this.#call(target, routeMode, () => answersAgain(passage.answering()))
-      if (failure !== undefined && isFromThisSide(failure)) passage.abandoned()
-      else if (failure === undefined || !isOutage(failure)) answersAgain(passage.answered())
-      else if (passage.failed())
-        this.#log.warn({ provider }, 'the provider fails and is not asked for a while')
-      return failure
-    } catch (error) {
-      passage.abandoned()
-      throw error
-    }
+    return through(passage, { provider: target.provider.name, log: this.#log }, onAnswering =>
+      this.#call(target, routeMode, onAnswering),
+    )
   }
 
   /** One call from its intent to its settlement. Returns how it failed; undefined when the client has its answer. */
@@ -204,17 +190,7 @@ class Attempts {
       rendition,
       forStorage: request.forStorage,
     })
-    let response: ProviderResponse
-    try {
-      client.signal.throwIfAborted()
-      response = await request.send(target, userId, client.signal)
-    } catch (error) {
-      return call.fail(error, {})
-    }
-    const isStream = response.status < 400 && isEventStream(response.contentType)
-    return isStream && request.stream
-      ? relayStream(call, response, client, { hidesUsage: request.hidesUsage, replyLimit, onAnswering })
-      : relayWhole(call, response, client, request, { replyLimit })
+    return dispatch(call, { request, target, userId, client, replyLimit, onAnswering })
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Client } from './client.ts'
 import type { Rendition } from './rendition.ts'
 
 export interface LiveCallParts {
-  readonly recorder: Recorder
+  readonly recorder: Pick<Recorder, 'settle'>
   readonly log: FastifyBaseLogger
   readonly client: Client
   readonly provider: string

@@ -1,3 +1,4 @@
+import { maybeJson } from './maybe-json.ts'
 import type { Metadata } from './metadata.ts'
 import { type Choice, isFields } from './reply.ts'
 import { eventData, SseSplitter } from './sse.ts'
@@ -58,7 +59,8 @@ const sliceLength = 65_536
 function chunkOf(event: Buffer): Fields[] {
   const data = eventData(event)
   if (data === undefined || data === '[DONE]') return []
-  const value: unknown = JSON.parse(data)
+  // The last event of a stream that was stopped may be half of one.
+  const value = maybeJson(data)
   return isFields(value) ? [value] : []
 }
 

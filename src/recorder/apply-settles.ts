@@ -2,25 +2,20 @@ import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { absentContent, encodeContent } from '../privacy/content.ts'
-import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
+import { encodeContent } from '../privacy/content.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
+import { type Placing, placeReplies } from './place-replies.ts'
 import { type Orphaned, supersede } from './supersede.ts'
 import { splitIntoWaves } from './waves.ts'
 
-export interface Ending {
-  readonly call: PlacedCall
+export interface Ending extends Placing {
   readonly settlement: Settlement
   readonly isAcknowledged: true | undefined
 }
-
-/** Raised when an assumption of the quick path does not hold; the careful path then decides. */
-export class NeedsCare extends Error {}
 
 interface Options {
   readonly hashes: ConversationHashes
@@ -60,24 +55,7 @@ async function applyWave(
   settled: Map<string, OperationResult>,
 ): Promise<void> {
   const replies = wave.filter(({ settlement }) => settlement.message !== undefined)
-  const advances = replies.map(({ call, settlement }) => ({
-    set: { next_seq: call.upToSeq + 2, updated_at: settlement.createdAt },
-    match: { user_id: call.userId, id: call.conversationId, next_seq: call.upToSeq + 1 },
-  }))
-  const advanced =
-    advances.length === 0
-      ? 0
-      : await batch.update(
-          'conversations',
-          ['next_seq', 'updated_at'],
-          ['user_id', 'id', 'next_seq'],
-          advances,
-        )
-  // Careful waves hold one ending, so a shortfall means that its place is taken: another reply came first.
-  if (advanced !== advances.length && !careful) throw new NeedsCare()
-  const forks = advanced === advances.length ? [] : replies.map(fork)
-  const placeOf = ({ call }: Ending): string => forks[0]?.id ?? call.conversationId
-  const messages = replies.map(ending => messageRow(ending, placeOf(ending), hashes))
+  const { forks, messages, placeOf } = await placeReplies(batch, replies, { hashes, careful })
 
   await Promise.all([
     batch.insert('conversations', forks),
@@ -124,42 +102,6 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     created_at: s.createdAt,
     writtenWith: call.apiKeyId,
   }
-}
-
-function messageRow(
-  { call, settlement: s }: Ending,
-  conversationId: string,
-  hashes: ConversationHashes,
-): Row<'messages'> & Kept {
-  const raw = s.message ?? ''
-  // A message that is kept is never empty.
-  const isKept = raw !== ''
-  const row = newMessageRow({
-    user_id: call.userId,
-    conversation_id: conversationId,
-    seq: call.upToSeq + 1,
-    id: newId('message'),
-    role: 'assistant',
-    content: isKept ? encodeContent(raw) : absentContent(),
-    model: s.responseModel ?? call.requestModel,
-    is_anchor: call.anchorsReply || conversationId !== call.conversationId ? 1 : 0,
-    chain_hash: s.messageHash ?? hashes.chain(call.chainHash, s.canonicalMessage ?? ''),
-    wire_hash: isKept ? hashes.wire(call.wireHash, raw) : '',
-    call_id: call.callId,
-    created_at: s.createdAt,
-  })
-  return { ...row, writtenWith: call.apiKeyId }
-}
-
-function fork({ call, settlement }: Ending): Row<'conversations'> {
-  return newConversationRow({
-    user_id: call.userId,
-    id: newId('conversation'),
-    next_seq: call.upToSeq + 2,
-    parent_id: call.conversationId,
-    parent_seq: call.upToSeq,
-    created_at: settlement.createdAt,
-  })
 }
 
 function usageOf({ call, settlement: s }: Ending): CallUsage {

@@ -12,11 +12,12 @@ import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
+import { applyChoice } from './apply-choice.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
-import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
+import { applySettles, type Ending } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
@@ -30,6 +31,7 @@ import {
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
+import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
 type StepOperation = RetentionOperation | ErasureOperation
@@ -223,6 +225,7 @@ function usersOf(operation: RecordOperation): readonly string[] {
       // Whoever destroys a key must not hold it with others.
       return keyChanges.has(operation.edit.action) ? [] : [operation.edit.userId]
     case 'append':
+    case 'choose':
     case 'respond':
     case 'relist':
     case 'reseal':
@@ -242,7 +245,9 @@ function apiKeysOf(operation: RecordOperation): string[] {
       ? [operation.call]
       : operation.kind === 'settle-all'
         ? operation.endings.map(({ call }) => call)
-        : startsOf(operation)
+        : operation.kind === 'choose'
+          ? [operation.chosen].filter(chosen => chosen !== undefined)
+          : startsOf(operation)
   return calls.flatMap(({ apiKeyId }) => apiKeyId ?? [])
 }
 
@@ -250,7 +255,7 @@ function apiKeysOf(operation: RecordOperation): string[] {
 async function applyOther(
   batch: Batch,
   operation: Operation,
-  { database, tokens }: ApplyContext,
+  { database, tokens, hashes }: ApplyContext,
 ): Promise<OperationResult | undefined> {
   const nothing = { conversationId: undefined, isRepeat: false }
   switch (operation.kind) {
@@ -260,6 +265,8 @@ async function applyOther(
     case 'relist':
       await applyRelist(batch, operation)
       return nothing
+    case 'choose':
+      return applyChoice(batch, operation, hashes)
     case 'respond':
       return changeResponse(batch, operation)
     case 'reseal':

@@ -63,6 +63,10 @@ function begunIn(operation: Operation): Begun[] {
       return [begunBy(operation.call)]
     case 'settle-all':
       return operation.endings.map(({ call }) => begunBy(call))
+    case 'choose':
+      return operation.chosen === undefined
+        ? []
+        : [begunBy({ ...operation.chosen, userId: operation.userId })]
     case 'respond':
       return isId('response', operation.id)
         ? [{ userId: operation.userId, id: operation.id, createdAt: idTime(operation.id) }]
@@ -104,6 +108,9 @@ function withoutContent(operation: Operation, isErased: (begun: Begun) => boolea
       )
       return { ...operation, endings }
     }
+    case 'choose':
+      // What is not there cannot be taken.
+      return { ...operation, chosen: operation.chosen && { ...operation.chosen, message: undefined } }
     case 'respond':
       // The response is gone, so this changes nothing, and holds nothing.
       return { ...operation, change: { kind: 'cancel' } }

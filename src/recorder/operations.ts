@@ -72,6 +72,33 @@ export interface SettleAllOperation {
   readonly isDrained?: true
 }
 
+/** Takes one reply of a comparison whose calls have ended into their conversation, or none: once, and for good. */
+export interface ChooseOperation {
+  readonly kind: 'choose'
+  readonly userId: string
+  /** The first of its calls. */
+  readonly groupId: string
+  /** Who chooses, as audit events name it. */
+  readonly actor: string
+  /** Left out when none is taken. */
+  readonly chosen?: ChosenReply | undefined
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
+}
+
+/** The reply that is taken. */
+export interface ChosenReply {
+  readonly callId: string
+  /** The key that its call was made with. */
+  readonly apiKeyId: string | undefined
+  /** Its message as JSON text; '' when it is not kept, undefined when there is none. */
+  readonly message: string | undefined
+  /** The normal form of what its client was told; undefined when nobody knows that any more. */
+  readonly canonical: string | undefined
+  /** When the call was begun. */
+  readonly createdAt: number
+}
+
 /** Tells other processes that this one lives, and since which call it may have some under way. */
 export interface HeartbeatOperation {
   readonly kind: 'heartbeat'
@@ -243,6 +270,7 @@ export type Operation =
   | RecordOperation
   | BeginAllOperation
   | SettleAllOperation
+  | ChooseOperation
   | HeartbeatOperation
   | RespondOperation
   | ResealOperation

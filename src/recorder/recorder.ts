@@ -23,6 +23,7 @@ import { Doubts } from './doubts.ts'
 import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
+  ChooseOperation,
   EditOperation,
   IndexOperation,
   OperationResult,
@@ -206,12 +207,9 @@ export class Recorder {
     })
   }
 
-  /**
-   * Commits what an application changes by itself, which is refused while the database is away, or what becomes of a
-   * response outside its calls (see respond.ts).
-   */
+  /** Commits what applications change or choose, refused while the database is away, and what comes of responses (respond.ts). */
   change(
-    operation: AppendOperation | EditOperation | RespondOperation | ResealOperation,
+    operation: AppendOperation | EditOperation | ChooseOperation | RespondOperation | ResealOperation,
   ): Promise<OperationResult> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: operation.kind === 'respond' })

@@ -2,7 +2,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Chat } from '../../src/chat/chat.ts'
 import { GatewayBackend } from '../../src/chat/gateway-backend.ts'
 import { type Running, startGateway } from '../gateway/running.ts'
-import { eventStream, json, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
+import { type Answer, eventStream, json, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
 import { answerEvents, chunk, openAiError } from '../gateway/wire.ts'
 import { assistant, historyOf, user } from '../harness/chat.ts'
 import { failure } from '../harness/errors.ts'
@@ -198,14 +198,104 @@ test('conversations are listed, resumed and searched by the routes of the gatewa
     expect((await failure('usage', missing())).message).toContain('The gateway at')
 })
 
-test('over a gateway each reply of a comparison is a call of its own, and the one that is taken goes on', async () => {
-  const { running, chat } = await start(async (reply, request) =>
-    saying(request.text.includes('"model":"a"') ? 'I am a' : 'I am b')(reply, request),
+const byModel: Answer = (reply, request) =>
+  saying(request.text.includes('"model":"a"') ? 'I am a' : 'I am b')(reply, request)
+
+test('a comparison over a gateway is one group there, and the reply that is taken goes on', async () => {
+  const { running, chat } = await start(byModel)
+  await ask(chat, 'Hello')
+  const { conversationId } = chat.thread
+  const said = ['', '']
+  const signal = new AbortController().signal
+  const comparison = await chat.compare('Who?', ['a', 'b'], signal, (index, text) => {
+    said[index] += text
+  })
+  expect(said).toEqual(['I am a', 'I am b'])
+  expect(comparison.answers).toMatchObject([
+    { status: 'completed', text: 'I am a', usage: { inputTokens: 7 }, error: undefined },
+    { status: 'completed', text: 'I am b', thread: chat.thread },
+  ])
+  await comparison.choose(1)
+  await ask(chat, 'Go on')
+  expect(chat.thread).toEqual({ sessionId: conversationId, conversationId })
+  const { stele } = running
+  expect((await historyOf(stele, conversationId ?? '')).map(({ content }) => content)).toEqual([
+    'Hello',
+    'I am b',
+    'Who?',
+    'I am b',
+    'Go on',
+    'I am b',
+  ])
+  const group = await stele.calls.group('ada', comparison.answers[1]?.callId ?? '')
+  expect(group.map(({ routeMode, status }) => [routeMode, status])).toEqual([
+    ['compare', 'completed'],
+    ['compare', 'completed'],
+  ])
+  expect(await countOf(stele, 'conversations')).toBe(1)
+})
+
+test('with none taken over a gateway the question stays, in a conversation that is found again', async () => {
+  const { running, chat } = await start(byModel)
+  const { choose } = await compare(chat, 'Who?', ['a', 'b'])
+  await choose(undefined)
+  await ask(chat, 'Never mind')
+  const history = await historyOf(running.stele, chat.thread.conversationId ?? '')
+  expect(history.map(({ content }) => content)).toEqual(['Who?', 'Never mind', 'I am b'])
+  expect(await chat.backend.sessions(5)).toMatchObject([{ id: chat.thread.sessionId }])
+})
+
+test('a comparison over a gateway that is stopped keeps what had come, and a part of a reply may be taken', async () => {
+  const halfway: Answer = async reply => {
+    reply.head(200, eventStream)
+    await reply.write(chunk({ role: 'assistant', content: 'Once' }))
+  }
+  const { running, chat } = await start((reply, request) =>
+    (request.text.includes('"model":"a"') ? halfway : byModel)(reply, request),
   )
-  const { answers, choose } = await compare(chat, 'Who?', ['a', 'b'])
-  expect(answers.map(({ text }) => text)).toEqual(['I am a', 'I am b'])
-  await choose(1)
+  const stop = new AbortController()
+  const said = new Set<number>()
+  const { answers, choose } = await chat.compare('A story', ['a', 'b'], stop.signal, index => {
+    if (said.add(index).size === 2) stop.abort()
+  })
+  expect(answers[0]).toMatchObject({
+    status: 'aborted',
+    text: 'Once',
+    error: { code: 'client_closed_request' },
+  })
+  await choose(0)
   await ask(chat, 'Go on')
   const history = await historyOf(running.stele, chat.thread.conversationId ?? '')
-  expect(history.map(({ content }) => content)).toEqual(['Who?', 'I am b', 'Go on', 'I am b'])
+  expect(history.map(({ content }) => content)).toEqual(['A story', 'Once', 'Go on', 'I am b'])
+  expect(await countOf(running.stele, 'conversations')).toBe(1)
+})
+
+test('what a gateway does not compare, or one that goes away meanwhile, is told', async () => {
+  const old = new Chat({ backend: backendTo((await startUpstream()).baseUrl), model: 'a' })
+  const missing = json(openAiError('There is no route.', 'route_not_found'), { status: 404 })
+  const upstream = await startUpstream(missing)
+  const chatOfOld = new Chat({ backend: backendTo(upstream.baseUrl), model: 'a' })
+  expect((await failure('usage', compare(chatOfOld, 'Who?', ['a', 'b']))).message).toContain(
+    'compares nothing',
+  )
+  await failure('gateway_error', compare(old, 'Who?', ['a', 'b']))
+
+  const { running, chat } = await start(async reply => {
+    reply.head(200, eventStream)
+    await reply.write(chunk({ role: 'assistant', content: 'Half' }))
+  })
+  const { answers, choose } = await chat.compare('Who?', ['a', 'b'], new AbortController().signal, () =>
+    running.gateway.app.server.closeAllConnections(),
+  )
+  expect(answers.map(({ status, error }) => [status, error?.code])).toEqual([
+    ['failed', 'gateway_unreachable'],
+    ['failed', 'gateway_unreachable'],
+  ])
+  await choose(undefined)
+  const failing = await start(json(openAiError('Out of order.'), { status: 500 }), byModel)
+  const { answers: half } = await compare(failing.chat, 'Who?', ['a', 'b'])
+  expect(half.map(({ status }) => status).sort()).toEqual(['completed', 'failed'])
+  const failed = half.find(({ status }) => status === 'failed')
+  expect(failed).toMatchObject({ message: undefined, error: { code: 'gateway_error' } })
+  expect(failed?.error?.message).toContain('Out of order.')
 })

@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Answer } from '../gateway/upstream.ts'
+import { startGateway } from '../gateway/running.ts'
+import { type Answer, startUpstream } from '../gateway/upstream.ts'
 import { assistant, exchange, historyOf, user } from '../harness/chat.ts'
 import { temporaryFolder } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { saying } from './backends.ts'
 import { controlC, controlD, pasteMarksOff, stepwise, talk, unending } from './talk.ts'
-import { noTerminal } from './terminal.ts'
+import { noTerminal, startTerminal } from './terminal.ts'
 
 describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}`, () => {
   test('greets, shows a reply as it comes with its Markdown, and ends with 0', async () => {
@@ -235,5 +236,46 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     expect(others).toEqual([])
     const history = await historyOf(stele, conversation?.id ?? '')
     expect(history.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'user'])
+  })
+
+  test('over a gateway several models answer as one group, and the conversation goes on with the one taken', async () => {
+    const byName: Answer = (reply, request) =>
+      saying(`I am ${request.text.includes('"model":"small"') ? 'small' : 'large'}.`)(reply, request)
+    const running = await startGateway({ upstream: await startUpstream(byName) })
+    const args = ['chat', '--gateway', running.address, '--key', running.key, '--model', 'large', '--new']
+    const terminal = await startTerminal(args, { columns: 100 })
+    await terminal.sees('›')
+    terminal.enter('/compare large small')
+    terminal.enter('Who?')
+    await terminal.sees('Take 1, 2? Enter takes none:')
+    expect(terminal.lines()).toContainEqual(expect.stringMatching(/^I am large\. +│ I am small\.$/))
+    terminal.type('2\r')
+    await terminal.sees('The reply of small was taken.')
+    terminal.enter('Sure?')
+    await terminal.sees(/Sure\?[\s\S]*I am large\.[\s\S]*›/)
+    terminal.enter('/compare large small')
+    terminal.enter('Again?')
+    await terminal.sees(/Again\?[\s\S]*Take 1, 2\?/)
+    terminal.type('\r')
+    await terminal.sees('None of them was taken.')
+    const { stele } = running
+    const [conversation, ...others] = await rowsOf(stele, 'conversations')
+    expect(others).toEqual([])
+    expect(await historyOf(stele, conversation?.id ?? '')).toEqual([
+      user('Who?'),
+      assistant('I am small.'),
+      user('Sure?'),
+      assistant('I am large.'),
+      user('Again?'),
+    ])
+    const calls = await stele.calls.list()
+    expect(calls.map(({ routeMode }) => routeMode)).toEqual([
+      'compare',
+      'compare',
+      undefined,
+      'compare',
+      'compare',
+    ])
+    expect(new Set(calls.map(({ groupId }) => groupId)).size).toBe(3)
   })
 })

@@ -11,6 +11,8 @@ export interface Belongings {
   readonly item: string
   readonly response: string
   readonly completion: string
+  /** Of its first call too. */
+  readonly comparison: string
   readonly session: string
   /** Where a list of hits of a search goes on. */
   readonly cursor: string
@@ -51,6 +53,8 @@ const noConversation = [404, 'conversation_not_found'] as const
 const noItem = [404, 'item_not_found'] as const
 const noResponse = [404, 'response_not_found'] as const
 const noCompletion = [404, 'completion_not_found'] as const
+const noCall = [404, 'call_not_found'] as const
+const noComparison = [404, 'comparison_not_found'] as const
 const noPrevious = [400, 'previous_response_not_found'] as const
 const denied = [403, 'permission_denied'] as const
 const invalid = [400, 'invalid_value'] as const
@@ -60,6 +64,8 @@ const fine = [200] as const
 const keyed = (route: string) => ({ 'idempotency-key': `key-of-ada ${route}` })
 
 const hello = { model: 'echo', messages: [{ role: 'user', content: 'Hello' }] }
+const compared = { models: ['echo', 'echo/echo'], messages: hello.messages }
+const choiceOf = (comparison: string): string => `/v1/comparisons/${comparison}/choice`
 const input = { model: 'echo', input: 'Hello' }
 const items = [{ role: 'user', content: 'Hello' }]
 
@@ -115,6 +121,31 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       {
         path: `/v1/chat/completions/${own.completion}/messages?after=${completion}-0`,
         own: invalid,
+      },
+    ],
+  },
+  'POST /v1/comparisons': {
+    attempts: ({ conversation }) => [
+      { path: '/v1/comparisons', body: compared, own: fine },
+      { path: '/v1/comparisons', body: { ...compared, user: 'ada' }, own: denied, isOutranked: true },
+      {
+        path: '/v1/comparisons',
+        body: compared,
+        headers: { 'x-stele-conversation': conversation },
+        own: noConversation,
+      },
+    ],
+  },
+  'POST /v1/comparisons/:id/choice': {
+    attempts: ({ comparison }, own) => [
+      { path: choiceOf(comparison), body: { call_id: comparison }, own: noCall },
+      { path: choiceOf(comparison), body: { call_id: null }, own: noComparison },
+      { path: choiceOf(own.comparison), body: { call_id: comparison }, own: noCall },
+      {
+        path: choiceOf(own.comparison),
+        body: { call_id: own.comparison, user: 'ada' },
+        own: denied,
+        isOutranked: true,
       },
     ],
   },
@@ -307,6 +338,9 @@ export async function belongings(
       metadata: { topic: 'steles' },
     }),
   )
+  const comparison = idOf(
+    await post('/v1/comparisons', { ...question(word), model: undefined, models: ['echo', 'echo/echo'] }),
+  )
   await post('/chat', { user_text: word, session_id: session })
   await post('/chat', { user_text: word, session_id: `another ${word}` })
   const conversation = idOf(
@@ -319,7 +353,7 @@ export async function belongings(
   const apiKey = idOf(await post('/v1/api_keys', { name: word }))
   const found = await send('GET', `/v1/search?query=${word}&limit=1`, { headers: headersOf(key) })
   const cursor = (JSON.parse(found.text) as { next_cursor: string }).next_cursor
-  return { conversation, session, response, completion, item: firstOf(added), cursor, apiKey }
+  return { conversation, session, response, completion, comparison, item: firstOf(added), cursor, apiKey }
 }
 
 /** Asks for Ada, under her idempotency keys, what others will ask under the same. */

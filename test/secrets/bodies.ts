@@ -95,6 +95,12 @@ export function chat(
   }
 }
 
+/** The same to two models, the second of which does well. */
+export function comparison(s: Speaker, where: string, more: Parameters<typeof chat>[2] = {}): Fields {
+  const { model, ...rest } = chat(s, where, more)
+  return { ...rest, models: [model, s.model(well)] }
+}
+
 /** The same for what a response is made of. */
 export function response(
   s: Speaker,

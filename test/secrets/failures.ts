@@ -1,10 +1,11 @@
 import { expect } from 'vitest'
-import { chat, response, unusable } from './bodies.ts'
+import { chat, comparison, response, unusable } from './bodies.ts'
 import { type Speaker, sendRaw, well } from './speaker.ts'
 
 /** What goes wrong, with marked things under way. */
 
 const chats = '/v1/chat/completions'
+const comparisons = '/v1/comparisons'
 const responses = '/v1/responses'
 
 /** Milliseconds after which a client leaves that gets no reply, or not all of it. */
@@ -47,6 +48,7 @@ export async function failAtProvider(s: Speaker): Promise<void> {
   for (const manner of streamFailures) {
     failing(chats, chat(s, `a stream that ${manner}`, { manner, stream: true }))
     failing(responses, response(s, `a streamed response that ${manner}`, { manner, stream: true }))
+    failing(comparisons, comparison(s, `a comparison that ${manner}`, { manner, stream: true }))
   }
   failing(chats, { ...chat(s, 'a chat that falls back'), model: fallback })
   failing(responses, { ...response(s, 'a response that falls back'), model: fallback })
@@ -59,6 +61,10 @@ export async function failAtProvider(s: Speaker): Promise<void> {
       responses,
       response(s, `a response whose client leaves as it ${manner}`, { manner, stream: true }),
     )
+    leaving(
+      comparisons,
+      comparison(s, `a comparison whose client leaves as it ${manner}`, { manner, stream: true }),
+    )
   }
   await Promise.all(attempts)
 }
@@ -69,6 +75,7 @@ export async function sayUnkept(s: Speaker): Promise<void> {
   for (const stream of [false, true]) {
     await s.send('POST', chats, { body: chat(s, 'an unkept chat', { store, stream }) })
     await s.send('POST', responses, { body: response(s, 'an unkept response', { store, stream }) })
+    await s.send('POST', comparisons, { body: comparison(s, 'an unkept comparison', { store, stream }) })
   }
   for (const manner of ['refuses', 'fails', 'mumbles', 'rambles']) {
     await s.send('POST', chats, { body: chat(s, `an unkept chat that ${manner}`, { manner, store }) })

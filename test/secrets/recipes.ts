@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { accessRecipes } from './access-recipes.ts'
-import { chat, items, metadataOf, response } from './bodies.ts'
+import { chat, comparison, items, metadataOf, response } from './bodies.ts'
 import { type Belongings, fine, get, type Recipe, repeated } from './recipe.ts'
 import { type Speaker, well } from './speaker.ts'
 
@@ -14,6 +14,7 @@ const plain =
   }
 
 const chats = '/v1/chat/completions'
+const comparisons = '/v1/comparisons'
 const responses = '/v1/responses'
 
 /** Every route of the gateway. A new one needs an entry: where words may be said on it. */
@@ -58,6 +59,28 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('DELETE', `${chats}/${String(id)}`))
   },
   'GET /v1/chat/completions/:id/messages': get(({ completion }) => `${chats}/${completion}/messages`),
+  'POST /v1/comparisons': async s => {
+    for (const stream of [false, true])
+      await fine(s.send('POST', comparisons, { body: comparison(s, 'a comparison', { stream }) }))
+    const masked = { 'x-mask-pii-in-logs': 'true', 'x-mask-pii-before-llm': 'true' }
+    const body = comparison(s, 'a masked comparison')
+    await fine(s.send('POST', comparisons, { body, headers: masked }))
+    const keyed = { 'idempotency-key': s.word('the Idempotency-Key of a comparison') }
+    await fine(s.send('POST', comparisons, { body, headers: keyed }), 400)
+    for (const manner of ['refuses', 'fails', 'mumbles'])
+      await fine(s.send('POST', comparisons, { body: comparison(s, `one that ${manner}`, { manner }) }))
+  },
+  'POST /v1/comparisons/:id/choice': async s => {
+    const { id } = await s.ask('POST', comparisons, { body: comparison(s, 'what is chosen of') })
+    const path = `${comparisons}/${String(id)}/choice`
+    const note = { note: s.text('a note on a choice') }
+    await fine(s.send('POST', path, { body: { call_id: s.asked('a call that is not there'), ...note } }), 404)
+    const message = { role: 'assistant', content: s.text('a reply as its client has it') }
+    await fine(s.send('POST', path, { body: { call_id: id, message, ...note } }))
+    await fine(s.send('POST', path, { body: { call_id: null } }), 409)
+    const lost = `${comparisons}/${s.asked('a comparison that is not there')}/choice`
+    await fine(s.send('POST', lost, { body: { call_id: null } }), 404)
+  },
   'POST /v1/embeddings': plain('/v1/embeddings', s => ({
     input: [s.text('an embedding'), s.long('another')],
   })),

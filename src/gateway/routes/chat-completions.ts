@@ -1,10 +1,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { SteleError } from '../../errors.ts'
-import { isId } from '../../ids.ts'
 import { parseChatRequest } from '../../model/chat-request.ts'
 import { chatRequest } from '../gateway-request.ts'
 import { type AnsweringParts, createAnswering } from './answering.ts'
-import { header, keyOf, needs, userOf } from './request-parts.ts'
+import { keyOf, namedConversation, needs, userOf } from './request-parts.ts'
 
 /** `POST /v1/chat/completions`: intent committed, provider asked, outcome committed, reply ended; in this order. */
 export async function chatCompletionsRoute(app: FastifyInstance, parts: AnsweringParts): Promise<void> {
@@ -17,14 +15,7 @@ export async function chatCompletionsRoute(app: FastifyInstance, parts: Answerin
       const chat = parseChatRequest(request.body ?? '', { isStrict: true })
       const targets = parts.providers.targets(chat.model)
       const userId = userOf(request, chat.user)
-      const conversationId = header(request, 'x-stele-conversation')
-      if (conversationId !== undefined && !isId('conversation', conversationId)) {
-        throw new SteleError(
-          'conversation_not_found',
-          { conversation: conversationId },
-          { param: 'x-stele-conversation' },
-        )
-      }
+      const conversationId = namedConversation(request)
       return answer(request, reply, { request: chatRequest(chat), targets, userId, apiKeyId, conversationId })
     },
   )

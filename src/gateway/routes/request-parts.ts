@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { FastifyRequest } from 'fastify'
 import { SteleError } from '../../errors.ts'
+import { isId } from '../../ids.ts'
 import { type Permission, reachOf } from '../../model/permissions.ts'
 import type { Actor } from '../../store/audit-events.ts'
 import { actingUser, type Principal } from '../access.ts'
@@ -40,6 +41,14 @@ export function userOf(request: FastifyRequest, bodyUser?: string | undefined): 
   const { permission } = request.routeOptions.config
   const any = permission === undefined ? undefined : reachOf(permission)
   return actingUser(key, named, bodyUser, any !== undefined && key.permissions.has(any))
+}
+
+/** The conversation that a request says it belongs to. @throws SteleError conversation_not_found */
+export function namedConversation(request: FastifyRequest): string | undefined {
+  const name = 'x-stele-conversation'
+  const id = header(request, name)
+  if (id === undefined || isId('conversation', id)) return id
+  throw new SteleError('conversation_not_found', { conversation: id }, { param: name })
 }
 
 /** A header; undefined when it is empty or not there. */
