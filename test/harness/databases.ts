@@ -65,13 +65,13 @@ export async function temporaryFolder(): Promise<string> {
 export async function sqlitePlace(): Promise<Place> {
   const folder = await temporaryFolder()
   const path = join(folder, 'stele.db')
-  let isUsed = false
+  let prepared: Promise<void> | undefined
   return placeAt({
     databaseUrl: `sqlite:${path}`,
     schema: () => undefined,
-    async prepare() {
-      if (!isUsed && !existsSync(path)) await copyPrepared(path)
-      isUsed = true
+    prepare() {
+      prepared ??= existsSync(path) ? Promise.resolve() : copyPrepared(path)
+      return prepared
     },
     remove: async () => undefined,
   })
@@ -93,6 +93,7 @@ export function withKeyOf(place: Place, other: Place): Place {
 }
 
 export async function postgresPlace(): Promise<Place> {
+  let lending: Promise<void> | undefined
   let lent: LentSchema | undefined
   let own: string | undefined
   return placeAt({
@@ -102,7 +103,11 @@ export async function postgresPlace(): Promise<Place> {
       return lent?.name ?? own
     },
     async prepare() {
-      if (own === undefined) lent ??= await lendSchema()
+      if (own !== undefined) return
+      lending ??= lendSchema().then(schema => {
+        lent = schema
+      })
+      await lending
     },
     async remove() {
       if (lent !== undefined) await takeBack(lent)
