@@ -68,7 +68,7 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     case 'retire-key':
       return retireKey(batch, edit.userId, edit.at)
     case 'destroy-retired':
-      return destroyRetired(batch, edit.userId, edit.at)
+      return destroyRetired(batch, edit.userId, edit.keyIds, edit.at)
     case 'update-user':
       return updateUser(batch, edit)
   }

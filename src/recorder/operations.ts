@@ -160,9 +160,9 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-snapshot'; readonly id: string }
   /** Makes all that the user has said unreadable, in every copy of the database. */
   | { readonly action: 'destroy-keys' }
-  /** Puts a new data key in the place of the user's; and, when nothing is sealed with it any more, destroys the old one. */
+  /** Puts a new data key in the place of the user's; and destroys old ones, when nothing is sealed with them any more. */
   | { readonly action: 'retire-key' }
-  | { readonly action: 'destroy-retired' }
+  | { readonly action: 'destroy-retired'; readonly keyIds: readonly string[] }
   | {
       readonly action: 'update-user'
       readonly set: Fields<'users', 'email' | 'username' | 'preferences' | 'content_mode'>
