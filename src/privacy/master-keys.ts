@@ -72,19 +72,24 @@ export class LoadedMasterKeys implements MasterKeys {
   find(id: string): MasterKey {
     const known = this.#loaded().find(key => key.id === id)
     if (known !== undefined) return known
-    if (performance.now() - this.#loadedAt > reloadPause && this.#source.from.kind !== 'random')
-      this.#keys = undefined
+    if (performance.now() - this.#loadedAt > reloadPause && this.#source.from.kind !== 'random') this.#read()
     const found = this.#loaded().find(key => key.id === id)
     if (found === undefined) throw new SteleError('master_key_mismatch')
     return found
   }
 
-  #loaded(): readonly MasterKey[] {
-    if (this.#keys === undefined) {
+  /** Reads the keys. Where that fails those that there are stay: whatever they open can be opened still. */
+  #read(): readonly MasterKey[] {
+    try {
       this.#keys = [...keysFrom(this.#source.from), ...this.#source.previous.map(parseMasterKey)]
+      return this.#keys
+    } finally {
       this.#loadedAt = performance.now()
     }
-    return this.#keys
+  }
+
+  #loaded(): readonly MasterKey[] {
+    return this.#keys ?? this.#read()
   }
 
   /** What another thread needs to have the same keys. */

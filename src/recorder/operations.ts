@@ -122,6 +122,8 @@ export interface AppendOperation {
   readonly messages: readonly AppendedMessage[]
   /** An idempotency key that stands for the conversation that is made, or for the first of the messages. */
   readonly claim?: IdempotencyClaim | undefined
+  /** The API key with which they are said. */
+  readonly apiKeyId?: string | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
   /** It was applied before and may have been committed. */
@@ -131,7 +133,12 @@ export interface AppendOperation {
 type Fields<T extends TableName, C extends ColumnName<T>> = Partial<Pick<Row<T>, C>>
 
 /** A change of what is on record, beside the calls; each names its user. */
-export type Edit = { readonly userId: string; readonly at: number } & (
+export type Edit = {
+  readonly userId: string
+  readonly at: number
+  /** The API key with which it is asked for. */
+  readonly apiKeyId?: string | undefined
+} & (
   | {
       readonly action: 'update-conversation'
       readonly id: string
@@ -191,6 +198,8 @@ export interface RelistOperation {
   readonly id: string
   readonly callId: string
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+  /** The API key with which it is asked for. */
+  readonly apiKeyId?: string | undefined
 }
 
 /** Seals the content of some rows of a user anew, with the current key. */

@@ -1,8 +1,10 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { type MasterKeys, rewrapped } from '../privacy/key-ring.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
+import { currentMasterId } from './secrets.ts'
 
 /** Keys wrapped anew in one transaction. */
 const page = 200
@@ -24,22 +26,25 @@ export async function wrappedByOthers({ kysely }: Pick<Database, 'kysely'>, to: 
 /**
  * Wraps every key and secret anew with the master key `to`, in small transactions. The secrets come first, in one: from then on
  * nobody wraps anything with another one. Broken off, it goes on when it is begun again.
- * @throws SteleError master_key_mismatch when a key is wrapped by a master key that is not there
+ * @param onProgress may raise, which ends it
+ * @throws SteleError master_key_mismatch when a key is wrapped by a master key that is not there; rotation_running when
+ * somebody has begun to wrap everything with another one
  */
 export async function rewrapAll(
   database: Database,
   masters: MasterKeys,
   to: MasterKey,
-  onProgress: (done: number) => void = () => undefined,
+  onProgress: (done: number) => void | Promise<void> = () => undefined,
 ): Promise<number> {
-  let done = await database.kysely.transaction().execute(tx => rewrapSecrets(database, tx, masters, to))
-  onProgress(done)
-  for (;;) {
-    const count = await database.kysely.transaction().execute(tx => rewrapPage(database, tx, masters, to))
-    done += count
-    onProgress(done)
-    if (count === 0) return done
-  }
+  let done = 0
+  // Each until it finds none: a secret that was being made meanwhile is found by the second look.
+  for (const rewrap of [rewrapSecrets, rewrapPage])
+    for (let count = 1; count > 0; ) {
+      count = await database.kysely.transaction().execute(tx => rewrap(database, tx, masters, to))
+      done += count
+      await onProgress(done)
+    }
+  return done
 }
 
 async function rewrapSecrets(
@@ -96,5 +101,7 @@ async function rewrapPage(
       .where('id', '=', row.id)
       .execute()
   }
+  // Whoever has stood still for long must not go on with a key that is given up by now.
+  if ((await currentMasterId({ kysely: tx })) !== to.id) throw new SteleError('rotation_running')
   return rows.length
 }

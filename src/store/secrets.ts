@@ -60,23 +60,44 @@ export async function openSecret(
   const existing = await find(id)
   if (existing !== undefined)
     return unwrapKey(masterKey(existing.master_key_id), purpose, existing.wrapped_key)
-  const master = masterKey(id === guard ? undefined : (await find(guard))?.master_key_id)
-  await database.kysely
-    .insertInto('secrets')
-    .values({
-      id,
-      wrapped_key: wrapKey(master, purpose, await make()),
-      master_key_id: master.id,
-      created_at: Date.now(),
-    })
-    // Another process may have been first; whichever row is there counts.
-    .onConflict(conflict => conflict.column('id').doNothing())
-    .execute()
+  const secret = await make()
+  const master = await database.kysely.transaction().execute(async tx => {
+    // Held until commit: whoever wraps everything anew waits for it, and then finds this one too.
+    const holder = await tx
+      .selectFrom('secrets')
+      .select('master_key_id')
+      .where('id', '=', guard)
+      .modifyEnd(database.forUpdate)
+      .executeTakeFirst()
+    const wrapper = masterKey(holder?.master_key_id)
+    await tx
+      .insertInto('secrets')
+      .values({
+        id,
+        wrapped_key: wrapKey(wrapper, purpose, secret),
+        master_key_id: wrapper.id,
+        created_at: Date.now(),
+      })
+      // Another process may have been first; whichever row is there counts.
+      .onConflict(conflict => conflict.column('id').doNothing())
+      .execute()
+    return wrapper
+  })
   const stored = await find(id)
   if (stored === undefined)
     throw new SteleError('store_unavailable', { reason: `the secret ${id} was not kept` })
   const wrapper = stored.master_key_id === master.id ? master : masterKey(stored.master_key_id)
   return unwrapKey(wrapper, purpose, stored.wrapped_key)
+}
+
+/** The id of the master key that wraps what is made now. */
+export async function currentMasterId({ kysely }: Pick<Database, 'kysely'>): Promise<string | undefined> {
+  const row = await kysely
+    .selectFrom('secrets')
+    .select('master_key_id')
+    .where('id', '=', guard)
+    .executeTakeFirst()
+  return row?.master_key_id
 }
 
 /**
