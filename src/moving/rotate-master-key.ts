@@ -1,6 +1,11 @@
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import { generateMasterKey, readMasterKeyFile, writeMasterKeyFile } from '../privacy/master-key.ts'
+import {
+  generateMasterKey,
+  readMasterKeyFile,
+  retireMasterKeys,
+  writeMasterKeyFile,
+} from '../privacy/master-key.ts'
 import type { LoadedMasterKeys } from '../privacy/master-keys.ts'
 import type { Store } from '../store/contents.ts'
 import { leaseStore } from '../store/leases.ts'
@@ -11,6 +16,8 @@ export interface MasterRotation {
   readonly rewrapped: number
   /** The file that has a new key now; undefined when the key comes from elsewhere. */
   readonly file: string | undefined
+  /** The file that its old ones are in now: another database, or an older backup, may need them. */
+  readonly retired: string | undefined
 }
 
 const leaseName = 'rotate-master'
@@ -63,6 +70,11 @@ async function rotate(
     await hold()
     onProgress(done, total)
   })
-  if (file !== undefined) writeMasterKeyFile(file, [current])
-  return { rewrapped, file }
+  if (file === undefined) return { rewrapped, file, retired: undefined }
+  await hold()
+  const [first, ...old] = readMasterKeyFile(file)
+  if (first?.id !== current.id) throw new SteleError('rotation_running')
+  const retired = old.length === 0 ? undefined : retireMasterKeys(file, old)
+  writeMasterKeyFile(file, [current])
+  return { rewrapped, file, retired }
 }

@@ -53,12 +53,12 @@ export function masterKeyPath(folder: string): string {
   return join(folder, 'master.key')
 }
 
-/** Makes a key in `path` that only its owner can read, unless there is one. @throws SteleError master_key_invalid */
-export function makeMasterKeyFile(path: string): void {
+/** Makes a key file in `path` that only its owner can read, unless there is one. @throws SteleError master_key_invalid */
+export function makeMasterKeyFile(path: string, keys: readonly MasterKey[] = [generateMasterKey()]): void {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     if (existsSync(path)) return
-    const temporary = writeTemporary(path, [generateMasterKey()])
+    const temporary = writeTemporary(path, keys)
     try {
       // A link is refused where the name is taken: processes that start together agree on one key, and find it whole.
       linkSync(temporary, path)
@@ -134,6 +134,19 @@ export function writeMasterKeyFile(path: string, keys: readonly MasterKey[]): vo
       { cause: error },
     )
   }
+}
+
+/**
+ * Keeps keys that are taken out of the key file `path` in one beside it, from which no key is read: databases in one folder share a key
+ * file. Returns its name. @throws SteleError master_key_invalid
+ */
+export function retireMasterKeys(path: string, keys: readonly MasterKey[]): string {
+  const retired = `${path}.retired`
+  makeMasterKeyFile(retired, keys)
+  const known = readMasterKeyFile(retired)
+  const fresh = keys.filter(key => known.every(({ id }) => id !== key.id))
+  if (fresh.length > 0) writeMasterKeyFile(retired, [...fresh, ...known])
+  return retired
 }
 
 /** Writes keys into a file beside `path` that has a name of its own. */

@@ -256,7 +256,11 @@ function messageRow(
   })
 }
 
-async function write(batch: Batch, targets: readonly Target[], rows: (Row<'messages'> & Kept)[]): Promise<void> {
+async function write(
+  batch: Batch,
+  targets: readonly Target[],
+  rows: (Row<'messages'> & Kept)[],
+): Promise<void> {
   const updates = targets
     .filter(({ creation, place, nextSeq }) => creation === undefined && nextSeq !== place.nextSeq)
     .map(({ place, nextSeq, updatedAt }) => ({

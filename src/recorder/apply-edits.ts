@@ -75,15 +75,7 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
   }
 }
 
-const facts = [
-  'user_id',
-  'id',
-  'status',
-  'session_id',
-  'next_seq',
-  'updated_at',
-  'deleted_at',
-] as const
+const facts = ['user_id', 'id', 'status', 'session_id', 'next_seq', 'updated_at', 'deleted_at'] as const
 
 type Facts = Pick<Row<'conversations'>, (typeof facts)[number]>
 

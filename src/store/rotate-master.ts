@@ -37,10 +37,17 @@ export async function rewrapAll(
   onProgress: (done: number) => void | Promise<void> = () => undefined,
 ): Promise<number> {
   let done = 0
+  let isBegun = false
+  const next = (rewrap: typeof rewrapSecrets): Promise<number> =>
+    database.kysely.transaction().execute(async tx => {
+      const rewrapped = await rewrap(database, tx, masters, to, isBegun)
+      isBegun = true
+      return rewrapped
+    })
   // Each until it finds none: a secret that was being made meanwhile is found by the second look.
   for (const rewrap of [rewrapSecrets, rewrapPage])
     for (let count = 1; count > 0; ) {
-      count = await database.kysely.transaction().execute(tx => rewrap(database, tx, masters, to))
+      count = await next(rewrap)
       done += count
       await onProgress(done)
     }
@@ -52,6 +59,7 @@ async function rewrapSecrets(
   tx: Kysely<Tables>,
   masters: MasterKeys,
   to: MasterKey,
+  isBegun: boolean,
 ): Promise<number> {
   const rows = await tx
     .selectFrom('secrets')
@@ -60,6 +68,7 @@ async function rewrapSecrets(
     .orderBy('id')
     .modifyEnd(database.forUpdate)
     .execute()
+  if (isBegun) await refuseOvertaken(tx, to)
   for (const { id, wrapped_key, master_key_id } of rows) {
     const purpose = `secret:${id}`
     const secret = unwrapKey(masters.find(master_key_id), purpose, wrapped_key)
@@ -89,6 +98,7 @@ async function rewrapPage(
     .limit(page)
     .modifyEnd(database.forUpdate)
     .execute()
+  await refuseOvertaken(tx, to)
   for (const { wrapped_key, ...row } of rows) {
     if (wrapped_key === null) continue
     await tx
@@ -101,7 +111,10 @@ async function rewrapPage(
       .where('id', '=', row.id)
       .execute()
   }
-  // Whoever has stood still for long must not go on with a key that is given up by now.
-  if ((await currentMasterId({ kysely: tx })) !== to.id) throw new SteleError('rotation_running')
   return rows.length
+}
+
+/** Whoever has stood still for long must not go on with a key that is given up by now. Asked with the rows locked. */
+async function refuseOvertaken(tx: Kysely<Tables>, to: MasterKey): Promise<void> {
+  if ((await currentMasterId({ kysely: tx })) !== to.id) throw new SteleError('rotation_running')
 }

@@ -8,5 +8,8 @@ import { openSecret } from '../../src/store/secrets.ts'
 export async function storeOf(database: Database): Promise<Store> {
   const masters = new LoadedMasterKeys({ from: { kind: 'random' }, previous: [] })
   await openSecret(database, 'conversation-hashes', () => masters.current)
-  return { ...database, contents: new Contents({ masters, mode: 'encrypted', acceptsOld: false, eventSecret: randomBytes(32) }) }
+  return {
+    ...database,
+    contents: new Contents({ masters, mode: 'encrypted', acceptsOld: false, eventSecret: randomBytes(32) }),
+  }
 }
