@@ -14,7 +14,7 @@ import { openSecret } from '../../src/store/secrets.ts'
 import { exchange, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { rowsOf, storedRowsOf } from '../harness/rows.ts'
+import { inBatch, rowsOf, storedRowsOf } from '../harness/rows.ts'
 
 const secret = 'heliotrope-7731'
 
@@ -131,6 +131,16 @@ export function eventsSuite(bed: Bed): void {
     const [event] = await none.auditEvents.list({ action: 'test', limit: 1 })
     await put(none, event?.id ?? '', encodeContent('{"reason":"made up"}'))
     await failure('content_unreadable', told(none))
+  })
+
+  test('nobody makes plain ones acceptable by taking away the key of the others', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    await note(stele, 'ada', { reason: 'old' })
+    const [event] = await stele.auditEvents.list({ action: 'test', limit: 1 })
+    await put(stele, event?.id ?? '', encodeContent('{"reason":"made up"}'))
+    await inBatch(stele, batch => batch.remove('secrets', ['id'], [{ id: 'audit-events' }]))
+    await failure('content_unreadable', told(await place.stele()))
   })
 
   test('going back is possible until anything is sealed', async () => {

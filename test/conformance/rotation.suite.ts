@@ -4,6 +4,7 @@ import { contentColumnsOf, tableNames } from '../../src/db/tables.ts'
 import { rotateDataKey } from '../../src/moving/rotate-data-key.ts'
 import { rotateMasterKey } from '../../src/moving/rotate-master-key.ts'
 import { generateMasterKey, parseMasterKey } from '../../src/privacy/master-key.ts'
+import type { Recorder } from '../../src/recorder/recorder.ts'
 import type { Stele } from '../../src/stele.ts'
 import { rewrapAll, wrappedByOthers } from '../../src/store/rotate-master.ts'
 import { openSecret } from '../../src/store/secrets.ts'
@@ -24,6 +25,14 @@ async function keysInUse(stele: Stele, userId: string): Promise<string[]> {
           ids.add(Buffer.from(value).toString('hex', 1, 17))
       }
   return [...ids]
+}
+
+/** The same recorder with another way to make changes. */
+function changing(recorder: Recorder, change: Recorder['change']): Recorder {
+  return new Proxy(recorder, {
+    get: (target, name) =>
+      name === 'change' ? change : (target[name as 'index'] as typeof target.index).bind(target),
+  })
 }
 
 export function rotationSuite(bed: Bed): void {
@@ -78,6 +87,30 @@ export function rotationSuite(bed: Bed): void {
     expect(await keysInUse(stele, 'ada')).toHaveLength(1)
   })
 
+  test('broken off at any step it leaves everything readable, and goes on', async () => {
+    const stele = await (await bed.place()).stele()
+    const { callId } = await callWithAll(stele, [user('question')], 'answer')
+    const before = await reproduced(stele, callId)
+    let isDone = false
+    for (let steps = 0; !isDone; steps++) {
+      let left = steps
+      const change: typeof stele.recorder.change = operation =>
+        left-- > 0 ? stele.recorder.change(operation) : Promise.reject(new Error('broken off'))
+      const recorder = changing(stele.recorder, change)
+      isDone = await rotateDataKey({ database: stele.database, recorder }, 'ada').then(
+        () => true,
+        () => false,
+      )
+      expect(await reproduced(stele, callId)).toEqual(before)
+      expect(steps).toBeLessThan(50)
+    }
+    expect(await keysInUse(stele, 'ada')).toHaveLength(1)
+    const keys = await rowsOf(stele, 'data_keys')
+    const living = keys.filter(key => key.wrapped_key !== null)
+    expect(living.map(key => key.id)).toEqual(await keysInUse(stele, 'ada'))
+    expect(keys).toHaveLength(2)
+  })
+
   test('one that is late destroys no key that a later one has retired', async () => {
     const stele = await (await bed.place()).stele()
     const first = await exchange(stele, [user('first')], 'a')
@@ -91,10 +124,7 @@ export function rotationSuite(bed: Bed): void {
       }
       return stele.recorder.change(operation)
     }
-    const recorder = new Proxy(stele.recorder, {
-      get: (target, name) =>
-        name === 'change' ? change : (target[name as 'index'] as typeof target.index).bind(target),
-    })
+    const recorder = changing(stele.recorder, change)
     await rotateDataKey({ database: stele.database, recorder }, 'ada')
     for (const { call, request, response } of calls)
       expect(await reproduced(stele, call.callId)).toEqual({ request, response })

@@ -6,6 +6,7 @@ import { rotateMasterKey } from '../../src/moving/rotate-master-key.ts'
 import { parseMasterKey, readMasterKeyFile } from '../../src/privacy/master-key.ts'
 import { LoadedMasterKeys } from '../../src/privacy/master-keys.ts'
 import { openStele } from '../../src/stele.ts'
+import { leaseStore } from '../../src/store/leases.ts'
 import { exchange, reproduced, user } from '../harness/chat.ts'
 import { temporaryFolder } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -100,6 +101,50 @@ test('two rotations at once leave a file that opens everything', async () => {
   } finally {
     for (const one of stores) await one.close()
   }
+})
+
+test('a rotation waits for no other: it is refused, and nothing is changed', async () => {
+  const folder = await temporaryFolder()
+  const stele = await openStele({ databaseUrl: `sqlite:${join(folder, 'stele.db')}` })
+  try {
+    const before = readFileSync(join(folder, 'master.key'), 'utf8')
+    const leases = leaseStore(stele.database)
+    const now = Date.now()
+    await leases.take('rotate-master', 'another', { now, expiresAt: now + 60_000 })
+    await failure('rotation_running', rotateMasterKey(stele.database, stele.masterKeys))
+    expect(readFileSync(join(folder, 'master.key'), 'utf8')).toBe(before)
+    await leases.release('rotate-master', 'another')
+    expect((await rotateMasterKey(stele.database, stele.masterKeys)).rewrapped).toBeGreaterThan(0)
+    expect((await rotateMasterKey(stele.database, stele.masterKeys)).rewrapped).toBeGreaterThan(0)
+  } finally {
+    await stele.close()
+  }
+})
+
+test('broken off at any step a rotation leaves a file that opens everything, and goes on', async () => {
+  const folder = await temporaryFolder()
+  const path = join(folder, 'master.key')
+  const databaseUrl = `sqlite:${join(folder, 'stele.db')}`
+  const first = await openStele({ databaseUrl })
+  const { call, request } = await exchange(first, [user('question')], 'answer')
+  await first.close()
+  const [old] = readMasterKeyFile(path)
+  for (let steps = 1, isDone = false; !isDone; steps++) {
+    const stele = await openStele({ databaseUrl })
+    let left = steps
+    const breakOff = () => {
+      if (left-- === 0) throw new Error('broken off')
+    }
+    isDone = await rotateMasterKey(stele.database, stele.masterKeys, breakOff).then(
+      () => true,
+      () => false,
+    )
+    expect((await reproduced(stele, call.callId)).request).toBe(request)
+    await stele.close()
+    expect(steps).toBeLessThan(20)
+  }
+  expect(readMasterKeyFile(path)).toHaveLength(1)
+  expect(readMasterKeyFile(`${path}.retired`).at(-1)?.id).toBe(old?.id)
 })
 
 test('a key file gets a new key while others use it, and keeps only that one', async () => {
