@@ -2,7 +2,7 @@ import type { Row } from '../db/tables.ts'
 import { itemRole } from '../model/responses/given-items.ts'
 import { messageOf } from '../model/responses/item-groups.ts'
 import { isLeft, readKeptItems } from '../model/responses/kept-items.ts'
-import { decodeText, isAbsent } from '../privacy/content.ts'
+import { decodeText } from '../privacy/content.ts'
 
 type MessageRow = Pick<Row<'messages'>, 'role' | 'content' | 'items'>
 
@@ -13,13 +13,12 @@ type MessageRow = Pick<Row<'messages'>, 'role' | 'content' | 'items'>
  */
 export function shownText(row: MessageRow): string | undefined {
   if (isWholeMessage(row)) return decodeText(row.content)
-  if (row.role === itemRole || row.items === null || isAbsent(row.items)) return undefined
+  if (row.role === itemRole || row.items === null) return undefined
   const message = messageOf(readKeptItems(decodeText(row.items)).filter(isLeft))
   return message && JSON.stringify(message)
 }
 
 /** Whether a message is one of a chat, and as it was sent. @throws SteleError content_unreadable */
 export function isWholeMessage({ role, items }: MessageRow): boolean {
-  if (role === itemRole) return false
-  return items === null || isAbsent(items) || readKeptItems(decodeText(items)).every(isLeft)
+  return role !== itemRole && (items === null || readKeptItems(decodeText(items)).every(isLeft))
 }

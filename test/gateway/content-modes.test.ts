@@ -43,6 +43,7 @@ describeEachDatabase('how content is kept that clients send', bed => {
     const items = [{ role: 'user', content: 'heliotrope' }]
     const made = await ask('/v1/conversations', { metadata, items })
     expect(made.status).toBe(200)
+    expect(await otherForms(stele, 'ada', 0x07)).toEqual([])
     const { id } = read<{ id: string }>(made)
     expect((await ask(`/v1/conversations/${id}/items`, { items })).status).toBe(200)
     expect((await ask(`/v1/conversations/${id}`, { metadata: { about: 'other' } })).status).toBe(200)
