@@ -95,6 +95,7 @@ export const errorTable = {
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   retention_invalid: row(400, 'These retention periods do not fit together: {reason}'),
   retention_running: row(409, 'Another run of the retention is under way.', true),
+  rotation_running: row(409, 'Another rotation of the master key is under way.', true),
   already_exists: row(409, '{what} exists already.'),
   search_disabled: row(403, 'Search is turned off here (STELE_SEARCH).'),
   call_orphaned: row(503, "The call '{call}' was given up as lost before its reply was recorded.", true),

@@ -38,7 +38,7 @@ import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
-import { type FindMaster, hasOldContent, openSecret } from './store/secrets.ts'
+import { type FindMaster, hasOldContent, openEventSecret, openGuard, openSecret } from './store/secrets.ts'
 
 export interface SteleOptions extends DatabaseSettings {
   /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
@@ -149,13 +149,16 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))
-    const hashKey = (await openSecret(database, 'conversation-hashes', findMaster)).toString('base64url')
-    const acceptsOld = await hasOldContent(database, findMaster)
+    const guard = await openGuard(database, findMaster)
+    const hashKey = guard.toString('base64url')
+    const acceptsOld = await hasOldContent(database, findMaster, guard)
+    const eventSecret = await openEventSecret(database, findMaster, guard)
     const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
     const spoolKey = spools ? await openSecret(database, 'spool', findMaster) : undefined
     const mode = options.contentMode ?? 'encrypted'
-    const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
-    const content = { masterKeys: masters.shared, mode, acceptsOld }
+    const sealing = { mode, acceptsOld, eventSecret }
+    const store = { ...database, contents: new Contents({ masters, ...sealing }) }
+    const content = { masterKeys: masters.shared, ...sealing }
     return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
     await database.close().catch(() => undefined)

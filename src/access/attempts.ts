@@ -4,7 +4,8 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type Actor, securityEvent } from '../store/audit-events.ts'
+import { type Actor, addEvents, securityEvent } from '../store/audit-events.ts'
+import type { Contents, Store } from '../store/contents.ts'
 
 /**
  * Delays for whoever guesses passwords, shared by all gateways on a database. An attempt is counted before it is tried, so
@@ -46,7 +47,7 @@ export function delayAfter(failures: number, { free, longest }: Delays): number 
 
 type Subject = readonly [name: string, delays: Delays]
 
-type Counting = Pick<Database, 'prompt' | 'forUpdate'>
+type Counting = Pick<Store, 'prompt' | 'forUpdate' | 'contents'>
 
 /**
  * Counts an attempt before it is tried. @throws SteleError too_many_attempts, when it must not be tried yet
@@ -61,7 +62,7 @@ export function countRegistration(database: Counting, place: string, now: number
 }
 
 async function countAll(
-  { prompt, forUpdate }: Counting,
+  { prompt, forUpdate, contents }: Counting,
   subjects: readonly Subject[],
   userId: string,
   now: number,
@@ -81,7 +82,7 @@ async function countAll(
     }
     const blockedUntil = Math.max(...rows.map(([row]) => row.blocked_until))
     if (blockedUntil > now) return blockedUntil - now
-    for (const [row, delays] of rows) await count(tx, row, delays, userId, now)
+    for (const [row, delays] of rows) await count(tx, contents, row, delays, userId, now)
     return 0
   })
   if (wait > 0) throw new SteleError('too_many_attempts', { seconds: Math.ceil(wait / 1_000) })
@@ -89,6 +90,7 @@ async function countAll(
 
 async function count(
   tx: Kysely<Tables>,
+  contents: Contents,
   { subject, failures: before, last_at }: Row<'login_attempts'>,
   delays: Delays,
   userId: string,
@@ -111,7 +113,7 @@ async function count(
     outcome: 'denied',
     details,
   } as const
-  await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+  await addEvents(tx, contents, securityEvent(event, now))
 }
 
 /** Takes an attempt back that was right: those before it on the account are forgotten, those from elsewhere are not. */

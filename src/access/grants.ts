@@ -1,10 +1,10 @@
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { columnText } from '../model/json-object.ts'
 import { roleOf } from '../model/permissions.ts'
-import { type Actor, actorText, operator, securityEvent } from '../store/audit-events.ts'
+import { type Actor, actorText, addEvents, operator, securityEvent } from '../store/audit-events.ts'
+import type { Store } from '../store/contents.ts'
 import { checkUserId } from '../store/users.ts'
 
 /**
@@ -44,7 +44,12 @@ export interface GrantFilter {
   readonly limit: number
 }
 
-export function grantStore({ kysely, prompt, forUpdate }: Pick<Database, 'kysely' | 'prompt' | 'forUpdate'>) {
+export function grantStore({
+  kysely,
+  prompt,
+  forUpdate,
+  contents,
+}: Pick<Store, 'kysely' | 'prompt' | 'forUpdate' | 'contents'>) {
   return {
     /** @throws SteleError invalid_value, user_not_found */
     async create({ userId, holder, reason, expiresAt }: NewGrant, by: Actor = operator): Promise<Grant> {
@@ -84,7 +89,7 @@ export function grantStore({ kysely, prompt, forUpdate }: Pick<Database, 'kysely
           severity: 'warning',
           details,
         } as const
-        await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+        await addEvents(tx, contents, securityEvent(event, now))
         return fromRow(row)
       })
     },
@@ -108,10 +113,8 @@ export function grantStore({ kysely, prompt, forUpdate }: Pick<Database, 'kysely
           .executeTakeFirst()
         if (row === undefined) return undefined
         const event = { userId, by: { userId: holder }, action: 'break_glass.used', target: row.id } as const
-        await tx
-          .insertInto('audit_events')
-          .values(securityEvent({ ...event, severity: 'warning', details: { route: what } }, now))
-          .execute()
+        const details = { route: what }
+        await addEvents(tx, contents, securityEvent({ ...event, severity: 'warning', details }, now))
         return fromRow(row)
       })
     },
@@ -143,7 +146,7 @@ export function grantStore({ kysely, prompt, forUpdate }: Pick<Database, 'kysely
           .where('id', '=', id)
           .execute()
         const event = { userId: row.user_id, by, action: 'break_glass.revoked', target: id } as const
-        await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+        await addEvents(tx, contents, securityEvent(event, now))
         return fromRow({ ...row, revoked_at: now })
       })
     },

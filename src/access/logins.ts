@@ -1,10 +1,10 @@
 import type { Kysely } from 'kysely'
-import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText } from '../model/json-object.ts'
 import type { Role } from '../model/permissions.ts'
-import { type Actor, operator, type SecurityEvent, securityEvent } from '../store/audit-events.ts'
+import { type Actor, addEvents, operator, type SecurityEvent, securityEvent } from '../store/audit-events.ts'
+import type { Store } from '../store/contents.ts'
 import { insertUser, type User } from '../store/users.ts'
 import {
   type Attempt,
@@ -55,10 +55,13 @@ const longestEmail = 320
 const longestName = 512
 
 /** Accounts with passwords, logging in and out. Whatever changes leaves an audit event in the same transaction. */
-export function loginLibrary(database: Database) {
-  const { kysely, prompt } = database
+export function loginLibrary(database: Store) {
+  const { kysely, prompt, contents } = database
   const hasher = passwordHasher()
   const sessions = sessionStore(database)
+
+  const note = (tx: Kysely<Tables>, event: SecurityEvent): Promise<void> =>
+    addEvents(tx, contents, securityEvent(event, Date.now()))
 
   const candidate = async (name: string): Promise<Candidate | undefined> => {
     const found = await prompt
@@ -121,7 +124,7 @@ export function loginLibrary(database: Database) {
     }
     const hash = password === undefined ? undefined : await hasher.hash(checkPassword(password, userId))
     return kysely.transaction().execute(async tx => {
-      const user = await insertUser(tx, userId, fields, by)
+      const user = await insertUser(tx, contents, userId, fields, by)
       if (hash !== undefined) await setPassword(tx, userId, hash, by)
       return user
     })
@@ -215,8 +218,4 @@ function checkNext(next: string, current: string, userId: string): void {
   checkPassword(next, userId, param)
   if (next === current)
     throw new SteleError('invalid_value', { name: param, reason: 'it is the old one' }, { param })
-}
-
-async function note(tx: Kysely<Tables>, event: SecurityEvent): Promise<void> {
-  await tx.insertInto('audit_events').values(securityEvent(event, Date.now())).execute()
 }

@@ -237,8 +237,8 @@ export const tables = {
     severity: text,
     target: textOrNull,
     outcome: text,
-    details: textOrNull,
     created_at: integer,
+    details: contentTextOrNull,
   },
   // from_seq is null where only what the index has not come to yet is to be looked at.
   search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integerOrNull },
@@ -357,6 +357,14 @@ const contentColumns = new Map(
     ),
   ]),
 )
+
+/**
+ * Tables whose content is the store's, whomever it concerns: it is sealed with a key of the store, and stays readable when a
+ * user's keys are destroyed.
+ */
+export function isOfStore(table: TableName): boolean {
+  return table === 'audit_events'
+}
 
 /** Whose a row is: the column that names its user. */
 export function userColumnOf(table: TableName): 'id' | 'user_id' {

@@ -3,7 +3,8 @@ import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import { absentStored } from '../store/contents.ts'
+import { addEvents } from '../store/audit-events.ts'
+import { absentStored, type Store } from '../store/contents.ts'
 import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { type RemovedTable, removedTables } from './plan.ts'
 import type { ErasureCounts, ErasureRequest, ErasureStep, ErasureStepResult } from './steps.ts'
@@ -20,7 +21,7 @@ const tries = 5
  * Does a step of an erasure in one transaction, so that it can end between any two and be begun again: each takes what it
  * finds. While a user is being erased nothing with content is written for them, so what a step has taken stays gone.
  */
-export async function doErasureStep(database: Database, step: ErasureStep): Promise<ErasureStepResult> {
+export async function doErasureStep(database: Store, step: ErasureStep): Promise<ErasureStepResult> {
   if (step.kind === 'scrub') {
     const outcome = await database.scrub()
     return { counts: {}, isMore: outcome === 'busy', isLeft: outcome === 'left' }
@@ -36,7 +37,7 @@ export async function doErasureStep(database: Database, step: ErasureStep): Prom
 
 function work(
   tx: Kysely<Tables>,
-  database: Database,
+  database: Store,
   step: Exclude<ErasureStep, { kind: 'scrub' }>,
 ): Promise<ErasureStepResult> {
   switch (step.kind) {
@@ -49,7 +50,7 @@ function work(
     case 'rows':
       return removeRows(tx, step.table, step.userId)
     case 'finish':
-      return finish(tx, step.request, step.counts, step.at)
+      return finish(tx, database, step.request, step.counts, step.at)
   }
 }
 
@@ -59,7 +60,7 @@ function work(
  */
 async function begin(
   tx: Kysely<Tables>,
-  { forUpdate }: Database,
+  { forUpdate, contents }: Store,
   request: ErasureRequest,
   at: number,
 ): Promise<ErasureStepResult> {
@@ -96,10 +97,7 @@ async function begin(
       eb.or([eb('revoked_at', 'is', null), eb('name', '<>', ''), eb('previous_hash', 'is not', null)]),
     )
     .executeTakeFirst()
-  await tx
-    .insertInto('audit_events')
-    .values(eventOf(request, 'user.erasure_begun', {}, at))
-    .execute()
+  await addEvents(tx, contents, eventOf(request, 'user.erasure_begun', {}, at))
   const counts = { data_keys: count(destroyed.numUpdatedRows), api_keys: count(apiKeys.numUpdatedRows) }
   return { counts, isMore: true, erasedAt }
 }
@@ -256,6 +254,7 @@ async function removeRows(
 
 async function finish(
   tx: Kysely<Tables>,
+  { contents }: Store,
   request: ErasureRequest,
   counts: ErasureCounts,
   at: number,
@@ -277,10 +276,7 @@ async function finish(
     .where('revoked_at', 'is', null)
     .execute()
   await blankUser(tx, userId, 'erased')
-  await tx
-    .insertInto('audit_events')
-    .values(eventOf(request, 'user.erased', counts, at))
-    .execute()
+  await addEvents(tx, contents, eventOf(request, 'user.erased', counts, at))
   return { counts: {}, isMore: false }
 }
 

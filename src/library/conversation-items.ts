@@ -15,6 +15,8 @@ export interface NewItems {
   readonly conversationId: string
   /** As OpenAI's Conversations API takes them. */
   readonly items: readonly unknown[]
+  /** The API key with which they are said. */
+  readonly apiKeyId?: string | undefined
 }
 
 /** The items of conversations, as OpenAI's Conversations API has them: reading from the store, writing through the recorder. */
@@ -50,7 +52,7 @@ export function conversationItemLibrary(reading: Reading, recorder: Recorder) {
      * write as fast as this looks whether its ids are free, idempotency_key_in_use, store_unavailable
      */
     async create(
-      { userId, conversationId, items }: NewItems,
+      { userId, conversationId, items, apiKeyId }: NewItems,
       claim?: IdempotencyClaim,
     ): Promise<ListedItem[]> {
       if (!isId('conversation', conversationId))
@@ -66,7 +68,7 @@ export function conversationItemLibrary(reading: Reading, recorder: Recorder) {
         const expectedSeq = await endWithout(userId, conversationId, givenIds(given))
         try {
           const messages = added.map(({ message }) => message)
-          const place = { userId, conversationId, expectedSeq }
+          const place = { userId, conversationId, expectedSeq, apiKeyId }
           await recorder.change({ kind: 'append', ...place, messages, claim, createdAt })
           return added.flatMap(message => message.items)
         } catch (error) {

@@ -44,6 +44,8 @@ export interface NewConversation extends ConversationFields {
   readonly messages?: readonly MessageInput[] | undefined
   /** Items behind them, as OpenAI's Conversations API takes them. */
   readonly items?: readonly unknown[] | undefined
+  /** The API key with which they are said. */
+  readonly apiKeyId?: string | undefined
 }
 
 /** What to change: null clears, and what is left out stays. */
@@ -78,7 +80,7 @@ export function conversationLibrary(reading: Reading, recorder: Recorder) {
      * store_unavailable
      */
     async create(
-      { userId, id, messages = [], items = [], ...fields }: NewConversation,
+      { userId, id, messages = [], items = [], apiKeyId, ...fields }: NewConversation,
       claim?: IdempotencyClaim,
     ): Promise<Conversation> {
       const createdAt = Date.now()
@@ -107,6 +109,7 @@ export function conversationLibrary(reading: Reading, recorder: Recorder) {
           ...appendedItems(readGivenItems(items), createdAt).map(({ message }) => message),
         ],
         claim,
+        apiKeyId,
         createdAt,
       })
       return required(userId, conversationId)
@@ -115,8 +118,14 @@ export function conversationLibrary(reading: Reading, recorder: Recorder) {
      * Changes what is said of a conversation.
      * @throws SteleError conversation_not_found, already_exists when the session is taken, invalid_value
      */
-    async update(userId: string, id: string, change: ConversationChange): Promise<Conversation> {
-      await edit({ action: 'update-conversation', userId, id, at: Date.now(), set: columnsOf(change) })
+    async update(
+      userId: string,
+      id: string,
+      change: ConversationChange,
+      { apiKeyId }: { readonly apiKeyId?: string | undefined } = {},
+    ): Promise<Conversation> {
+      const set = columnsOf(change)
+      await edit({ action: 'update-conversation', userId, id, at: Date.now(), set, apiKeyId })
       return required(userId, id)
     },
     /**

@@ -1,4 +1,4 @@
-import { contentColumnsOf, primaryKeys, type TableName, tableNames } from '../db/tables.ts'
+import { contentColumnsOf, isOfStore, primaryKeys, type TableName, tableNames } from '../db/tables.ts'
 import { keyIdOf, modeOf } from '../privacy/sealed-content.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import { indexAnew } from '../recorder/search.ts'
@@ -24,11 +24,9 @@ export async function rotateDataKey(
   userId: string,
   { onProgress }: RotationOptions = {},
 ): Promise<void> {
-  const edit = (action: 'retire-key' | 'destroy-retired'): Promise<unknown> =>
-    recorder.change({ kind: 'edit', edit: { action, userId, at: Date.now() } })
   checkUserId(userId)
-  await edit('retire-key')
-  const tables = tableNames.filter(table => contentColumnsOf(table).length > 0)
+  await recorder.change({ kind: 'edit', edit: { action: 'retire-key', userId, at: Date.now() } })
+  const tables = tableNames.filter(table => contentColumnsOf(table).length > 0 && !isOfStore(table))
   let total = 0
   for (const table of tables) total += await countRows(database.kysely, table, { userId })
   let done = 0
@@ -45,7 +43,9 @@ export async function rotateDataKey(
     }
   // The tokens of the old key end with it.
   await indexAnew(database, recorder, userId)
-  await edit('destroy-retired')
+  // These alone: a run that has begun meanwhile may have retired another, which is in use as long as that run is not done.
+  const keyIds = [...retired]
+  await recorder.change({ kind: 'edit', edit: { action: 'destroy-retired', userId, keyIds, at: Date.now() } })
   database.contents.ring.forget(userId)
 }
 

@@ -23,7 +23,7 @@ export interface MasterKeySource {
 }
 
 /** Milliseconds and bytes that a command may take to print its keys. */
-const commandTime = 30_000
+const longestCommand = 30_000
 const commandOutput = 64 * 1024
 
 /** Milliseconds between two looks for a key that is not known: another may be put in place while this process runs. */
@@ -32,11 +32,14 @@ const reloadPause = 1_000
 /** The master keys of this process. They are read when the first one is needed. */
 export class LoadedMasterKeys implements MasterKeys {
   readonly #source: MasterKeySource
+  readonly #commandTime: number
   #keys: readonly MasterKey[] | undefined
   #loadedAt = 0
 
-  constructor(source: MasterKeySource) {
+  /** @param commandTime milliseconds that a command may take */
+  constructor(source: MasterKeySource, commandTime = longestCommand) {
     this.#source = source
+    this.#commandTime = commandTime
   }
 
   /** The key that what is new is wrapped by. @throws SteleError master_key_invalid */
@@ -72,19 +75,27 @@ export class LoadedMasterKeys implements MasterKeys {
   find(id: string): MasterKey {
     const known = this.#loaded().find(key => key.id === id)
     if (known !== undefined) return known
-    if (performance.now() - this.#loadedAt > reloadPause && this.#source.from.kind !== 'random')
-      this.#keys = undefined
+    if (performance.now() - this.#loadedAt > reloadPause && this.#source.from.kind !== 'random') this.#read()
     const found = this.#loaded().find(key => key.id === id)
     if (found === undefined) throw new SteleError('master_key_mismatch')
     return found
   }
 
-  #loaded(): readonly MasterKey[] {
-    if (this.#keys === undefined) {
-      this.#keys = [...keysFrom(this.#source.from), ...this.#source.previous.map(parseMasterKey)]
+  /** Reads the keys. Where that fails those that there are stay: whatever they open can be opened still. */
+  #read(): readonly MasterKey[] {
+    try {
+      this.#keys = [
+        ...keysFrom(this.#source.from, this.#commandTime),
+        ...this.#source.previous.map(parseMasterKey),
+      ]
+      return this.#keys
+    } finally {
       this.#loadedAt = performance.now()
     }
-    return this.#keys
+  }
+
+  #loaded(): readonly MasterKey[] {
+    return this.#keys ?? this.#read()
   }
 
   /** What another thread needs to have the same keys. */
@@ -96,21 +107,21 @@ export class LoadedMasterKeys implements MasterKeys {
   }
 }
 
-function keysFrom(from: MasterKeySource['from']): MasterKey[] {
+function keysFrom(from: MasterKeySource['from'], commandTime: number): MasterKey[] {
   switch (from.kind) {
     case 'given':
       return [parseMasterKey(from.key)]
     case 'file':
       return readMasterKeyFile(from.path)
     case 'command':
-      return keysOfCommand(from.command)
+      return keysOfCommand(from.command, commandTime)
     case 'random':
       return [generateMasterKey()]
   }
 }
 
 /** @throws SteleError master_key_invalid; what the command printed is never told */
-function keysOfCommand(command: string | readonly string[]): MasterKey[] {
+function keysOfCommand(command: string | readonly string[], commandTime: number): MasterKey[] {
   const [program, ...programArguments] = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
   let output: string
   try {
@@ -122,7 +133,7 @@ function keysOfCommand(command: string | readonly string[]): MasterKey[] {
       killSignal: 'SIGKILL',
     })
   } catch (error) {
-    throw new SteleError('master_key_invalid', { reason: `its command ${failureOf(error)}` })
+    throw new SteleError('master_key_invalid', { reason: `its command ${failureOf(error, commandTime)}` })
   }
   const lines = output.split('\n').filter(line => line.trim() !== '')
   if (lines.length === 0)
@@ -131,7 +142,7 @@ function keysOfCommand(command: string | readonly string[]): MasterKey[] {
 }
 
 /** How a command failed, without what it printed. */
-function failureOf(error: unknown): string {
+function failureOf(error: unknown, commandTime: number): string {
   const { code, signal, status } = error as { code?: string; signal?: string | null; status?: number | null }
   if (code === 'ETIMEDOUT') return `took longer than ${commandTime / 1_000} s`
   if (code === 'ENOBUFS') return 'printed too much'

@@ -1,4 +1,4 @@
-import type { Batch } from '../db/batch.ts'
+import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
@@ -23,7 +23,7 @@ import { takenSessions } from './sessions.ts'
 interface Target {
   readonly place: TipPlace & { readonly nextSeq: number }
   /** The row that it begins with, when it is made now. */
-  readonly creation: Row<'conversations'> | undefined
+  readonly creation: (Row<'conversations'> & Kept) | undefined
   readonly createdAt: number
   readonly isDeleted: boolean
   tip: Tip | undefined
@@ -46,7 +46,7 @@ export async function applyAppends(
   const targets = await lockTargets(batch, appends)
   const sessions = await takenSessions(batch, sessionsOf(appends))
   const recorded = await recordedSeqs(batch, appends)
-  const rows: Row<'messages'>[] = []
+  const rows: (Row<'messages'> & Kept)[] = []
   for (const append of appends) {
     try {
       const { conversationId } = append
@@ -142,7 +142,7 @@ function addTo(
   sessions: Set<string>,
   append: AppendOperation,
   hashes: ConversationHashes,
-  rows: Row<'messages'>[],
+  rows: (Row<'messages'> & Kept)[],
 ): Placed {
   const { userId, conversationId, creation, expectedSeq, messages } = append
   const key = keyOf(userId, conversationId)
@@ -159,7 +159,7 @@ function addTo(
         throw new SteleError('already_exists', { what: `A conversation of the session '${session}'` })
       sessions.add(keyOf(userId, session))
     }
-    const made = newTarget(creation)
+    const made = newTarget({ ...creation, writtenWith: append.apiKeyId })
     targets.set(key, made)
     return extend(made, append, hashes, rows)
   }
@@ -182,7 +182,7 @@ function addTo(
   return extend(target, append, hashes, rows)
 }
 
-function newTarget(creation: Row<'conversations'>): Target {
+function newTarget(creation: Row<'conversations'> & Kept): Target {
   return {
     place: { userId: creation.user_id, id: creation.id, parentId: null, parentSeq: null, nextSeq: 0 },
     creation,
@@ -198,7 +198,7 @@ function extend(
   target: Target,
   append: AppendOperation,
   hashes: ConversationHashes,
-  rows: Row<'messages'>[],
+  rows: (Row<'messages'> & Kept)[],
 ): Placed {
   const { nextSeq: seq, updatedAt: before } = target
   if (append.messages.length === 0) return { seq }
@@ -209,7 +209,7 @@ function extend(
       wireHash: hashes.wire(before.wireHash, message.raw),
     }
     const isAnchor = isFound(append.messages, index, target)
-    rows.push(messageRow(target, message, tip, isAnchor))
+    rows.push({ ...messageRow(target, message, tip, isAnchor), writtenWith: append.apiKeyId })
     target.tip = tip
     target.nextSeq++
   }
@@ -256,7 +256,11 @@ function messageRow(
   })
 }
 
-async function write(batch: Batch, targets: readonly Target[], rows: Row<'messages'>[]): Promise<void> {
+async function write(
+  batch: Batch,
+  targets: readonly Target[],
+  rows: (Row<'messages'> & Kept)[],
+): Promise<void> {
   const updates = targets
     .filter(({ creation, place, nextSeq }) => creation === undefined && nextSeq !== place.nextSeq)
     .map(({ place, nextSeq, updatedAt }) => ({

@@ -2,7 +2,8 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
-import { decodeText, encodeContent } from '../privacy/content.ts'
+import { decodeText, encodeContent, isAbsent } from '../privacy/content.ts'
+import { isContentMode, modeOf } from '../privacy/sealed-content.ts'
 import { destroyKeys, destroyRetired, retireKey } from '../store/data-keys.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
@@ -68,25 +69,13 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     case 'retire-key':
       return retireKey(batch, edit.userId, edit.at)
     case 'destroy-retired':
-      return destroyRetired(batch, edit.userId, edit.at)
+      return destroyRetired(batch, edit.userId, edit.keyIds, edit.at)
     case 'update-user':
       return updateUser(batch, edit)
   }
 }
 
-const facts = [
-  'user_id',
-  'id',
-  'title',
-  'intent',
-  'status',
-  'metadata',
-  'preferences',
-  'session_id',
-  'next_seq',
-  'updated_at',
-  'deleted_at',
-] as const
+const facts = ['user_id', 'id', 'status', 'session_id', 'next_seq', 'updated_at', 'deleted_at'] as const
 
 type Facts = Pick<Row<'conversations'>, (typeof facts)[number]>
 
@@ -105,39 +94,41 @@ async function lockLiving(batch: Batch, userId: string, id: string): Promise<Fac
   return row
 }
 
-const changed = [
-  'title',
-  'intent',
-  'status',
-  'metadata',
-  'preferences',
-  'session_id',
-  'updated_at',
-  'deleted_at',
-] as const
+/**
+ * Changes a row, with a time of change that no other state with as many messages has had. What is not changed is not written anew:
+ * how it is kept may differ from how it would be kept now.
+ */
+async function write(
+  batch: Batch,
+  row: Facts,
+  change: Partial<Facts>,
+  { at, apiKeyId: writtenWith }: Pick<Edit, 'at' | 'apiKeyId'>,
+): Promise<void> {
+  const set = { ...row, ...change, updated_at: Math.max(at, row.updated_at + 1) }
+  const columns = [...changedBy(change), 'updated_at' as const]
+  await batch.update('conversations', columns, ['user_id', 'id'], [{ set, match: row, writtenWith }])
+}
 
-/** Writes the row, with a time of change that no other state with as many messages has had. */
-async function write(batch: Batch, row: Facts, at: number): Promise<void> {
-  const set = { ...row, updated_at: Math.max(at, row.updated_at + 1) }
-  await batch.update('conversations', changed, ['user_id', 'id'], [{ set, match: row }])
+function changedBy<T extends object>(change: T): (keyof T & string)[] {
+  return Object.keys(change) as (keyof T & string)[]
 }
 
 async function updateConversation(batch: Batch, edit: Of<'update-conversation'>): Promise<void> {
   const row = await lockLiving(batch, edit.userId, edit.id)
   if (edit.set.session_id !== row.session_id) await requireFree(batch, edit.userId, edit.set.session_id)
-  await write(batch, { ...row, ...edit.set }, edit.at)
+  await write(batch, row, edit.set, edit)
 }
 
 async function deleteConversation(batch: Batch, edit: Of<'delete-conversation'>): Promise<void> {
   const row = await lock(batch, edit.userId, edit.id)
-  if (row.deleted_at === null) await write(batch, { ...row, deleted_at: edit.at }, edit.at)
+  if (row.deleted_at === null) await write(batch, row, { deleted_at: edit.at }, edit)
 }
 
 async function restoreConversation(batch: Batch, edit: Of<'restore-conversation'>): Promise<void> {
   const row = await lock(batch, edit.userId, edit.id)
   if (row.deleted_at === null) return
   await requireFree(batch, edit.userId, row.session_id)
-  await write(batch, { ...row, deleted_at: null }, edit.at)
+  await write(batch, row, { deleted_at: null }, edit)
 }
 
 async function requireFree(
@@ -152,20 +143,21 @@ async function requireFree(
 }
 
 async function updateMessage(batch: Batch, edit: Of<'update-message'>): Promise<void> {
-  const { userId, place, set, at } = edit
+  const { userId, place, set, apiKeyId: writtenWith } = edit
   const { conversationId, seq, id } = place
   const conversation = await lockOwner(batch, userId, conversationId)
   const key = { conversation_id: conversationId, user_id: userId, seq }
-  const columns = ['id', 'intent', 'metadata', 'deleted_at'] as const
-  const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], columns)
+  const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], ['id'])
   if (conversation === undefined || row?.id !== id) throw new SteleError('message_not_found', { message: id })
-  await batch.update(
-    'messages',
-    ['intent', 'metadata', 'deleted_at'],
-    ['conversation_id', 'user_id', 'seq'],
-    [{ set: { ...row, ...set }, match: key }],
-  )
-  await write(batch, conversation, at)
+  const columns = changedBy(set)
+  if (columns.length > 0)
+    await batch.update(
+      'messages',
+      columns,
+      ['conversation_id', 'user_id', 'seq'],
+      [{ set: set as Row<'messages'>, match: key, writtenWith }],
+    )
+  await write(batch, conversation, {}, edit)
 }
 
 /** Takes one item of a message away; with the last one the message goes. */
@@ -177,13 +169,22 @@ async function deleteItem(batch: Batch, edit: Of<'delete-item'>, isRepeat: boole
   const [row] = await batch.find('messages', ['conversation_id', 'user_id', 'seq'], [key], columns)
   if (conversation === undefined || row?.id !== place.id)
     throw new SteleError('item_not_found', { item: itemId })
-  const items = readKeptItems(row.items === null ? edit.items : decodeText(row.items))
+  const known = row.items === null || isAbsent(row.items) ? edit.items : decodeText(row.items)
+  const items = readKeptItems(known)
   const isThere = row.deleted_at === null && items.some(item => item.id === itemId && isLeft(item))
   if (!isThere) {
     if (isRepeat) return
     throw new SteleError('item_not_found', { item: itemId })
   }
   const left = withoutItem(items, itemId)
+  const [stored] = await batch.stored.find(
+    'messages',
+    ['conversation_id', 'user_id', 'seq'],
+    [key],
+    ['content', 'items'],
+  )
+  // What is left of it stays as it was kept.
+  const contentMode = modeOf((stored?.items ?? stored?.content) as unknown as Uint8Array)
   const set = {
     items: encodeContent(JSON.stringify(left)),
     deleted_at: left.some(isLeft) ? null : at,
@@ -192,9 +193,9 @@ async function deleteItem(batch: Batch, edit: Of<'delete-item'>, isRepeat: boole
     'messages',
     ['items', 'deleted_at'],
     ['conversation_id', 'user_id', 'seq'],
-    [{ set, match: key }],
+    [{ set, match: key, contentMode }],
   )
-  await write(batch, conversation, at)
+  await write(batch, conversation, {}, edit)
 }
 
 /** The conversation that has a message as its own; it may be deleted while a fork still shows the message. */
@@ -217,10 +218,14 @@ async function createSnapshot(batch: Batch, { userId, row }: Of<'create-snapshot
 }
 
 async function updateUser(batch: Batch, { userId, set }: Of<'update-user'>): Promise<void> {
-  const columns = ['email', 'username', 'preferences', 'content_mode'] as const
-  const [row] = await batch.find('users', ['id'], [{ id: userId }], columns, { lock: true })
+  const [row] = await batch.find('users', ['id'], [{ id: userId }], ['id'], { lock: true })
   if (row === undefined) throw new SteleError('user_not_found', { user: userId })
-  await batch.update('users', columns, ['id'], [{ set: { ...row, ...set }, match: { id: userId } }])
+  const columns = changedBy(set)
+  if (columns.length === 0) return
+  // What is said together with a mode is kept in that mode.
+  const contentMode = isContentMode(set.content_mode) ? set.content_mode : undefined
+  const update = { set: set as Row<'users'>, match: { id: userId }, contentMode }
+  await batch.update('users', columns, ['id'], [update])
 }
 
 function notFound(id: string): SteleError {

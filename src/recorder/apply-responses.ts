@@ -1,5 +1,6 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
+import { modeOf } from '../privacy/sealed-content.ts'
 import { openStatuses } from '../store/responses.ts'
 import type { Ending } from './apply-settles.ts'
 import type { OperationResult, RespondOperation } from './operations.ts'
@@ -55,12 +56,15 @@ export async function changeResponse(
     )
   if (change.kind === 'end') {
     const set: Pick<Row<'responses'>, 'status' | 'body'> = { status: change.status, body: change.body }
+    // It may end where nobody knows its key any more: it stays as it began.
+    const [row] = await batch.stored.find('responses', ['id', 'user_id'], [where], ['body'])
+    const contentMode = row && modeOf(row.body as unknown as Uint8Array)
     for (const status of openStatuses)
       changed += await batch.update(
         'responses',
         ['status', 'body'],
         ['id', 'user_id', 'status'],
-        [{ set, match: { ...where, status } }],
+        [{ set, match: { ...where, status }, contentMode }],
       )
   }
   return { conversationId: undefined, isRepeat: changed === 0 }

@@ -100,6 +100,7 @@ async function applyCalls(context: ApplyContext, operations: readonly RecordOper
   try {
     const applied = await inTransaction(context, operations, false)
     rememberUsers(context.knownUsers, operations)
+    forgetModes(context, operations)
     return applied
   } catch (error) {
     if (!(error instanceof NeedsCare) && context.database.classify(error) === 'unavailable') throw error
@@ -112,7 +113,9 @@ async function applyCalls(context: ApplyContext, operations: readonly RecordOper
 async function applyAlone(context: ApplyContext, operation: RecordOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return required((await inTransaction(context, [operation], true))[0])
+      const [applied] = await inTransaction(context, [operation], true)
+      forgetModes(context, [operation])
+      return required(applied)
     } catch (error) {
       const kind = context.database.classify(error)
       if (kind === 'unavailable') throw error
@@ -238,8 +241,11 @@ function usersOf(operation: RecordOperation): readonly string[] {
   }
 }
 
-/** The API keys with which an operation's calls are made. */
+/** The API keys with which an operation's calls are made, or what it says is said. */
 function apiKeysOf(operation: RecordOperation): string[] {
+  if (operation.kind === 'append' || operation.kind === 'relist')
+    return operation.apiKeyId === undefined ? [] : [operation.apiKeyId]
+  if (operation.kind === 'edit') return operation.edit.apiKeyId === undefined ? [] : [operation.edit.apiKeyId]
   const calls =
     operation.kind === 'settle'
       ? [operation.call]
@@ -299,6 +305,13 @@ async function addUsers(
 function rememberUsers(known: Set<string>, operations: readonly RecordOperation[]): void {
   if (known.size > maxKnownUsers) known.clear()
   for (const { userId } of newcomers(operations)) known.add(userId)
+}
+
+/** What this process has changed it need not learn by and by. */
+function forgetModes({ database }: ApplyContext, operations: readonly RecordOperation[]): void {
+  for (const operation of operations)
+    if (operation.kind === 'edit' && operation.edit.action === 'update-user')
+      database.contents.modes.forget(operation.edit.userId)
 }
 
 async function applyHeartbeat(

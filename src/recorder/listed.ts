@@ -52,12 +52,12 @@ function storedRow({ call, settlement: s }: Ended): Stored[] {
 /** Changes one that is listed. One whose id another call has meanwhile stays as it is. */
 export async function applyRelist(
   batch: Batch,
-  { userId, id, callId, change }: RelistOperation,
+  { userId, id, callId, change, apiKeyId: writtenWith }: RelistOperation,
 ): Promise<void> {
   const match = { user_id: userId, id, call_id: callId }
   const key = ['user_id', 'id', 'call_id'] as const
   if ('metadata' in change)
-    await batch.update('stored_completions', ['metadata'], key, [{ set: change, match }])
+    await batch.update('stored_completions', ['metadata'], key, [{ set: change, match, writtenWith }])
   else
     await batch.update('stored_completions', ['deleted_at'], key, [
       { set: { deleted_at: change.deletedAt }, match },

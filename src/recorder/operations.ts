@@ -149,6 +149,8 @@ export interface AppendOperation {
   readonly messages: readonly AppendedMessage[]
   /** An idempotency key that stands for the conversation that is made, or for the first of the messages. */
   readonly claim?: IdempotencyClaim | undefined
+  /** The API key with which they are said. */
+  readonly apiKeyId?: string | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
   /** It was applied before and may have been committed. */
@@ -158,7 +160,12 @@ export interface AppendOperation {
 type Fields<T extends TableName, C extends ColumnName<T>> = Partial<Pick<Row<T>, C>>
 
 /** A change of what is on record, beside the calls; each names its user. */
-export type Edit = { readonly userId: string; readonly at: number } & (
+export type Edit = {
+  readonly userId: string
+  readonly at: number
+  /** The API key with which it is asked for. */
+  readonly apiKeyId?: string | undefined
+} & (
   | {
       readonly action: 'update-conversation'
       readonly id: string
@@ -187,9 +194,9 @@ export type Edit = { readonly userId: string; readonly at: number } & (
   | { readonly action: 'delete-snapshot'; readonly id: string }
   /** Makes all that the user has said unreadable, in every copy of the database. */
   | { readonly action: 'destroy-keys' }
-  /** Puts a new data key in the place of the user's; and, when nothing is sealed with it any more, destroys the old one. */
+  /** Puts a new data key in the place of the user's; and destroys old ones, when nothing is sealed with them any more. */
   | { readonly action: 'retire-key' }
-  | { readonly action: 'destroy-retired' }
+  | { readonly action: 'destroy-retired'; readonly keyIds: readonly string[] }
   | {
       readonly action: 'update-user'
       readonly set: Fields<'users', 'email' | 'username' | 'preferences' | 'content_mode'>
@@ -218,6 +225,8 @@ export interface RelistOperation {
   readonly id: string
   readonly callId: string
   readonly change: { readonly metadata: string } | { readonly deletedAt: number }
+  /** The API key with which it is asked for. */
+  readonly apiKeyId?: string | undefined
 }
 
 /** Seals the content of some rows of a user anew, with the current key. */

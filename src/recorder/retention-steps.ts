@@ -1,14 +1,14 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { DoStep } from '../retention/steps.ts'
+import type { Store } from '../store/contents.ts'
 import type { Writer } from './writer.ts'
 
 /**
  * How steps of retention are done: by the writer where there is one that all writing goes through, so that calls never wait
  * for a lock; elsewhere beside it, where a step that is held up holds up nobody.
  */
-export function retentionSteps(database: Database, writer: Writer): DoStep {
+export function retentionSteps(database: Store, writer: Writer): DoStep {
   if (!database.capabilities.hasOneWriter) return step => doStep(database, step)
   return async step => {
     const [applied] = await writer.apply([{ kind: 'retention', step }])

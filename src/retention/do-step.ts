@@ -2,7 +2,8 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { responseIdOf } from '../ids.ts'
-import { absentStored } from '../store/contents.ts'
+import { addEvents } from '../store/audit-events.ts'
+import { absentStored, type Store } from '../store/contents.ts'
 import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { brokenIn, type ConversationPlan, planConversation } from './plan-conversation.ts'
 import { conversationFacts, forksOf, type Key, readings } from './read-facts.ts'
@@ -30,7 +31,7 @@ const nothing: RetentionStepResult = {
  * Does a step of a run in one transaction. What is to go of a conversation is decided from rows that the same transaction
  * reads, and a call that has expired stays so: a step may come late, be repeated, or be done by two at once.
  */
-export async function doStep(database: Database, step: RetentionStep): Promise<RetentionStepResult> {
+export async function doStep(database: Store, step: RetentionStep): Promise<RetentionStepResult> {
   if (step.kind === 'reclaim') return { ...nothing, reclaimed: await database.reclaim() }
   if (step.kind === 'forget-words') return { ...nothing, isMore: await database.forgetWords(step.isFirst) }
   return database.kysely.transaction().execute(async tx => {
@@ -49,7 +50,7 @@ export async function doStep(database: Database, step: RetentionStep): Promise<R
             .execute()
         return nothing
       case 'note':
-        await tx.insertInto('audit_events').values(step.event).execute()
+        await addEvents(tx, database.contents, step.event)
         return nothing
     }
   })

@@ -1,8 +1,9 @@
 import type { Kysely } from 'kysely'
-import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
+import { addEvents } from '../store/audit-events.ts'
+import type { Contents, Store } from '../store/contents.ts'
 import { checkUserId } from '../store/users.ts'
 import { checkPeriods, type RetentionPeriods, userNames } from './periods.ts'
 
@@ -13,7 +14,7 @@ export interface RetentionPolicy extends RetentionPeriods {
   readonly updatedAt: number
 }
 
-export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
+export function retentionPolicyStore({ kysely, contents }: Pick<Store, 'kysely' | 'contents'>) {
   return {
     /** Sets all the periods of a user, in place of earlier ones. @throws SteleError invalid_value, retention_invalid */
     async set(userId: string, periods: RetentionPeriods, now = Date.now()): Promise<RetentionPolicy> {
@@ -33,7 +34,7 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
           .values(row)
           .onConflict(conflict => conflict.column('user_id').doUpdateSet(set))
           .execute()
-        await note(tx, userId, 'retention.set', JSON.stringify(set), now)
+        await note(tx, contents, userId, 'retention.set', JSON.stringify(set), now)
       })
       return fromRow(row)
     },
@@ -45,7 +46,7 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
           .where('user_id', '=', keyText('userId', userId))
           .executeTakeFirst()
         if (Number(numDeletedRows) === 0) return false
-        await note(tx, userId, 'retention.unset', null, now)
+        await note(tx, contents, userId, 'retention.unset', null, now)
         return true
       })
     },
@@ -75,11 +76,12 @@ export function retentionPolicyStore({ kysely }: Pick<Database, 'kysely'>) {
 
 function note(
   tx: Kysely<Tables>,
+  contents: Contents,
   userId: string,
   action: string,
   details: string | null,
   now: number,
-): Promise<unknown> {
+): Promise<void> {
   const event: Row<'audit_events'> = {
     user_id: userId,
     id: newId('audit'),
@@ -92,7 +94,7 @@ function note(
     details,
     created_at: now,
   }
-  return tx.insertInto('audit_events').values(event).execute()
+  return addEvents(tx, contents, event)
 }
 
 function fromRow(row: Row<'retention_policies'>): RetentionPolicy {

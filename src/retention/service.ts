@@ -1,6 +1,6 @@
-import type { Database } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
 import { lastTime, wholeNumber } from '../model/json-object.ts'
+import type { Store } from '../store/contents.ts'
 import { leaseStore } from '../store/leases.ts'
 import type { RetentionDefaults } from './periods.ts'
 import { retentionPolicyStore } from './policies.ts'
@@ -55,7 +55,7 @@ const renewAfter = 5_000
 const turnShare = 0.9
 
 interface RetentionParts {
-  readonly database: Database
+  readonly database: Store
   readonly defaults: RetentionDefaults
   readonly doStep: DoStep
   /** Names this process. */

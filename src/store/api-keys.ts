@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
 import type { ContentMode } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
 import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
-import { type Actor, operator, securityEvent } from './audit-events.ts'
+import { type Actor, addEvents, operator, securityEvent } from './audit-events.ts'
+import type { Contents, Store } from './contents.ts'
 import { hashToken, isSameHash, mayBeToken, newToken } from './token.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
@@ -67,7 +67,7 @@ interface Rotation {
   readonly grace: number
 }
 
-export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database) {
+export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }: Store) {
   const changeKey = <R>(
     id: string,
     change: (tx: Kysely<Tables>, row: Row<'api_keys'>, now: number) => Promise<R>,
@@ -81,7 +81,7 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
   return {
     /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
     create(options: NewApiKey): Promise<ApiKey & { secret: string }> {
-      return kysely.transaction().execute(tx => insertKey(tx, options))
+      return kysely.transaction().execute(tx => insertKey(tx, contents, options))
     },
     /**
      * Makes a key unless there is one already: of this secret when it is given, else any at all. Of gateways that start
@@ -96,7 +96,7 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
           .$if(secret !== undefined, query => query.where('key_hash', '=', hashToken(secret ?? '')))
           .limit(1)
           .executeTakeFirst()
-        return known === undefined ? insertKey(tx, options) : undefined
+        return known === undefined ? insertKey(tx, contents, options) : undefined
       })
     },
     /** The key of this secret, whatever its state. */
@@ -160,10 +160,7 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
       return changeKey(id, async (tx, row, now) => {
         if (row.revoked_at !== null) return fromRow(row)
         await tx.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute()
-        await tx
-          .insertInto('audit_events')
-          .values(keyEvent(row, 'api_key.revoked', by, now))
-          .execute()
+        await addEvents(tx, contents, keyEvent(row, 'api_key.revoked', by, now))
         return fromRow({ ...row, revoked_at: now })
       })
     },
@@ -185,17 +182,18 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate }: Database
           issued_by: issuerOf(by, row.user_id),
         }
         await tx.updateTable('api_keys').set(set).where('id', '=', id).execute()
-        await tx
-          .insertInto('audit_events')
-          .values(keyEvent(row, 'api_key.rotated', by, now))
-          .execute()
+        await addEvents(tx, contents, keyEvent(row, 'api_key.rotated', by, now))
         return { ...fromRow({ ...row, ...set }), secret }
       })
     },
   }
 }
 
-async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey & { secret: string }> {
+async function insertKey(
+  tx: Kysely<Tables>,
+  contents: Contents,
+  options: NewApiKey,
+): Promise<ApiKey & { secret: string }> {
   const userId = checkUserId(options.userId)
   const { by = operator, scopes = ['member'] } = options
   const secret = options.secret ?? newToken(keyStart)
@@ -230,18 +228,16 @@ async function insertKey(tx: Kysely<Tables>, options: NewApiKey): Promise<ApiKey
     .where('id', '=', userId)
     .where('status', '=', 'erased')
     .execute()
-  if (by.userId === undefined) await raiseRole(tx, userId, { scopes, by, now })
+  if (by.userId === undefined) await raiseRole(tx, contents, userId, { scopes, by, now })
   await tx.insertInto('api_keys').values(row).execute()
-  await tx
-    .insertInto('audit_events')
-    .values(keyEvent(row, 'api_key.created', by, now))
-    .execute()
+  await addEvents(tx, contents, keyEvent(row, 'api_key.created', by, now))
   return { ...fromRow(row), secret }
 }
 
 /** A key cannot do more than its user: whoever gives somebody such a key makes them what it needs. */
 async function raiseRole(
   tx: Kysely<Tables>,
+  contents: Contents,
   userId: string,
   { scopes, by, now }: { scopes: readonly Scope[]; by: Actor; now: number },
 ): Promise<void> {
@@ -253,7 +249,7 @@ async function raiseRole(
   await tx.updateTable('users').set({ role: needed }).where('id', '=', userId).execute()
   const details = { from: role, to: needed }
   const event = { userId, by, action: 'user.role_changed', target: userId, details }
-  await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+  await addEvents(tx, contents, securityEvent(event, now))
 }
 
 /** The administrator who sees a secret that is somebody else's. The operator could read everything without it. */

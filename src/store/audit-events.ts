@@ -1,7 +1,8 @@
-import type { Database } from '../db/database.ts'
-import type { Row } from '../db/tables.ts'
+import type { Kysely } from 'kysely'
+import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import type { Contents, Store } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
 export interface Actor {
@@ -49,6 +50,18 @@ export function securityEvent(event: SecurityEvent, createdAt: number): Row<'aud
   }
 }
 
+/** Adds events in the transaction of what they tell of. */
+export async function addEvents(
+  tx: Kysely<Tables>,
+  contents: Pick<Contents, 'sealEvent'>,
+  ...events: readonly Row<'audit_events'>[]
+): Promise<void> {
+  await tx
+    .insertInto('audit_events')
+    .values(events.map(event => contents.sealEvent(event)))
+    .execute()
+}
+
 export interface AuditEvent {
   readonly id: string
   readonly userId: string
@@ -71,13 +84,13 @@ export interface AuditFilter {
   readonly limit: number
 }
 
-export function auditEventStore({ kysely }: Pick<Database, 'kysely'>) {
+export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'contents'>) {
   return {
     /** Notes something that happened outside the database. */
     async add(event: SecurityEvent): Promise<void> {
-      await kysely.insertInto('audit_events').values(securityEvent(event, Date.now())).execute()
+      await addEvents(kysely, contents, securityEvent(event, Date.now()))
     },
-    /** Events, the newest first. */
+    /** Events, the newest first. @throws SteleError content_unreadable */
     async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {
       const rows = await kysely
         .selectFrom('audit_events')
@@ -89,7 +102,7 @@ export function auditEventStore({ kysely }: Pick<Database, 'kysely'>) {
         .orderBy('id', 'desc')
         .limit(limit)
         .execute()
-      return rows.map(fromRow)
+      return (await contents.open(kysely, 'audit_events', rows)).map(fromRow)
     },
   }
 }

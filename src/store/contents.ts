@@ -4,8 +4,10 @@ import type { Database } from '../db/database.ts'
 import {
   type ContentColumn,
   contentColumnsOf,
+  isOfStore,
   type Opened,
   primaryKeys,
+  type Row,
   type SealedBytes,
   type TableName,
   type Tables,
@@ -13,7 +15,7 @@ import {
 } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { absentContent, decodeText, encodeContent, isAbsent } from '../privacy/content.ts'
-import type { DataKey } from '../privacy/data-key.ts'
+import { type DataKey, dataKey, dataKeyLength } from '../privacy/data-key.ts'
 import { KeyRing, type KeyRow, type MasterKeys } from '../privacy/key-ring.ts'
 import { type ContentPlace, keyIdOf, modeOf, openContent, sealContent } from '../privacy/sealed-content.ts'
 import { KnownModes } from './known-modes.ts'
@@ -54,7 +56,12 @@ export interface ContentsOptions {
   readonly mode: ContentMode
   /** Whether the database has content from before it was encrypted, which nothing authenticates. */
   readonly acceptsOld: boolean
+  /** From `openEventSecret`. */
+  readonly eventSecret: Uint8Array
 }
+
+/** Names nobody: what is the store's is no user's. */
+const nobody = ''
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -66,12 +73,16 @@ export class Contents {
   readonly acceptsOld: boolean
   readonly modes = new KnownModes()
   readonly keyModes = new KnownModes()
+  readonly #storeKey: DataKey
+  readonly #acceptsOldEvents: boolean
 
-  constructor({ masters, mode, acceptsOld }: ContentsOptions) {
+  constructor({ masters, mode, acceptsOld, eventSecret }: ContentsOptions) {
     this.masters = masters
     this.mode = mode
     this.acceptsOld = acceptsOld
     this.ring = new KeyRing({ masters })
+    this.#storeKey = dataKey(nobody, eventSecret.subarray(0, dataKeyLength))
+    this.#acceptsOldEvents = eventSecret[dataKeyLength] === 1
   }
 
   /**
@@ -94,7 +105,9 @@ export class Contents {
   /** The same inside a transaction that has its own way to look keys up. */
   async openBy<R extends object>(find: FindKeys, table: TableName, rows: readonly R[]): Promise<Opened<R>[]> {
     const columns = contentColumnsOf(table)
-    const keys = await this.#keysOf(find, table, columns, rows as readonly Fields[])
+    const keys = isOfStore(table)
+      ? new Map([[nameOf(nobody, this.#storeKey.id), this.#storeKey]])
+      : await this.#keysOf(find, table, columns, rows as readonly Fields[])
     return (rows as readonly Fields[]).map(row => {
       const opened: Record<string, unknown> = { ...row }
       for (const column of columns) {
@@ -118,6 +131,15 @@ export class Contents {
     return sealed
   }
 
+  /** A row of what is the store's as it is stored. Never as a digest alone: who did what must stay readable. */
+  sealOfStore(table: TableName, row: object, rowKey: object = row): object {
+    return this.seal(table, row, this.#storeKey, this.mode === 'plain' ? 'plain' : 'encrypted', rowKey)
+  }
+
+  sealEvent(row: Row<'audit_events'>): Tables['audit_events'] {
+    return this.sealOfStore('audit_events', row) as Tables['audit_events']
+  }
+
   #openValue(
     keys: ReadonlyMap<string, DataKey | undefined>,
     place: ContentPlace,
@@ -131,7 +153,8 @@ export class Contents {
       if (modeOf(stored) === 'hashed') return absentContent()
       throw new SteleError('content_erased')
     }
-    const value = openContent(keys.get(name), place, stored, this.acceptsOld)
+    const acceptsOld = isOfStore(place.table as TableName) ? this.#acceptsOldEvents : this.acceptsOld
+    const value = openContent(keys.get(name), place, stored, acceptsOld)
     if (!isText) return value
     if (isAbsent(value)) return nullable ? null : ''
     return decodeText(value)
@@ -179,7 +202,8 @@ function findKeysIn(db: Kysely<Tables>): FindKeys {
 
 function placeOf(table: TableName, column: ContentColumn, row: Fields): ContentPlace {
   const key = primaryKeys[table].map(name => partOf(table, name, row))
-  return { userId: String(partOf(table, userColumnOf(table), row)), table, column: column.name, row: key }
+  const userId = isOfStore(table) ? nobody : String(partOf(table, userColumnOf(table), row))
+  return { userId, table, column: column.name, row: key }
 }
 
 function partOf(table: TableName, name: string, row: Fields): string | number {

@@ -47,8 +47,13 @@ export async function retireKey(batch: Batch, userId: string, at: number): Promi
   )
 }
 
-/** Destroys the keys of a user that nothing is sealed with any more. */
-export async function destroyRetired(batch: Batch, userId: string, at: number): Promise<void> {
+/** Destroys those keys of a user, retired ones, that nothing is sealed with any more. */
+export async function destroyRetired(
+  batch: Batch,
+  userId: string,
+  keyIds: readonly string[],
+  at: number,
+): Promise<void> {
   const columns = ['user_id', 'id', 'destroyed_at', 'retired_at'] as const
   const keys = await batch.find('data_keys', ['user_id'], [{ user_id: userId }], columns, { lock: true })
   await batch.update(
@@ -56,7 +61,7 @@ export async function destroyRetired(batch: Batch, userId: string, at: number): 
     ['wrapped_key', 'destroyed_at'],
     ['user_id', 'id'],
     keys
-      .filter(key => key.retired_at !== null && key.destroyed_at === null)
+      .filter(key => keyIds.includes(key.id) && key.retired_at !== null && key.destroyed_at === null)
       .map(match => ({ set: { wrapped_key: null, destroyed_at: at }, match })),
   )
 }

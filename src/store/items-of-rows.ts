@@ -1,5 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import { responseIdOf } from '../ids.ts'
+import { itemRole } from '../model/responses/given-items.ts'
 import { groupItems } from '../model/responses/item-groups.ts'
 import { itemId } from '../model/responses/item-ids.ts'
 import { type KeptItem, readKeptItems } from '../model/responses/kept-items.ts'
@@ -27,17 +28,23 @@ export async function itemsOfRows(
   userId: string,
   rows: readonly Row<'messages'>[],
 ): Promise<(readonly KeptItem[])[]> {
-  const untold = rows.filter(({ items, content }) => items === null && !isAbsent(content))
+  const untold = rows.filter(({ items, content }) => !isKept(items) && !isAbsent(content))
   const bringers = await bringersOf(
     reading,
     userId,
     untold.flatMap(({ call_id }) => call_id ?? []),
   )
   return rows.map(row => {
-    if (row.items !== null) return readKeptItems(decodeText(row.items))
+    if (isKept(row.items)) return readKeptItems(decodeText(row.items))
+    if (row.role === itemRole) return []
     const bringer = row.call_id === null ? undefined : bringers.get(row.call_id)
     return itemsOf(row, bringer)
   })
+}
+
+/** A message whose items are kept as digests stands for what is known of it without them. */
+function isKept(items: Uint8Array | null): items is Uint8Array {
+  return items !== null && !isAbsent(items)
 }
 
 function itemsOf(row: Row<'messages'>, bringer: Bringer | undefined): readonly KeptItem[] {

@@ -22,6 +22,10 @@ export class KnownModes {
     return this.#known.get(id)?.mode
   }
 
+  forget(id: string): void {
+    this.#known.delete(id)
+  }
+
   set(id: string, mode: ContentMode | 'default'): void {
     if (this.#known.size >= most) this.#known.clear()
     this.#known.set(id, { mode, at: performance.now() })

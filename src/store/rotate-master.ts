@@ -1,8 +1,10 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { type MasterKeys, rewrapped } from '../privacy/key-ring.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
+import { currentMasterId } from './secrets.ts'
 
 /** Keys wrapped anew in one transaction. */
 const page = 200
@@ -24,22 +26,32 @@ export async function wrappedByOthers({ kysely }: Pick<Database, 'kysely'>, to: 
 /**
  * Wraps every key and secret anew with the master key `to`, in small transactions. The secrets come first, in one: from then on
  * nobody wraps anything with another one. Broken off, it goes on when it is begun again.
- * @throws SteleError master_key_mismatch when a key is wrapped by a master key that is not there
+ * @param onProgress may raise, which ends it
+ * @throws SteleError master_key_mismatch when a key is wrapped by a master key that is not there; rotation_running when
+ * somebody has begun to wrap everything with another one
  */
 export async function rewrapAll(
   database: Database,
   masters: MasterKeys,
   to: MasterKey,
-  onProgress: (done: number) => void = () => undefined,
+  onProgress: (done: number) => void | Promise<void> = () => undefined,
 ): Promise<number> {
-  let done = await database.kysely.transaction().execute(tx => rewrapSecrets(database, tx, masters, to))
-  onProgress(done)
-  for (;;) {
-    const count = await database.kysely.transaction().execute(tx => rewrapPage(database, tx, masters, to))
-    done += count
-    onProgress(done)
-    if (count === 0) return done
-  }
+  let done = 0
+  let isBegun = false
+  const next = (rewrap: typeof rewrapSecrets): Promise<number> =>
+    database.kysely.transaction().execute(async tx => {
+      const rewrapped = await rewrap(database, tx, masters, to, isBegun)
+      isBegun = true
+      return rewrapped
+    })
+  // Each until it finds none: a secret that was being made meanwhile is found by the second look.
+  for (const rewrap of [rewrapSecrets, rewrapPage])
+    for (let count = 1; count > 0; ) {
+      count = await next(rewrap)
+      done += count
+      await onProgress(done)
+    }
+  return done
 }
 
 async function rewrapSecrets(
@@ -47,6 +59,7 @@ async function rewrapSecrets(
   tx: Kysely<Tables>,
   masters: MasterKeys,
   to: MasterKey,
+  isBegun: boolean,
 ): Promise<number> {
   const rows = await tx
     .selectFrom('secrets')
@@ -55,6 +68,7 @@ async function rewrapSecrets(
     .orderBy('id')
     .modifyEnd(database.forUpdate)
     .execute()
+  if (isBegun) await refuseOvertaken(tx, to)
   for (const { id, wrapped_key, master_key_id } of rows) {
     const purpose = `secret:${id}`
     const secret = unwrapKey(masters.find(master_key_id), purpose, wrapped_key)
@@ -84,6 +98,7 @@ async function rewrapPage(
     .limit(page)
     .modifyEnd(database.forUpdate)
     .execute()
+  await refuseOvertaken(tx, to)
   for (const { wrapped_key, ...row } of rows) {
     if (wrapped_key === null) continue
     await tx
@@ -97,4 +112,9 @@ async function rewrapPage(
       .execute()
   }
   return rows.length
+}
+
+/** Whoever has stood still for long must not go on with a key that is given up by now. Asked with the rows locked. */
+async function refuseOvertaken(tx: Kysely<Tables>, to: MasterKey): Promise<void> {
+  if ((await currentMasterId({ kysely: tx })) !== to.id) throw new SteleError('rotation_running')
 }

@@ -1,5 +1,5 @@
 import type { Batch, ContentMode, Kept, StoredBatch } from '../db/batch.ts'
-import { contentColumnsOf, primaryKeys, type TableName, userColumnOf } from '../db/tables.ts'
+import { contentColumnsOf, isOfStore, primaryKeys, type TableName, userColumnOf } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isAbsent } from '../privacy/content.ts'
 import type { DataKey } from '../privacy/data-key.ts'
@@ -200,6 +200,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
     const columns = contentColumnsOf(table)
     const withContent = (row: R): boolean => columns.some(({ name }) => needsKey((row as Fields)[name]))
     if (columns.length === 0 || !rows.some(withContent)) return rows
+    if (isOfStore(table)) return rows.map(row => contents.sealOfStore(table, row) as R)
     const users = rows.filter(withContent).map(row => String((row as Fields)[userColumnOf(table)]))
     await sealer.require(new Set(users))
     return rows.map(row => (withContent(row) ? (sealer.seal(table, row, row, row as Kept) as R) : row))
@@ -231,6 +232,7 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
         .filter(writes)
         .map(update => String((update.match as Fields)[userColumnOf(table)]))
       if (users.length === 0) return stored.update(table, set, match, updates as never)
+      if (isOfStore(table)) throw new Error('what is on record of an event is never changed')
       await sealer.require(new Set(users))
       const changes = updates.map(update => {
         if (!writes(update)) return update

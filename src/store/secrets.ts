@@ -28,6 +28,17 @@ export type FindMaster = (id: string | undefined) => MasterKey
 /** A secret that is there from the first opening on: whatever wrapped it wraps what is made from now on. */
 const guard = 'conversation-hashes'
 
+/** As long as a guard is that a version has made which seals all content. Older ones are a byte shorter. */
+const sealingGuardLength = 33
+
+/**
+ * The secret that is made first, with which messages are hashed. Its length tells whether its database has been sealed from the beginning:
+ * nobody can make one of another length without the master key.
+ */
+export function openGuard(database: Database, masterKey: FindMaster): Promise<Buffer> {
+  return openSecret(database, guard, masterKey, () => randomBytes(sealingGuardLength))
+}
+
 /**
  * The secret named `id`, made at first use and kept wrapped by the master key. `masterKey` is told which key wrapped the
  * stored one: then only that key will do, and none must be made.
@@ -49,23 +60,44 @@ export async function openSecret(
   const existing = await find(id)
   if (existing !== undefined)
     return unwrapKey(masterKey(existing.master_key_id), purpose, existing.wrapped_key)
-  const master = masterKey(id === guard ? undefined : (await find(guard))?.master_key_id)
-  await database.kysely
-    .insertInto('secrets')
-    .values({
-      id,
-      wrapped_key: wrapKey(master, purpose, await make()),
-      master_key_id: master.id,
-      created_at: Date.now(),
-    })
-    // Another process may have been first; whichever row is there counts.
-    .onConflict(conflict => conflict.column('id').doNothing())
-    .execute()
+  const secret = await make()
+  const master = await database.kysely.transaction().execute(async tx => {
+    // Held until commit: whoever wraps everything anew waits for it, and then finds this one too.
+    const holder = await tx
+      .selectFrom('secrets')
+      .select('master_key_id')
+      .where('id', '=', guard)
+      .modifyEnd(database.forUpdate)
+      .executeTakeFirst()
+    const wrapper = masterKey(holder?.master_key_id)
+    await tx
+      .insertInto('secrets')
+      .values({
+        id,
+        wrapped_key: wrapKey(wrapper, purpose, secret),
+        master_key_id: wrapper.id,
+        created_at: Date.now(),
+      })
+      // Another process may have been first; whichever row is there counts.
+      .onConflict(conflict => conflict.column('id').doNothing())
+      .execute()
+    return wrapper
+  })
   const stored = await find(id)
   if (stored === undefined)
     throw new SteleError('store_unavailable', { reason: `the secret ${id} was not kept` })
   const wrapper = stored.master_key_id === master.id ? master : masterKey(stored.master_key_id)
   return unwrapKey(wrapper, purpose, stored.wrapped_key)
+}
+
+/** The id of the master key that wraps what is made now. */
+export async function currentMasterId({ kysely }: Pick<Database, 'kysely'>): Promise<string | undefined> {
+  const row = await kysely
+    .selectFrom('secrets')
+    .select('master_key_id')
+    .where('id', '=', guard)
+    .executeTakeFirst()
+  return row?.master_key_id
 }
 
 /**
@@ -80,10 +112,15 @@ export async function guardSecret(batch: StoredBatch): Promise<string> {
 
 /**
  * Whether the database has content from before it was encrypted. Found out once, and from then on a secret of the master key:
- * nobody else can make plain content acceptable. Where there are keys there has been encryption.
+ * nobody else can make plain content acceptable. Where there are keys, or the guard is of a version that seals, there was none.
  */
-export async function hasOldContent(database: Database, masterKey: FindMaster): Promise<boolean> {
+export async function hasOldContent(
+  database: Database,
+  masterKey: FindMaster,
+  guardSecret: Uint8Array,
+): Promise<boolean> {
   const origin = await openSecret(database, 'content-origin', masterKey, async () => {
+    if (guardSecret.byteLength === sealingGuardLength) return Uint8Array.of(0)
     const { kysely } = database
     const holds = async (table: 'conversations' | 'llm_requests') =>
       (await kysely.selectFrom(table).select('id').orderBy('id').limit(1).executeTakeFirst()) !== undefined
@@ -99,4 +136,27 @@ export async function hasOldContent(database: Database, masterKey: FindMaster): 
     return Uint8Array.of(isOld ? 1 : 0)
   })
   return origin[0] === 1
+}
+
+/**
+ * The key that seals what events tell, 32 bytes, and one that is 1 where the database has events from before they were sealed: found out
+ * once, as with content.
+ */
+export function openEventSecret(
+  database: Database,
+  masterKey: FindMaster,
+  guardSecret: Uint8Array,
+): Promise<Buffer> {
+  return openSecret(database, 'audit-events', masterKey, async () => {
+    const isSealed = guardSecret.byteLength === sealingGuardLength
+    const old = isSealed
+      ? undefined
+      : await database.kysely
+          .selectFrom('audit_events')
+          .select('id')
+          .where('details', 'is not', null)
+          .limit(1)
+          .executeTakeFirst()
+    return Buffer.concat([randomBytes(32), Uint8Array.of(old === undefined ? 0 : 1)])
+  })
 }

@@ -3,8 +3,8 @@ import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
 import type { Role } from '../model/permissions.ts'
-import { type Actor, operator, securityEvent } from './audit-events.ts'
-import type { Store } from './contents.ts'
+import { type Actor, addEvents, operator, securityEvent } from './audit-events.ts'
+import type { Contents, Store } from './contents.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
 
@@ -68,6 +68,7 @@ export interface StandingChange {
 /** Makes a user in a transaction. @throws SteleError already_exists, invalid_value */
 export async function insertUser(
   tx: Kysely<Tables>,
+  contents: Contents,
   id: string,
   fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>>,
   by: Actor,
@@ -82,7 +83,7 @@ export async function insertUser(
   if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
     throw new SteleError('already_exists', { what: `The user '${id}'` })
   const event = { userId: id, by, action: 'user.created', target: id, details: { role: row.role } }
-  await tx.insertInto('audit_events').values(securityEvent(event, now)).execute()
+  await addEvents(tx, contents, securityEvent(event, now))
   return fromRow(row)
 }
 
@@ -94,7 +95,7 @@ export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' 
       fields: Partial<Pick<User, 'email' | 'username' | 'role' | 'content_mode'>> = {},
       by: Actor = operator,
     ): Promise<User> {
-      return kysely.transaction().execute(tx => insertUser(tx, id, fields, by))
+      return kysely.transaction().execute(tx => insertUser(tx, contents, id, fields, by))
     },
     /** Changes what somebody is, or whether they are let in. @throws SteleError user_not_found */
     setStanding(id: string, change: StandingChange, by: Actor = operator): Promise<User> {
@@ -118,7 +119,7 @@ export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' 
         if (events.length === 0) return user
         await tx.updateTable('users').set({ role, status }).where('id', '=', id).execute()
         const rows = events.map(event => securityEvent(event, Date.now()))
-        await tx.insertInto('audit_events').values(rows).execute()
+        await addEvents(tx, contents, ...rows)
         return { ...user, role, status }
       })
     },

@@ -76,7 +76,8 @@ test('a gateway that starts finishes what broke off', async () => {
   const stele = await place.stele()
   await exchange(stele, [user('gone')], 'g', { userId: 'ada' })
   const request = { userId: 'ada', actor: 'operator', reason: undefined }
-  await doErasureStep(place.database(), { kind: 'begin', request, at: Date.now() })
+  const database = { ...place.database(), contents: stele.database.contents }
+  await doErasureStep(database, { kind: 'begin', request, at: Date.now() })
   expect(await stele.unfinishedErasures()).toEqual(['ada'])
   const { finishErasures } = await import('../../src/gateway/erasure-job.ts')
   const { pino } = await import('pino')

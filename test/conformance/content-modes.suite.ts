@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest'
 import { contentColumnsOf, type TableName } from '../../src/db/tables.ts'
+import { newId } from '../../src/ids.ts'
+import { endResponse } from '../../src/recorder/respond.ts'
 import type { Stele } from '../../src/stele.ts'
-import { assistant, chatBody, exchange, reproduced, user } from '../harness/chat.ts'
+import { assistant, begin, chatBody, exchange, reproduced, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { callWithAll } from '../harness/every-kind.ts'
+import { callWithAll, responseStart } from '../harness/every-kind.ts'
 import { rowsOf, storedRowsOf } from '../harness/rows.ts'
 
 const secret = 'heliotrope-7731'
@@ -71,14 +73,61 @@ export function contentModesSuite(bed: Bed): void {
     const { call } = await exchange(stele, [user('first')], 'a', { userId: 'ada' })
     await stele.users.update('ada', { contentMode: 'hashed' })
     expect((await stele.users.get('ada'))?.content_mode).toBe('hashed')
-    await expect
-      .poll(async () => {
-        await exchange(stele, [user(`later ${performance.now()}`)], 'b', { userId: 'ada' })
-        return (await stored(stele, 'ada')).forms.sort()
-      })
-      .toEqual([0x04, 0x07])
+    // At once where it is changed; other processes learn it within seconds.
+    const later = await exchange(stele, [user('later')], 'b', { userId: 'ada' })
+    await failure('content_not_kept', stele.calls.exactRequest('ada', later.call.callId))
+    await failure('content_not_kept', stele.calls.exactResponse('ada', later.call.callId))
     expect((await reproduced(stele, call.callId)).request).toContain('first')
     await failure('invalid_value', stele.users.update('ada', { contentMode: 'secret' as never }))
+  })
+
+  test('another process learns a user’s new mode by itself', async () => {
+    const place = await bed.place()
+    const [stele, other] = [await place.stele(), await place.stele()]
+    await exchange(other, [user('first')], 'a', { userId: 'ada' })
+    await stele.users.update('ada', { contentMode: 'hashed' })
+    await expect
+      .poll(
+        async () => {
+          const { call } = await exchange(other, [user(`later ${performance.now()}`)], 'b', { userId: 'ada' })
+          return other.calls.exactRequest('ada', call.callId).catch(error => error.code)
+        },
+        { timeout: 8_000, interval: 500 },
+      )
+      .toBe('content_not_kept')
+  })
+
+  test('changing something else of a conversation, a message or a user leaves what was kept as it is', async () => {
+    const stele = await (await bed.place()).stele()
+    const about = { title: secret, metadata: { a: 1 }, preferences: { b: 2 } }
+    const messages = [{ message: user('one'), metadata: { c: 3 } }]
+    const { id } = await stele.conversations.create({ userId: 'ada', ...about, messages })
+    await stele.users.update('ada', { preferences: { d: 4 } })
+    await stele.users.update('ada', { contentMode: 'hashed' })
+    await stele.conversations.delete('ada', id)
+    await stele.conversations.restore('ada', id)
+    expect(await stele.conversations.update('ada', id, { intent: 'test' })).toMatchObject(about)
+    const [message] = await stele.messages.list({ userId: 'ada', conversationId: id })
+    const changed = await stele.messages.update('ada', id, message?.id ?? '', { intent: 'test' })
+    expect(changed).toMatchObject({ intent: 'test', metadata: { c: 3 } })
+    expect(await stele.conversations.get('ada', id)).toMatchObject(about)
+    expect((await stele.users.update('ada', { email: 'ada@example.org' })).preferences).toEqual({ d: 4 })
+    // What is said now is not kept, also when it is said together with the mode.
+    expect((await stele.conversations.update('ada', id, { title: 'new' })).title).toBeUndefined()
+    await stele.users.create('bob')
+    expect(
+      (await stele.users.update('bob', { contentMode: 'hashed', preferences: { e: 5 } })).preferences,
+    ).toBeNull()
+  })
+
+  test('a response that ends outside its calls is kept as it began', async () => {
+    const stele = await (await bed.place()).stele()
+    const { id: apiKeyId } = await stele.apiKeys.create({ userId: 'ada', contentMode: 'hashed' })
+    const callId = newId('call')
+    const response = responseStart(callId, `${secret} asked`)
+    await begin(stele, chatBody([user(secret)]), { callId, response, apiKeyId })
+    await endResponse(stele.recorder, 'ada', { id: response.id, status: 'failed', body: `"${secret}"` })
+    expect(await stored(stele, 'ada')).toEqual({ forms: [0x07], shows: false })
   })
 
   test('a conversation goes on over messages that are kept as digests, and later ones are kept whole', async () => {

@@ -1,17 +1,22 @@
+import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { migrateUp } from '../../src/db/migrate.ts'
 import {
   columnsOf,
   contentColumnsOf,
+  isOfStore,
   primaryKeys,
   recordTables,
   type TableName,
   tableNames,
 } from '../../src/db/tables.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
+import { parseMasterKey } from '../../src/privacy/master-key.ts'
 import { destroyKeys } from '../../src/recorder/data-keys.ts'
 import type { Stele } from '../../src/stele.ts'
+import { operator } from '../../src/store/audit-events.ts'
+import { openSecret } from '../../src/store/secrets.ts'
 import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { begin, completionBody, exchange, settle, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
@@ -53,6 +58,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
     errorCode: 'external',
     errorMessage: `The provider did not like ${secret}`,
   })
+  await stele.auditEvents.add({ userId, by: operator, action: 'test', details: { reason: secret } })
   return { callId, failedId: failed.callId }
 }
 
@@ -115,7 +121,7 @@ export function encryptionSuite(bed: Bed): void {
     await sayEverywhere(stele, 'bob')
     const keys = new Map((await storedRowsOf(stele.database, 'data_keys')).map(row => [row.user_id, row.id]))
     expect([...keys.keys()].sort()).toEqual(['ada', 'bob'])
-    for (const table of contentTables)
+    for (const table of contentTables.filter(table => !isOfStore(table)))
       for (const row of (await storedRowsOf(stele.database, table)) as unknown as Record<string, unknown>[])
         for (const { name } of contentColumnsOf(table)) {
           const value = row[name]
@@ -266,12 +272,27 @@ export function encryptionSuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     const { call } = await exchange(stele, [user('question')], 'answer', { userId: 'ada' })
+    const keys = await storedRowsOf(stele.database, 'data_keys')
     await inBatch(stele, batch => batch.remove('secrets', ['id'], [{ id: 'content-origin' }]))
     const plain = bed.name === 'PostgreSQL' ? `'\\x017b7d'::bytea` : `x'017b7d'`
     await tamper(stele, 'llm_requests', `params = ${plain}`)
     await stele.close()
     const again = await place.stele()
     await failure('content_unreadable', again.calls.exactRequest('ada', call.callId))
+    // Nor by hiding the keys, and with them every secret, while it is opened.
+    for (const hidden of [['content-origin'], ['content-origin', 'conversation-hashes']]) {
+      await inBatch(again, async batch => {
+        await batch.remove('data_keys', ['user_id'], [{ user_id: 'ada' }])
+        await batch.remove(
+          'secrets',
+          ['id'],
+          hidden.map(id => ({ id })),
+        )
+      })
+      await (await place.stele()).close()
+      await again.database.batch(batch => batch.insert('data_keys', keys))
+      await failure('content_unreadable', (await place.stele()).calls.exactRequest('ada', call.callId))
+    }
   })
 
   test('going back to before encryption is refused as long as there is a key', async () => {
@@ -290,6 +311,14 @@ export function encryptionSuite(bed: Bed): void {
 async function oldDatabase(place: Place): Promise<void> {
   const database = place.database()
   await migrateUp(database, 10)
+  // As a version made it that did not encrypt yet.
+  const master = parseMasterKey(place.masterKey)
+  await openSecret(
+    database,
+    'conversation-hashes',
+    () => master,
+    () => randomBytes(32),
+  )
   const id = 'conv_01h455vb4pex5vsknk084sn02q'
   const { kysely } = database
   await sql`INSERT INTO users (id, role, status, created_at) VALUES ('ada', 'member', 'active', 1)`.execute(

@@ -165,7 +165,7 @@ export function erasureSuite(bed: Bed): void {
     const stele = await place.stele()
     await liveEverywhere(stele, 'ada')
     const request = { userId: 'ada', actor: 'operator', reason: undefined }
-    const database = place.database()
+    const database = { ...place.database(), contents: stele.database.contents }
     const { erasedAt } = await doErasureStep(database, { kind: 'begin', request, at: Date.now() })
     await doErasureStep(database, { kind: 'conversations', userId: 'ada' })
     await failure('user_erasing', begin(stele, chatBody([user('in between')]), { userId: 'ada' }))
@@ -205,7 +205,8 @@ export function erasureSuite(bed: Bed): void {
     const { call } = await exchange(stele, [user('before')], 'b', { userId: 'ada' })
     await other.calls.exactRequest('ada', call.callId)
     const request = { userId: 'ada', actor: 'operator', reason: undefined }
-    await doErasureStep(place.database(), { kind: 'begin', request, at: Date.now() })
+    const database = { ...place.database(), contents: stele.database.contents }
+    await doErasureStep(database, { kind: 'begin', request, at: Date.now() })
     await expect
       .poll(() => other.calls.exactRequest('ada', call.callId).catch(error => error.code), { timeout: 2_000 })
       .toBe('content_erased')

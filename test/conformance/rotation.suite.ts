@@ -3,7 +3,11 @@ import { expect, test } from 'vitest'
 import { contentColumnsOf, tableNames } from '../../src/db/tables.ts'
 import { rotateDataKey } from '../../src/moving/rotate-data-key.ts'
 import { rotateMasterKey } from '../../src/moving/rotate-master-key.ts'
+import { generateMasterKey, parseMasterKey } from '../../src/privacy/master-key.ts'
+import type { Recorder } from '../../src/recorder/recorder.ts'
 import type { Stele } from '../../src/stele.ts'
+import { rewrapAll, wrappedByOthers } from '../../src/store/rotate-master.ts'
+import { openSecret } from '../../src/store/secrets.ts'
 import { exchange, reproduced, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -21,6 +25,14 @@ async function keysInUse(stele: Stele, userId: string): Promise<string[]> {
           ids.add(Buffer.from(value).toString('hex', 1, 17))
       }
   return [...ids]
+}
+
+/** The same recorder with another way to make changes. */
+function changing(recorder: Recorder, change: Recorder['change']): Recorder {
+  return new Proxy(recorder, {
+    get: (target, name) =>
+      name === 'change' ? change : (target[name as 'index'] as typeof target.index).bind(target),
+  })
 }
 
 export function rotationSuite(bed: Bed): void {
@@ -75,6 +87,51 @@ export function rotationSuite(bed: Bed): void {
     expect(await keysInUse(stele, 'ada')).toHaveLength(1)
   })
 
+  test('broken off at any step it leaves everything readable, and goes on', async () => {
+    const stele = await (await bed.place()).stele()
+    const { callId } = await callWithAll(stele, [user('question')], 'answer')
+    const before = await reproduced(stele, callId)
+    let isDone = false
+    for (let steps = 0; !isDone; steps++) {
+      let left = steps
+      const change: typeof stele.recorder.change = operation =>
+        left-- > 0 ? stele.recorder.change(operation) : Promise.reject(new Error('broken off'))
+      const recorder = changing(stele.recorder, change)
+      isDone = await rotateDataKey({ database: stele.database, recorder }, 'ada').then(
+        () => true,
+        () => false,
+      )
+      expect(await reproduced(stele, callId)).toEqual(before)
+      expect(steps).toBeLessThan(50)
+    }
+    expect(await keysInUse(stele, 'ada')).toHaveLength(1)
+    const keys = await rowsOf(stele, 'data_keys')
+    const living = keys.filter(key => key.wrapped_key !== null)
+    expect(living.map(key => key.id)).toEqual(await keysInUse(stele, 'ada'))
+    expect(keys).toHaveLength(2)
+  })
+
+  test('one that is late destroys no key that a later one has retired', async () => {
+    const stele = await (await bed.place()).stele()
+    const first = await exchange(stele, [user('first')], 'a')
+    const calls = [first]
+    const change: typeof stele.recorder.change = async operation => {
+      if (operation.kind === 'edit' && operation.edit.action === 'destroy-retired') {
+        await rotateDataKey(stele, 'ada')
+        const at = Date.now()
+        await stele.recorder.change({ kind: 'edit', edit: { action: 'retire-key', userId: 'ada', at } })
+        calls.push(await exchange(stele, [user('second')], 'b'))
+      }
+      return stele.recorder.change(operation)
+    }
+    const recorder = changing(stele.recorder, change)
+    await rotateDataKey({ database: stele.database, recorder }, 'ada')
+    for (const { call, request, response } of calls)
+      expect(await reproduced(stele, call.callId)).toEqual({ request, response })
+    await rotateDataKey(stele, 'ada')
+    expect(await keysInUse(stele, 'ada')).toHaveLength(1)
+  })
+
   test('what is kept plain, or as a digest, stays so', async () => {
     const place = await bed.place()
     const plain = await place.stele({ contentMode: 'plain' })
@@ -88,6 +145,38 @@ export function rotationSuite(bed: Bed): void {
     expect(forms.sort()).toEqual([0x06, 0x07])
     expect((await reproduced(hashed, call.callId)).request).toContain('in the open')
     await failure('content_not_kept', hashed.calls.exactRequest('ada', other.call.callId))
+  })
+
+  test('a rotation that another has overtaken ends, and wraps nothing with a key that is given up', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    await exchange(stele, [user('question')], 'answer')
+    const [slow, fast] = [generateMasterKey(), generateMasterKey()]
+    const all = [slow, fast, parseMasterKey(place.masterKey)]
+    const masters = {
+      find: (id: string) => all.find(key => key.id === id) ?? expect.fail(`no key ${id}`),
+    }
+    let isOvertaken = false
+    const overtake = async () => {
+      if (isOvertaken) return
+      isOvertaken = true
+      await rewrapAll(stele.database, masters, fast)
+    }
+    await failure('rotation_running', rewrapAll(stele.database, masters, slow, overtake))
+    expect(await wrappedByOthers(stele.database, fast)).toBe(0)
+  })
+
+  test('a secret that is being made meanwhile is wrapped by the new master key', async () => {
+    const place = await bed.place()
+    const stele = await place.stele()
+    const [old, next] = [parseMasterKey(place.masterKey), generateMasterKey()]
+    const masters = { find: (id: string) => (id === next.id ? next : old) }
+    const make = async () => {
+      await rewrapAll(stele.database, masters, next)
+      return randomBytes(32)
+    }
+    await openSecret(stele.database, 'late', id => masters.find(id ?? ''), make)
+    expect(await wrappedByOthers(stele.database, next)).toBe(0)
   })
 
   test('a new master key wraps everything anew, and the old one opens nothing any more', async () => {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { Database } from '../../src/db/database.ts'
 import { LoadedMasterKeys } from '../../src/privacy/master-keys.ts'
 import { Contents, type Store } from '../../src/store/contents.ts'
@@ -7,5 +8,8 @@ import { openSecret } from '../../src/store/secrets.ts'
 export async function storeOf(database: Database): Promise<Store> {
   const masters = new LoadedMasterKeys({ from: { kind: 'random' }, previous: [] })
   await openSecret(database, 'conversation-hashes', () => masters.current)
-  return { ...database, contents: new Contents({ masters, mode: 'encrypted', acceptsOld: false }) }
+  return {
+    ...database,
+    contents: new Contents({ masters, mode: 'encrypted', acceptsOld: false, eventSecret: randomBytes(32) }),
+  }
 }

@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { expect, test } from 'vitest'
 import { SteleError } from '../../src/errors.ts'
 import { KeyRing, newKeyRow, rewrapped } from '../../src/privacy/key-ring.ts'
-import { generateMasterKey, type MasterKey } from '../../src/privacy/master-key.ts'
+import { generateMasterKey, type MasterKey, wrapKey } from '../../src/privacy/master-key.ts'
 import { failure } from '../harness/errors.ts'
 
 const master = generateMasterKey()
@@ -63,6 +64,14 @@ test('a wrapped key is bound to its user, its name and its master key', async ()
   await failure('master_key_mismatch', () => ring().take({ ...row, id: other.id }))
   await failure('master_key_mismatch', () => ring().take({ ...row, wrapped_key: other.wrapped_key }))
   await failure('master_key_mismatch', () => new KeyRing({ masters: mastersOf() }).take(row))
+})
+
+test('a key that was wrapped under the name of another is refused, whoever has wrapped it', async () => {
+  const { id } = newKeyRow('ada', master, 1)
+  const wrapped_key = wrapKey(master, `data-key\0ada\0${id}`, randomBytes(32))
+  const ring = new KeyRing({ masters: mastersOf(master) })
+  const row = { user_id: 'ada', id, wrapped_key, master_key_id: master.id }
+  await failure('content_unreadable', () => ring.take(row))
 })
 
 test('a key wrapped anew is the same key', () => {

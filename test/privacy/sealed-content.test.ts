@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
@@ -53,6 +55,35 @@ test('encrypted content shows nothing of itself, and never the same twice', () =
   expect(Buffer.from(one).includes('heliotrope')).toBe(false)
   expect(one).not.toEqual(other)
   expect(Buffer.from(sealContent(key, 'plain', place, value)).includes('heliotrope')).toBe(true)
+})
+
+test('no IV is used twice, however many values are sealed, in however many threads', async () => {
+  const many = 1_300
+  const module = new URL('../../src/privacy/', import.meta.url).href
+  const workers = Array.from(
+    { length: 3 },
+    () =>
+      new Worker(
+        `const { parentPort } = require('node:worker_threads')
+         void (async () => {
+           const { sealContent } = await import('${module}sealed-content.ts')
+           const { dataKey } = await import('${module}data-key.ts')
+           const key = dataKey('ada', Buffer.alloc(32, 7))
+           const place = { userId: 'ada', table: 'messages', column: 'content', row: ['c', 'ada', 1] }
+           const ivs = []
+           for (let n = 0; n < ${many}; n++)
+             ivs.push(Buffer.from(sealContent(key, 'encrypted', place, Buffer.of(1, 65))).toString('hex', 17, 29))
+           parentPort.postMessage(ivs)
+         })()`,
+        { eval: true },
+      ),
+  )
+  const drawn = await Promise.all(workers.map(async worker => (await once(worker, 'message'))[0] as string[]))
+  const own = Array.from({ length: many }, () =>
+    Buffer.from(sealContent(key, 'encrypted', place, encodeContent('x'))).toString('hex', 17, 29),
+  )
+  expect(new Set([...drawn.flat(), ...own]).size).toBe(4 * many)
+  await Promise.all(workers.map(worker => worker.terminate()))
 })
 
 test.for(contentModes)('%s: every change of a single byte is found, and every cut', async mode => {

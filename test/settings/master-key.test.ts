@@ -1,14 +1,27 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import {
   generateMasterKey,
   makeMasterKeyFile,
   parseMasterKey,
   readMasterKeyFile,
+  retireMasterKeys,
   unwrapKey,
   wrapKey,
+  writeMasterKeyFile,
 } from '../../src/privacy/master-key.ts'
 import { openStele } from '../../src/stele.ts'
 import { temporaryFolder } from '../harness/databases.ts'
@@ -45,6 +58,77 @@ test.for(['', 'too short', Buffer.alloc(31).toString('base64'), Buffer.alloc(33)
     if (text !== '') expect(error.message).not.toContain(text)
   },
 )
+
+test('words that are no key are none, however many letters of base64 they hold', async () => {
+  const sentence = 'permission denied while reading the secret store of keys'
+  expect(Buffer.from(sentence.slice(0, 50), 'base64').byteLength).toBe(32)
+  const key = randomBytes(32)
+  for (const text of [sentence.slice(0, 50), `${key.toString('base64')}.`, key.toString('hex')])
+    await failure('master_key_invalid', () => parseMasterKey(text))
+  const given = ['base64', 'base64url'] as const
+  expect(given.map(form => Buffer.from(parseMasterKey(` ${key.toString(form)}\r\n`).bytes))).toEqual([
+    key,
+    key,
+  ])
+})
+
+test.runIf(process.geteuid?.() === 0)('a key file of another user is refused', async () => {
+  const path = join(await temporaryFolder(), 'master.key')
+  makeMasterKeyFile(path)
+  chownSync(path, 12_345, 12_345)
+  const error = await failure('master_key_invalid', () => readMasterKeyFile(path))
+  expect(error.message).toContain('belongs to another user')
+})
+
+test('a key file never has its name before it has its key', async () => {
+  const folder = await temporaryFolder()
+  const pathOf = (index: number) => join(folder, `${index}.key`)
+  // What a process leaves that is ended while it makes the file.
+  writeFileSync(`${pathOf(0)}.${process.pid}.new`, '', { mode: 0o600 })
+  const many = 40
+  const sizes = new Int32Array(new SharedArrayBuffer(4 * many))
+  const watcher = new Worker(
+    `const { statSync } = require('node:fs')
+     const { parentPort, workerData } = require('node:worker_threads')
+     const { folder, sizes, many } = workerData
+     parentPort.postMessage('ready')
+     for (let index = 0, end = Date.now() + 20000; index < many && Date.now() < end;) {
+       const { size = -1 } = statSync(folder + '/' + index + '.key', { throwIfNoEntry: false }) ?? {}
+       if (size < 0) continue
+       Atomics.store(sizes, index, size + 1)
+       Atomics.notify(sizes, index++)
+     }`,
+    { eval: true, workerData: { folder, sizes, many } },
+  )
+  await once(watcher, 'message')
+  for (let index = 0; index < many; index++) {
+    makeMasterKeyFile(pathOf(index))
+    Atomics.wait(sizes, index, 0, 10_000)
+  }
+  await watcher.terminate()
+  expect(new Set(sizes)).toEqual(new Set([45 + 1]))
+  expect(readdirSync(folder)).toHaveLength(many + 1)
+})
+
+test('where the key file is a link, what it leads to gets the new key, and nothing is left beside', async () => {
+  const folder = await temporaryFolder()
+  const path = join(folder, 'real.key')
+  makeMasterKeyFile(path)
+  symlinkSync(path, join(folder, 'master.key'))
+  const next = generateMasterKey()
+  writeMasterKeyFile(join(folder, 'master.key'), [next])
+  expect(readMasterKeyFile(path)).toEqual([next])
+  expect(lstatSync(join(folder, 'master.key')).isSymbolicLink()).toBe(true)
+  expect(readdirSync(folder).sort()).toEqual(['master.key', 'real.key'])
+})
+
+test('keys that are taken out of a file are kept beside it, each once', async () => {
+  const path = join(await temporaryFolder(), 'master.key')
+  const [one, other] = [generateMasterKey(), generateMasterKey()]
+  for (const keys of [[one], [one], [other, one]]) retireMasterKeys(path, keys)
+  expect(readMasterKeyFile(`${path}.retired`)).toEqual([other, one])
+  expect(statSync(`${path}.retired`).mode & 0o777).toBe(0o600)
+})
 
 test('a key file that is not there, or cannot be made, is an error that names it', async () => {
   const path = join(await temporaryFolder(), 'master.key')

@@ -70,6 +70,7 @@ test('a closed writer refuses instead of starting another thread', async () => {
       masterKeys: { from: { kind: 'given', key: place.masterKey }, previous: [] },
       mode: 'encrypted',
       acceptsOld: false,
+      eventSecret: Buffer.alloc(32),
     },
   })
   await writer.apply([])

@@ -11,10 +11,14 @@ export interface RotateDataOptions extends GlobalOptions {
 
 /** Wraps every key anew with another master key. */
 export async function rotateMaster(options: GlobalOptions): Promise<void> {
-  const { rewrapped, file } = await withStele(options, ({ database, masterKeys }) =>
+  const { rewrapped, file, retired } = await withStele(options, ({ database, masterKeys }) =>
     withProgress('keys', ({ update }) => rotateMasterKey(database, masterKeys, update)),
   )
   say(`Wrapped ${rewrapped} keys anew${file === undefined ? '' : `; the new master key is in ${file}`}.`)
+  if (retired !== undefined)
+    say(
+      `What it takes the place of is in ${retired}: destroy it when no other database and no older backup needs it.`,
+    )
 }
 
 /** Gives a user a new data key and seals everything anew with it. */

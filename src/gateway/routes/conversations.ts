@@ -16,7 +16,7 @@ import { createMaskedInput } from '../masking/masked-input.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
-import { needs, userOf } from './request-parts.ts'
+import { keyOf, needs, userOf } from './request-parts.ts'
 
 const mostItems = 20
 /** Messages of a conversation whose placeholders are looked at before anything is added to it. */
@@ -74,6 +74,7 @@ export async function conversationRoutes(
       ...(given.metadata == null ? {} : { metadata: given.metadata }),
       ...(given.session_id == null ? {} : { sessionId: given.session_id }),
       items: given.items ?? [],
+      apiKeyId: keyOf(request).id,
     }
     const made = await once(
       request,
@@ -94,11 +95,13 @@ export async function conversationRoutes(
     const given = checked(change, readObject(await maskedInput(request, request.body ?? '')))
     if (given.metadata === undefined && given.session_id === undefined)
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
-    const changed = conversations.update(userId, request.params.id, {
+    const changed = {
       ...(given.metadata === undefined ? {} : { metadata: given.metadata }),
       ...(given.session_id === undefined ? {} : { sessionId: given.session_id }),
-    })
-    return send(reply, resourceOf(await told(changed)))
+    }
+    const apiKeyId = keyOf(request).id
+    const updated = conversations.update(userId, request.params.id, changed, { apiKeyId })
+    return send(reply, resourceOf(await told(updated)))
   })
 
   app.delete('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
@@ -119,7 +122,7 @@ export async function conversationRoutes(
     const given = checked(addition, readObject(body))
     if (given.items.length === 0)
       throw new SteleError('invalid_value', { name: 'items', reason: 'there is none' }, { param: 'items' })
-    const wanted = { userId, conversationId, items: given.items }
+    const wanted = { userId, conversationId, items: given.items, apiKeyId: keyOf(request).id }
     const added = await once(
       request,
       reply,

@@ -14,7 +14,7 @@ import { createMaskedInput } from '../masking/masked-input.ts'
 import type { MaskingSettings } from '../masking/masking.ts'
 import { storeFailure } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
-import { needs, userOf } from './request-parts.ts'
+import { keyOf, needs, userOf } from './request-parts.ts'
 
 const path = '/v1/chat/completions'
 
@@ -87,7 +87,8 @@ export async function storedCompletionRoutes(
       throw new SteleError('missing_required_parameter', { name: 'metadata' }, { param: 'metadata' })
     const pairs = checked(updateBody, body).metadata ?? {}
     const { id, callId } = completion
-    await recorder.relist({ userId, id, callId, change: { metadata: JSON.stringify(pairs) } })
+    const change = { metadata: JSON.stringify(pairs) }
+    await recorder.relist({ userId, id, callId, change, apiKeyId: keyOf(request).id })
     return objectOf(userId, { ...completion, metadata: pairs })
   })
 
