@@ -150,8 +150,13 @@ export class Masker {
   }
 }
 
+interface Said {
+  readonly string: JsonString
+  readonly value: string
+}
+
 /** The strings of a JSON text in which somebody may have said something, in the order in which their values are numbered. */
-function saidIn(text: string): { readonly string: JsonString; readonly value: string }[] {
+function saidIn(text: string): Said[] {
   const strings: JsonString[] = []
   eachString(
     text,
@@ -162,19 +167,18 @@ function saidIn(text: string): { readonly string: JsonString; readonly value: st
       if (name.path[0] === 'metadata') strings.push({ ...name, path: ['metadata', ''] })
     },
   )
-  const isTalk = ({ path }: JsonString): boolean => conversationMembers.has(path[0] ?? '')
-  const ordered = [...strings.filter(one => !isTalk(one)), ...strings.filter(isTalk)]
-  return ordered.map(string => ({ string, value: unquoted(text.slice(string.start, string.end)) }))
+  const beside: Said[] = []
+  const talk: Said[] = []
+  for (const string of strings) {
+    const one = { string, value: unquoted(text.slice(string.start, string.end)) }
+    if (conversationMembers.has(string.path[0] ?? '')) talk.push(one)
+    else beside.push(one)
+  }
+  return beside.length === 0 ? talk : [...beside, ...talk]
 }
 
 /** The texts that are looked at one by one in the place of a string. */
-function lookedAt({
-  string: { path },
-  value,
-}: {
-  readonly string: JsonString
-  readonly value: string
-}): string[] {
+function lookedAt({ string: { path }, value }: Said): string[] {
   const isNested = jsonMembers.has(path.at(-1) ?? '') && isJsonText(value)
   return isNested ? valuesIn(value).map(one => one.value) : [value]
 }
