@@ -69,7 +69,9 @@ function isPhone(found: string, isTold: () => boolean, { region }: PhoneOptions)
   if (digits < 7 || digits > 15 || date.test(found)) return false
   if (found.startsWith('+')) {
     const parsed = parsePhoneNumberFromString(found, exactly)
-    return parsed !== undefined && (parsed.isValid() || ((digits >= 10 || isTold()) && parsed.isPossible()))
+    if (parsed === undefined) return false
+    // Being possible costs less to find out than being valid.
+    return ((digits >= 10 || isTold()) && parsed.isPossible()) || parsed.isValid()
   }
   if (isTold()) return !found.startsWith('(') || found.includes(')')
   if (digits < 10 || !/[ ()/-]/.test(found) || !/^\(?0/.test(found)) return false
