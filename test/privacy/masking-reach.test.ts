@@ -114,7 +114,7 @@ test('a text of nothing but brackets is put back in no time', async () => {
   const masker = new Masker(options)
   await masker.text('ada@example.com')
   const started = process.threadCpuUsage().user
-  const text = `${'['.repeat(400_000)}[EMAIL_1]${'[EMAIL_'.repeat(50_000)}`
+  const text = `[EMAIL_1]${'['.repeat(700_000)}${'[EMAIL_'.repeat(50_000)}`
   expect(restoredText(text, masker.placeholders)).toBe(text.replace('[EMAIL_1]', 'ada@example.com'))
   expect(process.threadCpuUsage().user - started).toBeLessThan(1_000_000)
 })
