@@ -1,11 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { ProviderAnswer } from '../gateway/attempt-failure.ts'
+import type { GatewayRequest } from '../gateway/gateway-request.ts'
 import { untilSilent } from '../gateway/relay-stream.ts'
 import { errorOf } from '../gateway/relay-whole.ts'
 import { sizeLimit } from '../gateway/size-limit.ts'
 import type { Outcome } from '../model/call.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { isFields, type Reply, readCompletion } from '../model/reply.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
@@ -14,7 +14,7 @@ import { ReplyReader } from './reply-reader.ts'
 
 export interface ProviderCall {
   readonly target: Target
-  readonly request: ChatRequest
+  readonly request: Pick<GatewayRequest, 'send'>
   readonly userId: string
   readonly signal: AbortSignal
   /** Bytes of the provider's reply. */
@@ -43,6 +43,24 @@ export async function askProvider(call: ProviderCall): Promise<ProviderEnd> {
   return new Reading(call).run()
 }
 
+/** The same in the form in which it may be kept. Of a reply that cannot be put in it, only that it came to nothing. */
+export async function inKeptForm(
+  end: ProviderEnd,
+  { forStorage }: Pick<GatewayRequest, 'forStorage'>,
+): Promise<ProviderEnd> {
+  if (forStorage === undefined) return end
+  const { outcome } = end
+  try {
+    return { ...end, outcome: { ...(await forStorage(outcome)), status: outcome.status } }
+  } catch (cause) {
+    const error = asKnown(cause)
+    const { body: _, ...facts } = outcome
+    const reply = { ...noReply, usage: end.reply.usage }
+    const failure = { errorCode: error.code, errorMessage: error.message }
+    return { ...end, reply, error, outcome: { ...facts, ...failure, reply, status: 'failed' } }
+  }
+}
+
 class Reading {
   readonly #call: ProviderCall
   readonly #provider: string
@@ -69,7 +87,7 @@ class Reading {
     const { target, request, userId, signal } = this.#call
     try {
       signal.throwIfAborted()
-      const response = await target.provider.chat({ userId, model: target.model, request, signal })
+      const response = await request.send(target, userId, signal)
       this.#response = response
       const isStream = response.status < 400 && isEventStream(response.contentType)
       if (isStream) await this.#readStream(response)

@@ -1,10 +1,13 @@
 import { SteleError } from '../errors.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from '../gateway/attempt-failure.ts'
 import { backoff } from '../gateway/backoff.ts'
+import { chatRequest, type GatewayRequest } from '../gateway/gateway-request.ts'
+import { maskedRequest } from '../gateway/masking/masked-request.ts'
+import type { Masking } from '../gateway/masking/masking.ts'
 import { storeFailure } from '../gateway/store-failure.ts'
 import { newId } from '../ids.ts'
 import type { BegunCall, RouteMode } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
+import { parseChatRequest } from '../model/chat-request.ts'
 import { assistantMessageText } from '../model/reply.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import { servedModels } from '../providers/models.ts'
@@ -24,8 +27,8 @@ import {
   type Thread,
   type UsageSums,
 } from './backend.ts'
-import { messageFrom, requestBody } from './message.ts'
-import { askProvider, type ProviderEnd } from './provider-call.ts'
+import { type ChatMessage, messageFrom, requestBody } from './message.ts'
+import { askProvider, inKeptForm, type ProviderEnd } from './provider-call.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 export interface StoreBackendOptions {
@@ -34,6 +37,8 @@ export interface StoreBackendOptions {
   readonly userId: string
   /** Bytes of a provider's reply. */
   readonly replyLimit: number
+  /** How what is asked and answered is masked; left out, it is not. */
+  readonly masking?: (() => Masking | undefined) | undefined
 }
 
 /** A chat straight on a store: what a gateway does for a call, without HTTP. */
@@ -106,7 +111,7 @@ export class StoreBackend implements ChatBackend {
 
   async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
     const targets = this.#options.providers.targets(model)
-    const request = parseChatRequest(requestBody(model, question.messages))
+    const request = await this.#masked(model, question.messages)
     return new Attempts(this.#options, this.#sessions, { ...question, request, targets, onText }).run()
   }
 
@@ -117,13 +122,15 @@ export class StoreBackend implements ChatBackend {
   ): Promise<Comparison> {
     const { providers, stele, userId, replyLimit } = this.#options
     const groupId = newId('call')
-    const asked = models.map((model, index) => {
-      const [target] = providers.targets(model)
-      if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-      const request = parseChatRequest(requestBody(model, messages))
-      const callId = index === 0 ? groupId : newId('call')
-      return { target, request, callId }
-    })
+    const asked = await Promise.all(
+      models.map(async (model, index) => {
+        const [target] = providers.targets(model)
+        if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
+        const request = await this.#masked(model, messages)
+        const callId = index === 0 ? groupId : newId('call')
+        return { target, request, callId }
+      }),
+    )
     const calls = await stele.recorder.beginAll(
       asked.map(({ target, request, callId }) => ({
         callId,
@@ -132,14 +139,15 @@ export class StoreBackend implements ChatBackend {
         userId,
         provider: target.provider.name,
         requestModel: target.model,
-        body: request,
+        body: request.body,
         conversationId: thread.conversationId,
       })),
     )
     const ends = await Promise.all(
-      asked.map(({ target, request }, index) =>
-        askProvider({ target, request, userId, signal, replyLimit, onText: text => onText(index, text) }),
-      ),
+      asked.map(async ({ target, request }, index) => {
+        const call = { target, request, userId, signal, replyLimit }
+        return inKeptForm(await askProvider({ ...call, onText: text => onText(index, text) }), request)
+      }),
     )
     const placed = await this.#sessions.follow(thread, calls[0]?.conversationId)
     return {
@@ -149,15 +157,23 @@ export class StoreBackend implements ChatBackend {
           calls.flatMap((call, index) => {
             const end = ends[index]
             if (end === undefined) return []
-            const { outcome, reply } = end
+            const { outcome } = end
             // The replies that were not taken are kept with their calls alone.
             if (index === chosen) return [{ call, outcome }]
-            return [{ call, outcome: { ...outcome, reply: { ...reply, message: undefined } } }]
+            const reply = outcome.reply && { ...outcome.reply, message: undefined }
+            return [{ call, outcome: { ...outcome, reply, said: undefined } }]
           }),
         )
         return this.#sessions.follow(placed, conversationId)
       },
     }
+  }
+
+  /** @throws SteleError masking_unavailable */
+  async #masked(model: string, messages: readonly ChatMessage[]): Promise<GatewayRequest> {
+    const { masking, replyLimit } = this.#options
+    const request = chatRequest(parseChatRequest(requestBody(model, messages)))
+    return maskedRequest(request, masking?.(), { replyLimit })
   }
 
   /** What the store answers, its failures in the table's terms. */
@@ -171,7 +187,7 @@ export class StoreBackend implements ChatBackend {
 }
 
 interface Asking extends Question {
-  readonly request: ChatRequest
+  readonly request: GatewayRequest
   readonly targets: readonly Target[]
   readonly onText: (text: string) => void
 }
@@ -236,10 +252,13 @@ class Attempts {
         userId,
         provider: target.provider.name,
         requestModel: target.model,
-        body: request,
+        body: request.body,
         conversationId: thread.conversationId,
       })
-      const end = await askProvider({ target, request, userId, signal, replyLimit, onText })
+      const end = await inKeptForm(
+        await askProvider({ target, request, userId, signal, replyLimit, onText }),
+        request,
+      )
       const settled = await recorder.settle(call, end.outcome, { once: true })
       const placed = await this.#sessions.follow(thread, settled.conversationId)
       const failure =

@@ -2,6 +2,7 @@ import { onTestFinished } from 'vitest'
 import { Chat } from '../../src/chat/chat.ts'
 import { StoreBackend } from '../../src/chat/store-backend.ts'
 import { resolveConfig } from '../../src/config.ts'
+import { configuredMasking } from '../../src/gateway/masking/masking.ts'
 import { createProviders } from '../../src/providers/registry.ts'
 import type { Stele } from '../../src/stele.ts'
 import { type Answer, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
@@ -29,15 +30,19 @@ export async function chatOnStore(
   const upstream = await startUpstream(...answers)
   const { providers, ...settings } = config
   const test = { baseUrl: upstream.baseUrl, retries: 0 }
-  const registry = createProviders(
-    resolveConfig(
-      { defaultProvider: 'test', ...settings, providers: { test, ...(providers as object) } },
-      {},
-    ),
-    stele,
+  const resolved = resolveConfig(
+    { defaultProvider: 'test', ...settings, providers: { test, ...(providers as object) } },
+    {},
   )
+  const registry = createProviders(resolved, stele)
   onTestFinished(() => registry.close())
-  const backend = new StoreBackend({ stele, providers: registry, userId: 'ada', replyLimit: 1_000_000 })
+  const backend = new StoreBackend({
+    stele,
+    providers: registry,
+    userId: 'ada',
+    replyLimit: 1_000_000,
+    masking: configuredMasking(resolved),
+  })
   const another = (): Chat => new Chat({ backend, model: 'gpt-test' })
   return { place, stele, upstream, backend, chat: another(), another }
 }

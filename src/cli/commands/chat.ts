@@ -7,6 +7,7 @@ import { StoreBackend } from '../../chat/store-backend.ts'
 import { type Config, loadConfig, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
+import { configuredMasking } from '../../gateway/masking/masking.ts'
 import { createProviders } from '../../providers/registry.ts'
 import { openStele } from '../../stele.ts'
 import { checkUserId } from '../../store/users.ts'
@@ -157,7 +158,9 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
   try {
     const providers = createProviders(config, stele)
     const userId = user ?? loginName()
-    const backend = new StoreBackend({ stele, providers, userId, replyLimit: config.replyLimit })
+    const { replyLimit } = config
+    const masking = configuredMasking(config)
+    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking })
     const { isEchoOnly, aliases } = providers
     const notices = [
       ...(store ? [] : ['Nothing is kept: this chat is in memory alone.']),

@@ -1,3 +1,4 @@
+import { SteleError } from '../../errors.ts'
 import type { ChatMessage } from '../../model/chat-request.ts'
 import { EventRestorer } from '../../privacy/masking/event-stream.ts'
 import type { Masker } from '../../privacy/masking/masker.ts'
@@ -18,7 +19,7 @@ export interface MaskedOptions {
 
 /**
  * The same request, masked where its policy says so: before its providers, in what is recorded of it, or both.
- * @throws SteleError masking_unavailable
+ * @throws SteleError masking_unavailable; invalid_value for one that nobody can read
  */
 export async function maskedRequest(
   request: GatewayRequest,
@@ -27,6 +28,7 @@ export async function maskedRequest(
 ): Promise<GatewayRequest> {
   if (masking === undefined) return request
   const { policy, masker } = masking
+  requireWords(request.body)
   if (policy.inStorage) for (const { raw } of history) masker.placeholders.adopt(raw)
   // Refused before anything is begun, when what is to look at it is down.
   await masker.prepare(request.body.text)
@@ -71,6 +73,17 @@ export async function maskedRequest(
   const { forTarget } = request
   if (forTarget === undefined) return masked(request)
   return { ...request, forTarget: async target => masked(await forTarget(target)) }
+}
+
+/** What is said in numbers of tokens is said all the same, and cannot be looked at. @throws SteleError invalid_value */
+function requireWords(body: GatewayRequest['body']): void {
+  if (!('operation' in body)) return
+  for (const name of ['input', 'prompt']) {
+    const said = body.value[name]
+    if (!Array.isArray(said) || !said.flat().some(one => typeof one === 'number')) continue
+    const reason = 'tokens cannot be masked; send text'
+    throw new SteleError('invalid_value', { name, reason }, { param: name })
+  }
 }
 
 /**
