@@ -209,7 +209,7 @@ function assemble(
     database,
     recorder,
     users: told(userLibrary(database, recorder)),
-    apiKeys: told(apiKeyStore(database)),
+    apiKeys: told(apiKeyStore(database, hashes)),
     logins: told(loginLibrary(database)),
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),

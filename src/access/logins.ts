@@ -3,6 +3,7 @@ import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText } from '../model/json-object.ts'
+import { adminUser, anybody } from '../model/own-users.ts'
 import type { Role } from '../model/permissions.ts'
 import { type Actor, operator, type SecurityEvent, securityEvent } from '../store/audit-events.ts'
 import { insertUser, type User } from '../store/users.ts'
@@ -130,8 +131,12 @@ export function loginLibrary(database: Database) {
   return {
     sessions,
     createAccount,
-    /** The same for somebody who makes an account for themselves, as often as that may be. @throws SteleError too_many_attempts */
+    /**
+     * The same for somebody who makes an account for themselves, as often as that may be.
+     * @throws SteleError already_exists, invalid_value, too_many_attempts, login_busy
+     */
     async register(account: NewAccount & { readonly password: string }, place: string): Promise<User> {
+      checkRegistered(account.userId)
       await countRegistration(database, place, Date.now())
       return createAccount(account, { userId: account.userId })
     },
@@ -207,6 +212,19 @@ export function loginLibrary(database: Database) {
       await sessions.forgetOld(now)
     },
   }
+}
+
+const ownUsers: readonly string[] = [adminUser, anybody]
+
+/**
+ * What nobody may call themselves: as Stele calls its own, or by an address, which is another's name at a login.
+ * @throws SteleError already_exists, invalid_value
+ */
+function checkRegistered(userId: string): void {
+  if (ownUsers.includes(userId)) throw new SteleError('already_exists', { what: `The user '${userId}'` })
+  if (!userId.includes('@')) return
+  const reason = 'no e-mail address: that goes into email'
+  throw new SteleError('invalid_value', { name: 'user', reason }, { param: 'user' })
 }
 
 /** @throws SteleError invalid_value */
