@@ -23,6 +23,8 @@ const derive = promisify(argon2)
 const shape = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/
 
 export interface PasswordHasher {
+  /** Whoever is sent away need not be counted as somebody who guesses. @throws SteleError login_busy */
+  checkRoom(): void
   /** @throws SteleError login_busy */
   hash(password: string): Promise<string>
   /**
@@ -36,9 +38,13 @@ export function passwordHasher(): PasswordHasher {
   let running = 0
   const waiting: (() => void)[] = []
 
+  const checkRoom = (): void => {
+    if (waiting.length >= mostWaiting) throw new SteleError('login_busy')
+  }
+
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
     if (running >= atOnce) {
-      if (waiting.length >= mostWaiting) throw new SteleError('login_busy')
+      checkRoom()
       await new Promise<void>(resolve => waiting.push(resolve))
     } else running++
     try {
@@ -68,6 +74,7 @@ export function passwordHasher(): PasswordHasher {
     )
 
   return {
+    checkRoom,
     async hash(password) {
       const salt = randomBytes(saltBytes)
       const { memory, passes, parallelism } = parameters

@@ -119,11 +119,7 @@ export function apiKeyStore(
     /** Whether a key has this secret, or had it before it was rotated, and it is kept as new ones are. */
     async isInstalled(secret: string): Promise<boolean> {
       const kept = hashesOf(secret)
-      const row = await prompt
-        .selectFrom('api_keys')
-        .select('key_hash')
-        .where(has(kept))
-        .executeTakeFirst()
+      const row = await prompt.selectFrom('api_keys').select('key_hash').where(has(kept)).executeTakeFirst()
       return row !== undefined && row.key_hash !== kept[1]
     },
     /** The key of this secret, whatever its state. */

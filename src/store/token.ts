@@ -26,9 +26,7 @@ export function mayBeToken(start: string, token: string): boolean {
 
 /** Whether a token has the form of those that Stele makes. */
 export function isOwnToken(start: string, token: string): boolean {
-  return (
-    token.startsWith(start) && withChecksum.test(token.slice(start.length)) && mayBeToken(start, token)
-  )
+  return token.startsWith(start) && withChecksum.test(token.slice(start.length)) && mayBeToken(start, token)
 }
 
 /** What is kept of a secret that Stele made: it has too many random bits to be found from that. */

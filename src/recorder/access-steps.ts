@@ -1,0 +1,20 @@
+import { doAccessStep } from '../access/do-step.ts'
+import type { DoAccessStep } from '../access/steps.ts'
+import type { Database } from '../db/database.ts'
+import { SteleError } from '../errors.ts'
+import type { Writer } from './writer.ts'
+
+/**
+ * How what a login writes is written: by the writer where all writing goes through one, so that strangers who try to log in
+ * do not have the thread that answers everybody wait for the disk; elsewhere beside it.
+ */
+export function accessSteps(database: Database, writer: Writer): DoAccessStep {
+  if (!database.capabilities.hasOneWriter) return step => doAccessStep(database, step)
+  return async step => {
+    const [applied] = await writer.apply([{ kind: 'access', step }])
+    if (applied?.ok === false) throw new SteleError(applied.error.code, applied.error.details)
+    const done = applied?.result.access
+    if (done === undefined) throw new SteleError('store_unavailable', { reason: 'the writer gave no answer' })
+    return done
+  }
+}
