@@ -83,9 +83,10 @@ export function loginLibrary(database: Database, doStep: DoAccessStep) {
     const isKnownPlace = await sessions.isKnownPlace(known?.id ?? '', place, now)
     const attempt: Attempt = { userId: known?.id, name, place, isKnownPlace }
     await checkAttempt(database, attempt, now)
-    hasher.checkRoom()
-    await doStep({ kind: 'count', attempt, at: now })
-    const isRight = await hasher.verify(known?.hash ?? undefined, password)
+    const isRight = await hasher.withPlace(async () => {
+      await doStep({ kind: 'count', attempt, at: now })
+      return hasher.verify(known?.hash ?? undefined, password)
+    })
     const { hash } = known ?? {}
     const isActive = known?.status === 'active' && known.deleted_at === null
     if (known === undefined || hash == null || !isRight || !isActive) {

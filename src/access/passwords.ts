@@ -23,8 +23,11 @@ const derive = promisify(argon2)
 const shape = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/
 
 export interface PasswordHasher {
-  /** Whoever is sent away need not be counted as somebody who guesses. @throws SteleError login_busy */
-  checkRoom(): void
+  /**
+   * Keeps a place for a password that is compared in `work`, so that whoever is sent away is so before anything else is done.
+   * @throws SteleError login_busy
+   */
+  withPlace<T>(work: () => Promise<T>): Promise<T>
   /** @throws SteleError login_busy */
   hash(password: string): Promise<string>
   /**
@@ -36,15 +39,12 @@ export interface PasswordHasher {
 
 export function passwordHasher(): PasswordHasher {
   let running = 0
+  let places = atOnce + mostWaiting
   const waiting: (() => void)[] = []
-
-  const checkRoom = (): void => {
-    if (waiting.length >= mostWaiting) throw new SteleError('login_busy')
-  }
 
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
     if (running >= atOnce) {
-      checkRoom()
+      if (waiting.length >= mostWaiting) throw new SteleError('login_busy')
       await new Promise<void>(resolve => waiting.push(resolve))
     } else running++
     try {
@@ -74,7 +74,15 @@ export function passwordHasher(): PasswordHasher {
     )
 
   return {
-    checkRoom,
+    async withPlace(work) {
+      if (places === 0) throw new SteleError('login_busy')
+      places--
+      try {
+        return await work()
+      } finally {
+        places++
+      }
+    },
     async hash(password) {
       const salt = randomBytes(saltBytes)
       const { memory, passes, parallelism } = parameters
