@@ -7,6 +7,7 @@ import { callStore } from '../store/calls.ts'
 import { promptly } from '../store/contents.ts'
 import { conversationStore } from '../store/conversations.ts'
 import { responseStore } from '../store/responses.ts'
+import { checkUserId } from '../store/users.ts'
 import type { Principal } from './access.ts'
 import type { StateNames } from './responses/history.ts'
 import { asText, header, keyOf } from './routes/request-parts.ts'
@@ -123,10 +124,10 @@ export function contentAccess({ grants, database }: Pick<Stele, 'grants' | 'data
   }
 }
 
-/** Whom a request names outside its body. */
+/** Whom a request names outside its body. @throws SteleError invalid_value */
 function namedUser(request: FastifyRequest): string | undefined {
   const { user: inPath } = request.params as { user?: unknown }
   const { user: inQuery } = request.query as { user?: unknown }
   const named = asText(header(request, 'x-stele-user')) ?? inPath ?? inQuery
-  return typeof named === 'string' && named !== '' ? named : undefined
+  return typeof named === 'string' && named !== '' ? checkUserId(named) : undefined
 }

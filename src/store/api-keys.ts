@@ -5,6 +5,7 @@ import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { keyText } from '../model/json-object.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
 import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
@@ -85,7 +86,7 @@ export function apiKeyStore(
     change: (tx: Kysely<Tables>, row: Row<'api_keys'>, now: number) => Promise<R>,
   ): Promise<R> =>
     kysely.transaction().execute(async tx => {
-      const found = tx.selectFrom('api_keys').selectAll().where('id', '=', id)
+      const found = tx.selectFrom('api_keys').selectAll().where('id', '=', keyText('key', id))
       const row = await found.modifyEnd(forUpdate).executeTakeFirst()
       if (row === undefined) throw new SteleError('api_key_not_found', { key: id })
       return change(tx, row, Date.now())
@@ -156,7 +157,11 @@ export function apiKeyStore(
       }
     },
     async get(id: string): Promise<ApiKey | undefined> {
-      const row = await kysely.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
+      const row = await kysely
+        .selectFrom('api_keys')
+        .selectAll()
+        .where('id', '=', keyText('key', id))
+        .executeTakeFirst()
       return row && fromRow(row)
     },
     /** Keys in order of their ids, after `after`; all when no limit is given. */
