@@ -1,4 +1,5 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 import { SteleError } from '../errors.ts'
 
@@ -12,8 +13,8 @@ const parameters = { memory: 19_456, passes: 2, parallelism: 1 }
 const saltBytes = 16
 const hashBytes = 32
 
-/** Hashes made at once: the same threads read files and resolve names. */
-const atOnce = 2
+/** Hashes made at once: the same threads read files and resolve names, and a core is left to whoever is served meanwhile. */
+const atOnce = availableParallelism() > 2 ? 2 : 1
 
 /** Logins that may wait for their turn; each takes some 30 ms. */
 const mostWaiting = 100
