@@ -28,7 +28,7 @@ export async function listen({ app }: Gateway, settings: ListenSettings): Promis
     return address
   } catch (cause) {
     // It may have one of the two.
-    await app.close()
+    if (isBoth) await app.close()
     const code = (cause as NodeJS.ErrnoException).code
     const reason =
       code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
