@@ -23,6 +23,13 @@ const upstreamUrl = z.url({ protocol: /^https?$/ }).refine(text => {
   return url === null || (url.username === '' && url.password === '')
 }, 'it may hold no user name or password; give apiKey, or an authorization header under headers')
 
+/** Characters of which a secret that somebody makes up has some at least: less is one key held down, or a word said twice. */
+const leastCharacters = 8
+
+function isHardToGuess(secret: string): boolean {
+  return new Set(secret.toLowerCase()).size >= leastCharacters
+}
+
 function areAddresses(text: string): boolean {
   return text.split(',').every(part => {
     const [address = '', bits = '0', more] = part.trim().split('/')
@@ -114,6 +121,7 @@ const settings = z.strictObject({
   apiKey: z
     .string()
     .min(16, 'at least 16 characters')
+    .refine(isHardToGuess, 'it is easily guessed; openssl rand -hex 24 prints one that is not')
     .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
     .optional(),
   masterKey: z.string().min(1).optional(),

@@ -21,6 +21,7 @@ import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { accessSteps } from './recorder/access-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
@@ -212,8 +213,8 @@ function assemble(
     database,
     recorder,
     users: told(userLibrary(database, recorder)),
-    apiKeys: told(apiKeyStore(database)),
-    logins: told(loginLibrary(database)),
+    apiKeys: told(apiKeyStore(database, hashes)),
+    logins: told(loginLibrary(database, accessSteps(database, writer))),
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),
     conversations: told(conversationLibrary(database, recorder)),

@@ -183,7 +183,8 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
-    if (known.status >= 500)
+    // Whoever tries to log in too often must not fill the log either.
+    if (known.status >= 500 && known.code !== 'login_busy')
       request.log.error(
         { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
         'request failed',

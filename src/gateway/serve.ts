@@ -1,16 +1,16 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
 import { type Config, retentionOf } from '../config.ts'
-import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
-import { createGateway, type Gateway } from './app.ts'
+import { createGateway } from './app.ts'
 import { banner } from './banner.ts'
 import { finishErasures } from './erasure-job.ts'
 import { firstKey } from './first-key.ts'
+import { listen } from './listen.ts'
 import { createLogger } from './logger.ts'
 import { startRetentionJob } from './retention-job.ts'
 import { shutDown } from './shutdown.ts'
@@ -86,17 +86,6 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   } finally {
     await closeQuietly(stele, onError)
     logger.flush()
-  }
-}
-
-async function listen({ app }: Gateway, { host, port }: Config): Promise<string> {
-  try {
-    return await app.listen({ host, port })
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code
-    const reason =
-      code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
-    throw new SteleError('address_unavailable', { host, port, reason }, { cause })
   }
 }
 

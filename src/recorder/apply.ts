@@ -1,3 +1,4 @@
+import { doAccessStep } from '../access/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
@@ -21,6 +22,7 @@ import { applySettles, type Ending } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
+  type AccessOperation,
   type AppendOperation,
   type Applied,
   type ErasureOperation,
@@ -34,7 +36,7 @@ import {
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation
+type StepOperation = RetentionOperation | ErasureOperation | AccessOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -52,7 +54,7 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. Steps of retention and of erasures follow, each on its own: calls do not wait in
+ * Applies a batch durably and answers for each operation. Steps of retention, erasures and logins follow, each on its own: calls do not wait in
  * one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
@@ -71,16 +73,15 @@ export async function applyBatch(
   return answers
 }
 
+const stepKinds: ReadonlySet<string> = new Set<StepOperation['kind']>(['retention', 'erasure', 'access'])
+
 function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === 'retention' || operation.kind === 'erasure'
+  return stepKinds.has(operation.kind)
 }
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result =
-      operation.kind === 'retention'
-        ? { step: await doStep(database, operation.step) }
-        : { erasure: await doErasureStep(database, operation.step) }
+    const result = await stepResult(database, operation)
     return done({ conversationId: undefined, isRepeat: false, ...result })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
@@ -89,6 +90,17 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
+  }
+}
+
+async function stepResult(database: Store, operation: StepOperation): Promise<Partial<OperationResult>> {
+  switch (operation.kind) {
+    case 'retention':
+      return { step: await doStep(database, operation.step) }
+    case 'erasure':
+      return { erasure: await doErasureStep(database, operation.step) }
+    case 'access':
+      return { access: await doAccessStep(database, operation.step) }
   }
 }
 

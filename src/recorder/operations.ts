@@ -1,3 +1,4 @@
+import type { AccessStep, AccessStepResult } from '../access/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -268,6 +269,12 @@ export interface RetentionOperation {
 }
 
 /** A step of erasing a user, in the same way. */
+/** What a login writes. */
+export interface AccessOperation {
+  readonly kind: 'access'
+  readonly step: AccessStep
+}
+
 export interface ErasureOperation {
   readonly kind: 'erasure'
   readonly step: ErasureStep
@@ -285,6 +292,7 @@ export type Operation =
   | ResealOperation
   | RetentionOperation
   | ErasureOperation
+  | AccessOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -329,6 +337,7 @@ export interface OperationResult {
   readonly step?: RetentionStepResult
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
+  readonly access?: AccessStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

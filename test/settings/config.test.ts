@@ -194,6 +194,15 @@ describe('what is refused', () => {
     expect(error.message).not.toContain('70000')
   })
 
+  test.for(['aaaaaaaaaaaaaaaa', '1234123412341234', 'passPASSpassPASS'])(
+    'an admin key that is easily guessed: %s',
+    async apiKey => {
+      const error = await failure('config_invalid', () => resolveConfig({}, { STELE_API_KEY: apiKey }))
+      expect(error.message).toContain('openssl rand')
+      expect(error.message).not.toContain(apiKey)
+    },
+  )
+
   test.for(['65536', '-1', '1.5', 'http', '0x'])('PORT=%s', async port => {
     await failure('config_invalid', () => resolveConfig({}, { PORT: port }))
   })

@@ -24,7 +24,7 @@ import { responseRequest, responseTargets } from './ask.ts'
 import type { BackgroundResponses } from './background.ts'
 import { follow } from './follow.ts'
 import { historyReader } from './history.ts'
-import { referenceReader } from './references.ts'
+import { namedResponses, referenceReader } from './references.ts'
 import { recordedEvents } from './replay.ts'
 import type { ResponseReader } from './retrieve.ts'
 
@@ -134,6 +134,7 @@ export function responseCreation(
     const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking: maskingOf(received, key) }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
+    await content.mayName(received, userId, namedResponses(request.fields.input))
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       {
