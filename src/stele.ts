@@ -19,6 +19,9 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
+import { Accounting } from './pricing/accounting.ts'
+import { checkOverrides } from './pricing/overrides.ts'
+import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
@@ -72,6 +75,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly lease?: number | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
+  /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
+  readonly pricing?: PriceBookOptions | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -142,6 +147,7 @@ export interface Stele {
 export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
+  checkOverrides(options.pricing?.overrides ?? [])
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -195,10 +201,12 @@ function assemble(
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
+  const accounting = new Accounting(options.pricing ?? {}, options.onError)
   const recorder = new Recorder({
     ...options,
     database,
     hashes,
+    accounting,
     writer: spooling ?? writer,
     spooling,
     instanceId,

@@ -3,6 +3,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
+import { wasNeverAsked } from '../providers/never-asked.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
@@ -205,11 +206,13 @@ class Attempts {
       forStorage: request.forStorage,
     })
     let response: ProviderResponse
+    let isAsked = false
     try {
       client.signal.throwIfAborted()
+      isAsked = true
       response = await request.send(target, userId, client.signal)
     } catch (error) {
-      return call.fail(error, {})
+      return call.fail(error, { isAsked: isAsked && !wasNeverAsked(error) })
     }
     const isStream = response.status < 400 && isEventStream(response.contentType)
     return isStream && request.stream

@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
-import { type Config, retentionOf } from '../config.ts'
+import { type Config, pricingOf, retentionOf } from '../config.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
@@ -41,6 +41,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const stele = await openStele({
     ...config,
     retention: retentionOf(config),
+    pricing: pricingOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,

@@ -19,6 +19,20 @@ export interface Usage {
   readonly serviceTier?: string | undefined
 }
 
+/** `reported`: the provider said so. `estimated`: some of the counts are a tokenizer's, for the provider did not say. */
+export type UsageSource = 'reported' | 'estimated'
+
+/** What a call took and what it costs, as it is recorded. */
+export interface Account {
+  readonly usage: Usage
+  /** Undefined when no tokens are known. */
+  readonly usageSource: UsageSource | undefined
+  /** Nano-US-dollars; undefined when unknown. */
+  readonly costNanousd: number | undefined
+  /** Whoever recorded the call said what it cost; it is not for prices to tell. */
+  readonly isCostGiven: boolean
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
 /**

@@ -5,6 +5,7 @@ import { newId } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
+import { accountColumns } from '../store/account-columns.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endResponses } from './apply-responses.ts'
@@ -116,6 +117,7 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     output_tokens: s.usage.outputTokens ?? null,
     cache_read_input_tokens: s.usage.cacheReadInputTokens ?? null,
     reasoning_output_tokens: s.usage.reasoningOutputTokens ?? null,
+    ...accountColumns(s),
     cost_nanousd: s.costNanousd ?? null,
     latency_ms: s.latencyMs ?? null,
     time_to_first_chunk_ms: s.timeToFirstChunkMs ?? null,

@@ -2,11 +2,11 @@ import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
-import type { Usage } from '../model/reply.ts'
+import type { Account } from '../model/usage.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
-export interface Settlement {
+export interface Settlement extends Account {
   readonly status: string
   readonly httpStatus: number | undefined
   readonly contentType: string | undefined
@@ -22,8 +22,6 @@ export interface Settlement {
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
-  readonly usage: Usage
-  readonly costNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
