@@ -20,6 +20,7 @@ import { type BackupContents, type BackupOptions, backUp } from './moving/backup
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
 import { Accounting } from './pricing/accounting.ts'
+import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
@@ -27,6 +28,7 @@ import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { repriceSteps } from './recorder/reprice-steps.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
@@ -99,6 +101,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** What calls cost, and why; prices that were not known can be filled in later. */
+  readonly costs: ReturnType<typeof costLibrary>
   /** The master keys that this process has. */
   readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
@@ -226,6 +230,13 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    costs: told(
+      costLibrary({
+        database,
+        prices: () => accounting.prices(),
+        doStep: repriceSteps(database, writer),
+      }),
+    ),
     masterKeys: masters,
     hashes,
     retention: told(

@@ -63,6 +63,8 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     let erasures: ReturnType<typeof finishErasures> | undefined
     try {
       const orphans = await stele.recorder.start()
+      // The first call that ends should not be the one that waits for the prices.
+      stele.costs.prices().catch(onError)
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)

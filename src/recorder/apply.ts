@@ -3,6 +3,7 @@ import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doRepriceStep } from '../pricing/reprice-step.ts'
 import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
@@ -26,13 +27,14 @@ import {
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
+  type RepriceOperation,
   type RetentionOperation,
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation
+type StepOperation = RetentionOperation | ErasureOperation | RepriceOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -69,17 +71,19 @@ export async function applyBatch(
   return answers
 }
 
+const stepKinds: ReadonlySet<string> = new Set([
+  'retention',
+  'erasure',
+  'reprice',
+] satisfies StepOperation['kind'][])
+
 function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === 'retention' || operation.kind === 'erasure'
+  return stepKinds.has(operation.kind)
 }
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result =
-      operation.kind === 'retention'
-        ? { step: await doStep(database, operation.step) }
-        : { erasure: await doErasureStep(database, operation.step) }
-    return done({ conversationId: undefined, isRepeat: false, ...result })
+    return done({ conversationId: undefined, isRepeat: false, ...(await stepResult(database, operation)) })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -87,6 +91,17 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
+  }
+}
+
+async function stepResult(database: Store, operation: StepOperation): Promise<Partial<OperationResult>> {
+  switch (operation.kind) {
+    case 'retention':
+      return { step: await doStep(database, operation.step) }
+    case 'erasure':
+      return { erasure: await doErasureStep(database, operation.step) }
+    case 'reprice':
+      return { repriced: await doRepriceStep(database, operation.step) }
   }
 }
 

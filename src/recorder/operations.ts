@@ -3,6 +3,7 @@ import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
 import type { Account } from '../model/usage.ts'
+import type { RepriceStep } from '../pricing/reprice-step.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
@@ -235,6 +236,12 @@ export interface ErasureOperation {
   readonly step: ErasureStep
 }
 
+/** A step of computing costs anew, in the same way. */
+export interface RepriceOperation {
+  readonly kind: 'reprice'
+  readonly step: RepriceStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -246,6 +253,7 @@ export type Operation =
   | ResealOperation
   | RetentionOperation
   | ErasureOperation
+  | RepriceOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -288,6 +296,8 @@ export interface OperationResult {
   readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
+  /** How many calls a step of repricing changed. */
+  readonly repriced?: number
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
 }

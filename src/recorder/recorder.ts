@@ -162,6 +162,7 @@ export class Recorder {
       )
       this.#unindexed.keep(call.userId, conversationId, call.callId)
       this.#open.delete(call.callId)
+      this.#settlements.ended(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
       return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
@@ -244,6 +245,7 @@ export class Recorder {
       for (const { call } of endings) {
         this.#unindexed.keep(call.userId, conversationId, call.callId)
         this.#open.delete(call.callId)
+        this.#settlements.ended(call.callId)
       }
       return { conversationId, isRepeat }
     })

@@ -11,21 +11,25 @@ export class Settlements {
   readonly #hashes: ConversationHashes
   readonly #accounting: Accounting
   /** What was asked in the calls under way: should a provider not say how much it read, it is counted. */
-  readonly #asked = new WeakMap<BegunCall, RequestBody>()
+  readonly #asked = new Map<string, RequestBody>()
 
   constructor(hashes: ConversationHashes, accounting: Accounting) {
     this.#hashes = hashes
     this.#accounting = accounting
   }
 
-  /** Keeps in mind what was asked in a call, for as long as anybody has the call. */
+  /** Keeps in mind what was asked in a call, until it has ended. */
   begun<C extends BegunCall>(call: C, asked: RequestBody): C {
-    this.#asked.set(call, asked)
+    this.#asked.set(call.callId, asked)
     return call
   }
 
+  ended(callId: string): void {
+    this.#asked.delete(callId)
+  }
+
   async of(outcome: Outcome, call: BegunCall): Promise<Settlement> {
-    return this.#of(outcome, call, this.#asked.get(call))
+    return this.#of(outcome, call, this.#asked.get(call.callId))
   }
 
   /** The same of a call that is recorded whole. */
