@@ -4,9 +4,9 @@ import type { CountReply, CountRequest } from './count-thread.ts'
 import { quickTokens } from './tokens.ts'
 
 /** Milliseconds that a call may wait for its tokens to be counted; the first waits until the tokenizer is loaded. */
-const longestWait = 3_000
+const longestWait = 15_000
 /** Counts that may be waited for; beyond that the quick count has to do. */
-const mostWaiting = 500
+const mostWaiting = 1_000
 /** Milliseconds without work after which the thread and the memory of its tokenizer are let go. */
 const idleTime = 60_000
 
@@ -33,10 +33,11 @@ class CountThread {
   constructor() {
     // The same file is TypeScript in a clone and JavaScript in the package.
     this.#worker = new Worker(new URL(`./count-thread${extname(import.meta.url)}`, import.meta.url))
-    this.#worker.unref()
     this.#worker.on('message', ({ id, tokens }: CountReply) => this.#answer(id, tokens))
     this.#worker.on('error', () => this.#end())
     this.#worker.on('exit', () => this.#end())
+    // Last: to listen is to keep the program alive. While a count is waited for, its timer does.
+    this.#worker.unref()
   }
 
   count(model: string, texts: readonly string[]): Promise<number | undefined> {

@@ -2,7 +2,7 @@ import type { Usage } from '../model/usage.ts'
 import { toNano } from './money.ts'
 
 /** The kinds of what a call uses that can have a price of their own. */
-export const usageKinds = [
+const usageKinds = [
   'input',
   'cacheRead',
   'cacheCreation',

@@ -1,4 +1,5 @@
 import type { CostedCall } from '../store/costed-calls.ts'
+import { pricedCall } from './accounting.ts'
 import type { Price, PriceBook } from './price-book.ts'
 import { type CostLine, costLines, costOfLines } from './rates.ts'
 
@@ -26,7 +27,7 @@ export interface Recomputed {
 
 /** The cost of a call from what is on record of it and the price that held when it was begun. */
 export function recompute(book: PriceBook, call: CostedCall): Recomputed {
-  const { account, status, provider, requestModel, responseModel, createdAt } = call
+  const { account, status, responseModel } = call
   const { usage, usageSource, costNanousd, isCostGiven } = account
   // Before costs were computed, every one there was had been given.
   if (isCostGiven || (costNanousd !== undefined && costNanousd > 0 && usageSource === undefined))
@@ -35,8 +36,7 @@ export function recompute(book: PriceBook, call: CostedCall): Recomputed {
   const hasUsage = usage.inputTokens !== undefined || usage.outputTokens !== undefined
   if (!hasUsage && costNanousd === 0 && status !== 'completed') return { basis: 'nothing-used', nanousd: 0 }
   if (!hasUsage && status !== 'completed') return { basis: 'no-usage', nanousd: undefined }
-  const named = { provider, model: responseModel ?? requestModel, requestModel, at: createdAt }
-  const price = book.priceOf(named, usage)
+  const price = book.priceOf(pricedCall(call, responseModel), usage)
   if (price === undefined) return { basis: 'no-price', nanousd: undefined }
   const lines = costLines(price.rates, usage)
   const nanousd = costOfLines(lines)

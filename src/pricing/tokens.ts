@@ -1,10 +1,8 @@
 import { createRequire } from 'node:module'
+import type { GptEncoding } from 'gpt-tokenizer/GptEncoding'
 import { isFields } from '../model/reply.ts'
 
-/** What counting tokens needs of an encoding. */
-interface Encoding {
-  countTokens(text: string, options: { disallowedSpecial: Set<string> }): number
-}
+type Encoding = Pick<GptEncoding, 'countTokens'>
 
 type EncodingName = 'o200k_base' | 'cl100k_base' | 'p50k_base' | 'r50k_base'
 

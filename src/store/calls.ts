@@ -39,7 +39,7 @@ export interface Call {
   readonly cacheCreationInputTokens: number | undefined
   /** Who counted the tokens: the provider (`reported`), or a tokenizer in its place (`estimated`); undefined of none. */
   readonly usageSource: string | undefined
-  /** Nano-US-dollars; undefined when unpriced. */
+  /** Nano-US-dollars; undefined when unknown. */
   readonly costNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined

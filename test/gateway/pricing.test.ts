@@ -7,7 +7,7 @@ import { type Answer, json, reset, startUpstream, stream } from './upstream.ts'
 import { chunk, done, event, openAiError } from './wire.ts'
 
 const model = 'gpt-4o'
-const question = { model, messages: [{ role: 'user', content: 'What is the capital of France?' }] }
+const question = { model, messages: [{ role: 'user' as const, content: 'What is the capital of France?' }] }
 const usage = {
   prompt_tokens: 1_000,
   completion_tokens: 100,
@@ -48,7 +48,7 @@ test('a reply in one piece', async () => {
 
 test('a stream that tells its usage at the end, whether its client asked for it or not', async () => {
   const running = await start([
-    stream([chunk({ content: 'Paris' }), chunk({}, 'stop'), event({ choices: [], usage }), done]),
+    stream([chunk({ content: 'Paris' }), chunk({}, { finish: 'stop' }), event({ choices: [], usage }), done]),
   ])
   await running.post({ ...question, stream: true })
   await running.post({ ...question, stream: true, stream_options: { include_usage: true } })
@@ -56,7 +56,9 @@ test('a stream that tells its usage at the end, whether its client asked for it 
 })
 
 test('a stream that says nothing of its usage', async () => {
-  const running = await start([stream([chunk({ content: 'Paris is it' }), chunk({}, 'stop'), done])])
+  const running = await start([
+    stream([chunk({ content: 'Paris is it' }), chunk({}, { finish: 'stop' }), done]),
+  ])
   await running.post({ ...question, stream: true })
   expect(await accounts(running)).toEqual([
     ['completed', askedTokens, 3, undefined, 'estimated', askedTokens * 2_500 + 3 * 10_000],
@@ -70,10 +72,8 @@ test('a stream whose client leaves', async () => {
       await reply.write(chunk({ role: 'assistant', content: 'Paris is it' }))
     },
   ])
-  for await (const _ of await running
-    .client()
-    .chat.completions.create({ ...question, stream: true } as never))
-    break
+  const events = await running.client().chat.completions.create({ ...question, stream: true })
+  for await (const _ of events) break
   await expect
     .poll(async () => (await accounts(running))[0])
     .toEqual(['aborted', askedTokens, 3, undefined, 'estimated', askedTokens * 2_500 + 3 * 10_000])
