@@ -31,8 +31,10 @@ class CountThread {
   #idle: NodeJS.Timeout | undefined
 
   constructor() {
-    // The same file is TypeScript in a clone and JavaScript in the package.
-    this.#worker = new Worker(new URL(`./count-thread${extname(import.meta.url)}`, import.meta.url))
+    // The same file is TypeScript in a clone and JavaScript in the package. Flags for the main script, as of how to read it,
+    // would keep it from starting.
+    const script = new URL(`./count-thread${extname(import.meta.url)}`, import.meta.url)
+    this.#worker = new Worker(script, { execArgv: [] })
     this.#worker.on('message', ({ id, tokens }: CountReply) => this.#answer(id, tokens))
     this.#worker.on('error', () => this.#end())
     this.#worker.on('exit', () => this.#end())
