@@ -6,6 +6,8 @@ import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
+import { priceOverride } from './pricing/overrides.ts'
+import type { PriceBookOptions } from './pricing/price-book.ts'
 import { contentModes } from './privacy/sealed-content.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import type { RetentionDefaults } from './retention/periods.ts'
@@ -56,6 +58,8 @@ const provider = z.strictObject({
   streamUsage: z.boolean().default(true),
   /** Whether it has `/responses`; when left out, only OpenAI itself. Others are asked by chat completions. */
   responses: z.boolean().optional(),
+  /** The provider whose public prices hold there, where its address does not tell: a proxy before it, say. */
+  pricesOf: z.string().min(1).optional(),
   connections: z.int().positive().max(10_000).default(256),
   connectTimeout: seconds.default(10),
   firstByteTimeout: seconds.default(300),
@@ -190,6 +194,8 @@ const settings = z.strictObject({
   defaultProvider: z.string().optional(),
   /** Models that stand for others: each for a list of targets, as `provider/model` or a model of the default provider. */
   models: z.record(z.string().min(1).max(512), modelRoute).default({}),
+  /** Own prices, which win over public ones; the first that fits a call is taken. */
+  prices: z.array(priceOverride).max(1_000).default([]),
   /** Seconds after which a request that failed is not sent to the same target again. */
   retryBudget: z.number().min(0).max(86_400).default(60),
 })
@@ -204,6 +210,12 @@ export function retentionOf(config: Config): RetentionDefaults {
     inactiveDays: config.retentionInactive,
     deletedDays: config.retentionDeleted,
   }
+}
+
+/** What the prices of calls are told by, as the library takes it. */
+export function pricingOf({ prices, providers, openaiBaseUrl }: Config): PriceBookOptions {
+  const upstream = openaiBaseUrl === undefined ? {} : { openai: { baseUrl: openaiBaseUrl } }
+  return { overrides: prices, providers: { ...upstream, ...providers } }
 }
 
 /** Every environment variable that Stele reads, with the setting it gives. */

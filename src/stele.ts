@@ -19,12 +19,17 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
+import { Accounting } from './pricing/accounting.ts'
+import { costLibrary } from './pricing/costs.ts'
+import { checkOverrides } from './pricing/overrides.ts'
+import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { repriceSteps } from './recorder/reprice-steps.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
@@ -73,6 +78,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly lease?: number | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
+  /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
+  readonly pricing?: PriceBookOptions | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -95,6 +102,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** What calls cost, and why; prices that were not known can be filled in later. */
+  readonly costs: ReturnType<typeof costLibrary>
   /** The master keys that this process has. */
   readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
@@ -143,6 +152,7 @@ export interface Stele {
 export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
+  checkOverrides(options.pricing?.overrides ?? [])
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -199,10 +209,12 @@ function assemble(
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
+  const accounting = new Accounting(options.pricing ?? {}, options.onError)
   const recorder = new Recorder({
     ...options,
     database,
     hashes,
+    accounting,
     writer: spooling ?? writer,
     spooling,
     instanceId,
@@ -222,6 +234,13 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    costs: told(
+      costLibrary({
+        database,
+        prices: () => accounting.prices(),
+        doStep: repriceSteps(database, writer),
+      }),
+    ),
     masterKeys: masters,
     hashes,
     retention: told(

@@ -8,6 +8,7 @@ import { sizeLimit } from '../gateway/size-limit.ts'
 import type { Outcome } from '../model/call.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { isFields, type Reply, readCompletion } from '../model/reply.ts'
+import { wasNeverAsked } from '../providers/never-asked.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
 import { ReplyReader } from './reply-reader.ts'
@@ -69,6 +70,7 @@ class Reading {
   readonly #within: (chunk: Uint8Array) => Uint8Array
   readonly #startedAt = performance.now()
   #firstChunkAt: number | undefined
+  #isAsked = false
   #response: ProviderResponse | undefined
   #answer: ProviderAnswer | undefined
   #whole: { readonly body: string | Uint8Array; readonly reply: Reply | undefined } | undefined
@@ -87,6 +89,7 @@ class Reading {
     const { target, request, userId, signal } = this.#call
     try {
       signal.throwIfAborted()
+      this.#isAsked = true
       const response = await request.send(target, userId, signal)
       this.#response = response
       const isStream = response.status < 400 && isEventStream(response.contentType)
@@ -94,6 +97,7 @@ class Reading {
       else await this.#readWhole(response)
       return this.#end('completed', undefined)
     } catch (error) {
+      if (wasNeverAsked(error)) this.#isAsked = false
       if (signal.aborted) return this.#end('aborted', new SteleError('client_closed_request'))
       return this.#end('failed', asKnown(error))
     }
@@ -142,6 +146,7 @@ class Reading {
     const outcome = {
       status,
       httpStatus: this.#response?.status,
+      isAsked: this.#isAsked,
       contentType: this.#response?.contentType,
       body: this.#whole?.body ?? (this.#chunks.length === 0 ? undefined : Buffer.concat(this.#chunks)),
       reply,

@@ -14,6 +14,7 @@ import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
 import { retentionCommand } from './retention-commands.ts'
 import { searchCommand } from './search-command.ts'
+import { usageCommand } from './usage-commands.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -37,6 +38,7 @@ export function createProgram(): Command {
   grantCommands(program)
   recordCommands(program)
   searchCommand(program)
+  usageCommand(program)
   spoolCommand(program)
   movingCommands(program)
   eraseCommand(program)

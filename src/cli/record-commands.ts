@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import type { ExplainCallOptions } from './commands/calls-explain.ts'
 import type { ListCallsOptions } from './commands/calls-list.ts'
 import type { ShowCallOptions } from './commands/calls-show.ts'
 import type { TailCallsOptions } from './commands/calls-tail.ts'
@@ -44,6 +45,15 @@ function callsCommand(program: Command): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       const { showCall } = await import('./commands/calls-show.ts')
       await showCall(id, command.optsWithGlobals<ShowCallOptions>())
+    })
+  calls
+    .command('explain <id>')
+    .description('tell how the cost of a call comes about: what was used, at which price, from where')
+    .option('--user <id>', 'whose call it is; finds it by its id alone when left out')
+    .option('--json', 'print JSON')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { explainCall } = await import('./commands/calls-explain.ts')
+      await explainCall(id, command.optsWithGlobals<ExplainCallOptions>())
     })
   calls
     .command('tail')

@@ -176,6 +176,9 @@ export const tables = {
     error_code: textOrNull,
     created_at: integer,
     error_message: contentTextOrNull,
+    usage_source: textOrNull,
+    cache_creation_input_tokens: integerOrNull,
+    usage_details: textOrNull,
   },
   responses: {
     user_id: text,

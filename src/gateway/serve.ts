@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
-import { type Config, retentionOf } from '../config.ts'
+import { type Config, pricingOf, retentionOf } from '../config.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
@@ -41,6 +41,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const stele = await openStele({
     ...config,
     retention: retentionOf(config),
+    pricing: pricingOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
@@ -62,6 +63,8 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     let erasures: ReturnType<typeof finishErasures> | undefined
     try {
       const orphans = await stele.recorder.start()
+      // The first call that ends should not be the one that waits for the prices.
+      stele.costs.prices().catch(onError)
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)

@@ -76,7 +76,9 @@ export interface BegunCall {
   readonly callId: string
   readonly userId: string
   readonly apiKeyId?: string | undefined
+  readonly provider: string
   readonly requestModel: string
+  readonly operation: string
   /**
    * Undefined while the intent waits in the spool: only the database can tell which conversation it continues. '' when
    * it belongs to none.
@@ -125,13 +127,16 @@ export function upToSeqOf({ request, continues }: Pick<CallStart, 'request' | 'c
  */
 export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
   const { conversationId, isKeptWhole, anchorsReply } = decision
-  const { callId, userId, apiKeyId, requestModel, createdAt, request, continues, listing } = start
+  const { callId, userId, apiKeyId, provider, requestModel, operation } = start
+  const { createdAt, request, continues, listing } = start
   const last = request.messages.at(-1) ?? continues
   return {
     callId,
     userId,
     apiKeyId,
+    provider,
     requestModel,
+    operation,
     conversationId,
     upToSeq: upToSeqOf(start),
     chainHash: last?.chainHash ?? '',
@@ -154,7 +159,9 @@ export interface Outcome {
   readonly reply?: Reply | undefined
   /** The reply's message as its client has it and will send it back, when what is kept of it is another text. */
   readonly said?: AssistantMessage | undefined
-  /** Nano-US-dollars; undefined when the price is unknown. */
+  /** False when its provider was not asked, so that there is nothing to pay for. */
+  readonly isAsked?: boolean | undefined
+  /** Nano-US-dollars, where somebody else knows; left out, it is computed from the usage and the price. */
   readonly costNanousd?: number | undefined
   readonly latencyMs?: number | undefined
   readonly timeToFirstChunkMs?: number | undefined

@@ -151,6 +151,11 @@ const response = z.strictObject({
   output_tokens: count.nullable(),
   cache_read_input_tokens: count.nullable(),
   reasoning_output_tokens: count.nullable(),
+  /** Written to the provider's cache, and what else few calls use, as a JSON object. */
+  cache_creation_input_tokens: count.nullable().default(null),
+  usage_details: text.nullable().default(null),
+  /** Who counted; null when nobody said or did. */
+  usage_source: z.enum(['reported', 'estimated']).nullable().default(null),
   cost_nanousd: z.int().nullable(),
   latency_ms: z.int().nullable(),
   time_to_first_chunk_ms: z.int().nullable(),

@@ -210,9 +210,18 @@ async function responseOf(
   const row = await contents.openOne(kysely, 'llm_responses', stored)
   if (row === undefined) return null
   const body = await callStore(reading).exactResponse(user_id, id).catch(unlessNotKept)
-  const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
+  const {
+    user_id: _user,
+    request_id: _request,
+    content_at: _at,
+    finish_reasons,
+    status,
+    usage_source,
+    ...facts
+  } = row
   return {
     status: status as NonNullable<LineOf<'call'>['response']>['status'],
+    usage_source: usage_source as NonNullable<LineOf<'call'>['response']>['usage_source'],
     ...facts,
     body: contentOf(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),

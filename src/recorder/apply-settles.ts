@@ -4,6 +4,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { accountColumns } from '../store/account-columns.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
@@ -94,6 +95,7 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     output_tokens: s.usage.outputTokens ?? null,
     cache_read_input_tokens: s.usage.cacheReadInputTokens ?? null,
     reasoning_output_tokens: s.usage.reasoningOutputTokens ?? null,
+    ...accountColumns(s),
     cost_nanousd: s.costNanousd ?? null,
     latency_ms: s.latencyMs ?? null,
     time_to_first_chunk_ms: s.timeToFirstChunkMs ?? null,

@@ -4,6 +4,7 @@ import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doRepriceStep } from '../pricing/reprice-step.ts'
 import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
@@ -29,6 +30,7 @@ import {
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
+  type RepriceOperation,
   type RetentionOperation,
   type SettleAllOperation,
   startsOf,
@@ -36,7 +38,7 @@ import {
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation | AccessOperation
+type StepOperation = RetentionOperation | ErasureOperation | AccessOperation | RepriceOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -73,7 +75,12 @@ export async function applyBatch(
   return answers
 }
 
-const stepKinds: ReadonlySet<string> = new Set<StepOperation['kind']>(['retention', 'erasure', 'access'])
+const stepKinds: ReadonlySet<string> = new Set([
+  'retention',
+  'erasure',
+  'access',
+  'reprice',
+] satisfies StepOperation['kind'][])
 
 function isStep(operation: Operation): operation is StepOperation {
   return stepKinds.has(operation.kind)
@@ -81,8 +88,7 @@ function isStep(operation: Operation): operation is StepOperation {
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result = await stepResult(database, operation)
-    return done({ conversationId: undefined, isRepeat: false, ...result })
+    return done({ conversationId: undefined, isRepeat: false, ...(await stepResult(database, operation)) })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -101,6 +107,8 @@ async function stepResult(database: Store, operation: StepOperation): Promise<Pa
       return { erasure: await doErasureStep(database, operation.step) }
     case 'access':
       return { access: await doAccessStep(database, operation.step) }
+    case 'reprice':
+      return { repriced: await doRepriceStep(database, operation.step) }
   }
 }
 

@@ -3,11 +3,12 @@ import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
-import type { Usage } from '../model/reply.ts'
+import type { Account } from '../model/usage.ts'
+import type { RepriceStep } from '../pricing/reprice-step.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
-export interface Settlement {
+export interface Settlement extends Account {
   readonly status: string
   readonly httpStatus: number | undefined
   readonly contentType: string | undefined
@@ -23,8 +24,6 @@ export interface Settlement {
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
-  readonly usage: Usage
-  readonly costNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -280,6 +279,12 @@ export interface ErasureOperation {
   readonly step: ErasureStep
 }
 
+/** A step of computing costs anew, in the same way. */
+export interface RepriceOperation {
+  readonly kind: 'reprice'
+  readonly step: RepriceStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -293,6 +298,7 @@ export type Operation =
   | RetentionOperation
   | ErasureOperation
   | AccessOperation
+  | RepriceOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -335,6 +341,8 @@ export interface OperationResult {
   readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
+  /** How many calls a step of repricing changed. */
+  readonly repriced?: number
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
   readonly access?: AccessStepResult

@@ -11,8 +11,6 @@ import {
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
-import type { ConversationHashes } from '../model/hashes.ts'
-import type { Store } from '../store/contents.ts'
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
 import type { Adopted } from './adopt-spools.ts'
@@ -33,32 +31,16 @@ import type {
   SettleOperation,
 } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
+import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
-import { settlementOf } from './settlement.ts'
-import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
+import { Settlements } from './settlements.ts'
+import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
-import type { Writer } from './writer.ts'
 
 /** A call and how it ended. */
 export interface Ended {
   readonly call: PlacedCall
   readonly outcome: Outcome
-}
-
-export interface RecorderOptions {
-  readonly database: Store
-  readonly hashes: ConversationHashes
-  readonly writer: Writer
-  /** The same writer, when it has a spool for times when the database is away. */
-  readonly spooling?: SpoolingWriter | undefined
-  readonly instanceId: string
-  readonly maxQueued?: number | undefined
-  /** Milliseconds for which a batch is tried again while the database is unavailable. */
-  readonly retryFor?: number | undefined
-  /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
-  readonly lease?: number | undefined
-  /** Told what went wrong in the background. */
-  readonly onError?: ((error: unknown) => void) | undefined
 }
 
 /** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
@@ -71,6 +53,7 @@ const clockTolerance = 60_000
 export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
+  readonly #settlements: Settlements
   readonly #open = new Set<string>()
   readonly #doubts: Doubts
   readonly #unindexed: UnindexedConversations
@@ -88,6 +71,7 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     const now = Date.now()
     this.#options = options
+    this.#settlements = new Settlements(options.hashes, options.accounting)
     this.#doubts = new Doubts(options.database, options.instanceId)
     this.#watch = new Watch(options.lease ?? defaultLease)
     this.#queue = new CommitQueue(options.writer, {
@@ -153,7 +137,8 @@ export class Recorder {
         const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
         if (isOwn === false && input.isNew) throw idTaken(start.callId)
         this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-        return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
+        const call = decision === undefined ? unplacedCall(start) : begunCall(start, decision)
+        return this.#settlements.begun(call, input.body)
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -170,7 +155,7 @@ export class Recorder {
   settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-      const settlement = await settlementOf(outcome, call, this.#options.hashes)
+      const settlement = await this.#settlements.of(outcome, call)
       const operation = { kind: 'settle', call, settlement } as const
       const { conversationId, isRepeat, isOwn } = await this.#doubts.unless(
         call.callId,
@@ -178,6 +163,7 @@ export class Recorder {
       )
       this.#unindexed.keep(call.userId, conversationId, call.callId)
       this.#open.delete(call.callId)
+      this.#settlements.ended(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
       return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
@@ -189,7 +175,7 @@ export class Recorder {
       const start = this.#startOf(input)
       await this.#ready()
       const { callId, userId } = start
-      const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
+      const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
       const { conversationId, isRepeat } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
         return this.#doubts.unless(callId, this.#queue.submit({ kind: 'record', start, settlement }))
@@ -231,7 +217,8 @@ export class Recorder {
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-          return decision === undefined ? [] : [begunCall(start, decision)]
+          if (decision === undefined) return []
+          return [this.#settlements.begun(begunCall(start, decision), inputs[index]?.body ?? '')]
         })
       } catch (error) {
         for (const { callId } of starts) {
@@ -249,13 +236,14 @@ export class Recorder {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
         call,
-        settlement: await settlementOf(outcome, call, this.#options.hashes),
+        settlement: await this.#settlements.of(outcome, call),
       }))
       const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
       const { conversationId, isRepeat } = await this.#queue.submit(operation)
       for (const { call } of endings) {
         this.#unindexed.keep(call.userId, conversationId, call.callId)
         this.#open.delete(call.callId)
+        this.#settlements.ended(call.callId)
       }
       return { conversationId, isRepeat }
     })

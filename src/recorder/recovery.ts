@@ -51,7 +51,9 @@ export async function giveUp(
           callId: call.id,
           userId: call.user_id,
           apiKeyId: call.api_key_id ?? undefined,
+          provider: call.provider,
           requestModel: call.request_model,
+          operation: call.operation,
           conversationId: call.conversation_id,
           upToSeq: call.up_to_seq,
           // Only a reply's message is hashed onto these, and an orphan has none.

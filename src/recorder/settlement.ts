@@ -4,6 +4,7 @@ import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
+import type { Account } from '../model/usage.ts'
 import { absentContent, encodeCompressed } from '../privacy/content.ts'
 import type { Settlement } from './operations.ts'
 
@@ -22,11 +23,12 @@ type EndedCall = Pick<BegunCall, 'upToSeq' | 'chainHash' | 'keepsContent'>
  */
 export async function settlementOf(
   outcome: Outcome,
+  reply: Reply | undefined,
+  account: Account,
   call: EndedCall,
   hashes: ConversationHashes,
 ): Promise<Settlement> {
-  const reply = outcome.reply ?? readReply(outcome.body)
-  const facts = factsOf(outcome, reply)
+  const facts = factsOf(outcome, reply, account)
   const message = conversing.has(outcome.status) && call.upToSeq >= 0 ? reply?.message : undefined
   const canonical = message && canonicalMessage({ role: 'assistant', ...(outcome.said ?? message) })
   if (!call.keepsContent) {
@@ -63,7 +65,7 @@ export function orphanSettlement(): Settlement {
     errorMessage: 'The process that made this call ended before its reply was recorded.',
   }
   const nothing = { body: undefined, contentAt: undefined, message: undefined, canonicalMessage: undefined }
-  return { ...factsOf(outcome, undefined), ...nothing }
+  return { ...factsOf(outcome, undefined, unknownAccount), ...nothing }
 }
 
 type Facts = Omit<
@@ -71,7 +73,15 @@ type Facts = Omit<
   'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response'
 >
 
-function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
+/** Of a call whose end nobody knows. */
+const unknownAccount: Account = {
+  usage: {},
+  usageSource: undefined,
+  costNanousd: undefined,
+  isCostGiven: false,
+}
+
+function factsOf(outcome: Outcome, reply: Reply | undefined, account: Account): Facts {
   return {
     status: outcome.status,
     httpStatus: outcome.httpStatus,
@@ -80,8 +90,7 @@ function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
     responseModel: storable(reply?.responseModel)?.slice(0, maxModelLength),
     providerResponseId: storable(reply?.providerResponseId),
     finishReasons: reply?.finishReasons ?? [],
-    usage: reply?.usage ?? {},
-    costNanousd: outcome.costNanousd,
+    ...account,
     latencyMs: rounded(outcome.latencyMs),
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,
@@ -102,7 +111,8 @@ function storedBody(body: string | Uint8Array | undefined): string | Promise<Uin
   return body instanceof Uint8Array ? encodeCompressed(body) : body
 }
 
-function readReply(body: string | Uint8Array | undefined): Reply | undefined {
+/** What a whole reply says. */
+export function readReply(body: string | Uint8Array | undefined): Reply | undefined {
   if (typeof body !== 'string') return undefined
   return readCompletion(maybeJson(body))
 }

@@ -36,7 +36,10 @@ export interface Call {
   readonly outputTokens: number | undefined
   readonly cacheReadInputTokens: number | undefined
   readonly reasoningOutputTokens: number | undefined
-  /** Nano-US-dollars; undefined when unpriced. */
+  readonly cacheCreationInputTokens: number | undefined
+  /** Who counted the tokens: the provider (`reported`), or a tokenizer in its place (`estimated`); undefined of none. */
+  readonly usageSource: string | undefined
+  /** Nano-US-dollars; undefined when unknown. */
   readonly costNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
@@ -269,6 +272,8 @@ const responseFacts = [
   'output_tokens',
   'cache_read_input_tokens',
   'reasoning_output_tokens',
+  'cache_creation_input_tokens',
+  'usage_source',
   'cost_nanousd',
   'latency_ms',
   'time_to_first_chunk_ms',
@@ -302,6 +307,8 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     outputTokens: reply?.output_tokens ?? undefined,
     cacheReadInputTokens: reply?.cache_read_input_tokens ?? undefined,
     reasoningOutputTokens: reply?.reasoning_output_tokens ?? undefined,
+    cacheCreationInputTokens: reply?.cache_creation_input_tokens ?? undefined,
+    usageSource: reply?.usage_source ?? undefined,
     costNanousd: reply?.cost_nanousd ?? undefined,
     latencyMs: reply?.latency_ms ?? undefined,
     timeToFirstChunkMs: reply?.time_to_first_chunk_ms ?? undefined,

@@ -125,6 +125,7 @@ function factsOf(call: Call): [string, string][] {
     ['finish reasons', call.finishReasons.join(', ') || none],
     ['input tokens', `${countText(call.inputTokens)} (${countText(call.cacheReadInputTokens)} from cache)`],
     ['output tokens', `${countText(call.outputTokens)} (${countText(call.reasoningOutputTokens)} reasoning)`],
+    ['counted by', call.usageSource ?? none],
     ['cost', costText(call.costNanousd)],
     ['latency', call.latencyMs === undefined ? none : `${call.latencyMs} ms`],
     ['first chunk', call.timeToFirstChunkMs === undefined ? none : `${call.timeToFirstChunkMs} ms`],

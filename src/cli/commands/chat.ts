@@ -4,7 +4,7 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, loadConfig, privacyOf, retentionOf } from '../../config.ts'
+import { type Config, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { configuredMasking } from '../../gateway/masking/masking.ts'
@@ -138,6 +138,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
       retention: retentionOf(config),
+      pricing: pricingOf(config),
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
           isSpooling
