@@ -4,6 +4,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
+import { documentTypeSettings } from './documents/definition.ts'
 import { SteleError } from './errors.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
 import { contentModes } from './privacy/sealed-content.ts'
@@ -182,6 +183,8 @@ const settings = z.strictObject({
   defaultProvider: z.string().optional(),
   /** Models that stand for others: each for a list of targets, as `provider/model` or a model of the default provider. */
   models: z.record(z.string().min(1).max(512), modelRoute).default({}),
+  /** Types of documents that are registered when the gateway starts. */
+  documentTypes: z.array(documentTypeSettings).default([]),
   /** Seconds after which a request that failed is not sent to the same target again. */
   retryBudget: z.number().min(0).max(86_400).default(60),
 })

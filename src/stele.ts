@@ -5,6 +5,7 @@ import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { documentLibrary } from './documents/library.ts'
 import { createErasure } from './erasure/service.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
@@ -94,6 +95,8 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** Document types, and the documents that were made. */
+  readonly documents: ReturnType<typeof documentLibrary>
   /** The master keys that this process has. */
   readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
@@ -218,6 +221,7 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    documents: told(documentLibrary(database, recorder)),
     masterKeys: masters,
     hashes,
     retention: told(

@@ -7,6 +7,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import { newConversationRow, newMessageRow } from '../store/new-rows.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { endDocuments } from './apply-documents.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
@@ -87,6 +88,7 @@ async function applyWave(
     ),
     batch.insert('messages', messages),
     endResponses(batch, wave, placeOf),
+    endDocuments(batch, wave),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
     addListed(batch, wave),

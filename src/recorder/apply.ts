@@ -12,6 +12,7 @@ import { queueForSearch } from '../store/search-queue.ts'
 import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
+import { changeDocument } from './apply-documents.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
@@ -224,6 +225,7 @@ function usersOf(operation: RecordOperation): readonly string[] {
       return keyChanges.has(operation.edit.action) ? [] : [operation.edit.userId]
     case 'append':
     case 'respond':
+    case 'document':
     case 'relist':
     case 'reseal':
       return [operation.userId]
@@ -262,6 +264,8 @@ async function applyOther(
       return nothing
     case 'respond':
       return changeResponse(batch, operation)
+    case 'document':
+      return changeDocument(batch, operation)
     case 'reseal':
       return applyReseal(batch, operation)
     case 'index':
