@@ -8,6 +8,10 @@ import { openAiError } from './wire.ts'
 
 const wrong = { title: 7 }
 
+function firstMessage(asked: Record<string, unknown> | undefined): string | undefined {
+  return (asked?.['messages'] as { content: string }[] | undefined)?.[0]?.content
+}
+
 async function onlyDocument({ stele }: Documenting) {
   const documents = await stele.documents.list({ userId: 'ada' })
   expect(documents).toHaveLength(1)
@@ -147,7 +151,7 @@ test('a provider that takes no schema is asked in words, and from then on at onc
   const [first, second] = gateway.asked()
   expect(first).toHaveProperty('response_format')
   expect(second).not.toHaveProperty('response_format')
-  const [{ content }] = second?.['messages'] as [{ content: string }]
+  const content = firstMessage(second)
   expect(content).toContain('You write plans for Ada.')
   expect(content).toContain(JSON.stringify(planType().outputSchema))
   const document = await onlyDocument(gateway)
@@ -228,7 +232,7 @@ test('what an input says is never read as a template', async () => {
   const input = `{"name":${JSON.stringify(name)},"goal":"G","__proto__":{"polluted":"yes"},"list":["{{goal}}",{"a":1}],"map":{"k":"{{goal}}"}}`
   const reply = await gateway.generate(`{"input":${input}}`)
   expect(reply.status, reply.text).toBe(200)
-  const [{ content }] = gateway.asked()[0]?.['messages'] as [{ content: string }]
+  const content = firstMessage(gateway.asked()[0])
   expect(content).toBe(`${name}|${name}|${name}|G||{{goal}};{"a":1};|{"k":"{{goal}}"}|{"k":"{{goal}}"}`)
   expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
 })
