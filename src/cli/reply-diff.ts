@@ -30,7 +30,7 @@ export function replyDiff(before: RecordedReply, after: RecordedReply): ReplyDif
   const count = Math.max(old.length, fresh.length)
   const parts =
     count === 0
-      ? compared('reply', valueOf(before), valueOf(after))
+      ? compared('reply', wholeOf(before), wholeOf(after))
       : Array.from({ length: count }, (_, index) =>
           messageDiff(count === 1 ? '' : `choice ${index}: `, old[index], fresh[index]),
         ).flat()
@@ -96,7 +96,7 @@ function withArguments(asked: Readonly<Record<string, unknown>>): object {
 const naming: ReadonlySet<string> = new Set(['id', 'created', 'model', 'usage', 'system_fingerprint'])
 
 /** A reply that is no chat: JSON without what names it, or text. */
-function valueOf({ body }: RecordedReply): unknown {
+function wholeOf({ body }: RecordedReply): unknown {
   if (body === undefined) return ''
   const text = Buffer.from(body).toString('utf8')
   const value = maybeJson(text)

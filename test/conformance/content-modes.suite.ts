@@ -14,6 +14,7 @@ const tables: readonly TableName[] = [
   'llm_requests',
   'llm_responses',
   'responses',
+  'documents',
   'stored_completions',
 ]
 

@@ -95,7 +95,7 @@ export function generatorOf(stele: Stele, config: Config, providers: ProviderReg
             { cause: error, ...(error.param === null ? {} : { param: error.param }) },
           )
         const known = await documents.get(userId, id).catch(() => undefined)
-        return known ?? madeDocument(asked, id, output)
+        return madeDocument(asked, { id, output }, known)
       } finally {
         release()
       }

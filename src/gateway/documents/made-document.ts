@@ -1,10 +1,19 @@
 import { idTime } from '../../ids.ts'
 import type { StoredDocument } from '../../store/documents.ts'
-import type { AskedDocument } from './generate.ts'
+import type { AskedDocument, DocumentOutcome } from './generate.ts'
 
-/** A document that was made, as far as is known before it is in the database: not what its calls took. */
-export function madeDocument(asked: AskedDocument, id: string, output: string | undefined): StoredDocument {
-  const { type, input, userId, apiKeyId, callId } = asked
+/**
+ * A document as whoever asked for it gets it: in the words that were said, whatever is kept of them.
+ * @param known what is on record; undefined while it waits for the database, when nobody knows yet what its calls took
+ */
+export function madeDocument(
+  asked: AskedDocument,
+  { id, output }: Pick<DocumentOutcome, 'id' | 'output'>,
+  known: StoredDocument | undefined,
+): StoredDocument {
+  const { type, userId, apiKeyId, callId, previousId } = asked
+  const input = JSON.stringify(asked.input)
+  if (known !== undefined) return { ...known, input, output }
   return {
     id,
     userId,
@@ -13,10 +22,10 @@ export function madeDocument(asked: AskedDocument, id: string, output: string | 
     // One that is made again is placed in its history by the database, which was there to look its beginning up.
     number: 1,
     rootId: id,
-    previousId: asked.previousId,
+    previousId,
     status: 'completed',
     apiKeyId,
-    input: JSON.stringify(input),
+    input,
     output,
     errorCode: undefined,
     errorMessage: undefined,

@@ -75,7 +75,7 @@ export async function documentRoutes(app: FastifyInstance, parts: AnsweringParts
     if (error !== undefined) return refuse(error, reply)
     // While the database is away the record waits, and is told from what is known.
     const known = await documents.get(asked.userId, id).catch(() => undefined)
-    return reply.send(documentObject(known ?? madeDocument(asked, id, output)))
+    return reply.send(documentObject(madeDocument(asked, { id, output }, known)))
   }
 
   /** Tells how a document ended that its key stands for. */
@@ -88,7 +88,10 @@ export async function documentRoutes(app: FastifyInstance, parts: AnsweringParts
       'x-stele-document-id': document.id,
       'idempotent-replayed': 'true',
     })
-    if (document.status === 'completed') return reply.send(documentObject(document))
+    if (document.status === 'completed') {
+      if (document.output === undefined) throw new SteleError('content_not_kept')
+      return reply.send(documentObject(document))
+    }
     // Another call is about to be made for it, or was to be when its process died.
     if (document.status === 'in_progress')
       throw new SteleError('idempotency_key_in_use', {}, { param: 'idempotency-key' })
