@@ -4,6 +4,7 @@ import type { DocumentHistoryOptions } from './commands/documents-history.ts'
 import type { ListDocumentsOptions } from './commands/documents-list.ts'
 import type { RegisterTypeOptions } from './commands/documents-register.ts'
 import type { ShowDocumentOptions } from './commands/documents-show.ts'
+import type { DocumentTotalsOptions } from './commands/documents-totals.ts'
 import type { ListTypesOptions } from './commands/documents-types.ts'
 import { parseLimit, parseTime } from './parse-arguments.ts'
 
@@ -34,8 +35,8 @@ export function documentCommands(program: Command): void {
     .requiredOption('--user <id>', 'whose documents')
     .option('--type <name>', 'only documents of this type')
     .option('--status <status>', 'only documents that are in_progress, completed, failed or invalid')
-    .option('--from <time>', 'only documents from then on, as 2026-01-31 or 2026-01-31T12:00Z', parseTime)
-    .option('--to <time>', 'only documents before then', parseTime)
+    .option('--from <time>', 'only documents of this time (ISO 8601) or later', parseTime)
+    .option('--to <time>', 'only documents before this time (ISO 8601)', parseTime)
     .option('--limit <number>', 'at most so many', parseLimit, 50)
     .option('--before <document>', 'only documents older than this one')
     .option('--json', 'print JSON')
@@ -60,6 +61,18 @@ export function documentCommands(program: Command): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       const { documentHistory } = await import('./commands/documents-history.ts')
       await documentHistory(id, command.optsWithGlobals<DocumentHistoryOptions>())
+    })
+  documents
+    .command('totals')
+    .description('count documents by user and type: how they ended, and how long they took')
+    .option('--user <id>', 'only documents of this user')
+    .option('--type <name>', 'only documents of this type')
+    .option('--from <time>', 'only documents of this time (ISO 8601) or later', parseTime)
+    .option('--to <time>', 'only documents before this time (ISO 8601)', parseTime)
+    .option('--json', 'print JSON')
+    .action(async (_options: unknown, command: Command) => {
+      const { showTotals } = await import('./commands/documents-totals.ts')
+      await showTotals(command.optsWithGlobals<DocumentTotalsOptions>())
     })
   documents
     .command('generate <type>')

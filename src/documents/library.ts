@@ -4,6 +4,7 @@ import { deleteDocument } from '../recorder/documents.ts'
 import type { Recorder } from '../recorder/recorder.ts'
 import { type Actor, operator } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
+import { type DocumentTotals, type DocumentTotalsFilter, documentTotals } from '../store/document-totals.ts'
 import { documentTypeStore, type StoredDocumentType } from '../store/document-types.ts'
 import { type DocumentFilter, documentStore, type StoredDocument } from '../store/documents.ts'
 import {
@@ -64,6 +65,9 @@ export function documentLibrary(database: Store, recorder: Recorder) {
     list: (filter: Omit<DocumentFilter, 'limit'> & { limit?: number }): Promise<StoredDocument[]> =>
       documents.list({ ...filter, limit: Math.min(pageLimit(filter.limit, 50), longestPage) }),
     history: documents.history,
+    /** How many documents of each type were made for whom, how they ended, and how long they took. */
+    totals: (filter: DocumentTotalsFilter = {}): Promise<DocumentTotals[]> =>
+      documentTotals(database, filter),
     /** Removes what it was made of and what it says; its calls stay on record. @throws SteleError document_not_found */
     async delete(userId: string, id: string): Promise<void> {
       if (!(await deleteDocument(recorder, userId, id)))

@@ -136,6 +136,24 @@ export function documentsSuite(bed: Bed): void {
     expect((await stele.documents.history('ada', third)).length).toBe(13)
   })
 
+  test('totals count by user and type how documents ended and how long they took', async () => {
+    const stele = await (await bed.place()).stele()
+    for (const said of ['a', 'b']) await finished(stele, said)
+    const { id, end } = await started(stele, 'c')
+    await end({ id, status: 'invalid' })
+    await finished(stele, 'd', { userId: 'bob' })
+    await started(stele, 'open', { userId: 'bob' })
+    const made = (await rowsOf(stele, 'documents')).filter(
+      row => row.user_id === 'ada' && row.status === 'completed',
+    )
+    const took = made.reduce((sum, row) => sum + (row.ended_at ?? 0) - row.created_at, 0)
+    const ada = { userId: 'ada', type: 'note', documents: 3, completed: 2, failed: 0, invalid: 1 }
+    const bob = { userId: 'bob', type: 'note', documents: 2, completed: 1, failed: 0, invalid: 0 }
+    expect(await stele.documents.totals()).toMatchObject([{ ...ada, averageMs: Math.round(took / 2) }, bob])
+    expect(await stele.documents.totals({ userId: 'bob', type: 'note', from: 0 })).toMatchObject([bob])
+    expect(await stele.documents.totals({ to: 1_000 })).toEqual([])
+  })
+
   test('a deleted document is empty, and does not come back with the end of its call', async () => {
     const stele = await (await bed.place()).stele()
     const { id, end } = await started(stele, 'secret')

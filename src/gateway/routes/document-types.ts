@@ -6,7 +6,7 @@ import { readObject } from '../../model/json-body.ts'
 import type { Stele } from '../../stele.ts'
 import { storeFailure } from '../store-failure.ts'
 import { listOf } from './paging.ts'
-import { actorOf, keyOf, needs } from './request-parts.ts'
+import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{ Params: { name: string }; Body: Buffer | undefined }>
 
@@ -48,6 +48,8 @@ export async function documentTypeRoutes(
   })
 
   app.post(path, needs('types:write'), async (request: Received, reply) => {
+    // Nobody registers in the name of another.
+    userOf(request)
     const { value } = readObject(request.body ?? '')
     const given = Object.fromEntries(
       Object.entries(value)
