@@ -29,11 +29,29 @@ export function documentLookup(database: Database, reading: Reading) {
   const types = documentTypeStore(database)
   const documents = documentStore(reading)
 
-  const typeOf = async ({ type, version }: DocumentRequest): Promise<StoredDocumentType> => {
-    const found =
-      version === undefined
-        ? await types.versions(type).then(versions => versions.find(isInForce) ?? versions[0])
-        : await types.get(type, version)
+  // What was found once, for times when the database is away: a version never changes.
+  const known = new Map<string, StoredDocumentType>()
+
+  const storedType = async ({ type, version }: DocumentRequest): Promise<StoredDocumentType | undefined> => {
+    const name = JSON.stringify([type, version])
+    const last = known.get(name)
+    if (version !== undefined && last !== undefined) return last
+    try {
+      const found =
+        version === undefined
+          ? await types.versions(type).then(versions => versions.find(isInForce) ?? versions[0])
+          : await types.get(type, version)
+      if (found !== undefined) known.set(name, found)
+      return found
+    } catch (error) {
+      if (last === undefined || error instanceof SteleError) throw error
+      return last
+    }
+  }
+
+  const typeOf = async (request: DocumentRequest): Promise<StoredDocumentType> => {
+    const { type, version } = request
+    const found = await storedType(request)
     if (found === undefined)
       throw new SteleError(
         'document_type_not_found',

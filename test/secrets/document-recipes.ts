@@ -27,8 +27,8 @@ const failing = ['refuses', 'fails', 'mumbles', 'stumbles'] as const
 
 /** The types that the gateway is configured with: each asks a model of another manner. */
 export const documentTypes: readonly DocumentTypeDefinition[] = [
-  typeOf('echoed', 'echo'),
-  typeOf('strange', 'echo', {
+  typeOf('echoed', 'echo/echo'),
+  typeOf('strange', 'echo/echo', {
     outputSchema: { type: 'object', maxProperties: 0, additionalProperties: false },
   }),
   ...[well, ...failing].map(manner => typeOf(manner, manner)),
