@@ -38,7 +38,7 @@ export function repairRequest(misfits: readonly Misfit[]): string {
 }
 
 /** What a model is told whose provider takes no schema. */
-export function schemaRequest(schema: JsonObject): string {
+function schemaRequest(schema: JsonObject): string {
   return `Answer with JSON alone, without any other text. It must fit this JSON Schema:\n${JSON.stringify(schema)}`
 }
 

@@ -11,7 +11,7 @@ const mostCells = 16_000_000
  * How one sequence becomes another, by their longest common subsequence; of two that are too long for that, what stands
  * between their common beginning and end counts as replaced.
  */
-export function sequenceDiff(before: readonly string[], after: readonly string[]): Stretch[] {
+function sequenceDiff(before: readonly string[], after: readonly string[]): Stretch[] {
   const most = Math.min(before.length, after.length)
   let start = 0
   while (start < most && before[start] === after[start]) start++

@@ -5,6 +5,7 @@ import { keyText } from '../model/json-object.ts'
 import { decodeText, isAbsent } from '../privacy/content.ts'
 import type { Reading } from './contents.ts'
 import { type DocumentCosts, documentCalls, ofDocument } from './document-calls.ts'
+import { importingInstance } from './instances.ts'
 
 /** A document, with what it took. */
 export interface StoredDocument extends DocumentCosts {
@@ -134,17 +135,23 @@ function documentFrom(row: Opened<Tables['documents']>, costs: DocumentCosts): S
     number: row.number,
     rootId: row.root_id,
     previousId: row.previous_id ?? undefined,
-    status: row.status,
+    ...stateOf(row),
     apiKeyId: row.api_key_id ?? undefined,
     input: keptText(row.input),
     output: keptText(row.output),
-    errorCode: row.error_code ?? undefined,
     errorMessage: row.error_message ?? undefined,
     createdAt: row.created_at,
     endedAt: row.ended_at ?? undefined,
     ...costs,
     totalTokens: costs.totalTokens ?? row.total_tokens ?? undefined,
   }
+}
+
+/** Nobody here ends one that was under way when it was imported. */
+function stateOf({ status, instance_id, error_code }: Opened<Tables['documents']>) {
+  return status === 'in_progress' && instance_id === importingInstance
+    ? { status: 'failed', errorCode: 'orphaned' }
+    : { status, errorCode: error_code ?? undefined }
 }
 
 function keptText(stored: Uint8Array | null): string | undefined {

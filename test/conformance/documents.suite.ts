@@ -268,7 +268,7 @@ export function documentsSuite(bed: Bed): void {
     await source.documents.register(planType())
     const first = await finished(source, 'Grüße')
     await finished(source, 'again', { previousId: first })
-    await started(source, 'open')
+    const open = await started(source, 'open')
     const { id, end } = await started(source, 'bad', { userId: 'bob' })
     await end({
       id,
@@ -306,6 +306,17 @@ export function documentsSuite(bed: Bed): void {
     await take(text)
     expect(await countOf(target, 'documents')).toBe(4)
     expect(await target.documents.get('bob', id)).toEqual(await source.documents.get('bob', id))
+
+    expect(await target.documents.get('ada', open.id)).toMatchObject({
+      status: 'failed',
+      errorCode: 'orphaned',
+    })
+    await open.end()
+    await take(await exported())
+    expect(await target.documents.get('ada', open.id)).toMatchObject({
+      status: 'completed',
+      output: '{"note":"open"}',
+    })
 
     await rotateDataKey(source, 'ada')
     expect(await source.documents.get('ada', first)).toMatchObject({ output: '{"note":"Grüße"}' })

@@ -17,7 +17,7 @@ export function responseStart(callId: string, input: string): ResponseStart {
 }
 
 /** What a document begins with, and its type. @param callId its first call */
-export function documentStart(callId: string, input: string): Pick<BeginInput, 'document' | 'documentKind'> {
+function documentStart(callId: string, input: string): Pick<BeginInput, 'document' | 'documentKind'> {
   return {
     documentKind: { type: 'note', version: '1' },
     document: { id: documentIdOf(callId), previousId: undefined, input: JSON.stringify({ about: input }) },
