@@ -106,7 +106,12 @@ export function retentionBesideSuite(bed: Bed): void {
     expect([row?.input, row?.body].map(value => value?.byteLength)).toEqual([1, 1])
     expect((await responses.get('ada', responseIdOf(young.callId)))?.body).toContain('young words')
     const document = await stele.documents.get('ada', documentIdOf(old.callId))
-    expect(document).toMatchObject({ status: 'invalid', input: undefined, output: undefined, totalTokens: 15 })
+    expect(document).toMatchObject({
+      status: 'invalid',
+      input: undefined,
+      output: undefined,
+      totalTokens: 15,
+    })
     expect(document?.errorMessage).toBeUndefined()
     expect((await stele.documents.get('ada', documentIdOf(young.callId)))?.output).toContain('young words')
     expect((await stele.documents.get('bob', documentIdOf(bobs.callId)))?.output).toContain('of bob')
