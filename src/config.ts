@@ -4,6 +4,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
+import { documentTypeSettings } from './documents/definition.ts'
 import { SteleError } from './errors.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
 import { priceOverride } from './pricing/overrides.ts'
@@ -196,6 +197,8 @@ const settings = z.strictObject({
   models: z.record(z.string().min(1).max(512), modelRoute).default({}),
   /** Own prices, which win over public ones; the first that fits a call is taken. */
   prices: z.array(priceOverride).max(1_000).default([]),
+  /** Types of documents that are registered when the gateway starts. */
+  documentTypes: z.array(documentTypeSettings).default([]),
   /** Seconds after which a request that failed is not sent to the same target again. */
   retryBudget: z.number().min(0).max(86_400).default(60),
 })

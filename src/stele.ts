@@ -5,6 +5,7 @@ import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { documentLibrary } from './documents/library.ts'
 import { createErasure } from './erasure/service.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
@@ -104,6 +105,8 @@ export interface Stele {
   readonly calls: ReturnType<typeof callStore>
   /** What calls cost, and why; prices that were not known can be filled in later. */
   readonly costs: ReturnType<typeof costLibrary>
+  /** Document types, and the documents that were made. */
+  readonly documents: ReturnType<typeof documentLibrary>
   /** The master keys that this process has. */
   readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
@@ -241,6 +244,7 @@ function assemble(
         doStep: repriceSteps(database, writer),
       }),
     ),
+    documents: told(documentLibrary(database, recorder)),
     masterKeys: masters,
     hashes,
     retention: told(

@@ -5,6 +5,7 @@ import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
+import { documentCommands } from './document-commands.ts'
 import { eraseCommand } from './erase-command.ts'
 import { grantCommands } from './grant-commands.ts'
 import { migrateCommand } from './migrate-commands.ts'
@@ -37,6 +38,7 @@ export function createProgram(): Command {
   accessCommands(program)
   grantCommands(program)
   recordCommands(program)
+  documentCommands(program)
   searchCommand(program)
   usageCommand(program)
   spoolCommand(program)

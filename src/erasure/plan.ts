@@ -20,6 +20,8 @@ export const afterErasure = {
   llm_requests: 'blanked',
   llm_responses: 'blanked',
   responses: 'removed',
+  document_types: 'none',
+  documents: 'removed',
   idempotency_keys: 'removed',
   stored_completions: 'removed',
   context_snapshots: 'with its conversation',
@@ -35,6 +37,7 @@ export const afterErasure = {
 /** Tables whose rows are removed page by page, with the column that tells rows of one user apart. */
 export const removedTables = {
   responses: 'id',
+  documents: 'id',
   stored_completions: 'id',
   idempotency_keys: 'key_hash',
   search_queue: 'id',

@@ -24,6 +24,8 @@ import { authRoutes } from './routes/auth.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { comparisonRoutes } from './routes/comparisons.ts'
 import { conversationRoutes } from './routes/conversations.ts'
+import { documentTypeRoutes } from './routes/document-types.ts'
+import { documentRoutes } from './routes/documents.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
@@ -226,6 +228,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele, settings })
+  app.register(documentTypeRoutes, { stele })
+  app.register(documentRoutes, { stele, providers, state, settings })
   app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
   app.register(authRoutes, { stele, access, settings })

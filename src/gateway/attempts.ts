@@ -30,8 +30,11 @@ export interface Question {
   /** Asked in this order until one answers. */
   readonly targets: readonly Target[]
   readonly userId: string
-  readonly apiKeyId: string
+  /** Undefined when it is asked for through the library. */
+  readonly apiKeyId: string | undefined
   readonly conversationId: string | undefined
+  /** Set when it goes on from a call that was made before, which its own are a group with. */
+  readonly group?: { readonly id: string; readonly routeMode: RouteMode } | undefined
   /** Of the request's idempotency key; every attempt takes it over from the one before. */
   readonly claim: IdempotencyClaim | undefined
 }
@@ -96,7 +99,7 @@ class Attempts {
 
   async run(): Promise<void> {
     for (const [index, target] of this.#question.targets.entries()) {
-      const asked = await this.#ask(target, index === 0 ? undefined : 'fallback')
+      const asked = await this.#ask(target, index === 0 ? this.#question.group?.routeMode : 'fallback')
       if (asked === 'answered') return
       if (asked === 'over' || !this.#mayGoOn) break
     }
@@ -151,18 +154,20 @@ class Attempts {
     onAnswering: () => void,
   ): Promise<AttemptFailure | undefined> {
     const { provider, model } = target
-    const { userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { userId, apiKeyId, conversationId, claim, callId, group } = this.#question
     const asked = this.#question.request
     const request = asked.forTarget === undefined ? asked : await asked.forTarget(target)
     const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
     const attempt = ++this.#count
-    const { response: started, ...recording } = request.recording ?? {}
+    const groupId = group?.id ?? callId
+    const { response: started, document, ...recording } = request.recording ?? {}
     const begun = await recorder.begin({
       ...recording,
       response: attempt === 1 ? started : undefined,
-      callId: attempt === 1 ? groupId : newId('call'),
+      document: attempt === 1 ? document : undefined,
+      callId: attempt === 1 ? callId : newId('call'),
       isNew: true,
       groupId,
       routeMode,

@@ -108,6 +108,11 @@ export function contentAccess({ grants, database }: Pick<Stele, 'grants' | 'data
         if (!(await told(wasSaidThrough(key, userId, names)))) return useGrant(request, key, userId)
       }
     },
+    /** @throws SteleError break_glass_required, permission_denied when what is stored of a user may not be made use of */
+    async mayUse(request: FastifyRequest, userId: string): Promise<void> {
+      const key = keyOf(request)
+      if (!mayRead(key, userId)) await useGrant(request, key, userId)
+    },
     /** @throws SteleError break_glass_required, permission_denied when the reply to a call may not be given again */
     async mayRepeat(request: FastifyRequest, userId: string, callId: string): Promise<void> {
       const key = keyOf(request)

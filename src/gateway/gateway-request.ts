@@ -15,8 +15,8 @@ import { done } from './stream-events.ts'
 export interface GatewayRequest {
   /** What is recorded. */
   readonly body: ChatRequest | PlainRequest
-  /** What is recorded beside it; the response only with the first call of a group. */
-  readonly recording?: Pick<BeginInput, 'operation' | 'continues' | 'response'>
+  /** What is recorded beside it; the response, or the document, only with the first call of a group. */
+  readonly recording?: Pick<BeginInput, 'operation' | 'continues' | 'response' | 'documentKind' | 'document'>
   /** The client wants a stream. */
   readonly stream: boolean
   /** A stream's event that tells the usage was asked for by Stele, not by the client. */

@@ -124,7 +124,7 @@ async function keptOf(
     return await forStorage(outcome)
   } catch (error) {
     if (outcome.status === 'completed') throw error
-    const { body: _, reply: __, response: ___, ...facts } = outcome
+    const { body: _, reply: __, response: ___, document: ____, ...facts } = outcome
     return { ...facts, reply: { finishReasons: [], usage: outcome.reply?.usage ?? {} } }
   }
 }

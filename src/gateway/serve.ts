@@ -48,6 +48,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   })
   try {
     const providers = createProviders(config, stele)
+    for (const type of config.documentTypes) await stele.documents.register(type)
     const gateway = createGateway({ stele, providers, logger, settings: config, tls })
     const storage = setInterval(() => {
       stele.database.ensureStorage(Date.now()).catch(onError)

@@ -3,9 +3,11 @@ import type { AssistantMessage, Reply } from './reply.ts'
 
 /**
  * What made a call one of a group: its target was asked again, or another one instead, or several were asked the same at
- * once to compare their replies.
+ * once to compare their replies; or a reply that was no good was to be put right, or a call on record was made again.
  */
-export type RouteMode = 'retry' | 'fallback' | 'compare'
+export type RouteMode = (typeof routeModes)[number]
+
+export const routeModes = ['retry', 'fallback', 'compare', 'repair', 'replay'] as const
 
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
@@ -36,6 +38,32 @@ export interface ResponseEnd {
   readonly body: string
 }
 
+/** The type of a document, in one of its versions. */
+export interface DocumentKind {
+  readonly type: string
+  readonly version: string
+}
+
+/** A document as it begins: written with the intent of its first call. */
+export interface DocumentStart {
+  readonly id: string
+  /** The document that it is made again from. */
+  readonly previousId: string | undefined
+  /** JSON text. */
+  readonly input: string
+}
+
+/** How a document ended: written with the end of its last call, or after it. */
+export interface DocumentEnd {
+  readonly id: string
+  /** `completed`, `failed`, or `invalid` when what came is none of its type. */
+  readonly status: string
+  /** JSON text; of one that is invalid what came in its place. */
+  readonly output?: string | undefined
+  readonly errorCode?: string | undefined
+  readonly errorMessage?: string | undefined
+}
+
 /** What a client's `store: true` asks for: that the completion can be listed and looked up. */
 export interface Listing {
   /** JSON text of an object of strings. */
@@ -56,6 +84,10 @@ export interface CallStart {
   readonly continues?: Continuation | undefined
   /** The response that it is the first call of. */
   readonly response?: ResponseStart | undefined
+  /** Of every call that a document is made by. */
+  readonly documentKind?: DocumentKind | undefined
+  /** The document that it is the first call of. */
+  readonly document?: DocumentStart | undefined
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
   /** The process that makes the call: when it dies, another finds by this what it left open. */
@@ -169,6 +201,8 @@ export interface Outcome {
   readonly errorMessage?: string | undefined
   /** What has come of the response that it is a call of, when nothing more will. */
   readonly response?: ResponseEnd | undefined
+  /** The same of a document. */
+  readonly document?: DocumentEnd | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
 }

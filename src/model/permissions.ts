@@ -14,6 +14,8 @@ export const permissions = [
   /** What is stored of what was said: conversations, messages, items, sessions, responses, stored completions, search. */
   'content:read',
   'content:write',
+  /** What document types there are is read with `models:read`; registering one takes this. */
+  'types:write',
   /** API keys without their secrets. */
   'keys:read',
   'keys:write',
@@ -71,6 +73,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
   /** Runs the place. Reads what is stored of others only with a break-glass grant. */
   admin: new Set([
     ...ofMembers,
+    'types:write',
     'users:read',
     'users:write',
     'audit:read',

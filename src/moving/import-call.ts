@@ -43,6 +43,8 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
+    document_type: record.document_type,
+    document_version: record.document_version,
     ...content,
     created_at,
   }

@@ -26,7 +26,10 @@ export interface RepriceStep {
 export type DoRepriceStep = (step: RepriceStep) => Promise<number>
 
 /** Corrects the costs of calls, the sums of their days by as much, and leaves an event for each of their users. */
-export function doRepriceStep(database: Pick<Store, 'batch' | 'contents'>, step: RepriceStep): Promise<number> {
+export function doRepriceStep(
+  database: Pick<Store, 'batch' | 'contents'>,
+  step: RepriceStep,
+): Promise<number> {
   return database.batch(async batch => {
     const keys = step.changes.map(({ callId, userId }) => ({ request_id: callId, user_id: userId }))
     const rows = await batch.find(

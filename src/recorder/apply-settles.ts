@@ -6,6 +6,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { accountColumns } from '../store/account-columns.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { endDocuments } from './apply-documents.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
@@ -66,6 +67,7 @@ async function applyWave(
     ),
     batch.insert('messages', messages),
     endResponses(batch, wave, placeOf),
+    endDocuments(batch, wave),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
     addListed(batch, wave),

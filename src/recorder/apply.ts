@@ -15,6 +15,7 @@ import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyChoice } from './apply-choice.ts'
+import { changeDocument } from './apply-documents.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
@@ -250,6 +251,7 @@ function usersOf(operation: RecordOperation): readonly string[] {
     case 'append':
     case 'choose':
     case 'respond':
+    case 'document':
     case 'relist':
     case 'reseal':
       return [operation.userId]
@@ -295,6 +297,8 @@ async function applyOther(
       return applyChoice(batch, operation, hashes)
     case 'respond':
       return changeResponse(batch, operation)
+    case 'document':
+      return changeDocument(batch, operation)
     case 'reseal':
       return applyReseal(batch, operation)
     case 'index':

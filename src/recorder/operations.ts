@@ -2,7 +2,14 @@ import type { AccessStep, AccessStepResult } from '../access/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
+import type {
+  BeginDecision,
+  BegunCall,
+  CallStart,
+  DocumentEnd,
+  IdempotencyClaim,
+  PlacedCall,
+} from '../model/call.ts'
 import type { Account } from '../model/usage.ts'
 import type { RepriceStep } from '../pricing/reprice-step.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
@@ -30,8 +37,13 @@ export interface Settlement extends Account {
   readonly errorMessage: string | undefined
   /** What has come of the response that the call is one of; its body in its stored form. */
   readonly response?: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
+  /** The same of a document. */
+  readonly document?: DocumentEnding | undefined
   readonly createdAt: number
 }
+
+/** How a document ended; its output in its stored form. */
+export type DocumentEnding = Omit<DocumentEnd, 'output'> & { readonly output: Uint8Array | undefined }
 
 export interface BeginOperation {
   readonly kind: 'begin'
@@ -118,6 +130,17 @@ export interface RespondOperation {
     /** Whoever makes its calls is to stop. */
     | { readonly kind: 'cancel' }
     | { readonly kind: 'delete'; readonly at: number }
+}
+
+/** A change of a document outside the calls made for it. One that has ended does not end again. */
+export interface DocumentOperation {
+  readonly kind: 'document'
+  readonly userId: string
+  readonly id: string
+  /** Deleted, nothing is left of it but that it was. */
+  readonly change: { readonly kind: 'end'; readonly end: DocumentEnding } | { readonly kind: 'delete' }
+  /** Milliseconds since 1970, UTC. */
+  readonly at: number
 }
 
 /** A message that an application adds by itself, in no call. */
@@ -294,6 +317,7 @@ export type Operation =
   | ChooseOperation
   | HeartbeatOperation
   | RespondOperation
+  | DocumentOperation
   | ResealOperation
   | RetentionOperation
   | ErasureOperation

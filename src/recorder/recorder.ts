@@ -22,13 +22,13 @@ import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
   ChooseOperation,
+  DocumentOperation,
   EditOperation,
   IndexOperation,
   OperationResult,
   RelistOperation,
   ResealOperation,
   RespondOperation,
-  SettleOperation,
 } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
@@ -193,12 +193,22 @@ export class Recorder {
     })
   }
 
-  /** Commits what applications change or choose, refused while the database is away, and what comes of responses (respond.ts). */
+  /**
+   * Commits what an application changes or chooses, which is refused while the database is away, or what becomes of a
+   * response or a document outside its calls (see respond.ts, documents.ts).
+   */
   change(
-    operation: AppendOperation | EditOperation | ChooseOperation | RespondOperation | ResealOperation,
+    operation:
+      | AppendOperation
+      | EditOperation
+      | ChooseOperation
+      | RespondOperation
+      | DocumentOperation
+      | ResealOperation,
   ): Promise<OperationResult> {
     return this.#accept(async () => {
-      await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
+      const { kind } = operation
+      await this.#ready({ evenWhenClosing: kind === 'respond' || kind === 'document' })
       return this.#queue.submit(operation)
     })
   }
@@ -315,7 +325,7 @@ export class Recorder {
     // First what spools know of calls: they may have ended well.
     const adopted = await this.#options.spooling?.adopt()
     const found = await recoverOrphans(this.#options.database, this.#instance, this.#watch, operation =>
-      this.#settle(operation),
+      this.#queue.submit(operation),
     )
     return found + (adopted?.orphaned ?? 0)
   }
@@ -324,7 +334,9 @@ export class Recorder {
     try {
       await this.#beat()
       if (this.spool?.isSpooling === true) return
-      await this.#doubts.resolve(this.#open, unmade => giveUp(unmade, operation => this.#settle(operation)))
+      await this.#doubts.resolve(this.#open, unmade =>
+        giveUp(unmade, operation => this.#queue.submit(operation)),
+      )
       await this.#unindexed.postpone()
       await this.#recover()
     } catch (error) {
@@ -357,10 +369,6 @@ export class Recorder {
 
   #startOf(input: BeginInput): CallStart {
     return callStart(input, this.#options.hashes, this.#instance.id)
-  }
-
-  async #settle(operation: SettleOperation): Promise<SettledCall> {
-    return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
 
   /** Counts work from the moment it is accepted, before it reaches the queue: `close` waits for it. */

@@ -1,12 +1,12 @@
 import { errorTable } from '../errors.ts'
-import type { BegunCall, Outcome, ResponseEnd } from '../model/call.ts'
+import type { BegunCall, DocumentEnd, Outcome, ResponseEnd } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
 import type { Account } from '../model/usage.ts'
 import { absentContent, encodeCompressed } from '../privacy/content.ts'
-import type { Settlement } from './operations.ts'
+import type { DocumentEnding, Settlement } from './operations.ts'
 
 /** Replies that end up in the conversation. What a failed call said is kept with the call alone. */
 const conversing: ReadonlySet<string> = new Set(['completed', 'aborted', 'cached'])
@@ -54,6 +54,7 @@ export async function settlementOf(
       ? { canonicalMessage: canonical }
       : { canonicalMessage: undefined, messageHash: canonical && hashes.chain(call.chainHash, canonical) }),
     response: outcome.response && (await responseEnd(outcome.response)),
+    document: outcome.document && (await documentEnding(outcome.document)),
   }
 }
 
@@ -70,7 +71,7 @@ export function orphanSettlement(): Settlement {
 
 type Facts = Omit<
   Settlement,
-  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response'
+  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response' | 'document'
 >
 
 /** Of a call whose end nobody knows. */
@@ -101,6 +102,16 @@ function factsOf(outcome: Outcome, reply: Reply | undefined, account: Account): 
 
 async function responseEnd(ended: ResponseEnd): Promise<Settlement['response']> {
   return { ...ended, body: await encodeCompressed(Buffer.from(ended.body)) }
+}
+
+/** How a document ended, as it is stored. */
+export async function documentEnding({ output, ...end }: DocumentEnd): Promise<DocumentEnding> {
+  const errorMessage = storable(end.errorMessage)?.slice(0, maxErrorLength)
+  return {
+    ...end,
+    errorMessage,
+    output: output === undefined ? undefined : await encodeCompressed(Buffer.from(output)),
+  }
 }
 
 function isOwnError(code: string | undefined): boolean {

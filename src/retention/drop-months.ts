@@ -142,12 +142,17 @@ async function hasForks(db: Kysely<Tables>, { tables, from, to }: StorageMonth):
   return fork !== undefined
 }
 
-/** What stands beside calls. Responses are named by their first calls, so they are of the same month. */
+/** What stands beside calls. Responses and documents are named by their first calls, so they are of the same month. */
 async function removeBeside(db: Kysely<Tables>, { from, to }: StorageMonth): Promise<void> {
   await db
     .deleteFrom('responses')
     .where('id', '>=', lowestIdAt('response', from))
     .where('id', '<', lowestIdAt('response', to))
+    .execute()
+  await db
+    .deleteFrom('documents')
+    .where('id', '>=', lowestIdAt('document', from))
+    .where('id', '<', lowestIdAt('document', to))
     .execute()
   await db
     .deleteFrom('stored_completions')

@@ -19,9 +19,12 @@ export interface Call {
   readonly provider: string
   readonly requestModel: string
   readonly operation: string
+  /** The type of the document that it was made for, in which version. */
+  readonly documentType: string | undefined
+  readonly documentVersion: string | undefined
   /** The first of the calls made for the same request; its own id when it is that one or the only one. */
   readonly groupId: string
-  /** What made it a further call of its group: `retry` or `fallback`. */
+  /** What made it a further call of its group, as in `retry`. */
   readonly routeMode: string | undefined
   /** Its number among the calls of its group, from 1. */
   readonly attempt: number
@@ -192,6 +195,16 @@ export function callStore(reading: Reading) {
         .execute()
       return withReplies([...first, ...further])
     },
+    /** These calls of these users, oldest first. */
+    async named(users: readonly string[], ids: readonly string[]): Promise<Call[]> {
+      if (users.length === 0 || ids.length === 0) return []
+      const rows = await requests()
+        .where('user_id', 'in', users)
+        .where('id', 'in', ids)
+        .orderBy('id')
+        .execute()
+      return withReplies(rows)
+    },
     /** The newest calls first; with `after`, the oldest of the newer ones first. */
     async list(filter: CallFilter = {}): Promise<Call[]> {
       requireNamed(filter)
@@ -255,6 +268,8 @@ const requestFacts = [
   'operation',
   'group_id',
   'route_mode',
+  'document_type',
+  'document_version',
   'created_at',
 ] as const
 
@@ -294,6 +309,8 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     provider: request.provider,
     requestModel: request.request_model,
     operation: request.operation,
+    documentType: request.document_type ?? undefined,
+    documentVersion: request.document_version ?? undefined,
     groupId: request.group_id ?? request.id,
     routeMode: request.route_mode ?? undefined,
     attempt,

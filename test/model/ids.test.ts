@@ -8,6 +8,7 @@ const kinds = Object.keys({
   audit: true,
   call: true,
   conversation: true,
+  document: true,
   grant: true,
   instance: true,
   login: true,

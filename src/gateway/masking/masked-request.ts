@@ -6,7 +6,7 @@ import type { Placeholders } from '../../privacy/masking/placeholders.ts'
 import { restoredJson } from '../../privacy/masking/restorer.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
-import { storedBody, storedOutcome } from './masked-body.ts'
+import { maskedDocument, storedBody, storedOutcome } from './masked-body.ts'
 import { maskedProvider } from './masked-provider.ts'
 import type { Masking } from './masking.ts'
 
@@ -35,7 +35,7 @@ export async function maskedRequest(
 
   const stored = async (given: GatewayRequest): Promise<GatewayRequest> => {
     if (!policy.inStorage) return given
-    const { response, ...recording } = given.recording ?? {}
+    const { response, document, ...recording } = given.recording ?? {}
     return {
       ...given,
       body: await storedBody(given.body, masker),
@@ -51,8 +51,9 @@ export async function maskedRequest(
                 metadata: response.metadata && (await maskedMetadata(response.metadata, masker)),
               },
             }),
+        document: document && { ...document, input: await maskedDocument(document.input, masker) },
       },
-      forStorage: outcome => storedOutcome(outcome, masker),
+      forStorage: async outcome => storedOutcome((await given.forStorage?.(outcome)) ?? outcome, masker),
     }
   }
   // Of a history that was recorded masked even who is told everything else gets placeholders, and may say them.

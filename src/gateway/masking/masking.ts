@@ -19,7 +19,10 @@ export interface Masking {
 }
 
 /** Says of a request how it is to be masked; undefined when it is not. @throws SteleError invalid_value */
-export type MaskingOf = (request: FastifyRequest, key: ApiKey) => Masking | undefined
+export type MaskingOf = (
+  request: Pick<FastifyRequest, 'headers'>,
+  key: Pick<ApiKey, 'masking'>,
+) => Masking | undefined
 
 const beforeLlmHeader = 'x-mask-pii-before-llm'
 const inLogsHeader = 'x-mask-pii-in-logs'

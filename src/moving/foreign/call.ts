@@ -25,6 +25,8 @@ export function callLine(
     operation: 'chat',
     group_id: null,
     route_mode: null,
+    document_type: null,
+    document_version: null,
     request: null,
     ...fields,
   }
