@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
+import { AnswerCache, type CacheLimits } from './cache/cache.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -21,6 +22,7 @@ import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { cacheSteps } from './recorder/cache-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
@@ -72,6 +74,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly lease?: number | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
+  /** How many answers are kept that may be given again, and how large they may be. */
+  readonly cache?: Partial<CacheLimits> | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -100,6 +104,8 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /** Answers that may be given again. */
+  readonly cache: AnswerCache
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -205,6 +211,13 @@ function assemble(
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
+  const { onError } = options
+  const cache = new AnswerCache({
+    database,
+    doStep: cacheSteps(database, writer),
+    limits: options.cache,
+    onError,
+  })
   return {
     database,
     recorder,
@@ -233,12 +246,18 @@ function assemble(
         database,
         doStep: erasureSteps(database, writer),
         doRetentionStep: doStep,
-        ring: database.contents.ring,
+        ring: {
+          forget(userId) {
+            database.contents.ring.forget(userId)
+            cache.forget(userId)
+          },
+        },
         spools: spooling,
         checkKeyFile,
         strike: strikeFromKeyFile,
       }),
     ),
+    cache,
     async saveInteraction(interaction) {
       const { input, outcome } = interactionParts(interaction)
       const { callId, conversationId } = await recorder.record(input, outcome)
@@ -251,6 +270,7 @@ function assemble(
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {
+      await cache.close()
       await recorder.close()
       await database.close()
     },

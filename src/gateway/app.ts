@@ -70,6 +70,9 @@ export type ClientSettings = Pick<
   | 'maskPiiBeforeLlm'
   | 'maskPiiInLogs'
   | 'masking'
+  | 'cacheMode'
+  | 'cacheTtl'
+  | 'cache'
 >
 
 export interface GatewayParts {

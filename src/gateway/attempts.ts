@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
+import type { IdempotencyClaim, Outcome, RouteMode } from '../model/call.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
@@ -36,6 +36,26 @@ export interface Question {
   readonly conversationId: string | undefined
   /** Of the request's idempotency key; every attempt takes it over from the one before. */
   readonly claim: IdempotencyClaim | undefined
+  /** Set when the answer to another call may do, or this one may be given to others. */
+  readonly cached?: CachedAnswers | undefined
+}
+
+/** Answers that are there already, for one question. */
+export interface CachedAnswers {
+  /** Answers from them. False when there is none, and a provider is to be asked. @throws SteleError what the client is to be told */
+  answer(question: Question, client: Client): Promise<boolean>
+  /** Told how a call that a provider has answered ended, and what is kept of that. */
+  completed(answered: AnsweredCall): void
+  /** Nothing more will come of the question. */
+  release(): void
+}
+
+export interface AnsweredCall {
+  readonly callId: string
+  readonly target: Target
+  readonly request: GatewayRequest
+  readonly outcome: Outcome
+  readonly kept: Outcome
 }
 
 /**
@@ -58,6 +78,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
   state.underWay.add(client.abort)
   const attempts = new Attempts(parts, question, client)
   try {
+    if (await question.cached?.answer(question, client)) return
     await attempts.run()
   } catch (error) {
     const known = asKnown(error)
@@ -69,6 +90,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
     state.underWay.delete(client.abort)
     state.events.emit('ended')
     client.release()
+    question.cached?.release()
   }
 }
 
@@ -192,7 +214,7 @@ class Attempts {
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
 
-    const rendition = request.render?.(begun)
+    const rendition = request.render?.()
     this.rendition = rendition
     const log = this.#log
     const call = new LiveCall(begun, {
@@ -203,6 +225,8 @@ class Attempts {
       routeMode,
       rendition,
       forStorage: request.forStorage,
+      onCompleted: (outcome, kept) =>
+        this.#question.cached?.completed({ callId: begun.callId, target, request, outcome, kept }),
     })
     let response: ProviderResponse
     try {

@@ -143,6 +143,18 @@ export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall
   }
 }
 
+/** How an answer was found again: to the very same request, or to one that means the same. */
+export type CacheHit = 'exact' | 'semantic'
+
+/** What a call did not take because its answer was there already; undefined where the call that made it does not tell. */
+export interface Saved {
+  readonly hit: CacheHit
+  readonly inputTokens: number | undefined
+  readonly outputTokens: number | undefined
+  /** Nano-US-dollars. */
+  readonly nanousd: number | undefined
+}
+
 /** How a call ended. */
 export interface Outcome {
   readonly status: CallStatus
@@ -162,6 +174,8 @@ export interface Outcome {
   readonly errorMessage?: string | undefined
   /** What has come of the response that it is a call of, when nothing more will. */
   readonly response?: ResponseEnd | undefined
+  /** Of a call that is `cached`. */
+  readonly saved?: Saved | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
 }

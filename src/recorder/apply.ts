@@ -1,3 +1,4 @@
+import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
@@ -22,6 +23,7 @@ import { applyRelist } from './listed.ts'
 import {
   type AppendOperation,
   type Applied,
+  type CacheOperation,
   type ErasureOperation,
   type HeartbeatOperation,
   type Operation,
@@ -32,7 +34,7 @@ import {
 } from './operations.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation
+type StepOperation = RetentionOperation | ErasureOperation | CacheOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -50,8 +52,8 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. Steps of retention and of erasures follow, each on its own: calls do not wait in
- * one transaction with them, and a step that fails fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention, of erasures and of the cache follow, each on its own: calls
+ * do not wait in one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
@@ -70,16 +72,12 @@ export async function applyBatch(
 }
 
 function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === 'retention' || operation.kind === 'erasure'
+  return operation.kind === 'retention' || operation.kind === 'erasure' || operation.kind === 'cache'
 }
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result =
-      operation.kind === 'retention'
-        ? { step: await doStep(database, operation.step) }
-        : { erasure: await doErasureStep(database, operation.step) }
-    return done({ conversationId: undefined, isRepeat: false, ...result })
+    return done({ conversationId: undefined, isRepeat: false, ...(await resultOf(database, operation)) })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -87,6 +85,20 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
+  }
+}
+
+async function resultOf(
+  database: Store,
+  operation: StepOperation,
+): Promise<Pick<OperationResult, 'step' | 'erasure' | 'cache'>> {
+  switch (operation.kind) {
+    case 'retention':
+      return { step: await doStep(database, operation.step) }
+    case 'erasure':
+      return { erasure: await doErasureStep(database, operation.step) }
+    case 'cache':
+      return { cache: await doCacheStep(database, operation.step) }
   }
 }
 

@@ -1,7 +1,15 @@
+import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
+import type {
+  BeginDecision,
+  BegunCall,
+  CallStart,
+  IdempotencyClaim,
+  PlacedCall,
+  Saved,
+} from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
@@ -24,6 +32,7 @@ export interface Settlement {
   readonly finishReasons: readonly string[]
   readonly usage: Usage
   readonly costNanousd: number | undefined
+  readonly saved?: Saved | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -237,6 +246,12 @@ export interface ErasureOperation {
   readonly step: ErasureStep
 }
 
+/** A change of what answers may be given again, in the same way. */
+export interface CacheOperation {
+  readonly kind: 'cache'
+  readonly step: CacheStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -248,6 +263,7 @@ export type Operation =
   | ResealOperation
   | RetentionOperation
   | ErasureOperation
+  | CacheOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -292,6 +308,8 @@ export interface OperationResult {
   readonly step?: RetentionStepResult
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
+  /** The same of the cache. */
+  readonly cache?: CacheStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -82,6 +82,7 @@ function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
     finishReasons: reply?.finishReasons ?? [],
     usage: reply?.usage ?? {},
     costNanousd: outcome.costNanousd,
+    saved: outcome.saved,
     latencyMs: rounded(outcome.latencyMs),
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,

@@ -38,6 +38,11 @@ export interface Call {
   readonly reasoningOutputTokens: number | undefined
   /** Nano-US-dollars; undefined when unpriced. */
   readonly costNanousd: number | undefined
+  /** Of a call that was answered from the cache: how its answer was found, and what that saved as far as it is known. */
+  readonly cacheHit: string | undefined
+  readonly savedInputTokens: number | undefined
+  readonly savedOutputTokens: number | undefined
+  readonly savedNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -275,6 +280,10 @@ const responseFacts = [
   'error_code',
   'error_message',
   'created_at',
+  'cache_hit',
+  'saved_input_tokens',
+  'saved_output_tokens',
+  'saved_nanousd',
 ] as const
 
 type RequestFacts = Pick<Row<'llm_requests'>, (typeof requestFacts)[number]>
@@ -303,6 +312,10 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     cacheReadInputTokens: reply?.cache_read_input_tokens ?? undefined,
     reasoningOutputTokens: reply?.reasoning_output_tokens ?? undefined,
     costNanousd: reply?.cost_nanousd ?? undefined,
+    cacheHit: reply?.cache_hit ?? undefined,
+    savedInputTokens: reply?.saved_input_tokens ?? undefined,
+    savedOutputTokens: reply?.saved_output_tokens ?? undefined,
+    savedNanousd: reply?.saved_nanousd ?? undefined,
     latencyMs: reply?.latency_ms ?? undefined,
     timeToFirstChunkMs: reply?.time_to_first_chunk_ms ?? undefined,
     errorCode: reply?.error_code ?? undefined,
