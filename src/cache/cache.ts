@@ -1,5 +1,5 @@
-import { inTime } from '../in-time.ts'
 import { newId } from '../ids.ts'
+import { inTime } from '../in-time.ts'
 import { encodeContent } from '../privacy/content.ts'
 import {
   type CacheStats,

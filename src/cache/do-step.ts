@@ -92,10 +92,7 @@ async function sweep(
   if (gone.isMore) return gone
   const there = await kysely
     .selectFrom('cache_entries')
-    .select([
-      sql<number>`count(*)`.as('entries'),
-      sql<number>`coalesce(sum(bytes), 0)`.as('bytes'),
-    ])
+    .select([sql<number>`count(*)`.as('entries'), sql<number>`coalesce(sum(bytes), 0)`.as('bytes')])
     .executeTakeFirstOrThrow()
   let { entries, bytes } = there
   if (entries <= maxEntries && bytes <= maxBytes) return { ...nothing, removed: gone.removed, entries, bytes }

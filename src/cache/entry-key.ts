@@ -68,7 +68,9 @@ export function entryKey(
     model,
     entryHash: hash('entry', scope, messages),
     context:
-      said === undefined ? undefined : { hash: hash('context', scope, messages.slice(0, -1), embeddings), said },
+      said === undefined
+        ? undefined
+        : { hash: hash('context', scope, messages.slice(0, -1), embeddings), said },
   }
 }
 

@@ -1,6 +1,6 @@
 import { completionText, writtenReply } from '../model/completion-wire.ts'
-import { isPlainOperation } from '../model/plain-request.ts'
 import { maybeJson } from '../model/maybe-json.ts'
+import { isPlainOperation } from '../model/plain-request.ts'
 import { isFields, readChoices, readCompletion } from '../model/reply.ts'
 import { eventData, SseSplitter } from '../model/sse.ts'
 import { StreamedReply } from '../model/stream-reply.ts'
@@ -81,7 +81,10 @@ function fromEvents(bytes: Buffer): Fields | undefined {
   }
   if (!streamed.isFinished) return undefined
   const reply = streamed.reply()
-  const written = writtenReply(reply, streamed.choices(), reply.responseModel ?? '', { callId: '', createdAt: 0 })
+  const written = writtenReply(reply, streamed.choices(), reply.responseModel ?? '', {
+    callId: '',
+    createdAt: 0,
+  })
   const completion = JSON.parse(completionText(written)) as Fields
   return readCompletion(completion) === undefined ? undefined : { ...completion, ...facts }
 }
@@ -100,7 +103,6 @@ function saysMore(message: Fields): boolean {
 /** Whether a chunk says something of its choices that putting it together would lose. */
 function hasMore({ choices }: Fields): boolean {
   return (
-    Array.isArray(choices) &&
-    choices.filter(isFields).some(({ delta }) => isFields(delta) && saysMore(delta))
+    Array.isArray(choices) && choices.filter(isFields).some(({ delta }) => isFields(delta) && saysMore(delta))
   )
 }

@@ -20,7 +20,10 @@ const partitionStart = 'in:'
 
 /** As it stands in a column; null when nothing is said. */
 export function keyCachingText({ mode, partition }: KeyCaching = {}): string | null {
-  const words = [...(mode === undefined ? [] : [mode]), ...(partition === undefined ? [] : [partitionStart + partition])]
+  const words = [
+    ...(mode === undefined ? [] : [mode]),
+    ...(partition === undefined ? [] : [partitionStart + partition]),
+  ]
   return words.length === 0 ? null : words.join(' ')
 }
 

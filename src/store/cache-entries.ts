@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { decodeContent, decodeText } from '../privacy/content.ts'
@@ -47,6 +47,11 @@ export interface CacheStats {
   readonly newestAt: number | undefined
 }
 
+type Where = RawBuilder<unknown>
+
+type FoundRow = Pick<Tables['cache_entries'], 'user_id' | 'id' | 'created_at' | 'response'> &
+  Pick<Tables['llm_responses'], 'input_tokens' | 'output_tokens' | 'cost_nanousd'>
+
 const vectorsAtATime = 250
 
 /** Vectors as they are kept: the numbers of four bytes each, the lowest byte first, as every machine has them that Node runs on. */
@@ -61,25 +66,18 @@ function vectorOf(bytes: Buffer): Float32Array {
 
 /** Answers that may be given again, as they are read. They are written by steps of the cache. */
 export function cacheEntryStore({ kysely, contents }: Reading) {
-  const inPlace = ({ userId, partition }: CachePlace, now: number) =>
-    kysely
-      .selectFrom('cache_entries as e')
-      .where('e.partition_key', '=', partition)
-      .where('e.expires_at', '>', now)
-      .$if(partition === '', query => query.where('e.user_id', '=', userId))
+  const inPlace = ({ userId, partition }: CachePlace, now: number): Where =>
+    partition === ''
+      ? sql`e.user_id = ${userId} AND e.partition_key = '' AND e.expires_at > ${now}`
+      : sql`e.partition_key = ${partition} AND e.expires_at > ${now}`
 
-  /** @throws SteleError content_unreadable, content_not_kept, content_erased */
-  const found = async (query: ReturnType<typeof inPlace>): Promise<FoundEntry | undefined> => {
-    const row = await query
-      .leftJoin('llm_responses as r', join =>
-        join.onRef('r.request_id', '=', 'e.call_id').onRef('r.user_id', '=', 'e.user_id'),
-      )
-      .select(['e.user_id', 'e.id', 'e.created_at', 'e.response'])
-      .select(['r.input_tokens', 'r.output_tokens', 'r.cost_nanousd'])
-      .orderBy('e.id', 'desc')
-      .limit(1)
-      .executeTakeFirst()
-    const entry = await contents.openOne(kysely, 'cache_entries', row)
+  /** In words of its own: building the query would take longer than answering it. */
+  const found = async (where: Where): Promise<FoundEntry | undefined> => {
+    const { rows } = await sql<FoundRow>`
+      SELECT e.user_id, e.id, e.created_at, e.response, r.input_tokens, r.output_tokens, r.cost_nanousd
+      FROM cache_entries e LEFT JOIN llm_responses r ON r.request_id = e.call_id AND r.user_id = e.user_id
+      WHERE ${where} ORDER BY e.id DESC LIMIT 1`.execute(kysely)
+    const entry = await contents.openOne(kysely, 'cache_entries', rows[0])
     if (entry === undefined) return undefined
     return {
       name: { user_id: entry.user_id, id: entry.id },
@@ -94,29 +92,26 @@ export function cacheEntryStore({ kysely, contents }: Reading) {
   }
 
   return {
-    /** The newest answer to the very same request, if it was made after `since`. Raises as opening content does. */
-    exact(place: CachePlace, entryHash: string, { now, since }: { now: number; since: number }) {
-      return found(
-        inPlace(place, now).where('e.entry_hash', '=', entryHash).where('e.created_at', '>=', since),
-      )
-    },
-    /** An entry by its name. */
-    named(place: CachePlace, { user_id, id }: EntryName, now: number) {
-      return found(inPlace(place, now).where('e.user_id', '=', user_id).where('e.id', '=', id))
-    },
+    /**
+     * The newest answer to the very same request, if it was made at `since` or after it.
+     * @throws SteleError content_unreadable, content_not_kept, content_erased
+     */
+    exact: (place: CachePlace, entryHash: string, { now, since }: { now: number; since: number }) =>
+      found(sql`e.entry_hash = ${entryHash} AND e.created_at >= ${since} AND ${inPlace(place, now)}`),
+    /** An entry by its name. Raises the same. */
+    named: (place: CachePlace, { user_id, id }: EntryName, now: number) =>
+      found(sql`e.user_id = ${user_id} AND e.id = ${id} AND ${inPlace(place, now)}`),
     /** The newest entries that answer to something else said in the same context, the newest first. */
-    inContext(
+    async inContext(
       place: CachePlace,
       contextHash: string,
       { now, since, limit }: { now: number; since: number; limit: number },
     ): Promise<EntryName[]> {
-      return inPlace(place, now)
-        .select(['e.user_id', 'e.id'])
-        .where('e.context_hash', '=', contextHash)
-        .where('e.created_at', '>=', since)
-        .orderBy('e.id', 'desc')
-        .limit(limit)
-        .execute()
+      const { rows } = await sql<EntryName>`
+        SELECT e.user_id, e.id FROM cache_entries e
+        WHERE e.context_hash = ${contextHash} AND e.created_at >= ${since} AND ${inPlace(place, now)}
+        ORDER BY e.id DESC LIMIT ${limit}`.execute(kysely)
+      return rows
     },
     /** Their vectors. Those that cannot be read, of somebody who was erased say, are left out. */
     async vectors(names: readonly EntryName[]): Promise<FoundVector[]> {
@@ -140,9 +135,7 @@ export function cacheEntryStore({ kysely, contents }: Reading) {
   }
 }
 
-function vectorIn(
-  row: { readonly embedding: Uint8Array | null } | undefined,
-): Float32Array | undefined {
+function vectorIn(row: { readonly embedding: Uint8Array | null } | undefined): Float32Array | undefined {
   return row?.embedding == null ? undefined : vectorOf(decodeContent(row.embedding))
 }
 

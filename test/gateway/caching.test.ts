@@ -22,8 +22,16 @@ test('the same request is answered once, and recorded twice', async () => {
   expect([first, second].map(cacheOf)).toEqual(['miss', 'hit'])
   expect(second.headers['x-stele-cache']).toMatch(/^hit; age=\d+$/)
   expect(asked()).toBe(1)
-  const [made, given] = [await recorded(running, first.headers['x-stele-call-id']), await recorded(running, second.headers['x-stele-call-id'])]
-  expect(made.call).toMatchObject({ status: 'completed', inputTokens: 7, outputTokens: 3, cacheHit: undefined })
+  const [made, given] = [
+    await recorded(running, first.headers['x-stele-call-id']),
+    await recorded(running, second.headers['x-stele-call-id']),
+  ]
+  expect(made.call).toMatchObject({
+    status: 'completed',
+    inputTokens: 7,
+    outputTokens: 3,
+    cacheHit: undefined,
+  })
   expect(given.call).toMatchObject({
     status: 'cached',
     provider: 'test',
@@ -48,7 +56,9 @@ test('the same request is answered once, and recorded twice', async () => {
   expect(created).toBe(Math.floor(given.call.createdAt / 1000))
   expect({ ...rest, id: 'chatcmpl-n', created: 1_760_000_000 }).toEqual(completionOf('novel 1'))
   const days = await rowsOf(running.stele, 'usage_daily')
-  expect(days).toMatchObject([{ calls: 2, errors: 0, input_tokens: 7, output_tokens: 3, cost_nanousd: 0, unpriced_calls: 1 }])
+  expect(days).toMatchObject([
+    { calls: 2, errors: 0, input_tokens: 7, output_tokens: 3, cost_nanousd: 0, unpriced_calls: 1 },
+  ])
 })
 
 test('what a hit saves is what the call cost that made the answer', async () => {
@@ -188,10 +198,29 @@ describe('a request says', () => {
 
 describe('is not given again', () => {
   test.each([
-    ['a reply that was cut off', completionOf('x', { choices: [{ index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'length' }] })],
-    ['a refusal', completionOf('x', { choices: [{ index: 0, message: { role: 'assistant', content: null, refusal: 'no' }, finish_reason: 'stop' }] })],
+    [
+      'a reply that was cut off',
+      completionOf('x', {
+        choices: [{ index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'length' }],
+      }),
+    ],
+    [
+      'a refusal',
+      completionOf('x', {
+        choices: [
+          { index: 0, message: { role: 'assistant', content: null, refusal: 'no' }, finish_reason: 'stop' },
+        ],
+      }),
+    ],
     ['an empty answer', completionOf('')],
-    ['what was held back', completionOf('x', { choices: [{ index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'content_filter' }] })],
+    [
+      'what was held back',
+      completionOf('x', {
+        choices: [
+          { index: 0, message: { role: 'assistant', content: 'x' }, finish_reason: 'content_filter' },
+        ],
+      }),
+    ],
   ])('%s', async (_, reply) => {
     const upstream = await startUpstream(json(reply))
     const { running, asked } = await startCaching(exact, { upstream })
@@ -215,7 +244,12 @@ describe('is not given again', () => {
   })
 
   test('a stream that says more than can be put together', async () => {
-    const thinking = [chunk({ reasoning_content: 'hm' }), chunk({ content: 'x' }), chunk({}, { finish: 'stop' }), done]
+    const thinking = [
+      chunk({ reasoning_content: 'hm' }),
+      chunk({ content: 'x' }),
+      chunk({}, { finish: 'stop' }),
+      done,
+    ]
     const upstream = await startUpstream(stream(thinking))
     const { running, asked } = await startCaching(exact, { upstream })
     for (let i = 0; i < 2; i++) await running.post(questionOf('Hi', { stream: true }))
@@ -299,7 +333,12 @@ test('responses are answered from the same cache', async () => {
   expect(asked()).toBe(1)
   expect(await responses.retrieve(second.id)).toMatchObject({ status: 'completed', output_text: 'novel 1' })
   const events = []
-  const stream = await responses.create({ model: 'gpt-test', input: 'Hi', instructions: 'Be brief.', stream: true })
+  const stream = await responses.create({
+    model: 'gpt-test',
+    input: 'Hi',
+    instructions: 'Be brief.',
+    stream: true,
+  })
   for await (const { type } of stream) events.push(type)
   expect(events[0]).toBe('response.created')
   expect(events).toContain('response.output_text.delta')
@@ -320,7 +359,12 @@ test('embeddings are answered from it', async () => {
   await ask('three')
   expect(upstream.journal).toHaveLength(2)
   const [, cached] = (await running.stele.calls.list()).toReversed()
-  expect(cached).toMatchObject({ status: 'cached', operation: 'embeddings', inputTokens: 0, savedInputTokens: 2 })
+  expect(cached).toMatchObject({
+    status: 'cached',
+    operation: 'embeddings',
+    inputTokens: 0,
+    savedInputTokens: 2,
+  })
 })
 
 test('a cache that fails is a miss, and the log says so', async () => {

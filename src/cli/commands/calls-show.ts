@@ -136,7 +136,12 @@ function factsOf(call: Call): [string, string][] {
 }
 
 /** What a call did not take that was answered from the cache. */
-function savingsOf({ cacheHit, savedInputTokens, savedOutputTokens, savedNanousd }: Call): [string, string][] {
+function savingsOf({
+  cacheHit,
+  savedInputTokens,
+  savedOutputTokens,
+  savedNanousd,
+}: Call): [string, string][] {
   if (cacheHit === undefined) return []
   const tokens = `${countText(savedInputTokens)} input, ${countText(savedOutputTokens)} output`
   return [

@@ -81,7 +81,9 @@ function partitionOf(
 }
 
 /** What of the directives of RFC 9111 concerns a cache that is asked. */
-function cacheControl(given: string | undefined): Pick<CachePolicy, 'looksUp' | 'maxAge'> & { isOff: boolean } {
+function cacheControl(
+  given: string | undefined,
+): Pick<CachePolicy, 'looksUp' | 'maxAge'> & { isOff: boolean } {
   const directives = new Set((given ?? '').toLowerCase().split(/\s*,\s*/))
   const [, seconds] = /(?:^|[\s,])max-age="?(\d{1,9})/.exec((given ?? '').toLowerCase()) ?? []
   return {

@@ -5,10 +5,10 @@ import { newId } from '../../ids.ts'
 import { maybeJson } from '../../model/maybe-json.ts'
 import { parsePlainRequest } from '../../model/plain-request.ts'
 import { isFields } from '../../model/reply.ts'
+import type { Target } from '../../providers/registry.ts'
 import { type AttemptParts, answerClient } from '../attempts.ts'
 import type { Client } from '../client.ts'
 import { plainRequest } from '../gateway-request.ts'
-import type { Target } from '../../providers/registry.ts'
 
 /** Whose words are to be compared, and through which key they came. */
 export interface Embedding {

@@ -168,6 +168,7 @@ function operationOf({ recording, body }: GatewayRequest): string {
 /** A reply that is recorded masked is given again to nobody: what stood in it is not kept. */
 function isKeptAsItIs({ body }: Outcome, { body: kept }: Outcome): boolean {
   if (body === kept) return true
-  if (typeof body === 'string' || body === undefined || typeof kept === 'string' || kept === undefined) return false
+  if (typeof body === 'string' || body === undefined || typeof kept === 'string' || kept === undefined)
+    return false
   return Buffer.compare(body, kept) === 0
 }
