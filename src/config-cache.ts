@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { defaultCacheLimits } from './cache/cache.ts'
-import { partitionName } from './cache/policy.ts'
+import { defaultCacheLimits } from './cache/limits.ts'
+import { partitionName } from './model/caching.ts'
 
 const partition = z.string().regex(partitionName, "lower-case letters, digits, _ and - only, and not 'user'")
 

@@ -10,25 +10,9 @@ import {
 } from '../store/cache-entries.ts'
 import { promptly, type Store } from '../store/contents.ts'
 import type { EntryKey } from './entry-key.ts'
-import type { CacheBounds, DoCacheStep, EntryFilter, EntryUse } from './steps.ts'
+import { type CacheLimits, defaultCacheLimits } from './limits.ts'
+import type { DoCacheStep, EntryFilter, EntryUse } from './steps.ts'
 import { VectorIndex } from './vector-index.ts'
-
-export interface CacheLimits extends CacheBounds {
-  /** Bytes of one reply: a longer one is not kept. */
-  readonly maxEntryBytes: number
-  /** Of a context, so many of the newest entries are compared by meaning. */
-  readonly candidates: number
-  /** Bytes of vectors that this process holds in memory. */
-  readonly maxVectorBytes: number
-}
-
-export const defaultCacheLimits: CacheLimits = {
-  maxEntries: 10_000,
-  maxBytes: 256 * 1024 * 1024,
-  maxEntryBytes: 1024 * 1024,
-  candidates: 1_000,
-  maxVectorBytes: 64 * 1024 * 1024,
-}
 
 interface CacheParts {
   readonly database: Store

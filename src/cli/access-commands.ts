@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { cacheModes } from '../cache/policy.ts'
+import { cacheModes } from '../model/caching.ts'
 import { roles } from '../model/permissions.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
 import { userStatuses } from '../store/users.ts'

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { partitionName } from '../cache/policy.ts'
+import { partitionName } from '../model/caching.ts'
 import { isoTime } from '../model/iso-time.ts'
 import { isScope, type Scope } from '../model/permissions.ts'
 import { forEver, longestPeriod } from '../retention/periods.ts'

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { sqlitePlace } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { cacheOf, completionOf, exact, novelist, saidIn, startCaching } from './caching-start.ts'
 import { errorOf, recorded, startGateway } from './running.ts'
@@ -367,16 +368,17 @@ test('embeddings are answered from it', async () => {
   })
 })
 
-test('a cache that fails is a miss, and the log says so', async () => {
-  const { running, asked } = await startCaching()
+test('a cache that fails is a miss, and whoever looks after the place is told', async () => {
+  const errors: unknown[] = []
+  const { running, asked } = await startCaching(exact, { store: { onError: error => errors.push(error) } })
   await running.post(questionOf('Hi'))
   await running.stele.database.kysely.schema.dropTable('cache_entries').execute()
   expect(saidIn(await running.post(questionOf('Hi')))).toBe('novel 2')
   expect(asked()).toBe(2)
+  expect(errors.length).toBeGreaterThan(0)
 })
 
 test('a restart, and another gateway on the same database, know what was answered', async () => {
-  const { sqlitePlace } = await import('../harness/databases.ts')
   const place = await sqlitePlace()
   const upstream = await startUpstream(novelist())
   const first = await startCaching(exact, { upstream, place })

@@ -1,5 +1,5 @@
-import type { CacheMode } from '../../cache/policy.ts'
 import type { ContentMode } from '../../db/batch.ts'
+import type { CacheMode } from '../../model/caching.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'

@@ -1,4 +1,4 @@
-import { keyCachingText } from '../../cache/policy.ts'
+import { keyCachingText } from '../../model/caching.ts'
 import { policyText } from '../../privacy/masking/policy.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { type CacheMode, cacheModes, isCacheMode, type KeyCaching } from '../../cache/policy.ts'
 import type { CacheConfig } from '../../config-cache.ts'
 import { SteleError } from '../../errors.ts'
+import { type CacheMode, cacheModes, isCacheMode, type KeyCaching } from '../../model/caching.ts'
 
 export interface CacheSettings {
   readonly cacheMode: CacheMode
