@@ -1,14 +1,7 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { migrateUp } from '../../src/db/migrate.ts'
-import {
-  columnsOf,
-  contentColumnsOf,
-  primaryKeys,
-  recordTables,
-  type TableName,
-  tableNames,
-} from '../../src/db/tables.ts'
+import { columnsOf, contentColumnsOf, primaryKeys, type TableName, tableNames } from '../../src/db/tables.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
 import { destroyKeys } from '../../src/recorder/data-keys.ts'
 import type { Stele } from '../../src/stele.ts'
@@ -16,7 +9,7 @@ import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { begin, completionBody, exchange, settle, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { callWithAll } from '../harness/every-kind.ts'
+import { cacheAnswer, callWithAll } from '../harness/every-kind.ts'
 import { inBatch, rowsOf, storedRowsOf } from '../harness/rows.ts'
 
 const secret = 'heliotrope-7731'
@@ -26,6 +19,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
   const { callId, conversationId } = await callWithAll(stele, [user(`${secret} asked`)], `${secret} told`, {
     userId,
   })
+  await cacheAnswer(stele, { userId, callId, text: secret })
   await stele.users.update(userId, { preferences: { word: secret } })
   const about = { title: secret, metadata: { word: secret }, preferences: { word: secret } }
   await stele.conversations.update(userId, conversationId, about)
@@ -71,7 +65,7 @@ async function leaks(stele: Stele): Promise<string[]> {
 /** Tables and columns in which the secret is readable to whoever has the keys. */
 async function knowing(stele: Stele): Promise<string[]> {
   const found = new Set<string>()
-  for (const table of recordTables)
+  for (const table of tableNames)
     for (const row of await rowsOf(stele, table))
       for (const { name } of contentColumnsOf(table)) {
         const value = (row as Record<string, unknown>)[name]

@@ -159,7 +159,7 @@ test('requests that differ in anything that counts have different keys, those th
       stream: fc.boolean(),
       user: text,
       store: fc.boolean(),
-      metadata: fc.dictionary(text, text),
+      metadata: fc.constantFrom({}, { about: 'this' }),
       safety_identifier: text,
     },
     { requiredKeys: [] },
@@ -217,4 +217,25 @@ test('numbers that JavaScript cannot tell apart make no key', () => {
   }
   expect(keyOf('9007199254740993')).toBeUndefined()
   expect(keyOf('9007199254740991')).toBeDefined()
+})
+
+test("one's own answers can be counted and cleared; everybody's by whoever runs the place", async () => {
+  const { running } = await startCaching()
+  const [bob, admin] = [await running.newKey('bob'), await running.newKey('root', 'admin')]
+  const send = async (method: string, key: string, query = ''): Promise<Record<string, unknown>> => {
+    const reply = await running.send(method, `/v1/cache${query}`, { headers: as(key) })
+    return { status: reply.status, ...(JSON.parse(reply.text) as object) }
+  }
+  for (const key of [running.key, bob])
+    for (const content of ['Hi', 'Ho']) await running.post(questionOf(content), as(key))
+  await running.post(questionOf('Hi', { model: 'gpt-other' }))
+  await expect.poll(() => send('GET', admin, '?of=all')).toMatchObject({ object: 'cache', entries: 5 })
+  expect(await send('GET', running.key)).toMatchObject({ entries: 3, semantic_entries: 0 })
+  expect(await send('GET', bob, '?of=all')).toMatchObject({ status: 403 })
+  expect(await send('DELETE', bob, '?of=all')).toMatchObject({ status: 403 })
+  expect(await send('DELETE', bob, '?user=ada')).toMatchObject({ status: 403 })
+  expect(await send('DELETE', running.key, '?model=gpt-other')).toMatchObject({ removed: 1 })
+  expect(await send('DELETE', running.key)).toMatchObject({ removed: 2 })
+  expect(await send('GET', bob)).toMatchObject({ entries: 2 })
+  expect(await send('DELETE', admin, '?of=all')).toMatchObject({ object: 'cache.cleared', removed: 2 })
 })

@@ -143,6 +143,7 @@ function configOf({ baseUrl }: Upstream, markers: Markers): object {
     retryBudget: 2,
     shutdownTimeout: 1,
     chatModel: 'speaks',
+    cache: { embeddings: 'first/speaks' },
   }
 }
 
