@@ -1,3 +1,5 @@
+export type { AnswerCache } from './cache/cache.ts'
+export type { CacheLimits } from './cache/limits.ts'
 export { type ErrorCode, errorTable, SteleError } from './errors.ts'
 export type { NewContextSnapshot } from './library/context-snapshots.ts'
 export {
@@ -28,6 +30,7 @@ export type { Retention, RetentionCounts, RetentionRunOptions } from './retentio
 export type { Tally } from './retention/tally.ts'
 export { openStele, type Stele, type SteleOptions } from './stele.ts'
 export type { ApiKey, Scope } from './store/api-keys.ts'
+export type { CacheStats } from './store/cache-entries.ts'
 export type { Call, CallFilter } from './store/calls.ts'
 export type { ContextSnapshot } from './store/context-snapshots.ts'
 export type { ConversationTotals } from './store/conversation-totals.ts'

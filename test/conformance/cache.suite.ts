@@ -208,6 +208,28 @@ export function cacheSuite(bed: Bed): void {
     expect(started.errors).toEqual([])
   })
 
+  test('nor when she has come back meanwhile', async () => {
+    const started = await start()
+    const { stele, cache } = started
+    const callId = await keep(started, keyFor('before'))
+    await stele.erase('ada')
+    await keep(started, keyFor('after'))
+    const late = { text: '{}', vector: undefined, callId, apiKeyId: undefined, ttl: day }
+    await cache.keep({ key: keyFor('late'), ...late })
+    expect(await cache.exact(keyFor('late'))).toBeUndefined()
+    expect(await cache.exact(keyFor('after'))).toBeDefined()
+  })
+
+  test('an answer for somebody without a key makes none', async () => {
+    const started = await start()
+    const { stele, cache } = started
+    const callId = await keep(started, keyFor('before'))
+    await destroyKeys(stele, 'ada')
+    const late = { text: '{}', vector: undefined, callId, apiKeyId: undefined, ttl: day }
+    await cache.keep({ key: keyFor('late'), ...late })
+    expect((await rowsOf(stele, 'data_keys')).map(row => row.destroyed_at === null)).toEqual([false])
+  })
+
   test('where the key is destroyed and the rows are still there, answers and vectors are not', async () => {
     const started = await start()
     const { stele, cache } = started

@@ -259,8 +259,11 @@ describe('is not given again', () => {
 
   test('what is not to be kept', async () => {
     const { running, asked } = await startCaching()
-    for (let i = 0; i < 2; i++) await running.post(questionOf('Hi', { store: false }))
-    expect(asked()).toBe(2)
+    // Without a first word that is kept there is no key with which anything could be.
+    await running.post(questionOf('Hello'), { 'x-stele-cache': 'off' })
+    for (let i = 0; i < 2; i++)
+      expect(cacheOf(await running.post(questionOf('Hi', { store: false })))).toBeUndefined()
+    expect(asked()).toBe(3)
     expect(await rowsOf(running.stele, 'cache_entries')).toEqual([])
   })
 
@@ -348,6 +351,21 @@ test('responses are answered from the same cache', async () => {
   expect(next.output_text).toBe('novel 2')
   const other = await responses.create({ model: 'gpt-test', input: 'Hi', instructions: 'Be long.' })
   expect(other.output_text).toBe('novel 3')
+})
+
+test('so is a turn of a chat, when all that was said before is the same', async () => {
+  const { running, asked } = await startCaching({ ...exact, chatModel: 'gpt-test' })
+  const turn = async (session: string, text: string) => {
+    const headers = { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' }
+    const body = JSON.stringify({ session_id: session, user_text: text })
+    const reply = await running.send('POST', '/chat', { headers, body })
+    return [cacheOf(reply), (JSON.parse(reply.text) as { reply: string }).reply]
+  }
+  expect(await turn('one', 'Hi')).toEqual(['miss', 'novel 1'])
+  expect(await turn('two', 'Hi')).toEqual(['hit', 'novel 1'])
+  expect(await turn('two', 'Hi')).toEqual(['miss', 'novel 2'])
+  expect(await turn('one', 'Hi')).toEqual(['hit', 'novel 2'])
+  expect(asked()).toBe(2)
 })
 
 test('embeddings are answered from it', async () => {
