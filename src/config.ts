@@ -2,10 +2,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { cache } from './config-cache.ts'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { documentTypeSettings } from './documents/definition.ts'
 import { SteleError } from './errors.ts'
+import { cacheModes } from './model/caching.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
 import { priceOverride } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
@@ -186,6 +188,10 @@ const settings = z.strictObject({
   maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
   maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
   masking: masking.prefault({}),
+  /** Whether answers are given again where neither the request nor its key says so, and for how many seconds. */
+  cacheMode: z.enum(cacheModes).default('off'),
+  cacheTtl: z.coerce.number().positive().max(31_536_000).default(3_600),
+  cache: cache.prefault({}),
   openaiBaseUrl: upstreamUrl.optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -272,6 +278,8 @@ export const environmentVariables = {
   STELE_CHAT_GREETING: 'chatGreeting',
   MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
   MASK_PII_IN_LOGS: 'maskPiiInLogs',
+  STELE_CACHE_MODE: 'cacheMode',
+  STELE_CACHE_TTL: 'cacheTtl',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>
@@ -345,6 +353,8 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
   const { retentionContent, retentionMetadata } = config
   if ((retentionContent ?? 0) > (retentionMetadata ?? Number.POSITIVE_INFINITY))
     problems.push('  retentionContent (STELE_RETENTION_CONTENT): content cannot outlive its metadata')
+  if (config.cacheMode === 'semantic' && config.cache.embeddings === undefined)
+    problems.push('  cacheMode (STELE_CACHE_MODE): semantic takes a model in cache.embeddings')
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
   return config
 }

@@ -1,3 +1,5 @@
+export type { AnswerCache } from './cache/cache.ts'
+export type { CacheLimits } from './cache/limits.ts'
 export type { DocumentTypeDefinition } from './documents/definition.ts'
 export type { RegisteredDocumentType } from './documents/library.ts'
 export type { DocumentRequest } from './documents/lookup.ts'
@@ -37,6 +39,7 @@ export type { Retention, RetentionCounts, RetentionRunOptions } from './retentio
 export type { Tally } from './retention/tally.ts'
 export { openStele, type Stele, type SteleOptions } from './stele.ts'
 export type { ApiKey, Scope } from './store/api-keys.ts'
+export type { CacheStats } from './store/cache-entries.ts'
 export type { Call, CallFilter } from './store/calls.ts'
 export type { ContextSnapshot } from './store/context-snapshots.ts'
 export type { ConversationTotals } from './store/conversation-totals.ts'

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
+import { AnswerCache } from './cache/cache.ts'
+import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -27,6 +29,7 @@ import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
+import { cacheSteps } from './recorder/cache-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
@@ -81,6 +84,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly retention?: RetentionDefaults | undefined
   /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
   readonly pricing?: PriceBookOptions | undefined
+  /** How many answers are kept that may be given again, and how large they may be. */
+  readonly cache?: Partial<CacheLimits> | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -113,6 +118,8 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /** Answers that may be given again. */
+  readonly cache: AnswerCache
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -224,6 +231,13 @@ function assemble(
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
+  const { onError } = options
+  const cache = new AnswerCache({
+    database,
+    doStep: cacheSteps(database, writer),
+    limits: options.cache,
+    onError,
+  })
   return {
     database,
     recorder,
@@ -260,12 +274,18 @@ function assemble(
         database,
         doStep: erasureSteps(database, writer),
         doRetentionStep: doStep,
-        ring: database.contents.ring,
+        ring: {
+          forget(userId) {
+            database.contents.ring.forget(userId)
+            cache.forget(userId)
+          },
+        },
         spools: spooling,
         checkKeyFile,
         strike: strikeFromKeyFile,
       }),
     ),
+    cache,
     async saveInteraction(interaction) {
       const { input, outcome } = interactionParts(interaction)
       const { callId, conversationId } = await recorder.record(input, outcome)
@@ -278,6 +298,7 @@ function assemble(
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {
+      await cache.close()
       await recorder.close()
       await database.close()
     },

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { cacheModes } from '../model/caching.ts'
 import { roles } from '../model/permissions.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
 import { userStatuses } from '../store/users.ts'
@@ -12,7 +13,7 @@ import type { CreateUserOptions } from './commands/users-create.ts'
 import type { ListUsersOptions } from './commands/users-list.ts'
 import type { UserPasswordOptions } from './commands/users-password.ts'
 import type { UpdateUserOptions } from './commands/users-update.ts'
-import { parseEmail, parseExpiry, parseLimit, parseScopes } from './parse-arguments.ts'
+import { parseEmail, parseExpiry, parseLimit, parsePartition, parseScopes } from './parse-arguments.ts'
 
 /** Who may use the gateway: keys and users. */
 export function accessCommands(program: Command): void {
@@ -40,6 +41,17 @@ function keysCommand(program: Command): void {
     .addOption(contentMode('what is said with it'))
     .option('--mask-before-llm', 'mask what is told of people before a provider gets it')
     .option('--mask-in-storage', 'mask it in what is stored')
+    .addOption(
+      new Option(
+        '--cache <mode>',
+        'how its calls are cached, whatever the configuration says; off holds for every request',
+      ).choices(cacheModes),
+    )
+    .option(
+      '--cache-partition <name>',
+      'the partition of the configuration that its answers are shared in',
+      parsePartition,
+    )
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {
       const { createKey } = await import('./commands/keys-create.ts')

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
+import { cacheCommand } from './cache-commands.ts'
 import { chatCommand } from './chat-command.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
@@ -41,6 +42,7 @@ export function createProgram(): Command {
   documentCommands(program)
   searchCommand(program)
   usageCommand(program)
+  cacheCommand(program)
   spoolCommand(program)
   movingCommands(program)
   eraseCommand(program)

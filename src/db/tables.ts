@@ -55,6 +55,7 @@ export const tables = {
     rotated_at: integerOrNull,
     issued_by: textOrNull,
     masking: textOrNull,
+    cache: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
   login_sessions: {
@@ -181,6 +182,10 @@ export const tables = {
     usage_source: textOrNull,
     cache_creation_input_tokens: integerOrNull,
     usage_details: textOrNull,
+    cache_hit: textOrNull,
+    saved_input_tokens: integerOrNull,
+    saved_output_tokens: integerOrNull,
+    saved_nanousd: integerOrNull,
   },
   responses: {
     user_id: text,
@@ -243,6 +248,24 @@ export const tables = {
     up_to_seq: integer,
     content: content,
     created_at: integer,
+  },
+  cache_entries: {
+    user_id: text,
+    id: text,
+    // '' of one that is given to this user alone.
+    partition_key: text,
+    entry_hash: text,
+    context_hash: textOrNull,
+    call_id: text,
+    provider: text,
+    model: text,
+    bytes: integer,
+    hits: integer,
+    created_at: integer,
+    last_used_at: integer,
+    expires_at: integer,
+    response: content,
+    embedding: contentOrNull,
   },
   retention_policies: {
     user_id: text,
@@ -345,6 +368,7 @@ export const primaryKeys = {
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
+  cache_entries: ['user_id', 'id'],
   search_queue: ['id', 'user_id'],
   search_progress: ['user_id', 'conversation_id'],
   retention_policies: ['user_id'],
@@ -356,10 +380,11 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
-/** Those that hold the record. How far the search index has come, and what waits for it, is found in the messages again. */
-export const recordTables = tableNames.filter(
-  table => table !== 'search_queue' && table !== 'search_progress',
-)
+/** What the record can do without: how far the search index has come is found in the messages again, cached answers by asking. */
+const aside: ReadonlySet<string> = new Set(['search_queue', 'search_progress', 'cache_entries'])
+
+/** Those that hold the record. */
+export const recordTables = tableNames.filter(table => !aside.has(table))
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

@@ -24,6 +24,7 @@ export const afterErasure = {
   documents: 'removed',
   idempotency_keys: 'removed',
   stored_completions: 'removed',
+  cache_entries: 'removed',
   context_snapshots: 'with its conversation',
   // How long the accounts of calls are kept goes on being what was asked for.
   retention_policies: 'kept',
@@ -39,6 +40,7 @@ export const removedTables = {
   responses: 'id',
   documents: 'id',
   stored_completions: 'id',
+  cache_entries: 'id',
   idempotency_keys: 'key_hash',
   search_queue: 'id',
   search_progress: 'conversation_id',

@@ -21,6 +21,7 @@ import { frontDoor } from './front-door.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
+import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { comparisonRoutes } from './routes/comparisons.ts'
 import { conversationRoutes } from './routes/conversations.ts'
@@ -73,6 +74,9 @@ export type ClientSettings = Pick<
   | 'maskPiiBeforeLlm'
   | 'maskPiiInLogs'
   | 'masking'
+  | 'cacheMode'
+  | 'cacheTtl'
+  | 'cache'
 >
 
 export interface GatewayParts {
@@ -235,6 +239,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(authRoutes, { stele, access, settings })
   app.register(apiKeyRoutes, { stele, access })
   app.register(userRoutes, { stele, access })
+  app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   return { app, state, routes: allowed, permissions }

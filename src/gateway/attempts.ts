@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
+import type { IdempotencyClaim, Outcome, RouteMode } from '../model/call.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
@@ -37,6 +37,26 @@ export interface Question {
   readonly group?: { readonly id: string; readonly routeMode: RouteMode } | undefined
   /** Of the request's idempotency key; every attempt takes it over from the one before. */
   readonly claim: IdempotencyClaim | undefined
+  /** Set when the answer to another call may do, or this one may be given to others. */
+  readonly cached?: CachedAnswers | undefined
+}
+
+/** Answers that are there already, for one question. */
+export interface CachedAnswers {
+  /** Answers from them. False when there is none, and a provider is to be asked. @throws SteleError what the client is to be told */
+  answer(question: Question, client: Client): Promise<boolean>
+  /** Told how a call that a provider has answered ended, and what is kept of that. */
+  completed(answered: AnsweredCall): void
+  /** Nothing more will come of the question. */
+  release(): void
+}
+
+export interface AnsweredCall {
+  readonly callId: string
+  readonly target: Target
+  readonly request: GatewayRequest
+  readonly outcome: Outcome
+  readonly kept: Outcome
 }
 
 /**
@@ -59,6 +79,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
   state.underWay.add(client.abort)
   const attempts = new Attempts(parts, question, client)
   try {
+    if (await question.cached?.answer(question, client)) return
     await attempts.run()
   } catch (error) {
     const known = asKnown(error)
@@ -70,6 +91,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
     state.underWay.delete(client.abort)
     state.events.emit('ended')
     client.release()
+    question.cached?.release()
   }
 }
 
@@ -183,7 +205,7 @@ class Attempts {
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
 
-    const rendition = request.render?.(begun)
+    const rendition = request.render?.()
     this.rendition = rendition
     const log = this.#log
     const call = new LiveCall(begun, {
@@ -194,6 +216,8 @@ class Attempts {
       routeMode,
       rendition,
       forStorage: request.forStorage,
+      onCompleted: (outcome, kept) =>
+        this.#question.cached?.completed({ callId: begun.callId, target, request, outcome, kept }),
     })
     return dispatch(call, { request, target, userId, client, replyLimit, onAnswering })
   }

@@ -75,6 +75,8 @@ export function contentAccess({ grants, database }: Pick<Stele, 'grants' | 'data
   }
 
   return {
+    /** Whether what is stored of a user may be given to who sent a request, without a grant. */
+    mayReuse: (request: FastifyRequest, userId: string): boolean => mayRead(keyOf(request), userId),
     /**
      * Uses a grant where a route of what is stored names somebody else whose content the key is not to read.
      * Returns that user. @throws SteleError break_glass_required

@@ -1,5 +1,5 @@
 import { SteleError } from '../errors.ts'
-import type { BegunCall, Outcome } from '../model/call.ts'
+import type { Outcome } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import { completionEvents, writtenReply } from '../model/completion-wire.ts'
 import { readPlainReply } from '../model/plain-reply.ts'
@@ -31,7 +31,7 @@ export interface GatewayRequest {
   /** The request as it is put to this target, where that is not the same for all. */
   forTarget?(target: Target): GatewayRequest | Promise<GatewayRequest>
   /** Set when the client gets the reply in another form than the provider sends it. Asked for once a call is begun. */
-  render?(call: BegunCall): Rendition
+  render?(): Rendition
   /** Makes of how a call ended what is kept of it, where that is another text. @throws SteleError masking_unavailable */
   forStorage?(outcome: Outcome): Promise<Outcome>
   /** Told once when no call has answered and no other will be made. @param said what the provider said, as JSON */

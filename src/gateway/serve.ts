@@ -54,6 +54,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
       stele.logins.forgetOld(Date.now()).catch(onError)
+      stele.cache.sweep().catch(onError)
     }, storageInterval).unref()
     const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
     const stopReloading =

@@ -180,6 +180,18 @@ export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall
   }
 }
 
+/** How an answer was found again: to the very same request, or to one that means the same. */
+export type CacheHit = 'exact' | 'semantic'
+
+/** What a call did not take because its answer was there already; undefined where the call that made it does not tell. */
+export interface Saved {
+  readonly hit: CacheHit
+  readonly inputTokens: number | undefined
+  readonly outputTokens: number | undefined
+  /** Nano-US-dollars. */
+  readonly nanousd: number | undefined
+}
+
 /** How a call ended. */
 export interface Outcome {
   readonly status: CallStatus
@@ -203,6 +215,8 @@ export interface Outcome {
   readonly response?: ResponseEnd | undefined
   /** The same of a document. */
   readonly document?: DocumentEnd | undefined
+  /** Of a call that is `cached`. */
+  readonly saved?: Saved | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
 }

@@ -46,7 +46,12 @@ export class ConversationHashes {
     return this.#hash('r', '', `${target ?? ''} ${body}`)
   }
 
-  #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r' | 'k', previous: string, text: string): string {
+  /** What an answer that may be given again is found by. */
+  cacheEntry(canonicalRequest: string): string {
+    return this.#hash('a', '', canonicalRequest)
+  }
+
+  #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r' | 'k' | 'a', previous: string, text: string): string {
     // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
     // different inputs concatenate to the same string.
     return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(

@@ -83,6 +83,7 @@ const apiKey = z.strictObject({
   rotated_at: time.nullable().default(null),
   issued_by: word.nullable().default(null),
   masking: text.nullable().default(null),
+  cache: text.nullable().default(null),
 })
 
 const conversation = z
@@ -165,6 +166,10 @@ const response = z.strictObject({
   error_code: text.nullable(),
   error_message: text.nullable(),
   created_at: time,
+  cache_hit: text.nullable().default(null),
+  saved_input_tokens: count.nullable().default(null),
+  saved_output_tokens: count.nullable().default(null),
+  saved_nanousd: z.int().nullable().default(null),
 })
 
 const call = z

@@ -104,6 +104,10 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     error_code: s.errorCode ?? null,
     error_message: s.errorMessage ?? null,
     created_at: s.createdAt,
+    cache_hit: s.saved?.hit ?? null,
+    saved_input_tokens: s.saved?.inputTokens ?? null,
+    saved_output_tokens: s.saved?.outputTokens ?? null,
+    saved_nanousd: s.saved?.nanousd ?? null,
     writtenWith: call.apiKeyId,
   }
 }

@@ -1,4 +1,5 @@
 import { doAccessStep } from '../access/do-step.ts'
+import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
@@ -27,6 +28,7 @@ import {
   type AccessOperation,
   type AppendOperation,
   type Applied,
+  type CacheOperation,
   type ErasureOperation,
   type HeartbeatOperation,
   type Operation,
@@ -39,7 +41,12 @@ import {
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation | AccessOperation | RepriceOperation
+type StepOperation =
+  | RetentionOperation
+  | ErasureOperation
+  | AccessOperation
+  | RepriceOperation
+  | CacheOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -57,8 +64,8 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. Steps of retention, erasures and logins follow, each on its own: calls do not wait in
- * one transaction with them, and a step that fails fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention, of erasures, of logins, of prices and of the cache follow,
+ * each on its own: calls do not wait in one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
@@ -81,6 +88,7 @@ const stepKinds: ReadonlySet<string> = new Set([
   'erasure',
   'access',
   'reprice',
+  'cache',
 ] satisfies StepOperation['kind'][])
 
 function isStep(operation: Operation): operation is StepOperation {
@@ -110,6 +118,8 @@ async function stepResult(database: Store, operation: StepOperation): Promise<Pa
       return { access: await doAccessStep(database, operation.step) }
     case 'reprice':
       return { repriced: await doRepriceStep(database, operation.step) }
+    case 'cache':
+      return { cache: await doCacheStep(database, operation.step) }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { AccessStep, AccessStepResult } from '../access/steps.ts'
+import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -9,6 +10,7 @@ import type {
   DocumentEnd,
   IdempotencyClaim,
   PlacedCall,
+  Saved,
 } from '../model/call.ts'
 import type { Account } from '../model/usage.ts'
 import type { RepriceStep } from '../pricing/reprice-step.ts'
@@ -31,6 +33,7 @@ export interface Settlement extends Account {
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
+  readonly saved?: Saved | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -308,6 +311,12 @@ export interface RepriceOperation {
   readonly step: RepriceStep
 }
 
+/** A change of what answers may be given again, in the same way. */
+export interface CacheOperation {
+  readonly kind: 'cache'
+  readonly step: CacheStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -323,6 +332,7 @@ export type Operation =
   | ErasureOperation
   | AccessOperation
   | RepriceOperation
+  | CacheOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -370,6 +380,8 @@ export interface OperationResult {
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
   readonly access?: AccessStepResult
+  /** The same of the cache. */
+  readonly cache?: CacheStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

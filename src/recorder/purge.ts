@@ -75,11 +75,12 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
       match: { request_id, user_id: userId },
     })),
   )
-  await batch.remove(
-    'stored_completions',
-    ['user_id', 'call_id'],
-    erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
-  )
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await batch.remove(
+      table,
+      ['user_id', 'call_id'],
+      erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
+    )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
   // A response, or a document, has the name of the first of its calls, which may lie where a reply whose place was taken does not.
   const groups = await batch.find(

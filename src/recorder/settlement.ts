@@ -92,6 +92,7 @@ function factsOf(outcome: Outcome, reply: Reply | undefined, account: Account): 
     providerResponseId: storable(reply?.providerResponseId),
     finishReasons: reply?.finishReasons ?? [],
     ...account,
+    saved: outcome.saved,
     latencyMs: rounded(outcome.latencyMs),
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,

@@ -72,13 +72,14 @@ async function removeCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<v
   await removeListed(tx, calls)
 }
 
-/** A completion that cannot be told any more is on no list. */
+/** A completion that cannot be told any more is on no list, and is given to nobody again. */
 async function removeListed(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
   const listed = calls.map(({ user_id, id }) => ({ user_id, call_id: id }))
-  await tx
-    .deleteFrom('stored_completions')
-    .where(isAnyOf(['user_id', 'call_id'], listed))
-    .execute()
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await tx
+      .deleteFrom(table)
+      .where(isAnyOf(['user_id', 'call_id'], listed))
+      .execute()
 }
 
 /** The responses, or documents, of calls: each has the name of its first one. */

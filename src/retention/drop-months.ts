@@ -154,11 +154,12 @@ async function removeBeside(db: Kysely<Tables>, { from, to }: StorageMonth): Pro
     .where('id', '>=', lowestIdAt('document', from))
     .where('id', '<', lowestIdAt('document', to))
     .execute()
-  await db
-    .deleteFrom('stored_completions')
-    .where('call_id', '>=', lowestIdAt('call', from))
-    .where('call_id', '<', lowestIdAt('call', to))
-    .execute()
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await db
+      .deleteFrom(table)
+      .where('call_id', '>=', lowestIdAt('call', from))
+      .where('call_id', '<', lowestIdAt('call', to))
+      .execute()
 }
 
 async function countMonth(

@@ -3,6 +3,7 @@ import type { ContentMode } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { type KeyCaching, keyCachingOf, keyCachingText } from '../model/caching.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { keyText } from '../model/json-object.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
@@ -31,6 +32,8 @@ export interface ApiKey {
   readonly lastUsedAt: number | undefined
   /** What it demands of every request. */
   readonly masking: MaskingPolicy | undefined
+  /** How its calls are cached, where that differs from everybody's. */
+  readonly cache: KeyCaching | undefined
   /** When it got its present secret, if that is not its first. */
   readonly rotatedAt: number | undefined
   /** Until when the secret before that is good too. */
@@ -61,6 +64,7 @@ interface NewApiKey {
   /** Who makes it; the operator when left out, who may give its user the role that it needs. */
   readonly by?: Actor | undefined
   readonly masking?: MaskingPolicy | undefined
+  readonly cache?: KeyCaching | undefined
 }
 
 interface Rotation {
@@ -253,6 +257,7 @@ async function insertKey(
     rotated_at: null,
     issued_by: issuerOf(by, userId),
     masking: policyText(options.masking),
+    cache: keyCachingText(options.cache),
   }
   await tx
     .insertInto('users')
@@ -317,6 +322,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     previousExpiresAt: row.previous_expires_at ?? undefined,
     issuedBy: row.issued_by ?? undefined,
     masking: policyOf(row.masking),
+    cache: keyCachingOf(row.cache),
   }
 }
 

@@ -44,6 +44,11 @@ export interface Call {
   readonly usageSource: string | undefined
   /** Nano-US-dollars; undefined when unknown. */
   readonly costNanousd: number | undefined
+  /** Of a call that was answered from the cache: how its answer was found, and what that saved as far as it is known. */
+  readonly cacheHit: string | undefined
+  readonly savedInputTokens: number | undefined
+  readonly savedOutputTokens: number | undefined
+  readonly savedNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -295,6 +300,10 @@ const responseFacts = [
   'error_code',
   'error_message',
   'created_at',
+  'cache_hit',
+  'saved_input_tokens',
+  'saved_output_tokens',
+  'saved_nanousd',
 ] as const
 
 type RequestFacts = Pick<Row<'llm_requests'>, (typeof requestFacts)[number]>
@@ -327,6 +336,10 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     cacheCreationInputTokens: reply?.cache_creation_input_tokens ?? undefined,
     usageSource: reply?.usage_source ?? undefined,
     costNanousd: reply?.cost_nanousd ?? undefined,
+    cacheHit: reply?.cache_hit ?? undefined,
+    savedInputTokens: reply?.saved_input_tokens ?? undefined,
+    savedOutputTokens: reply?.saved_output_tokens ?? undefined,
+    savedNanousd: reply?.saved_nanousd ?? undefined,
     latencyMs: reply?.latency_ms ?? undefined,
     timeToFirstChunkMs: reply?.time_to_first_chunk_ms ?? undefined,
     errorCode: reply?.error_code ?? undefined,

@@ -139,6 +139,10 @@ const orphan = {
   time_to_first_chunk_ms: null,
   error_code: 'orphaned',
   error_message: 'gone',
+  cache_hit: null,
+  saved_input_tokens: null,
+  saved_output_tokens: null,
+  saved_nanousd: null,
   created_at: 1,
 }
 

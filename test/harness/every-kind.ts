@@ -57,6 +57,19 @@ export async function callWithAll(
   return call
 }
 
+/** Has an answer kept that may be given again, and that is found by its meaning too. */
+export async function cacheAnswer(
+  { cache }: Pick<Stele, 'cache'>,
+  { userId, callId, text }: { userId: string; callId: string; text: string },
+): Promise<void> {
+  const place = { userId, partition: '' }
+  const context = { hash: `context of ${userId}`, said: text }
+  const key = { place, provider: 'test', model: 'm', entryHash: `hash of ${userId}`, context }
+  const vector = Float32Array.of(0.6, 0.8)
+  const kept = { key, text: JSON.stringify({ text }), vector, callId, apiKeyId: undefined, ttl: 3_600_000 }
+  await cache.keep(kept)
+}
+
 /** The messages that the search index holds, as `conversation seq`, and how many texts it has words of. */
 export async function indexOf({ database }: Pick<Stele, 'database'>): Promise<{
   places: string[]

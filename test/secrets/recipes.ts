@@ -42,6 +42,14 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     const masked = { 'x-mask-pii-in-logs': 'true', 'x-mask-pii-before-llm': 'true' }
     for (const stream of [false, true])
       await fine(s.send('POST', chats, { body: say('a masked chat', { stream }), headers: masked }))
+    for (const cache of ['exact', 'semantic'])
+      for (const stream of [false, true]) {
+        const headers = { 'x-stele-cache': cache }
+        const body = say(`a cached chat, ${cache}`, { stream })
+        for (let i = 0; i < 2; i++) await fine(s.send('POST', chats, { body, headers }))
+      }
+    const wrong = { 'x-stele-cache-partition': s.asked('a partition that is not there') }
+    await fine(s.send('POST', chats, { body: say('a misplaced answer'), headers: wrong }), 400)
     await repeated(s, chats, say)
   },
   'GET /v1/chat/completions': async (s, own) => {

@@ -145,6 +145,7 @@ function configOf({ baseUrl }: Upstream, markers: Markers): object {
     shutdownTimeout: 1,
     chatModel: 'speaks',
     documentTypes,
+    cache: { embeddings: 'first/speaks' },
   }
 }
 

@@ -85,6 +85,8 @@ describe('defaults and precedence', () => {
       STELE_CHAT_GREETING: 'Hello!',
       MASK_PII_BEFORE_LLM: 'true',
       MASK_PII_IN_LOGS: 'on',
+      STELE_CACHE_MODE: 'exact',
+      STELE_CACHE_TTL: '90',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }

@@ -10,7 +10,8 @@ import type { Target } from '../../providers/registry.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
-import { answerClient, answerQuestion, type Question } from '../attempts.ts'
+import { answerClient, answerQuestion, type CachedAnswers, type Question } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -35,6 +36,7 @@ interface Asked {
   readonly userId: string
   readonly apiKeyId: string
   readonly masking: Masking | undefined
+  readonly cached: CachedAnswers | undefined
 }
 
 /** `POST /v1/responses`. */
@@ -49,12 +51,13 @@ export function responseCreation(
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
   const calls = callStore(promptly(database))
   const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request: given, targets, userId, apiKeyId, masking }: Asked,
+    { request: given, targets, userId, apiKeyId, masking, cached }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -78,6 +81,7 @@ export function responseCreation(
       apiKeyId,
       conversationId: undefined,
       claim,
+      cached,
     }
     reply.header('x-stele-call-id', callId)
     if (!request.background) return answerQuestion(parts, question, reply)
@@ -131,7 +135,11 @@ export function responseCreation(
     const request = parseResponseRequest(received.body ?? '')
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
-    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking: maskingOf(received, key) }
+    const masking = maskingOf(received, key)
+    const { background: isBackground, store } = request
+    // Whoever asks for a response in the background is told of it once it is begun.
+    const cached = isBackground || !store ? undefined : await cachedFor(received, { userId, masking })
+    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking, cached }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
     await content.mayName(received, userId, namedResponses(request.fields.input))
@@ -162,9 +170,9 @@ function whenBegun(request: GatewayRequest, onBegun: () => void): GatewayRequest
       const asked = (await request.forTarget?.(target)) ?? request
       return {
         ...asked,
-        render(call) {
+        render() {
           onBegun()
-          const rendition = asked.render?.(call)
+          const rendition = asked.render?.()
           if (rendition === undefined) throw new Error('a response is rendered for its client')
           return rendition
         },

@@ -3,6 +3,7 @@ import type { ProviderRegistry, Target } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -33,10 +34,12 @@ export function createAnswering(parts: AnsweringParts) {
   const idempotency = createIdempotency(stele, state, settings)
   const content = contentAccess(stele)
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
   return async (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
     await content.mayAsk(received, read.userId, read.targets)
     const masking = maskingOf(received, keyOf(received))
-    const question = { callId: received.id, ...read }
+    const cached = await cachedFor(received, { ...read, masking })
+    const question = { callId: received.id, ...read, cached }
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       question,

@@ -8,6 +8,7 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
@@ -45,6 +46,7 @@ export function sessionChat(parts: AnsweringParts) {
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -96,7 +98,8 @@ export function sessionChat(parts: AnsweringParts) {
       replyLimit: settings.replyLimit,
       history: history.messages,
     })
-    const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
+    const cached = await cachedFor(received, { request, userId, masking })
+    const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim, cached }
     return answerQuestion(parts, question, reply)
   }
 

@@ -56,6 +56,10 @@ export function responseLine(
     time_to_first_chunk_ms: null,
     error_code: null,
     error_message: null,
+    cache_hit: null,
+    saved_input_tokens: null,
+    saved_output_tokens: null,
+    saved_nanousd: null,
     ...fields,
   }
 }
