@@ -43,6 +43,8 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
+    reserved_tokens: null,
+    reserved_nanousd: null,
     ...content,
     created_at,
   }
