@@ -14,6 +14,10 @@ import { conversationLibrary } from './library/conversations.ts'
 import { messageLibrary } from './library/messages.ts'
 import { tellingFailures } from './library/told-failures.ts'
 import { userLibrary } from './library/users.ts'
+import { LimitBook } from './limits/book.ts'
+import { Reserver } from './limits/reserve.ts'
+import { checkLimits, createLimits, type LimitOptions, type Limits } from './limits/service.ts'
+import { limitStore } from './limits/store.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
@@ -70,6 +74,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
   /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
   readonly lease?: number | undefined
+  /** Caps for each user of whom nothing else is set, and how they are held. */
+  readonly limits?: LimitOptions | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
   /** Told what went wrong in the background. */
@@ -100,6 +106,8 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /** What users, keys and models may take, and how much of it is used. */
+  readonly limits: Limits
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -142,6 +150,7 @@ export interface Stele {
 export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
+  checkLimits(options.limits ?? {})
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -155,6 +164,8 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const spoolKey = spools ? await openSecret(database, 'spool', findMaster) : undefined
     const mode = options.contentMode ?? 'encrypted'
     const store = { ...database, contents: new Contents({ masters, mode, acceptsOld }) }
+    if (options.limits?.timeZone !== undefined)
+      await limitStore(database).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, mode, acceptsOld }
     return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
@@ -181,9 +192,12 @@ function assemble(
   const tokens = storeSearchTokens(database.contents)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
+  const limits = createLimits(database)
+  const caps = options.limits?.eachUser ?? {}
+  const book = new LimitBook(caps)
   const writer: Writer = database.capabilities.blockingWrites
-    ? threadWriter({ databaseUrl, settings, hashKey, content })
-    : directWriter({ database, hashes, tokens, knownUsers: new Set() })
+    ? threadWriter({ databaseUrl, settings, hashKey, caps, content })
+    : directWriter({ database, hashes, tokens, limits: book, knownUsers: new Set() })
   const spooling =
     spoolKey &&
     new SpoolingWriter({
@@ -192,6 +206,7 @@ function assemble(
       instanceId,
       key: spoolKey,
       limit: options.spoolLimit ?? defaultSpoolLimit,
+      mayBegin: options.limits?.whenAway === 'allow' ? undefined : start => !book.mayApplyTo(start),
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
@@ -202,6 +217,8 @@ function assemble(
     writer: spooling ?? writer,
     spooling,
     instanceId,
+    reserver: new Reserver(options.limits ?? {}),
+    removeOldCounters: limits.tidy,
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
@@ -218,6 +235,7 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    limits: told(limits),
     masterKeys: masters,
     hashes,
     retention: told(

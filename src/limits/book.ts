@@ -23,6 +23,13 @@ export interface CappedCounter extends Counter {
 
 type LimitRow = Row<'limits'>
 
+interface LimitKey {
+  readonly scope: LimitScope
+  readonly subject: string
+  readonly model: string
+  readonly period: Period
+}
+
 /** Clocks of two machines may differ by so much, in milliseconds. */
 const clockTolerance = 120_000
 
@@ -97,7 +104,7 @@ export class LimitBook {
   async load(stored: StoredBatch, calls: readonly CountedCall[]): Promise<void> {
     if (this.#limits.size > mostRemembered) this.#limits.clear()
     if (this.#rules.size > mostRemembered) this.#rules.clear()
-    const unknown = new Map<string, Pick<LimitRow, 'scope' | 'subject' | 'model' | 'period'>>()
+    const unknown = new Map<string, LimitKey>()
     for (const call of calls) {
       if (this.#rules.has(callerOf(call))) continue
       for (const shape of this.#state.shapes) {
@@ -114,6 +121,17 @@ export class LimitBook {
     for (const name of unknown.keys()) this.#limits.set(name, null)
     for (const row of rows)
       this.#limits.set(limitName(row.scope as LimitScope, row.subject, row.model, row.period as Period), row)
+  }
+
+  /** Whether a limit that is known of, or one that is not looked up yet, may apply to a call. */
+  mayApplyTo(call: CountedCall): boolean {
+    return this.#state.shapes.some(shape => {
+      const key = limitOf(shape, call)
+      return (
+        key !== undefined &&
+        this.#limits.get(limitName(shape.scope, key.subject, key.model, key.period)) !== null
+      )
+    })
   }
 
   /** The counters that a call belongs to. What they need is loaded. */
@@ -199,7 +217,7 @@ function callerOf({ userId, apiKeyId = '', requestModel }: CountedCall): string 
 function limitOf(
   { scope, ofModel, period }: Shape,
   { userId, apiKeyId, requestModel }: CountedCall,
-): Pick<LimitRow, 'scope' | 'subject' | 'model' | 'period'> | undefined {
+): LimitKey | undefined {
   const subject = scope === 'user' ? userId : scope === 'key' ? apiKeyId : ''
   return subject === undefined ? undefined : { scope, subject, model: ofModel ? requestModel : '', period }
 }

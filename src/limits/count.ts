@@ -2,11 +2,10 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import type { LimitBook } from './book.ts'
-import { metrics, noCaps, nothing } from './caps.ts'
-import { type Counter, counterKey, counterRow, nameOf } from './counted.ts'
+import { noCaps, nothing } from './caps.ts'
+import { type Counter, counterKey, counterRow } from './counted.ts'
 import { recount } from './recount.ts'
 import { readState, writeState } from './state.ts'
-import { type Period, Windows } from './windows.ts'
 
 /**
  * Makes the rows of counters from the calls on record. Whoever begins or settles a call of such a counter meanwhile either committed
@@ -33,7 +32,7 @@ export async function countCalls(
 }
 
 /** Puts what the calls on record come to into a counter's row. */
-async function writeSums(tx: Kysely<Tables>, counter: Counter): Promise<void> {
+export async function writeSums(tx: Kysely<Tables>, counter: Counter): Promise<void> {
   const { scope, subject, model, period, window } = counter
   await tx
     .updateTable('limit_counters')
@@ -67,11 +66,4 @@ export async function countConfigured(database: Pick<Database, 'holding'>, book:
       .executeTakeFirst()
     if (Number(numInsertedOrUpdatedRows ?? 0) > 0) await writeState(tx, state.timeZone, state.version)
   })
-}
-
-/** A counter that does not say what the calls on record come to. */
-export interface Miscount {
-  readonly counter: Counter
-  readonly counted: Readonly<Record<(typeof metrics)[number], number>>
-  readonly calls: Readonly<Record<(typeof metrics)[number], number>>
 }

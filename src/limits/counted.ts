@@ -23,7 +23,13 @@ export interface Counter extends Counted {
   readonly window: Window
 }
 
-export const counterKey = ['scope', 'subject', 'model', 'period', 'window_start'] as const satisfies (keyof Row<'limit_counters'>)[]
+export const counterKey = [
+  'scope',
+  'subject',
+  'model',
+  'period',
+  'window_start',
+] as const satisfies (keyof Row<'limit_counters'>)[]
 
 /** Names a counter among others. */
 export function nameOf({ scope, subject, model, period, window }: Counter): string {

@@ -14,7 +14,8 @@ export interface WishedCall extends CountedCall {
 /** Why a call may not be begun. */
 export type Refusal =
   | { readonly kind: 'exceeded'; readonly call: WishedCall; readonly excess: Excess }
-  | { readonly kind: 'unpriced' | 'open-ended'; readonly call: WishedCall }
+  | { readonly kind: 'unpriced'; readonly call: WishedCall }
+  | { readonly kind: 'open-ended'; readonly call: WishedCall }
 
 /** The limit that a call would exceed. */
 export interface Excess {
@@ -82,7 +83,10 @@ export class Ledger {
    * @param others calls that are counted without being asked about
    * @throws Uncounted
    */
-  async admit(wishes: readonly (readonly WishedCall[])[], others: readonly CountedCall[]): Promise<Decision[]> {
+  async admit(
+    wishes: readonly (readonly WishedCall[])[],
+    others: readonly CountedCall[],
+  ): Promise<Decision[]> {
     await this.#book.load(this.#stored, [...wishes.flat(), ...others])
     const begun = wishes.flat().flatMap(call => this.#countersOf(call))
     const ended = others.flatMap(call => this.#countersOf(call))
@@ -134,7 +138,8 @@ export class Ledger {
     for (const [name, { counter, total, fitted }] of all) {
       const sums = this.#written.get(name) ?? nothing
       const exceeds = (metric: Metric): boolean =>
-        fitted[metric] > 0 && sums[metric] - total[metric] + fitted[metric] > (counter.caps[metric] ?? Number.POSITIVE_INFINITY)
+        fitted[metric] > 0 &&
+        sums[metric] - total[metric] + fitted[metric] > (counter.caps[metric] ?? Number.POSITIVE_INFINITY)
       if (metrics.some(exceeds)) {
         this.#book.forgetSums()
         throw new Overtaken()
@@ -164,9 +169,7 @@ export class Ledger {
   #countersOf(call: CountedCall): readonly CappedCounter[] {
     const known = this.#counters.get(call)
     if (known !== undefined) return known
-    const counters = this.#book
-      .countersOf(call)
-      .filter(({ window }) => window.end + keptAfterEnd > this.#now)
+    const counters = this.#book.countersOf(call).filter(({ window }) => window.end + keptAfterEnd > this.#now)
     this.#counters.set(call, counters)
     return counters
   }
@@ -212,10 +215,7 @@ export class Ledger {
       return { kind: 'refused', refusal: { kind: 'unpriced', call } }
     const excesses = counters.flatMap((counter): Excess[] => {
       const sums = sumOf(this.#book.sumOf(counter.name) ?? nothing, added.get(counter.name) ?? nothing)
-      const amounts = amountsOfBegin(
-        { ...call, reserved: reservation },
-        { ofModel: counter.model !== '' },
-      )
+      const amounts = amountsOfBegin({ ...call, reserved: reservation }, { ofModel: counter.model !== '' })
       added.set(counter.name, sumOf(added.get(counter.name) ?? nothing, amounts))
       return metrics.flatMap((metric): Excess[] => {
         const limit = counter.caps[metric]

@@ -36,7 +36,6 @@ export interface LimitFilter extends LimitTarget {
   readonly after?: string | undefined
 }
 
-
 /** The limits of a store. A change of them counts for every call that begins after it, in every process. */
 export function limitStore({ kysely, holding }: Pick<Database, 'kysely' | 'holding'>) {
   return {
@@ -56,7 +55,9 @@ export function limitStore({ kysely, holding }: Pick<Database, 'kysely' | 'holdi
         await writeState(tx, timeZone, version)
         await note(tx, stored, 'limit.set', change, by)
       })
-      return (await find(kysely, stored)) ?? { ...targetOf(stored), caps: {}, used: {}, updatedAt: Date.now() }
+      return (
+        (await find(kysely, stored)) ?? { ...targetOf(stored), caps: {}, used: {}, updatedAt: Date.now() }
+      )
     },
     /** Takes all caps of a target away. @throws SteleError invalid_value, limit_not_found */
     async remove(target: LimitTarget, by: Actor = operator): Promise<void> {
@@ -157,7 +158,11 @@ async function setPeriod(
 }
 
 /** Forgets the counters that no limit needs any more: they would not be kept right. */
-async function stopCounting(tx: Kysely<Tables>, { scope, subject, model }: StoredTarget, period: Period): Promise<void> {
+async function stopCounting(
+  tx: Kysely<Tables>,
+  { scope, subject, model }: StoredTarget,
+  period: Period,
+): Promise<void> {
   const counted = tx
     .deleteFrom('limit_counters')
     .where('scope', '=', scope === 'each_user' ? 'user' : scope)
@@ -207,9 +212,7 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
     if (cap === null) continue
     caps[name] = cap === unlimited ? 'unlimited' : cap
     if (target.scope === 'each_user') continue
-    const counter = counters.find(
-      row => row.period === period && row.window_start === starts.get(period),
-    )
+    const counter = counters.find(row => row.period === period && row.window_start === starts.get(period))
     used[name] = counter?.[metric] ?? 0
   }
   return { ...targetOf(target), caps, used, updatedAt: Math.max(...rows.map(row => row.updated_at)) }
@@ -235,4 +238,3 @@ function note(
   )
   return tx.insertInto('audit_events').values(event).execute()
 }
-

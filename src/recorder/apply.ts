@@ -1,6 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
+import type { LimitBook } from '../limits/book.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { quietReasonOf } from '../quiet-error.ts'
@@ -14,6 +15,7 @@ import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
+import { admit, withinLimits } from './apply-limits.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending, NeedsCare } from './apply-settles.ts'
@@ -39,6 +41,7 @@ export interface ApplyContext {
   readonly database: Store
   readonly hashes: ConversationHashes
   readonly tokens: SearchTokens
+  readonly limits: LimitBook
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -96,7 +99,7 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
  */
 async function applyCalls(context: ApplyContext, operations: readonly RecordOperation[]): Promise<Applied[]> {
   try {
-    const applied = await inTransaction(context, operations, false)
+    const applied = await withinLimits(context, () => inTransaction(context, operations, false))
     rememberUsers(context.knownUsers, operations)
     return applied
   } catch (error) {
@@ -110,7 +113,7 @@ async function applyCalls(context: ApplyContext, operations: readonly RecordOper
 async function applyAlone(context: ApplyContext, operation: RecordOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
-      return required((await inTransaction(context, [operation], true))[0])
+      return required((await withinLimits(context, () => inTransaction(context, [operation], true)))[0])
     } catch (error) {
       const kind = context.database.classify(error)
       if (kind === 'unavailable') throw error
@@ -129,9 +132,14 @@ function inTransaction(
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async stored => {
-    const { hashes, database } = context
-    const sealing = await openSealing(database.contents, stored, given.flatMap(usersOf))
-    const operations = await withoutErased(stored, given, sealing.keyedAt)
+    const { hashes, database, limits } = context
+    const [sealing] = await Promise.all([
+      openSealing(database.contents, stored, given.flatMap(usersOf)),
+      limits.refresh(stored),
+    ])
+    const asked = await withoutErased(stored, given, sealing.keyedAt)
+    const admission = await admit(stored, limits, asked)
+    const operations = admission.admitted
     const starts = operations.flatMap(startsOf)
     const comers = newcomers(operations)
     const batch = await sealing.batch(writersOf(comers), operations.flatMap(apiKeysOf))
@@ -174,7 +182,8 @@ function inTransaction(
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
     await queueDrained(batch, operations, answers)
-    return answers
+    // Last, so that counters, which everybody needs, are locked only for the commit.
+    return admission.complete(answers, { begun, endings, settled })
   })
 }
 

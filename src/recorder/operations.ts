@@ -1,7 +1,14 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
+import type {
+  BeginDecision,
+  BegunCall,
+  CallStart,
+  IdempotencyClaim,
+  LimitStanding,
+  PlacedCall,
+} from '../model/call.ts'
 import type { Usage } from '../model/reply.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
@@ -283,6 +290,11 @@ export interface OperationResult {
   readonly updatedAt?: { readonly before: number; readonly after: number }
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of a begin: what is left of the limits that apply to it, and whether calls are to say what they may take. */
+  readonly limits?: LimitStanding | undefined
+  readonly reserves?: boolean
+  /** Of a begin that was not made: how much it may take has to be said first. */
+  readonly wants?: 'bound' | 'exact'
   /** The same of each that began with it. */
   readonly decisions?: readonly BeginDecision[]
   /** Of an index operation: whether nothing waits any more, and the conversations it was given of which something does. */

@@ -75,7 +75,9 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   const anchorsReply =
     messages.length === 0 &&
     (placement.kind === 'new' || (placement.kind === 'repeat' && placement.isEmptyFork))
-  const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply }
+  const { reservation } = start
+  const reserved = reservation && { tokens: reservation.tokens, nanousd: reservation.nanousd }
+  const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply, reserved }
   return {
     call: begunCall(start, decision),
     decision,
@@ -109,6 +111,8 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       created_at: createdAt,
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
+      reserved_tokens: reserved?.tokens ?? null,
+      reserved_nanousd: reserved?.nanousd ?? null,
       writtenWith,
     },
     response: responseRow(start, conversationId),

@@ -2,6 +2,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { lowestIdAt } from '../ids.ts'
 import { inTime } from '../in-time.ts'
+import type { Reserver } from '../limits/reserve.ts'
 import {
   type BegunCall,
   begunCall,
@@ -20,7 +21,7 @@ import type { BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
 import { Doubts } from './doubts.ts'
-import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
+import { beatsPerLease, defaultLease, instanceRow, Watch } from './instance.ts'
 import type {
   AppendOperation,
   EditOperation,
@@ -33,6 +34,7 @@ import type {
 } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
+import { begunBy, Reserving, withoutStanding } from './reserving.ts'
 import { settlementOf } from './settlement.ts'
 import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
@@ -51,6 +53,9 @@ export interface RecorderOptions {
   /** The same writer, when it has a spool for times when the database is away. */
   readonly spooling?: SpoolingWriter | undefined
   readonly instanceId: string
+  /** Says what calls may take, where limits ask for it. */
+  readonly reserver?: Reserver | undefined
+  readonly removeOldCounters?: (() => Promise<void>) | undefined
   readonly maxQueued?: number | undefined
   /** Milliseconds for which a batch is tried again while the database is unavailable. */
   readonly retryFor?: number | undefined
@@ -70,6 +75,7 @@ const clockTolerance = 60_000
 export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
+  readonly #reserving: Reserving
   readonly #open = new Set<string>()
   readonly #doubts: Doubts
   readonly #unindexed: UnindexedConversations
@@ -85,7 +91,6 @@ export class Recorder {
   #isClosed = false
 
   constructor(options: RecorderOptions) {
-    const now = Date.now()
     this.#options = options
     this.#doubts = new Doubts(options.database, options.instanceId)
     this.#watch = new Watch(options.lease ?? defaultLease)
@@ -94,20 +99,14 @@ export class Recorder {
       maxBatch: 256,
       retryFor: options.retryFor ?? 5_000,
     })
+    this.#reserving = new Reserving(options.reserver, operation => this.#queue.submit(operation))
     this.#unindexed = new UnindexedConversations({
       isOn: options.database.search !== undefined,
       submit: operation => this.#accept(() => this.#queue.submit(operation)),
       onError: options.onError,
     })
-    this.#openSince = lowestIdAt('call', now - clockTolerance)
-    this.#instance = {
-      id: options.instanceId,
-      host: hostIdentity(),
-      pid: process.pid,
-      started_at: now,
-      heartbeat_at: now,
-      open_since: this.#openSince,
-    }
+    this.#openSince = lowestIdAt('call', Date.now() - clockTolerance)
+    this.#instance = instanceRow(options.instanceId, this.#openSince)
   }
 
   /** Operations waiting for a commit. */
@@ -136,8 +135,8 @@ export class Recorder {
 
   /**
    * Commits the intent to make a call, and with it the claim to its idempotency key, if it has one.
-   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, call_id_taken, store_unavailable,
-   * shutting_down; idempotency_key_reused, idempotency_key_in_use when another call holds the key
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, call_id_taken, store_unavailable, shutting_down;
+   * idempotency_key_reused, idempotency_key_in_use when another call holds the key; those of limits (docs/limits.md)
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
@@ -149,10 +148,10 @@ export class Recorder {
       try {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
-        const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
-        if (isOwn === false && input.isNew) throw idTaken(start.callId)
-        this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-        return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
+        const result = await this.#reserving.begin(start, input)
+        if (result.isOwn === false && input.isNew) throw idTaken(start.callId)
+        this.#unindexed.keep(start.userId, result.decision?.conversationId, start.callId)
+        return begunBy(start, result)
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -170,7 +169,7 @@ export class Recorder {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await settlementOf(outcome, call, this.#options.hashes)
-      const operation = { kind: 'settle', call, settlement } as const
+      const operation = { kind: 'settle', call: withoutStanding(call), settlement } as const
       const { conversationId, isRepeat, isOwn } = await this.#doubts.unless(
         call.callId,
         this.#queue.submit(operation),
@@ -229,7 +228,7 @@ export class Recorder {
       await this.#ready()
       for (const { callId } of starts) this.#open.add(callId)
       try {
-        const { decisions } = await this.#queue.submit({ kind: 'begin-all', starts })
+        const { decisions } = await this.#reserving.beginAll(starts, inputs)
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
@@ -341,6 +340,7 @@ export class Recorder {
       await this.#doubts.resolve(this.#open, unmade => giveUp(unmade, operation => this.#settle(operation)))
       await this.#unindexed.postpone()
       await this.#recover()
+      await this.#options.removeOldCounters?.()
     } catch (error) {
       this.#watch.restart()
       this.#options.onError?.(error)

@@ -1,6 +1,6 @@
 import type { Row } from '../db/tables.ts'
 import type { Store } from '../store/contents.ts'
-import { type OpenCall, promptInstances } from '../store/instances.ts'
+import { type OpenCall, promptInstances, reservedIn } from '../store/instances.ts'
 import { queueCallsOf } from '../store/search-queue.ts'
 import type { Watch } from './instance.ts'
 import type { SettleOperation } from './operations.ts'
@@ -59,6 +59,7 @@ export async function giveUp(
           wireHash: '',
           anchorsReply: false,
           keepsContent: true,
+          reserved: reservedIn(call),
           createdAt: call.created_at,
         },
         settlement,
