@@ -12,6 +12,7 @@ import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from './atte
 import { backoff } from './backoff.ts'
 import { type Client, HttpClient } from './client.ts'
 import type { GatewayRequest } from './gateway-request.ts'
+import { standingHeaders, withoutLimits } from './limit-headers.ts'
 import { asKnown, LiveCall } from './live-call.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
@@ -191,6 +192,7 @@ class Attempts {
     client.header('x-stele-call-id', begun.callId)
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
+    for (const [name, value] of Object.entries(standingHeaders(begun.limits))) client.header(name, value)
 
     const rendition = request.render?.(begun)
     this.rendition = rendition
@@ -207,7 +209,7 @@ class Attempts {
     let response: ProviderResponse
     try {
       client.signal.throwIfAborted()
-      response = await request.send(target, userId, client.signal)
+      response = withoutLimits(await request.send(target, userId, client.signal), begun.limits)
     } catch (error) {
       return call.fail(error, {})
     }

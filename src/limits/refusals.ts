@@ -2,6 +2,7 @@ import type { ErrorCode } from '../errors.ts'
 import type { Metric } from './caps.ts'
 import type { Counted } from './counted.ts'
 import type { Refusal } from './ledger.ts'
+import { dollarsOf } from './money.ts'
 
 /** A refusal in a form that crosses threads and that clients are told. */
 export interface ToldRefusal {
@@ -26,7 +27,7 @@ export function toldRefusal(refusal: Refusal, now: number): ToldRefusal {
   const { counter, metric, limit, used, requested } = refusal.excess
   const resetsIn = Math.max(1, counter.window.end - now)
   const isTooLarge = requested > limit
-  const amount = (value: number): string => amountText(metric, value)
+  const amount = (value: number): string => (metric === 'nanousd' ? dollarsOf(value) : String(value))
   return {
     code: counter.period === 'minute' ? 'rate_limit_exceeded' : 'insufficient_quota',
     details: {
@@ -56,12 +57,6 @@ function ofWhom({ scope, model }: Counted): string {
   const whom =
     scope === 'user' ? 'of this user' : scope === 'key' ? 'of this API key' : 'of all users together'
   return model === '' ? whom : `${whom} for the model '${model}'`
-}
-
-function amountText(metric: Metric, value: number): string {
-  if (metric !== 'nanousd') return String(value)
-  const [whole, decimals = ''] = (value / 1e9).toFixed(9).split('.')
-  return `$${whole}.${decimals.replace(/0+$/, '').padEnd(2, '0')}`
 }
 
 function waitText(milliseconds: number): string {

@@ -15,8 +15,7 @@ const minute = 60_000
 const thisMinute = (): number => Math.floor(Date.now() / minute) * minute + 1_000
 
 /** A request whose reply may have `max` tokens; its one message has seven bytes with what frames it. */
-const bounded = (max: number, text = 'hi'): string =>
-  chatBody([user(text)], { max_completion_tokens: max })
+const bounded = (max: number, text = 'hi'): string => chatBody([user(text)], { max_completion_tokens: max })
 
 const used = (input: number, output: number) =>
   completed(completionBody('a', { usage: { prompt_tokens: input, completion_tokens: output } }))

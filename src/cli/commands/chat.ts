@@ -4,7 +4,7 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, loadConfig, privacyOf, retentionOf } from '../../config.ts'
+import { type Config, limitsOf, loadConfig, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { createProviders } from '../../providers/registry.ts'
@@ -136,6 +136,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
+      limits: limitsOf(config),
       retention: retentionOf(config),
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
