@@ -1,5 +1,5 @@
 import type { StoredBatch } from '../db/batch.ts'
-import type { AskedReservation, LimitStanding, Remaining } from '../model/call.ts'
+import type { AskedReservation, LimitStanding, Remaining, Reservation } from '../model/call.ts'
 import type { CappedCounter, LimitBook } from './book.ts'
 import { type Amounts, type Metric, metrics, nothing, sumOf } from './caps.ts'
 import { amountsOfBegin, amountsOfEnd, type CountedCall, type CountedEnd } from './charge.ts'
@@ -103,10 +103,16 @@ export class Ledger {
     return this.#decide(wishes)
   }
 
-  /** Notes that a call was begun with this batch. */
-  begin(call: WishedCall, { mustFit }: { mustFit: boolean }): void {
+  /** Whether a call's tokens or money are held back: only where a limit of them applies. */
+  holdsBack(call: WishedCall): boolean {
+    return this.#countersOf(call).some(({ caps }) => caps.tokens !== null || caps.nanousd !== null)
+  }
+
+  /** Notes that a call was begun with this batch. @param reserved what is held back for it */
+  begin(call: WishedCall, reserved: Reservation | undefined, { mustFit }: { mustFit: boolean }): void {
+    const { routeMode } = call
     const amounts = (counter: CappedCounter): Amounts =>
-      amountsOfBegin(call, { ofModel: counter.model !== '' })
+      amountsOfBegin({ reserved, routeMode }, { ofModel: counter.model !== '' })
     this.#changes.push({ call, counters: this.#countersOf(call), amounts, mustFit })
   }
 
@@ -234,9 +240,4 @@ export class Ledger {
       return { kind: 'unknown', wanted: 'exact' }
     return { kind: 'refused', refusal: { kind: 'exceeded', call, excess } }
   }
-}
-
-/** Whether a call's tokens or money are held back: only where a limit of them applies. */
-export function holdsBack(book: LimitBook, call: CountedCall): boolean {
-  return book.countersOf(call).some(({ caps }) => caps.tokens !== null || caps.nanousd !== null)
 }

@@ -1,5 +1,5 @@
 import type { AskedReservation } from '../model/call.ts'
-import { type CountedRequest, countTokens, estimateRequest, promptOf } from '../pricing/tokens.ts'
+import { type CountedRequest, countTokens, promptOf } from '../pricing/tokens.ts'
 
 /** What decides how much is held back for a call. */
 export interface ReservationRules {
@@ -60,7 +60,7 @@ export class Reserver {
     isBound: boolean,
   ): AskedReservation {
     const { defaultOutput = usualOutput, openEnded = 'reserve', unpriced = 'refuse' } = this.#rules
-    const stated = answersInWords(operation) ? estimateRequest(request).maxOutputTokens : 0
+    const stated = answersInWords(operation) ? longestReply(request) : 0
     const outputTokens = stated ?? defaultOutput
     const nanousd = this.#costOf({ provider, model, at }, { inputTokens, outputTokens })
     return {
@@ -70,6 +70,15 @@ export class Reserver {
       isOpenEnded: stated === undefined && openEnded === 'refuse',
     }
   }
+}
+
+/** Tokens of all answers together that a request allows; undefined when it does not say. */
+function longestReply({ value }: CountedRequest): number | undefined {
+  const stated = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
+    .map(name => value[name])
+    .find(most => typeof most === 'number' && most >= 0)
+  const answers = [value['n'], value['best_of']].filter(many => typeof many === 'number')
+  return typeof stated === 'number' ? Math.ceil(stated * Math.max(1, ...answers)) : undefined
 }
 
 /** Embeddings and moderations have an output that is no tokens. */

@@ -4,15 +4,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { type LimitBook, NotCounted } from '../limits/book.ts'
 import { countCalls, countConfigured } from '../limits/count.ts'
-import {
-  type Decision,
-  holdsBack,
-  Ledger,
-  Overtaken,
-  type Refusal,
-  Uncounted,
-  type WishedCall,
-} from '../limits/ledger.ts'
+import { type Decision, Ledger, Overtaken, type Refusal, Uncounted } from '../limits/ledger.ts'
 import { toldRefusal } from '../limits/refusals.ts'
 import type { CallStart } from '../model/call.ts'
 import type { Store } from '../store/contents.ts'
@@ -69,11 +61,14 @@ export async function admit<O extends Operation>(
   if (limits.isEmpty) return { admitted: operations, complete: async answers => [...answers] }
   const ledger = new Ledger(stored, limits)
   const asking = operations.filter(operation => startsOf(operation).length > 0 && !isUnasked(operation))
-  const wishes = asking.map(operation => startsOf(operation).map(wishOf))
-  const others = [
-    ...operations.filter(isUnasked).flatMap(startsOf).map(wishOf),
-    ...operations.flatMap(settledBy),
-  ]
+  const unasked = new Set(
+    operations
+      .filter(isUnasked)
+      .flatMap(startsOf)
+      .map(({ callId }) => callId),
+  )
+  const wishes = asking.map(startsOf)
+  const others = [...operations.filter(isUnasked).flatMap(startsOf), ...operations.flatMap(settledBy)]
   const decisions = await ledger.admit(wishes, others)
   const known = await knownAmong(stored, decisions)
   const refused = new Map<O, Applied>()
@@ -93,16 +88,14 @@ export async function admit<O extends Operation>(
       refusals.push(decision.refusal)
     }
   }
-  const admitted = operations
-    .filter(operation => !refused.has(operation))
-    .map(operation => withoutUnused(operation, limits))
-  const unasked = new Set(admitted.filter(isUnasked).flatMap(startsOf))
+  const admitted = operations.filter(operation => !refused.has(operation))
   return {
-    admitted,
+    admitted: admitted.map(operation => withoutUnused(operation, ledger)),
     async complete(answers, { begun, endings, settled }) {
       for (const start of admitted.flatMap(startsOf)) {
-        if (begun.get(start.callId)?.isRepeat === false)
-          ledger.begin(wishOf(start), { mustFit: !unasked.has(start) })
+        const made = begun.get(start.callId)
+        if (made?.isRepeat === false)
+          ledger.begin(start, made.decision.reserved, { mustFit: !unasked.has(start.callId) })
       }
       for (const { call, settlement } of endings)
         if (settled.get(call.callId)?.isRepeat === false) ledger.end(call, settlement)
@@ -126,21 +119,19 @@ function isUnasked(operation: Operation): boolean {
   return operation.kind === 'record' || (operation.kind === 'begin' && operation.isDrained === true)
 }
 
-function wishOf(start: CallStart): WishedCall {
-  const { reservation } = start
-  return { ...start, reserved: reservation }
-}
-
 function settledBy(operation: Operation) {
   if (operation.kind === 'settle') return [operation.call]
   return operation.kind === 'settle-all' ? operation.endings.map(({ call }) => call) : []
 }
 
 /** A call that no limit of tokens or money applies to holds nothing back, whatever it said that it may take. */
-function withoutUnused<O extends Operation>(operation: O, limits: LimitBook): O {
+function withoutUnused<O extends Operation>(operation: O, ledger: Ledger): O {
   const plain = (start: CallStart): CallStart =>
-    start.reservation === undefined || holdsBack(limits, start) ? start : { ...start, reservation: undefined }
-  if ('start' in operation) return { ...operation, start: plain(operation.start) }
+    start.reservation === undefined || ledger.holdsBack(start) ? start : { ...start, reservation: undefined }
+  if ('start' in operation) {
+    const start = plain(operation.start)
+    return start === operation.start ? operation : { ...operation, start }
+  }
   return operation.kind === 'begin-all' ? { ...operation, starts: operation.starts.map(plain) } : operation
 }
 

@@ -21,7 +21,7 @@ const kills = [25, 60]
 
 /** A provider that answers at once, nearly, and counts whom it answers. */
 async function startProvider(
-  onAsked: (count: number) => void,
+  onAsked: (count: number, gateway: number) => void,
 ): Promise<{ url: string; asked: () => number }> {
   let asked = 0
   const body = completionBody('a', { usage: { prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 } })

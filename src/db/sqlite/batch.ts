@@ -37,9 +37,12 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
     async addAndRead(table, key, add, rows) {
       const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
       const statement = connection.prepare(
-        `${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums} RETURNING ${list([...key, ...add])}`,
+        `${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums} RETURNING ${list(add)}`,
       )
-      return rows.flatMap(row => statement.all(...valuesOf(row as Fields, columnsOf(table))) as never[])
+      return rows.map(row => {
+        const values = valuesOf(row as Fields, columnsOf(table))
+        return { ...row, ...statement.get(...values) } as never
+      })
     },
     // One batch at a time writes.
     share: async () => undefined,
