@@ -50,6 +50,11 @@ export class LimitBook {
   #windows = new Windows(noLimits.timeZone)
   readonly #limits = new Map<string, LimitRow | null>()
   readonly #rules = new Map<string, readonly Rule[]>()
+  /** The counters of callers, for calls that begin from a time on and before another. */
+  readonly #counters = new Map<
+    string,
+    { readonly from: number; readonly until: number; readonly counters: readonly CappedCounter[] }
+  >()
   /** What counters said when they were last written: good for a guess that is checked. */
   readonly #sums = new Map<string, Amounts>()
 
@@ -93,6 +98,7 @@ export class LimitBook {
       this.#windows = new Windows(this.#state.timeZone)
       this.#limits.clear()
       this.#rules.clear()
+      this.#counters.clear()
       this.#sums.clear()
     }
     const isCounted = (period: Period): boolean =>
@@ -134,17 +140,23 @@ export class LimitBook {
     })
   }
 
-  /** The counters that a call belongs to. What they need is loaded. */
+  /** The counters that a call belongs to. What they need is loaded. Calls that do not differ to limits share them. */
   countersOf(call: CountedCall): readonly CappedCounter[] {
-    return this.#rulesFor(call).map(rule => {
+    const caller = callerOf(call)
+    const known = this.#counters.get(caller)
+    if (known !== undefined && call.createdAt >= known.from && call.createdAt < known.until)
+      return known.counters
+    const counters = this.#rulesFor(caller, call).map((rule): CappedCounter => {
       const window = this.#windows.at(rule.period, call.createdAt)
       const counter = { ...rule, window }
-      return {
-        ...counter,
-        name: nameOf(counter),
-        mayBeUncounted: window.start < rule.countedFrom + clockTolerance,
-      }
+      const mayBeUncounted = window.start < rule.countedFrom + clockTolerance
+      return { ...counter, name: nameOf(counter), mayBeUncounted }
     })
+    const from = Math.max(...counters.map(({ window }) => window.start))
+    const until = Math.min(...counters.map(({ window }) => window.end))
+    if (this.#counters.size > mostRemembered) this.#counters.clear()
+    this.#counters.set(caller, { from, until, counters })
+    return counters
   }
 
   sumOf(name: string): Amounts | undefined {
@@ -160,8 +172,7 @@ export class LimitBook {
     this.#sums.clear()
   }
 
-  #rulesFor(call: CountedCall): readonly Rule[] {
-    const caller = callerOf(call)
+  #rulesFor(caller: string, call: CountedCall): readonly Rule[] {
     const known = this.#rules.get(caller)
     if (known !== undefined) return known
     const kinds = new Map<string, Rule>()

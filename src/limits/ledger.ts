@@ -35,13 +35,12 @@ export type Decision =
   | { readonly kind: 'unknown'; readonly wanted: 'bound' | 'exact' }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
 
-/** A call that was begun or has ended with this batch, and what that changes. */
-interface Change {
-  readonly call: CountedCall & { readonly callId: string }
-  readonly counters: readonly CappedCounter[]
-  readonly amounts: (counter: CappedCounter) => Amounts
-  /** Whether it was let in because it fits, which must still be so when it is written. */
-  readonly mustFit: boolean
+/** What this batch adds to a counter. */
+interface Addition {
+  readonly counter: CappedCounter
+  readonly total: Record<Metric, number>
+  /** The part of it that was let in because it fits, which must still be so when it is written. */
+  readonly fitted: Record<Metric, number>
 }
 
 /** Counters of which there is no row yet although calls may belong to them: these are to be counted first. */
@@ -68,10 +67,9 @@ export const keptAfterEnd = 3_600_000
 export class Ledger {
   readonly #stored: StoredBatch
   readonly #book: LimitBook
-  readonly #changes: Change[] = []
-  readonly #counters = new Map<CountedCall, readonly CappedCounter[]>()
+  readonly #additions = new Map<string, Addition>()
+  readonly #begun = new Map<string, WishedCall>()
   readonly #now = Date.now()
-  #written = new Map<string, Amounts>()
 
   constructor(stored: StoredBatch, book: LimitBook) {
     this.#stored = stored
@@ -111,73 +109,78 @@ export class Ledger {
   /** Notes that a call was begun with this batch. @param reserved what is held back for it */
   begin(call: WishedCall, reserved: Reservation | undefined, { mustFit }: { mustFit: boolean }): void {
     const { routeMode } = call
-    const amounts = (counter: CappedCounter): Amounts =>
-      amountsOfBegin({ reserved, routeMode }, { ofModel: counter.model !== '' })
-    this.#changes.push({ call, counters: this.#countersOf(call), amounts, mustFit })
+    this.#begun.set(call.callId, call)
+    for (const counter of this.#countersOf(call))
+      this.#add(counter, amountsOfBegin({ reserved, routeMode }, { ofModel: counter.model !== '' }), mustFit)
   }
 
   /** Notes that a call ended with this batch. */
-  end(call: CountedCall & { readonly callId: string }, end: CountedEnd): void {
+  end(call: CountedCall, end: CountedEnd): void {
     const amounts = amountsOfEnd(end, call.reserved)
     if (isNothing(amounts)) return
-    this.#changes.push({ call, counters: this.#countersOf(call), amounts: () => amounts, mustFit: false })
+    for (const counter of this.#countersOf(call)) this.#add(counter, amounts, false)
+  }
+
+  #add(counter: CappedCounter, amounts: Amounts, mustFit: boolean): void {
+    let addition = this.#additions.get(counter.name)
+    if (addition === undefined) {
+      addition = { counter, total: { ...nothing }, fitted: { ...nothing } }
+      this.#additions.set(counter.name, addition)
+    }
+    for (const metric of metrics) {
+      addition.total[metric] += amounts[metric]
+      if (mustFit) addition.fitted[metric] += amounts[metric]
+    }
   }
 
   /** Writes what was noted; nothing is written after it. @throws Overtaken */
   async write(): Promise<void> {
-    const all = new Map<string, { counter: CappedCounter; total: Amounts; fitted: Amounts }>()
-    for (const { counters, amounts, mustFit } of this.#changes) {
-      for (const counter of counters) {
-        const { total, fitted } = all.get(counter.name) ?? { total: nothing, fitted: nothing }
-        const added = amounts(counter)
-        all.set(counter.name, {
-          counter,
-          total: sumOf(total, added),
-          fitted: mustFit ? sumOf(fitted, added) : fitted,
-        })
-      }
-    }
-    const rows = [...all.values()].map(({ counter, total }) => counterRow(counter, total))
-    if (rows.length === 0) return
+    if (this.#additions.size === 0) return
+    const rows = Array.from(this.#additions.values(), ({ counter, total }) => counterRow(counter, total))
     const written = await this.#stored.addAndRead('limit_counters', counterKey, metrics, rows)
-    this.#written = new Map(written.map(row => [nameOfRow(row), row]))
-    for (const [name, { counter, total, fitted }] of all) {
-      const sums = this.#written.get(name) ?? nothing
-      const exceeds = (metric: Metric): boolean =>
-        fitted[metric] > 0 &&
-        sums[metric] - total[metric] + fitted[metric] > (counter.caps[metric] ?? Number.POSITIVE_INFINITY)
-      if (metrics.some(exceeds)) {
-        this.#book.forgetSums()
-        throw new Overtaken()
+    for (const row of written) {
+      const name = nameOfRow(row)
+      const addition = this.#additions.get(name)
+      if (addition === undefined || !exceeds(row, addition)) {
+        this.#book.remember(name, row)
+        continue
       }
-      this.#book.remember(name, sums)
+      this.#book.forgetSums()
+      throw new Overtaken()
     }
   }
 
   /** What is left of the limits of a call that was begun, once that is written; undefined when none applies. */
   standingOf(callId: string): LimitStanding | undefined {
-    const change = this.#changes.find(({ call }) => call.callId === callId)
-    if (change === undefined) return undefined
-    const least = (metric: 'requests' | 'tokens'): Remaining | undefined =>
-      change.counters
-        .flatMap(({ name, caps, window }): Remaining[] => {
-          const limit = caps[metric]
-          if (limit === null) return []
-          const left = limit - (this.#written.get(name)?.[metric] ?? 0)
-          return [{ limit, remaining: Math.max(0, left), resetsIn: window.end - change.call.createdAt }]
-        })
-        .toSorted((a, b) => a.remaining - b.remaining)[0]
-    const standing = { requests: least('requests'), tokens: least('tokens') }
-    return standing.requests === undefined && standing.tokens === undefined ? undefined : standing
+    const call = this.#begun.get(callId)
+    if (call === undefined) return undefined
+    const counters = this.#countersOf(call)
+    const requests = this.#least('requests', counters, call.createdAt)
+    const tokens = this.#least('tokens', counters, call.createdAt)
+    return requests === undefined && tokens === undefined ? undefined : { requests, tokens }
+  }
+
+  #least(
+    metric: 'requests' | 'tokens',
+    counters: readonly CappedCounter[],
+    at: number,
+  ): Remaining | undefined {
+    let least: Remaining | undefined
+    for (const { name, caps, window } of counters) {
+      const limit = caps[metric]
+      if (limit === null) continue
+      const remaining = Math.max(0, limit - (this.#book.sumOf(name)?.[metric] ?? 0))
+      if (least === undefined || remaining < least.remaining)
+        least = { limit, remaining, resetsIn: window.end - at }
+    }
+    return least
   }
 
   /** The counters that a call belongs to and that are still kept. */
   #countersOf(call: CountedCall): readonly CappedCounter[] {
-    const known = this.#counters.get(call)
-    if (known !== undefined) return known
-    const counters = this.#book.countersOf(call).filter(({ window }) => window.end + keptAfterEnd > this.#now)
-    this.#counters.set(call, counters)
-    return counters
+    const counters = this.#book.countersOf(call)
+    const isKept = ({ window }: CappedCounter): boolean => window.end + keptAfterEnd > this.#now
+    return counters.every(isKept) ? counters : counters.filter(isKept)
   }
 
   /** Learns what these counters say. @throws Uncounted */
@@ -240,4 +243,12 @@ export class Ledger {
       return { kind: 'unknown', wanted: 'exact' }
     return { kind: 'refused', refusal: { kind: 'exceeded', call, excess } }
   }
+}
+
+/** Whether a counter is beyond its cap although all that was let in seemed to fit. */
+function exceeds(sums: Amounts, { counter, total, fitted }: Addition): boolean {
+  return metrics.some(metric => {
+    const cap = counter.caps[metric]
+    return cap !== null && fitted[metric] > 0 && sums[metric] - total[metric] + fitted[metric] > cap
+  })
 }
