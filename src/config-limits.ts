@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { type CapName, capNames } from './limits/caps.ts'
 import { nanousdOf } from './limits/money.ts'
+import { usualOutput } from './limits/reserve.ts'
 import { checkTimeZone } from './limits/windows.ts'
 
 const cap = z.int().min(0).optional()
@@ -11,7 +12,7 @@ export const limits = z.strictObject({
   /** Money is in nano-US-dollars. */
   eachUser: z.strictObject(caps).default({}),
   /** Tokens of output for which a request counts that does not say how long its reply may be. */
-  defaultOutput: z.int().positive().max(10_000_000).default(4_096),
+  defaultOutput: z.int().positive().max(10_000_000).default(usualOutput),
   /** What becomes of such a request where tokens or money are limited. */
   openEnded: z.enum(['reserve', 'refuse']).default('reserve'),
   /** What becomes of a request whose price is unknown where money is limited. */

@@ -3,9 +3,7 @@ import { type Metric, metrics } from './caps.ts'
 import type { Period, Window } from './windows.ts'
 
 /** Whom a limit is for: all together, each user who has none of their own, one user, or one API key. */
-export const limitScopes = ['global', 'each_user', 'user', 'key'] as const
-
-export type LimitScope = (typeof limitScopes)[number]
+export type LimitScope = 'global' | 'each_user' | 'user' | 'key'
 
 export type CounterScope = Exclude<LimitScope, 'each_user'>
 
