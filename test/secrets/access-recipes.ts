@@ -123,6 +123,9 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     const limit = { requests_per_day: 1_000_000, [s.word('an unknown limit')]: s.text('an unknown limit') }
     const body = { user: s.label('the id of somebody limited'), model: s.label('a limited model'), ...limit }
     await fine(s.send('POST', '/v1/limits', { body, ...asAdmin(adminKey) }))
+    // While a limit stands, calls of whom nobody knows whether it concerns them are refused during an outage.
+    const target = new URLSearchParams({ user: body.user, model: body.model }).toString()
+    await fine(s.send('DELETE', `/v1/limits?${target}`, asAdmin(adminKey)))
     const wrong = { user: 'nobody', requests_per_day: s.text('a cap that is none') }
     await fine(s.send('POST', '/v1/limits', { body: wrong, ...asAdmin(adminKey) }), 400)
   },
