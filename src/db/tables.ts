@@ -153,11 +153,11 @@ export const tables = {
     created_at: integer,
     group_id: textOrNull,
     route_mode: textOrNull,
-    document_type: textOrNull,
-    document_version: textOrNull,
     // What is held back for the call until it is settled; null where no limit asks for it.
     reserved_tokens: integerOrNull,
     reserved_nanousd: integerOrNull,
+    document_type: textOrNull,
+    document_version: textOrNull,
   },
   llm_responses: {
     user_id: text,

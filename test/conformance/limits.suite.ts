@@ -25,6 +25,15 @@ async function usedOf(stele: Stele, target: LimitTarget): Promise<Readonly<Recor
   return limit?.used ?? {}
 }
 
+/** What a call took by the record, counted or estimated. */
+async function recordedTokens({ database }: Stele, callId: string): Promise<number> {
+  const columns = ['input_tokens', 'output_tokens', 'usage_source'] as const
+  const ended = database.kysely.selectFrom('llm_responses').select(columns).where('request_id', '=', callId)
+  const { input_tokens, output_tokens, usage_source } = await ended.executeTakeFirstOrThrow()
+  expect(usage_source).toBe('estimated')
+  return (input_tokens ?? 0) + (output_tokens ?? 0)
+}
+
 /** How many of so many calls at once were let in. */
 async function admitted(stele: Stele, count: number, input: Partial<BeginInput> = {}): Promise<number> {
   const body = input.body ?? chatBody([user('q')])
@@ -111,8 +120,8 @@ export function limitsSuite(bed: Bed): void {
 
   test.each([
     ['failed', { status: 'failed', errorCode: 'provider_error' } as const, 0],
-    ['answered, with no word on its usage', { status: 'completed' } as const, 'held'],
-    ['aborted, with no word on its usage', { status: 'aborted' } as const, 'held'],
+    ['answered, with no word on its usage', { status: 'completed' } as const, 'estimated'],
+    ['aborted, with no word on its usage', { status: 'aborted' } as const, 'estimated'],
     ['answered from the cache', { ...used(10, 20), status: 'cached' } as const, 0],
     ['aborted after some of it', { ...used(10, 20), status: 'aborted' } as const, 30],
     ['failed after some of it', { ...used(10, 20), status: 'failed', errorCode: 'x' } as const, 30],
@@ -121,7 +130,7 @@ export function limitsSuite(bed: Bed): void {
     await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000, requestsPerDay: 5 })
     const call = await begin(stele, bounded(100))
     await settle(stele, call, outcome)
-    const tokensPerDay = expected === 'held' ? call.reserved?.tokens : expected
+    const tokensPerDay = expected === 'estimated' ? await recordedTokens(stele, call.callId) : expected
     expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay, requestsPerDay: 1 })
     expect(await stele.limits.examine()).toEqual([])
   })
