@@ -27,28 +27,18 @@ import { applySettles, type Ending } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
-  type AccessOperation,
   type AppendOperation,
   type Applied,
-  type CacheOperation,
-  type ErasureOperation,
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
-  type RepriceOperation,
-  type RetentionOperation,
   type SettleAllOperation,
   startsOf,
 } from './operations.ts'
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
+import type { StepOperation } from './step-operations.ts'
 
-type StepOperation =
-  | RetentionOperation
-  | ErasureOperation
-  | AccessOperation
-  | RepriceOperation
-  | CacheOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {

@@ -1,7 +1,7 @@
-import type { AccessStep, AccessStepResult } from '../access/steps.ts'
-import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
+import type { AccessStepResult } from '../access/steps.ts'
+import type { CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
-import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
+import type { ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type {
   BeginDecision,
@@ -14,8 +14,8 @@ import type {
   Saved,
 } from '../model/call.ts'
 import type { Account } from '../model/usage.ts'
-import type { RepriceStep } from '../pricing/reprice-step.ts'
-import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
+import type { RetentionStepResult } from '../retention/steps.ts'
+import type { StepOperation } from './step-operations.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement extends Account {
@@ -288,37 +288,8 @@ export interface PostponeOperation {
   readonly conversations: readonly ConversationPlace[]
 }
 
-/** A step of letting go what has expired, in a transaction of its own between those of calls. */
-export interface RetentionOperation {
-  readonly kind: 'retention'
-  readonly step: RetentionStep
-}
-
-/** A step of erasing a user, in the same way. */
-/** What a login writes. */
-export interface AccessOperation {
-  readonly kind: 'access'
-  readonly step: AccessStep
-}
-
-export interface ErasureOperation {
-  readonly kind: 'erasure'
-  readonly step: ErasureStep
-}
-
-/** A step of computing costs anew, in the same way. */
-export interface RepriceOperation {
-  readonly kind: 'reprice'
-  readonly step: RepriceStep
-}
-
-/** A change of what answers may be given again, in the same way. */
-export interface CacheOperation {
-  readonly kind: 'cache'
-  readonly step: CacheStep
-}
-
 export type Operation =
+  | StepOperation
   | BeginOperation
   | SettleOperation
   | RecordOperation
@@ -329,11 +300,6 @@ export type Operation =
   | RespondOperation
   | DocumentOperation
   | ResealOperation
-  | RetentionOperation
-  | ErasureOperation
-  | AccessOperation
-  | RepriceOperation
-  | CacheOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation

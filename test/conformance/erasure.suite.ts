@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { type TableName, tableNames, tables, userColumnOf } from '../../src/db/tables.ts'
+import { tables } from '../../src/db/definitions.ts'
+import { type TableName, tableNames, userColumnOf } from '../../src/db/tables.ts'
 import { doErasureStep } from '../../src/erasure/do-step.ts'
 import { afterErasure } from '../../src/erasure/plan.ts'
 import { newId } from '../../src/ids.ts'

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { tables } from '../../src/db/definitions.ts'
 import { migrateUp } from '../../src/db/migrate.ts'
-import { columnsOf, derivedTables, kindOf, type TableName, tables } from '../../src/db/tables.ts'
+import { columnsOf, derivedTables, kindOf, type TableName } from '../../src/db/tables.ts'
 import type { Bed } from '../harness/databases.ts'
 
 export function schemaSuite(bed: Bed): void {

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { accessRecipes } from './isolation-access-recipes.ts'
+import { comparisonRecipes } from './isolation-comparison-recipes.ts'
 import { documentRecipes, noteType } from './isolation-document-recipes.ts'
 import type { RawReply, Running } from './running.ts'
 
@@ -55,8 +56,6 @@ const noConversation = [404, 'conversation_not_found'] as const
 const noItem = [404, 'item_not_found'] as const
 const noResponse = [404, 'response_not_found'] as const
 const noCompletion = [404, 'completion_not_found'] as const
-const noCall = [404, 'call_not_found'] as const
-const noComparison = [404, 'comparison_not_found'] as const
 const noPrevious = [400, 'previous_response_not_found'] as const
 const denied = [403, 'permission_denied'] as const
 const invalid = [400, 'invalid_value'] as const
@@ -66,8 +65,6 @@ const fine = [200] as const
 const keyed = (route: string) => ({ 'idempotency-key': `key-of-ada ${route}` })
 
 const hello = { model: 'echo', messages: [{ role: 'user', content: 'Hello' }] }
-const compared = { models: ['echo', 'echo/echo'], messages: hello.messages }
-const choiceOf = (comparison: string): string => `/v1/comparisons/${comparison}/choice`
 const input = { model: 'echo', input: 'Hello' }
 const items = [{ role: 'user', content: 'Hello' }]
 
@@ -123,31 +120,6 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       {
         path: `/v1/chat/completions/${own.completion}/messages?after=${completion}-0`,
         own: invalid,
-      },
-    ],
-  },
-  'POST /v1/comparisons': {
-    attempts: ({ conversation }) => [
-      { path: '/v1/comparisons', body: compared, own: fine },
-      { path: '/v1/comparisons', body: { ...compared, user: 'ada' }, own: denied, isOutranked: true },
-      {
-        path: '/v1/comparisons',
-        body: compared,
-        headers: { 'x-stele-conversation': conversation },
-        own: noConversation,
-      },
-    ],
-  },
-  'POST /v1/comparisons/:id/choice': {
-    attempts: ({ comparison }, own) => [
-      { path: choiceOf(comparison), body: { call_id: comparison }, own: noCall },
-      { path: choiceOf(comparison), body: { call_id: null }, own: noComparison },
-      { path: choiceOf(own.comparison), body: { call_id: comparison }, own: noCall },
-      {
-        path: choiceOf(own.comparison),
-        body: { call_id: own.comparison, user: 'ada' },
-        own: denied,
-        isOutranked: true,
       },
     ],
   },
@@ -296,6 +268,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       { path: `/sessions/bob/${session}`, own: fine },
     ],
   },
+  ...comparisonRecipes,
   ...documentRecipes,
   ...accessRecipes,
 }

@@ -1,12 +1,6 @@
 import { expect, test } from 'vitest'
-import {
-  type ColumnName,
-  derivedTables,
-  kindOf,
-  type TableName,
-  tableNames,
-  tables,
-} from '../../src/db/tables.ts'
+import { tables } from '../../src/db/definitions.ts'
+import { type ColumnName, derivedTables, kindOf, type TableName, tableNames } from '../../src/db/tables.ts'
 import { describe } from '../../src/recorder/refusal.ts'
 import { plainColumns } from './plain-columns.ts'
 
