@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { compressionNames } from './compression/levels.ts'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { SteleError } from './errors.ts'
@@ -173,6 +174,8 @@ const settings = z.strictObject({
   maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
   maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
   masking: masking.prefault({}),
+  /** How the prompts of requests are compressed that say nothing of it, and whose key does not either. */
+  compress: z.enum(compressionNames).default('off'),
   openaiBaseUrl: upstreamUrl.optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -249,6 +252,7 @@ export const environmentVariables = {
   STELE_CHAT_GREETING: 'chatGreeting',
   MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
   MASK_PII_IN_LOGS: 'maskPiiInLogs',
+  STELE_COMPRESS: 'compress',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

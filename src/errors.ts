@@ -81,6 +81,10 @@ export const errorTable = {
   api_key_not_found: row(404, "There is no API key '{key}'."),
   completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
+  not_compressible: row(
+    400,
+    'Only what users and systems say in chats is compressed, and {operation} are none: leave x-stele-compress out.',
+  ),
   user_erasing: row(
     409,
     "The user '{user}' is being erased; nothing of theirs can be recorded until that is done.",

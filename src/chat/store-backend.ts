@@ -1,6 +1,8 @@
+import { type CompressionName, levelOf } from '../compression/levels.ts'
 import { SteleError } from '../errors.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from '../gateway/attempt-failure.ts'
 import { backoff } from '../gateway/backoff.ts'
+import { type CompressedSending, compressedFor } from '../gateway/compressed-request.ts'
 import { storeFailure } from '../gateway/store-failure.ts'
 import { newId } from '../ids.ts'
 import type { BegunCall, RouteMode } from '../model/call.ts'
@@ -34,6 +36,8 @@ export interface StoreBackendOptions {
   readonly userId: string
   /** Bytes of a provider's reply. */
   readonly replyLimit: number
+  /** How prompts are compressed; not at all when left out. */
+  readonly compress?: CompressionName
 }
 
 /** A chat straight on a store: what a gateway does for a call, without HTTP. */
@@ -117,15 +121,19 @@ export class StoreBackend implements ChatBackend {
   ): Promise<Comparison> {
     const { providers, stele, userId, replyLimit } = this.#options
     const groupId = newId('call')
-    const asked = models.map((model, index) => {
+    const found = models.map(model => {
       const [target] = providers.targets(model)
       if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-      const request = parseChatRequest(requestBody(model, messages))
-      const callId = index === 0 ? groupId : newId('call')
-      return { target, request, callId }
+      return { target, request: parseChatRequest(requestBody(model, messages)) }
     })
+    const asked = await Promise.all(
+      found.map(async ({ target, request }, index) => {
+        const callId = index === 0 ? groupId : newId('call')
+        return { target, request, callId, sending: await sendingOf(this.#options, target, request) }
+      }),
+    )
     const calls = await stele.recorder.beginAll(
-      asked.map(({ target, request, callId }) => ({
+      asked.map(({ target, request, callId, sending }) => ({
         callId,
         groupId,
         routeMode: 'compare',
@@ -133,12 +141,20 @@ export class StoreBackend implements ChatBackend {
         provider: target.provider.name,
         requestModel: target.model,
         body: request,
+        sent: sending?.sent,
         conversationId: thread.conversationId,
       })),
     )
     const ends = await Promise.all(
-      asked.map(({ target, request }, index) =>
-        askProvider({ target, request, userId, signal, replyLimit, onText: text => onText(index, text) }),
+      asked.map(({ target, request, sending }, index) =>
+        askProvider({
+          target: sending?.behind(target) ?? target,
+          request,
+          userId,
+          signal,
+          replyLimit,
+          onText: text => onText(index, text),
+        }),
       ),
     )
     const placed = await this.#sessions.follow(thread, calls[0]?.conversationId)
@@ -228,6 +244,7 @@ class Attempts {
     const { request, thread, signal, onText } = this.#asking
     const { recorder } = stele
     try {
+      const sending = await sendingOf(this.#options, target, request)
       const call = await recorder.begin({
         callId: ++this.#count === 1 ? this.#groupId : newId('call'),
         isNew: true,
@@ -237,9 +254,11 @@ class Attempts {
         provider: target.provider.name,
         requestModel: target.model,
         body: request,
+        sent: sending?.sent,
         conversationId: thread.conversationId,
       })
-      const end = await askProvider({ target, request, userId, signal, replyLimit, onText })
+      const to = sending?.behind(target) ?? target
+      const end = await askProvider({ target: to, request, userId, signal, replyLimit, onText })
       const settled = await recorder.settle(call, end.outcome, { once: true })
       const placed = await this.#sessions.follow(thread, settled.conversationId)
       const failure =
@@ -268,6 +287,17 @@ class Attempts {
     await timing.wait(delay, signal)
     return !signal.aborted
   }
+}
+
+/** How a request goes to its target, when it is to be compressed. */
+async function sendingOf(
+  { compress = 'off' }: StoreBackendOptions,
+  target: Target,
+  { text }: ChatRequest,
+): Promise<CompressedSending | undefined> {
+  const level = levelOf(compress)
+  if (level === undefined) return undefined
+  return compressedFor(target, level, { told: text, recorded: text, mayKeep: true, isChat: true })
 }
 
 function answerFrom(

@@ -55,6 +55,7 @@ export const tables = {
     rotated_at: integerOrNull,
     issued_by: textOrNull,
     masking: textOrNull,
+    compression: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
   login_sessions: {
@@ -152,6 +153,8 @@ export const tables = {
     created_at: integer,
     group_id: textOrNull,
     route_mode: textOrNull,
+    compression: textOrNull,
+    sent: contentOrNull,
   },
   llm_responses: {
     user_id: text,

@@ -171,6 +171,7 @@ function sessionPrincipal(id: string, userId: string, role: Role): Principal {
     scopes: [role],
     contentMode: undefined,
     masking: undefined,
+    compression: undefined,
     role,
     permissions: permissionsOfRole(role),
     createdAt: 0,

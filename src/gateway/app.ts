@@ -71,6 +71,7 @@ export type ClientSettings = Pick<
   | 'maskPiiBeforeLlm'
   | 'maskPiiInLogs'
   | 'masking'
+  | 'compress'
 >
 
 export interface GatewayParts {

@@ -177,6 +177,7 @@ class Attempts {
     client.header('x-stele-call-id', begun.callId)
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
+    if (recording.sent) client.header('x-stele-compression', recording.sent.compression)
 
     const rendition = request.render?.(begun)
     this.rendition = rendition

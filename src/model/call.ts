@@ -42,6 +42,14 @@ export interface Listing {
   readonly metadata: string
 }
 
+/** What is recorded of a request that was sent compressed: enough to make the bytes again that its provider got. */
+export interface SentRecord {
+  /** The level, and the version of what it does, as `high/1`. */
+  readonly compression: string
+  /** JSON text of what the request alone does not tell; undefined when what was sent is not to be known. */
+  readonly facts: string | undefined
+}
+
 /** A call as it stands before its provider is asked. */
 export interface CallStart {
   readonly callId: string
@@ -67,6 +75,8 @@ export interface CallStart {
   readonly routeMode?: RouteMode | undefined
   /** Set when its completion is to be listed. */
   readonly listing?: Listing | undefined
+  /** Set when its request is sent compressed. */
+  readonly sent?: SentRecord | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }

@@ -80,6 +80,7 @@ const apiKey = z.strictObject({
   rotated_at: time.nullable().default(null),
   issued_by: word.nullable().default(null),
   masking: text.nullable().default(null),
+  compression: text.nullable().default(null),
 })
 
 const conversation = z
@@ -179,6 +180,9 @@ const call = z
     created_at: time,
     /** The request exactly as it was received; null when it was not kept. */
     request: content.nullable(),
+    /** How it was compressed for its provider, and what the request does not tell of that; null when it was sent as it is. */
+    compression: text.nullable().default(null),
+    sent: z.string().nullable().default(null),
     /** Null while the call is under way. */
     response: response.nullable(),
   })

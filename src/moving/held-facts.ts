@@ -22,6 +22,7 @@ const heldColumns: { readonly [T in TableName]?: readonly ColumnName<T>[] } = {
     'rotated_at',
     'issued_by',
     'masking',
+    'compression',
   ],
   user_passwords: ['is_temporary', 'changed_at'],
   login_sessions: ['id', 'place', 'created_at', 'last_seen_at', 'expires_at', 'ended_at'],

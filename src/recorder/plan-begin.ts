@@ -109,6 +109,8 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       created_at: createdAt,
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
+      compression: start.sent?.compression ?? null,
+      sent: keepsContent && start.sent?.facts !== undefined ? encodeContent(start.sent.facts) : null,
       writtenWith,
     },
     response: responseRow(start, conversationId),

@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { type CompressionName, isCompressionName } from '../compression/levels.ts'
 import type { ContentMode } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -29,6 +30,8 @@ export interface ApiKey {
   readonly lastUsedAt: number | undefined
   /** What it demands of every request. */
   readonly masking: MaskingPolicy | undefined
+  /** How the prompts of its requests are compressed; undefined where the configuration decides. */
+  readonly compression: CompressionName | undefined
   /** When it got its present secret, if that is not its first. */
   readonly rotatedAt: number | undefined
   /** Until when the secret before that is good too. */
@@ -59,6 +62,7 @@ interface NewApiKey {
   /** Who makes it; the operator when left out, who may give its user the role that it needs. */
   readonly by?: Actor | undefined
   readonly masking?: MaskingPolicy | undefined
+  readonly compression?: CompressionName | undefined
 }
 
 interface Rotation {
@@ -215,6 +219,7 @@ async function insertKey(
     rotated_at: null,
     issued_by: issuerOf(by, userId),
     masking: policyText(options.masking),
+    compression: options.compression ?? null,
   }
   await tx
     .insertInto('users')
@@ -279,6 +284,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     previousExpiresAt: row.previous_expires_at ?? undefined,
     issuedBy: row.issued_by ?? undefined,
     masking: policyOf(row.masking),
+    compression: isCompressionName(row.compression) ? row.compression : undefined,
   }
 }
 

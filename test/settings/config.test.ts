@@ -85,6 +85,7 @@ describe('defaults and precedence', () => {
       STELE_CHAT_GREETING: 'Hello!',
       MASK_PII_BEFORE_LLM: 'true',
       MASK_PII_IN_LOGS: 'on',
+      STELE_COMPRESS: 'medium',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }

@@ -157,7 +157,8 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
   try {
     const providers = createProviders(config, stele)
     const userId = user ?? loginName()
-    const backend = new StoreBackend({ stele, providers, userId, replyLimit: config.replyLimit })
+    const { replyLimit, compress } = config
+    const backend = new StoreBackend({ stele, providers, userId, replyLimit, compress })
     const { isEchoOnly, aliases } = providers
     const notices = [
       ...(store ? [] : ['Nothing is kept: this chat is in memory alone.']),

@@ -1,3 +1,4 @@
+import type { CompressionName } from '../../compression/levels.ts'
 import type { ContentMode } from '../../db/batch.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
@@ -18,6 +19,7 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly contentMode?: ContentMode
   readonly maskBeforeLlm?: boolean
   readonly maskInStorage?: boolean
+  readonly compress?: CompressionName
   readonly json?: boolean
 }
 
@@ -34,6 +36,7 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       expiresAt: expires,
       contentMode: options.contentMode,
       masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
+      compression: options.compress,
     })
     if (json === true) return writeJson(keyRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CompressionLevel } from '../../compression/levels.ts'
 import { SteleError } from '../../errors.ts'
 import { responseIdOf } from '../../ids.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
@@ -11,6 +12,7 @@ import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerClient, answerQuestion, type Question } from '../attempts.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -35,6 +37,7 @@ interface Asked {
   readonly userId: string
   readonly apiKeyId: string
   readonly masking: Masking | undefined
+  readonly level: CompressionLevel | undefined
 }
 
 /** `POST /v1/responses`. */
@@ -49,12 +52,13 @@ export function responseCreation(
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
   const maskingOf = createMasking(settings)
+  const compressionOf = createCompression(settings)
   const calls = callStore(promptly(database))
   const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request: given, targets, userId, apiKeyId, masking }: Asked,
+    { request: given, targets, userId, apiKeyId, masking, level }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -69,10 +73,13 @@ export function responseCreation(
     const able = responseTargets(ask, targets)
     const question: Question = {
       callId,
-      request: await maskedRequest(responseRequest(ask, recorder), masking, {
-        replyLimit: settings.replyLimit,
-        history: history.messages,
-      }),
+      request: compressedRequest(
+        await maskedRequest(responseRequest(ask, recorder), masking, {
+          replyLimit: settings.replyLimit,
+          history: history.messages,
+        }),
+        level,
+      ),
       targets: able,
       userId,
       apiKeyId,
@@ -131,7 +138,14 @@ export function responseCreation(
     const request = parseResponseRequest(received.body ?? '')
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
-    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking: maskingOf(received, key) }
+    const asked: Asked = {
+      request,
+      targets,
+      userId,
+      apiKeyId: key.id,
+      masking: maskingOf(received, key),
+      level: compressionOf(received, key),
+    }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
     return idempotency.once(

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CompressionLevel } from '../../compression/levels.ts'
 import { SteleError } from '../../errors.ts'
 import { conversationLibrary } from '../../library/conversations.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
@@ -8,6 +9,7 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
@@ -26,6 +28,7 @@ interface Asked {
   readonly apiKeyId: string
   readonly model: string
   readonly masking: Masking | undefined
+  readonly level: CompressionLevel | undefined
   readonly targets: readonly Target[]
 }
 
@@ -45,6 +48,7 @@ export function sessionChat(parts: AnsweringParts) {
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
   const maskingOf = createMasking(settings)
+  const compressionOf = createCompression(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -80,7 +84,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { received, turn, apiKeyId, model, targets, masking }: Asked,
+    { received, turn, apiKeyId, model, targets, masking, level }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -92,10 +96,11 @@ export function sessionChat(parts: AnsweringParts) {
     const names = { conversationId, previousResponseId: undefined }
     await content.mayContinue(received, userId, names)
     const history = await historyOf(userId, names)
-    const request = await maskedRequest(turnRequest(model, turn, history), masking, {
+    const masked = await maskedRequest(turnRequest(model, turn, history), masking, {
       replyLimit: settings.replyLimit,
       history: history.messages,
     })
+    const request = compressedRequest(masked, level)
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
     return answerQuestion(parts, question, reply)
   }
@@ -123,7 +128,16 @@ export function sessionChat(parts: AnsweringParts) {
   return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
     const masking = maskingOf(received, keyOf(received))
-    const asked: Asked = { received, turn, apiKeyId, model, masking, targets: providers.targets(model) }
+    const level = compressionOf(received, keyOf(received))
+    const asked: Asked = {
+      received,
+      turn,
+      apiKeyId,
+      model,
+      masking,
+      level,
+      targets: providers.targets(model),
+    }
     await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {

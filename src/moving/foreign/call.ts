@@ -26,6 +26,8 @@ export function callLine(
     group_id: null,
     route_mode: null,
     request: null,
+    compression: null,
+    sent: null,
     ...fields,
   }
 }

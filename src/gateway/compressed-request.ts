@@ -1,0 +1,139 @@
+import type { FastifyRequest } from 'fastify'
+import {
+  type CompressionLevel,
+  type CompressionName,
+  compressionNames,
+  isCompressionName,
+  levelOf,
+} from '../compression/levels.ts'
+import { compressed, sentRecord } from '../compression/sent.ts'
+import { SteleError } from '../errors.ts'
+import type { SentRecord } from '../model/call.ts'
+import { type ChatRequest, parseChatRequest, withPreface } from '../model/chat-request.ts'
+import type { Provider } from '../providers/provider.ts'
+import type { Target } from '../providers/registry.ts'
+import type { ApiKey } from '../store/api-keys.ts'
+import type { GatewayRequest } from './gateway-request.ts'
+
+const header = 'x-stele-compress'
+
+/**
+ * The level at which a request's prompts are compressed; undefined for none. The request decides, else its key, else the
+ * configuration.
+ * @param operation what is asked for, where that is no chat
+ * @throws SteleError invalid_value, not_compressible
+ */
+export type CompressionOf = (
+  request: FastifyRequest,
+  key: Pick<ApiKey, 'compression'>,
+  operation?: string,
+) => CompressionLevel | undefined
+
+export function createCompression({ compress }: { readonly compress: CompressionName }): CompressionOf {
+  return ({ headers }, key, operation) => {
+    const asked = askedFor(headers[header])
+    const level = levelOf(asked ?? key.compression ?? compress)
+    if (operation === undefined) return level
+    if (asked !== undefined && level !== undefined)
+      throw new SteleError('not_compressible', { operation }, { param: header })
+    return undefined
+  }
+}
+
+function askedFor(given: string | string[] | undefined): CompressionName | undefined {
+  const name = String(given ?? '')
+    .trim()
+    .toLowerCase()
+  if (name === '') return undefined
+  if (isCompressionName(name)) return name
+  const reason = `it must be one of ${compressionNames.join(', ')}`
+  throw new SteleError('invalid_value', { name: header, reason }, { param: header })
+}
+
+/** The same request, its prompts compressed on their way to providers, after they are masked. What is recorded stays what it is. */
+export function compressedRequest(
+  request: GatewayRequest,
+  level: CompressionLevel | undefined,
+): GatewayRequest {
+  if (level === undefined) return request
+  return {
+    ...request,
+    async forTarget(target) {
+      const given = (await request.forTarget?.(target)) ?? request
+      const told = (await given.told?.()) ?? given.body.text
+      const sending = await compressedFor(target, level, {
+        told,
+        recorded: given.body.text,
+        mayKeep: given.forStorage === undefined,
+        isChat: given.recording?.operation === undefined,
+      })
+      if (sending === undefined) return given
+      const { sent, behind } = sending
+      return {
+        ...given,
+        recording: { ...given.recording, sent },
+        send: (to, userId, signal) => given.send(behind(to), userId, signal),
+      }
+    },
+  }
+}
+
+interface Told {
+  /** The text that a provider would get, and the one that is recorded. */
+  readonly told: string
+  readonly recorded: string
+  /** Whether what is told and not recorded may be kept. */
+  readonly mayKeep: boolean
+  /** False for a request in the words of Responses. */
+  readonly isChat: boolean
+}
+
+/** What is recorded of a request that a target is to get compressed, and the target that gets it so. */
+export interface CompressedSending {
+  readonly sent: SentRecord
+  readonly behind: (target: Target) => Target
+}
+
+/** @returns undefined when the target knows prompts by their own words */
+export async function compressedFor(
+  { provider, model }: Target,
+  level: CompressionLevel,
+  { told, recorded, mayKeep, isChat }: Told,
+): Promise<CompressedSending | undefined> {
+  if (provider.answersFromRecord === true) return undefined
+  const body = await compressed(told, level)
+  const asksUsage = provider.asksUsage === true
+  return {
+    sent: sentRecord({ told, recorded, mayKeep, body }, { level, model, asksUsage, isChat }),
+    behind: target => ({
+      ...target,
+      provider: compressingProvider(target.provider, async text =>
+        text === told ? body : compressed(text, level),
+      ),
+    }),
+  }
+}
+
+/** The same provider, given compressed prompts. */
+function compressingProvider(provider: Provider, compress: (text: string) => Promise<string>): Provider {
+  const { forward } = provider
+  return {
+    ...provider,
+    async chat(input) {
+      return provider.chat({ ...input, request: saying(input.request, await compress(input.request.text)) })
+    },
+    ...(forward === undefined
+      ? {}
+      : { forward: async input => forward({ ...input, body: await compress(input.body) }) }),
+  }
+}
+
+/** A request with another text, which differs in what is said alone. */
+function saying(request: ChatRequest, text: string): ChatRequest {
+  if (text === request.text) return request
+  const { value, members, messages, messageSpans, preface } = withPreface(
+    parseChatRequest(text),
+    request.preface?.length ?? 0,
+  )
+  return { ...request, text, value, members, messages, messageSpans, ...(preface?.length ? { preface } : {}) }
+}
