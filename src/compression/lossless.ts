@@ -113,10 +113,17 @@ function standsAlone(text: string, start: number, end: number): boolean {
   return (isSpace(start - 1) || isSpace(start)) && (isSpace(end) || isSpace(end - 1))
 }
 
+/** Where some words stand first, and how many from there on were found again; 0 for none yet. */
+interface FirstPlace {
+  readonly words: readonly string[]
+  readonly at: number
+  length: number
+}
+
 /** Passages that are said more than once, those first that save most. */
 function repeatedPassages(parts: readonly Part[]): string[] {
   const uses = new Map<string, number>()
-  const firsts = new Map<string, { readonly words: readonly string[]; readonly at: number }>()
+  const firsts = new Map<string, FirstPlace>()
   for (const { text, isFixed } of parts) {
     if (isFixed) continue
     const words = text.match(/\S+\s*/g) ?? []
@@ -126,12 +133,15 @@ function repeatedPassages(parts: readonly Part[]): string[] {
         .join('')
         .trimEnd()
       const first = firsts.get(key)
-      const length = first === undefined ? 0 : lengthOfMatch(first, words, at)
-      if (length < leastWords) {
-        if (first === undefined) firsts.set(key, { words, at })
+      const most = first === undefined ? 0 : lengthOfMatch(first, words, at)
+      if (first === undefined || most < leastWords) {
+        if (first === undefined) firsts.set(key, { words, at, length: 0 })
         at++
         continue
       }
+      // What is said over and over is one passage many times, not a longer one a few times.
+      const length = first.length > 0 && most >= 2 * first.length ? first.length : most
+      if (first.length === 0) first.length = length
       const passage = words
         .slice(at, at + length)
         .join('')
@@ -150,7 +160,7 @@ function repeatedPassages(parts: readonly Part[]): string[] {
 
 /** How many words from `at` are those from the first place on; the two do not overlap. White space after the last one is none of it. */
 function lengthOfMatch(
-  first: { readonly words: readonly string[]; readonly at: number },
+  first: FirstPlace,
   words: readonly string[],
   at: number,
 ): number {
