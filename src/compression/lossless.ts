@@ -159,11 +159,7 @@ function repeatedPassages(parts: readonly Part[]): string[] {
 }
 
 /** How many words from `at` are those from the first place on; the two do not overlap. White space after the last one is none of it. */
-function lengthOfMatch(
-  first: FirstPlace,
-  words: readonly string[],
-  at: number,
-): number {
+function lengthOfMatch(first: FirstPlace, words: readonly string[], at: number): number {
   const most = first.words === words ? at - first.at : Number.POSITIVE_INFINITY
   let length = 0
   while (length < most && at + length < words.length) {

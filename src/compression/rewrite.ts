@@ -71,7 +71,7 @@ const countedAfterA =
 const comparedAfterThe =
   'more|less|better|worse|fewer|greater|higher|lower|bigger|smaller|longer|shorter|faster|slower|earlier|later|sooner'
 const named =
-  'option|vitamin|choice|answer|part|section|step|type|group|class|grade|plan|point|team|set|case|variable|letter|node|hepatitis|let'
+  'option|vitamin|choice|answer|part|section|step|type|group|class|grade|plan|point|team|set|case|variable|letter|node|hepatitis|let|half|Half'
 const article = new RegExp(
   `(?<![\\p{L}\\d'’.&/-])(?<!\\b(?:${named}) )` +
     `(?:([Aa]n?) (?!(?:${countedAfterA})\\b)|([Tt]he) (?!(?:${comparedAfterThe})\\b))(\\p{Ll})(?=\\p{L})`,

@@ -29,15 +29,19 @@ export async function chatOnStore(
   const upstream = await startUpstream(...answers)
   const { providers, ...settings } = config
   const test = { baseUrl: upstream.baseUrl, retries: 0 }
-  const registry = createProviders(
-    resolveConfig(
-      { defaultProvider: 'test', ...settings, providers: { test, ...(providers as object) } },
-      {},
-    ),
-    stele,
+  const resolved = resolveConfig(
+    { defaultProvider: 'test', ...settings, providers: { test, ...(providers as object) } },
+    {},
   )
+  const registry = createProviders(resolved, stele)
   onTestFinished(() => registry.close())
-  const backend = new StoreBackend({ stele, providers: registry, userId: 'ada', replyLimit: 1_000_000 })
+  const backend = new StoreBackend({
+    stele,
+    providers: registry,
+    userId: 'ada',
+    replyLimit: 1_000_000,
+    compress: resolved.compress,
+  })
   const another = (): Chat => new Chat({ backend, model: 'gpt-test' })
   return { place, stele, upstream, backend, chat: another(), another }
 }

@@ -3,7 +3,24 @@ import { versions } from '../../src/compression/compress-text.ts'
 import { compressionLevels } from '../../src/compression/levels.ts'
 
 /** What makes careless patterns and searches take a time that grows with the square of a text. */
-const units = ['\n', ' \t', '`', '"', '“', '<', '{\n', '[a](', 'a', 'A ', '- ', 'the ', 'a@a', '_', 'please. ', 'not  really ']
+const units = [
+  '\n',
+  ' \t',
+  '`',
+  '"',
+  '“',
+  '<',
+  '{\n',
+  '[a](',
+  'a',
+  'A ',
+  '- ',
+  'the ',
+  'a@a',
+  '_',
+  'please. ',
+  'not  really ',
+]
 
 test.each(units)('a text of %j alone is done with in no time', unit => {
   const text = unit.repeat(Math.ceil(60_000 / unit.length))

@@ -78,7 +78,9 @@ describeEachDatabase('compressed prompts', bed => {
     const reply = await running.post(questionOf(text), { [header]: 'high' })
     const sent = upstream.journal[0]?.text ?? ''
     expectNone(sent)
-    expect(askedOf({ text: sent } as never).messages[0]?.content).toBe('Write to [EMAIL_1] to tell [EMAIL_1] of end.')
+    expect(askedOf({ text: sent } as never).messages[0]?.content).toBe(
+      'Write to [EMAIL_1] to tell [EMAIL_1] of end.',
+    )
     const completion = JSON.parse(reply.text) as OpenAI.ChatCompletion
     expect(completion.choices[0]?.message.content).toBe(
       `Write to ${secrets.mail} to tell ${secrets.mail} of end.`,
@@ -138,7 +140,10 @@ describeEachDatabase('compressed prompts', bed => {
   })
 
   test('POST /chat, and comparisons', async () => {
-    const { running, upstream } = await start({ chatModel: 'm', chatSystem: said }, { place: await bed.place() })
+    const { running, upstream } = await start(
+      { chatModel: 'm', chatSystem: said },
+      { place: await bed.place() },
+    )
     const turn = { headers: { authorization: `Bearer ${running.key}`, [header]: 'high' } }
     const reply = await running.send('POST', '/chat', {
       headers: { ...turn.headers, 'content-type': 'application/json' },
@@ -181,15 +186,18 @@ describe('who asks for it', () => {
     expect(await contentOf(running, { authorization: `Bearer ${none.secret}` })).toBe(said)
   })
 
-  test.each(['gzip', 'lossless'])('%s is sent in words that a model reads, and can be undone', async level => {
-    const { running, upstream } = await start()
-    const text = 'The terms of the contract that was signed in the year before the last one. '.repeat(9)
-    const reply = await running.post(questionOf(text), { [header]: level })
-    expect(reply.headers['x-stele-compression']).toBe('lossless/1')
-    const told = String(askedOf(upstream.journal[0] ?? ({} as never)).messages[0]?.content)
-    expect(told.length).toBeLessThan(text.length / 2)
-    expect(expandRepeats(told)).toBe(text)
-  })
+  test.each(['gzip', 'lossless'])(
+    '%s is sent in words that a model reads, and can be undone',
+    async level => {
+      const { running, upstream } = await start()
+      const text = 'The terms of the contract that was signed in the year before the last one. '.repeat(9)
+      const reply = await running.post(questionOf(text), { [header]: level })
+      expect(reply.headers['x-stele-compression']).toBe('lossless/1')
+      const told = String(askedOf(upstream.journal[0] ?? ({} as never)).messages[0]?.content)
+      expect(told.length).toBeLessThan(text.length / 2)
+      expect(expandRepeats(told)).toBe(text)
+    },
+  )
 
   test('a level that there is not, and what is no chat, are refused; a default does not concern it', async () => {
     const { running, upstream } = await start({ compress: 'high' })
@@ -199,7 +207,11 @@ describe('who asks for it', () => {
     const embed = async (client: OpenAI) =>
       client.embeddings.create({ model: 'm', input: said, encoding_format: 'float' })
     const asking = running.client({ defaultHeaders: { [header]: 'low' } })
-    await expect(embed(asking)).rejects.toMatchObject({ status: 400, code: 'not_compressible', param: header })
+    await expect(embed(asking)).rejects.toMatchObject({
+      status: 400,
+      code: 'not_compressible',
+      param: header,
+    })
     expect(upstream.journal).toHaveLength(0)
     await embed(running.client())
     await embed(running.client({ defaultHeaders: { [header]: 'off' } }))
@@ -217,7 +229,10 @@ describe('who asks for it', () => {
   })
 
   test('every attempt of a request is sent alike', async () => {
-    const { running, upstream } = await start({ compress: 'high' }, { provider: { baseUrl: 'http://127.0.0.1:1/v1' } })
+    const { running, upstream } = await start(
+      { compress: 'high' },
+      { provider: { baseUrl: 'http://127.0.0.1:1/v1' } },
+    )
     expect(upstream.journal).toHaveLength(0)
     const reply = await running.post(questionOf(said))
     expect(reply.status).toBe(502)
