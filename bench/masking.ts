@@ -40,7 +40,7 @@ const scores = scoreOf(
 
 const { texts: prose, source } = loadTexts()
 const telling = corpus.map(({ text }) => text)
-const many = Array.from({ length: 20 }, () => prose).flat()
+const many = Array.from({ length: 200 }, () => prose).flat()
 const microseconds = {
   corpus: await costOf(telling, async text => void findEntities(text, options)),
   prose: await costOf(many, async text => void findEntities(text, options)),
@@ -87,5 +87,5 @@ async function costOf(texts: readonly string[], look: (text: string) => Promise<
     const { user, system } = process.threadCpuUsage(before)
     least = Math.min(least, (user + system) / kilobytes)
   }
-  return round(least, 1)
+  return round(least, 3)
 }

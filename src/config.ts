@@ -3,10 +3,15 @@ import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { compressionNames } from './compression/levels.ts'
+import { cache } from './config-cache.ts'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
+import { documentTypeSettings } from './documents/definition.ts'
 import { SteleError } from './errors.ts'
+import { cacheModes } from './model/caching.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
+import { priceOverride } from './pricing/overrides.ts'
+import type { PriceBookOptions } from './pricing/price-book.ts'
 import { contentModes } from './privacy/sealed-content.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import type { RetentionDefaults } from './retention/periods.ts'
@@ -23,6 +28,13 @@ const upstreamUrl = z.url({ protocol: /^https?$/ }).refine(text => {
   const url = URL.parse(text)
   return url === null || (url.username === '' && url.password === '')
 }, 'it may hold no user name or password; give apiKey, or an authorization header under headers')
+
+/** Characters of which a secret that somebody makes up has some at least: less is one key held down, or a word said twice. */
+const leastCharacters = 8
+
+function isHardToGuess(secret: string): boolean {
+  return new Set(secret.toLowerCase()).size >= leastCharacters
+}
 
 function areAddresses(text: string): boolean {
   return text.split(',').every(part => {
@@ -50,6 +62,8 @@ const provider = z.strictObject({
   streamUsage: z.boolean().default(true),
   /** Whether it has `/responses`; when left out, only OpenAI itself. Others are asked by chat completions. */
   responses: z.boolean().optional(),
+  /** The provider whose public prices hold there, where its address does not tell: a proxy before it, say. */
+  pricesOf: z.string().min(1).optional(),
   connections: z.int().positive().max(10_000).default(256),
   connectTimeout: seconds.default(10),
   firstByteTimeout: seconds.default(300),
@@ -115,6 +129,7 @@ const settings = z.strictObject({
   apiKey: z
     .string()
     .min(16, 'at least 16 characters')
+    .refine(isHardToGuess, 'it is easily guessed; openssl rand -hex 24 prints one that is not')
     .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
     .optional(),
   masterKey: z.string().min(1).optional(),
@@ -174,6 +189,10 @@ const settings = z.strictObject({
   maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
   maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
   masking: masking.prefault({}),
+  /** Whether answers are given again where neither the request nor its key says so, and for how many seconds. */
+  cacheMode: z.enum(cacheModes).default('off'),
+  cacheTtl: z.coerce.number().positive().max(31_536_000).default(3_600),
+  cache: cache.prefault({}),
   /** How the prompts of requests are compressed that say nothing of it, and whose key does not either. */
   compress: z.enum(compressionNames).default('off'),
   openaiBaseUrl: upstreamUrl.optional(),
@@ -185,6 +204,10 @@ const settings = z.strictObject({
   defaultProvider: z.string().optional(),
   /** Models that stand for others: each for a list of targets, as `provider/model` or a model of the default provider. */
   models: z.record(z.string().min(1).max(512), modelRoute).default({}),
+  /** Own prices, which win over public ones; the first that fits a call is taken. */
+  prices: z.array(priceOverride).max(1_000).default([]),
+  /** Types of documents that are registered when the gateway starts. */
+  documentTypes: z.array(documentTypeSettings).default([]),
   /** Seconds after which a request that failed is not sent to the same target again. */
   retryBudget: z.number().min(0).max(86_400).default(60),
 })
@@ -199,6 +222,12 @@ export function retentionOf(config: Config): RetentionDefaults {
     inactiveDays: config.retentionInactive,
     deletedDays: config.retentionDeleted,
   }
+}
+
+/** What the prices of calls are told by, as the library takes it. */
+export function pricingOf({ prices, providers, openaiBaseUrl }: Config): PriceBookOptions {
+  const upstream = openaiBaseUrl === undefined ? {} : { openai: { baseUrl: openaiBaseUrl } }
+  return { overrides: prices, providers: { ...upstream, ...providers } }
 }
 
 /** Every environment variable that Stele reads, with the setting it gives. */
@@ -252,6 +281,8 @@ export const environmentVariables = {
   STELE_CHAT_GREETING: 'chatGreeting',
   MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
   MASK_PII_IN_LOGS: 'maskPiiInLogs',
+  STELE_CACHE_MODE: 'cacheMode',
+  STELE_CACHE_TTL: 'cacheTtl',
   STELE_COMPRESS: 'compress',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
@@ -326,6 +357,8 @@ function withProviderKeys(config: Config, environment: Readonly<Record<string, s
   const { retentionContent, retentionMetadata } = config
   if ((retentionContent ?? 0) > (retentionMetadata ?? Number.POSITIVE_INFINITY))
     problems.push('  retentionContent (STELE_RETENTION_CONTENT): content cannot outlive its metadata')
+  if (config.cacheMode === 'semantic' && config.cache.embeddings === undefined)
+    problems.push('  cacheMode (STELE_CACHE_MODE): semantic takes a model in cache.embeddings')
   if (problems.length > 0) throw new SteleError('config_invalid', { problems: problems.join('\n') })
   return config
 }

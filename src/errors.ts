@@ -80,6 +80,17 @@ export const errorTable = {
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),
   completion_not_found: row(404, "There is no stored chat completion '{completion}' of this user."),
+  document_not_found: row(404, "There is no document '{document}' of this user."),
+  document_type_not_found: row(404, "There is no document type '{type}'."),
+  document_type_not_in_force: row(400, "The document type '{type}' is not to be used now: {reason}"),
+  document_type_invalid: row(400, 'The document type is not valid: {reason}'),
+  document_type_conflict: row(
+    409,
+    "Version {version} of the document type '{type}' is registered with other content. Versions never change: register a new one.",
+  ),
+  document_input_invalid: row(400, "The input does not fit the document type '{type}': {problems}"),
+  document_invalid: row(502, "What the model answered is no document of the type '{type}': {problems}", true),
+  call_not_repeatable: row(400, "The call '{call}' cannot be made again: {reason}"),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
   not_compressible: row(
     400,

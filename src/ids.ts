@@ -8,8 +8,10 @@ import { TypeID } from 'typeid-js'
 const idPrefixes = {
   apiKey: 'key',
   audit: 'evt',
+  cacheEntry: 'cache',
   call: 'call',
   conversation: 'conv',
+  document: 'doc',
   grant: 'grant',
   instance: 'inst',
   login: 'login',
@@ -84,6 +86,16 @@ export function responseIdOf(groupId: string): string {
 /** The id of the event that tells what was taken of a comparison: never two for one. @param groupId that of its first call */
 export function choiceIdOf(groupId: string): string {
   return `${idPrefixes.audit}_${groupId.slice(groupId.indexOf('_') + 1)}`
+}
+
+/** The same for a document: it has the name of the first of its calls. */
+export function documentIdOf(groupId: string): string {
+  return `${idPrefixes.document}_${groupId.slice(groupId.indexOf('_') + 1)}`
+}
+
+/** The inverse: the first of the calls that a document is made by. */
+export function callIdOfDocument(documentId: string): string {
+  return `${idPrefixes.call}_${documentId.slice(documentId.indexOf('_') + 1)}`
 }
 
 const suffix = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/

@@ -1,4 +1,15 @@
+export type { AnswerCache } from './cache/cache.ts'
+export type { CacheLimits } from './cache/limits.ts'
+export type { DocumentTypeDefinition } from './documents/definition.ts'
+export type { RegisteredDocumentType } from './documents/library.ts'
+export type { DocumentRequest } from './documents/lookup.ts'
 export { type ErrorCode, errorTable, SteleError } from './errors.ts'
+export {
+  type DocumentGenerator,
+  type DocumentGeneratorOptions,
+  documentGenerator,
+  type NewDocument,
+} from './gateway/documents/generator.ts'
 export type { NewContextSnapshot } from './library/context-snapshots.ts'
 export {
   ConversationMemory,
@@ -28,10 +39,13 @@ export type { Retention, RetentionCounts, RetentionRunOptions } from './retentio
 export type { Tally } from './retention/tally.ts'
 export { openStele, type Stele, type SteleOptions } from './stele.ts'
 export type { ApiKey, Scope } from './store/api-keys.ts'
+export type { CacheStats } from './store/cache-entries.ts'
 export type { Call, CallFilter } from './store/calls.ts'
 export type { ContextSnapshot } from './store/context-snapshots.ts'
 export type { ConversationTotals } from './store/conversation-totals.ts'
 export type { Conversation, ConversationFilter, ListPlace } from './store/conversations.ts'
+export type { DocumentTotals, DocumentTotalsFilter } from './store/document-totals.ts'
+export type { StoredDocument } from './store/documents.ts'
 export type { Message, MessagePage } from './store/messages.ts'
 export type { SearchHit, SearchInput } from './store/search.ts'
 export type { User } from './store/users.ts'

@@ -1,10 +1,13 @@
 import { sql } from 'kysely'
 import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
+import { AnswerCache } from './cache/cache.ts'
+import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { documentLibrary } from './documents/library.ts'
 import { createErasure } from './erasure/service.ts'
 import { reasonOf, SteleError } from './errors.ts'
 import { newId } from './ids.ts'
@@ -19,11 +22,18 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
+import { Accounting } from './pricing/accounting.ts'
+import { costLibrary } from './pricing/costs.ts'
+import { checkOverrides } from './pricing/overrides.ts'
+import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { accessSteps } from './recorder/access-steps.ts'
+import { cacheSteps } from './recorder/cache-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { Recorder } from './recorder/recorder.ts'
+import { repriceSteps } from './recorder/reprice-steps.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
@@ -72,6 +82,10 @@ export interface SteleOptions extends DatabaseSettings {
   readonly lease?: number | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
+  /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
+  readonly pricing?: PriceBookOptions | undefined
+  /** How many answers are kept that may be given again, and how large they may be. */
+  readonly cache?: Partial<CacheLimits> | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -94,12 +108,18 @@ export interface Stele {
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
   readonly contextSnapshots: ReturnType<typeof contextSnapshotLibrary>
   readonly calls: ReturnType<typeof callStore>
+  /** What calls cost, and why; prices that were not known can be filled in later. */
+  readonly costs: ReturnType<typeof costLibrary>
+  /** Document types, and the documents that were made. */
+  readonly documents: ReturnType<typeof documentLibrary>
   /** The master keys that this process has. */
   readonly masterKeys: LoadedMasterKeys
   /** Keyed hashes of this store, for finding a conversation or a prompt by its content. */
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /** Answers that may be given again. */
+  readonly cache: AnswerCache
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -142,6 +162,7 @@ export interface Stele {
 export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
+  checkOverrides(options.pricing?.overrides ?? [])
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -198,22 +219,31 @@ function assemble(
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
+  const accounting = new Accounting(options.pricing ?? {}, options.onError)
   const recorder = new Recorder({
     ...options,
     database,
     hashes,
+    accounting,
     writer: spooling ?? writer,
     spooling,
     instanceId,
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
+  const { onError } = options
+  const cache = new AnswerCache({
+    database,
+    doStep: cacheSteps(database, writer),
+    limits: options.cache,
+    onError,
+  })
   return {
     database,
     recorder,
     users: told(userLibrary(database, recorder)),
-    apiKeys: told(apiKeyStore(database)),
-    logins: told(loginLibrary(database)),
+    apiKeys: told(apiKeyStore(database, hashes)),
+    logins: told(loginLibrary(database, accessSteps(database, writer))),
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),
     conversations: told(conversationLibrary(database, recorder)),
@@ -221,6 +251,14 @@ function assemble(
     conversationItems: told(conversationItemLibrary(database, recorder)),
     contextSnapshots: told(contextSnapshotLibrary(database, recorder)),
     calls: told(callStore(database)),
+    costs: told(
+      costLibrary({
+        database,
+        prices: () => accounting.prices(),
+        doStep: repriceSteps(database, writer),
+      }),
+    ),
+    documents: told(documentLibrary(database, recorder)),
     masterKeys: masters,
     hashes,
     retention: told(
@@ -236,12 +274,18 @@ function assemble(
         database,
         doStep: erasureSteps(database, writer),
         doRetentionStep: doStep,
-        ring: database.contents.ring,
+        ring: {
+          forget(userId) {
+            database.contents.ring.forget(userId)
+            cache.forget(userId)
+          },
+        },
         spools: spooling,
         checkKeyFile,
         strike: strikeFromKeyFile,
       }),
     ),
+    cache,
     async saveInteraction(interaction) {
       const { input, outcome } = interactionParts(interaction)
       const { callId, conversationId } = await recorder.record(input, outcome)
@@ -254,6 +298,7 @@ function assemble(
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {
+      await cache.close()
       await recorder.close()
       await database.close()
     },

@@ -1,5 +1,7 @@
 interface LockedPackage {
   readonly integrity?: string
+  /** Where its bytes are fetched; left out for those of the registry, whatever that is. */
+  readonly resolved?: string
   readonly hasInstallScript?: boolean
   readonly link?: boolean
 }
@@ -16,6 +18,15 @@ const nameOf = (path: string): string => path.replace(/^.*node_modules\//, '')
 export function unverified(lockFile: unknown): string[] {
   return packagesOf(lockFile)
     .filter(([, { integrity, link }]) => link !== true && integrity?.startsWith('sha512-') !== true)
+    .map(([path]) => nameOf(path))
+}
+
+const registry = 'https://registry.npmjs.org/'
+
+/** Packages that are fetched from some other place: a checksum beside it vouches for nothing. */
+export function fromElsewhere(lockFile: unknown): string[] {
+  return packagesOf(lockFile)
+    .filter(([, { resolved = registry, link }]) => link !== true && !resolved.startsWith(registry))
     .map(([path]) => nameOf(path))
 }
 

@@ -116,6 +116,25 @@ async function count(
   await addEvents(tx, contents, securityEvent(event, now))
 }
 
+/**
+ * The same of an attempt as far as a look tells: those that are too early are many when somebody guesses, and need not wait
+ * for whoever writes. @throws SteleError too_many_attempts
+ */
+export async function checkAttempt(
+  { prompt }: Pick<Database, 'prompt'>,
+  attempt: Attempt,
+  now: number,
+): Promise<void> {
+  const subjects = subjectsOf(attempt).map(([subject]) => subject)
+  const rows = await prompt
+    .selectFrom('login_attempts')
+    .select('blocked_until')
+    .where('subject', 'in', subjects)
+    .execute()
+  const wait = Math.max(0, ...rows.map(row => row.blocked_until - now))
+  if (wait > 0) throw new SteleError('too_many_attempts', { seconds: Math.ceil(wait / 1_000) })
+}
+
 /** Takes an attempt back that was right: those before it on the account are forgotten, those from elsewhere are not. */
 export async function forgetAttempt(tx: Kysely<Tables>, attempt: Attempt): Promise<void> {
   for (const [subject, delays] of subjectsOf(attempt))

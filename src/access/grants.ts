@@ -1,7 +1,7 @@
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import { columnText } from '../model/json-object.ts'
+import { columnText, keyText } from '../model/json-object.ts'
 import { roleOf } from '../model/permissions.ts'
 import { type Actor, actorText, addEvents, operator, securityEvent } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
@@ -134,7 +134,7 @@ export function grantStore({
     /** Ends a grant. Again changes nothing. @throws SteleError grant_not_found */
     revoke(id: string, by: Actor = operator): Promise<Grant> {
       return kysely.transaction().execute(async tx => {
-        const found = tx.selectFrom('break_glass_grants').selectAll().where('id', '=', id)
+        const found = tx.selectFrom('break_glass_grants').selectAll().where('id', '=', keyText('grant', id))
         const row = await found.modifyEnd(forUpdate).executeTakeFirst()
         if (row === undefined) throw new SteleError('grant_not_found', { grant: id })
         if (row.revoked_at !== null) return fromRow(row)

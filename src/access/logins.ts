@@ -2,20 +2,16 @@ import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText } from '../model/json-object.ts'
+import { adminUser, anybody } from '../model/own-users.ts'
 import type { Role } from '../model/permissions.ts'
 import { type Actor, addEvents, operator, type SecurityEvent, securityEvent } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { insertUser, type User } from '../store/users.ts'
-import {
-  type Attempt,
-  countAttempt,
-  countRegistration,
-  forgetAttempt,
-  forgetOldAttempts,
-  nobody,
-} from './attempts.ts'
+import { type Attempt, checkAttempt, forgetOldAttempts, nobody } from './attempts.ts'
+import { putPassword } from './do-step.ts'
 import { checkPassword, isOutdated, passwordHasher } from './passwords.ts'
-import { endSessions, insertSession, type LoginSession, type SessionTimes, sessionStore } from './sessions.ts'
+import { endSessions, type LoginSession, newSession, type SessionTimes, sessionStore } from './sessions.ts'
+import type { DoAccessStep, Proof } from './steps.ts'
 
 export interface NewAccount {
   readonly userId: string
@@ -51,17 +47,19 @@ type Candidate = Pick<Row<'users'>, 'id' | 'status' | 'deleted_at'> & {
   readonly is_temporary: number | null
 }
 
+interface Proven {
+  readonly proof: Proof
+  readonly isTemporary: boolean
+}
+
 const longestEmail = 320
 const longestName = 512
 
 /** Accounts with passwords, logging in and out. Whatever changes leaves an audit event in the same transaction. */
-export function loginLibrary(database: Store) {
+export function loginLibrary(database: Store, doStep: DoAccessStep) {
   const { kysely, prompt, contents } = database
   const hasher = passwordHasher()
-  const sessions = sessionStore(database)
-
-  const note = (tx: Kysely<Tables>, event: SecurityEvent): Promise<void> =>
-    addEvents(tx, contents, securityEvent(event, Date.now()))
+  const sessions = sessionStore(database, doStep)
 
   const candidate = async (name: string): Promise<Candidate | undefined> => {
     const found = await prompt
@@ -78,38 +76,31 @@ export function loginLibrary(database: Store) {
   }
 
   /** Checks a password as often as that may be tried. @throws SteleError login_failed, too_many_attempts, login_busy */
-  const proven = async (name: string, password: string, place: string) => {
+  const proven = async (name: string, password: string, place: string): Promise<Proven> => {
     const now = Date.now()
     const known = await candidate(name)
     // Asked of a user that there is not too, so that it takes as long.
     const isKnownPlace = await sessions.isKnownPlace(known?.id ?? '', place, now)
     const attempt: Attempt = { userId: known?.id, name, place, isKnownPlace }
-    await countAttempt(database, attempt, now)
-    const isRight = await hasher.verify(known?.hash ?? undefined, password)
+    await checkAttempt(database, attempt, now)
+    const isRight = await hasher.withPlace(async () => {
+      await doStep({ kind: 'count', attempt, at: now })
+      return hasher.verify(known?.hash ?? undefined, password)
+    })
     const { hash } = known ?? {}
     const isActive = known?.status === 'active' && known.deleted_at === null
     if (known === undefined || hash == null || !isRight || !isActive) {
-      const event = {
-        userId: known?.id ?? '',
-        by: nobody,
-        action: 'login.failed',
-        severity: 'warning',
-      } as const
-      await note(prompt, { ...event, outcome: 'failure' })
+      const about = { userId: known?.id ?? '', by: nobody, action: 'login.failed' } as const
+      const event = eventNow({ ...about, severity: 'warning', outcome: 'failure' })
+      await doStep({ kind: 'refuse', event })
       throw new SteleError('login_failed')
     }
-    return { user: known, hash, attempt }
+    return { isTemporary: known.is_temporary === 1, proof: { userId: known.id, hash, attempt } }
   }
 
   const setPassword = async (tx: Kysely<Tables>, userId: string, hash: string, by: Actor): Promise<void> => {
-    const now = Date.now()
-    const values = { hash, is_temporary: by.userId === userId ? 0 : 1, changed_at: now }
-    await tx
-      .insertInto('user_passwords')
-      .values({ user_id: userId, ...values })
-      .onConflict(conflict => conflict.column('user_id').doUpdateSet(values))
-      .execute()
-    await note(tx, { userId, by, action: 'password.changed', target: userId, severity: 'warning' })
+    await putPassword(tx, { userId, hash, isTemporary: by.userId !== userId }, Date.now())
+    await addEvents(tx, contents, passwordEvent(userId, by))
   }
 
   /** Makes a user who can log in. @throws SteleError already_exists, invalid_value, login_busy */
@@ -133,9 +124,13 @@ export function loginLibrary(database: Store) {
   return {
     sessions,
     createAccount,
-    /** The same for somebody who makes an account for themselves, as often as that may be. @throws SteleError too_many_attempts */
+    /**
+     * The same for somebody who makes an account for themselves, as often as that may be.
+     * @throws SteleError already_exists, invalid_value, too_many_attempts, login_busy
+     */
     async register(account: NewAccount & { readonly password: string }, place: string): Promise<User> {
-      await countRegistration(database, place, Date.now())
+      checkRegistered(account.userId)
+      await doStep({ kind: 'count-registration', place, at: Date.now() })
       return createAccount(account, { userId: account.userId })
     },
     /**
@@ -149,47 +144,45 @@ export function loginLibrary(database: Store) {
       place,
       times,
     }: LoginInput): Promise<LoginSession & { token: string }> {
-      const { user, hash, attempt } = await proven(name, password, place)
-      const by: Actor = { userId: user.id }
-      if (user.is_temporary === 1 && newPassword === undefined) {
-        await prompt.transaction().execute(async tx => {
-          await forgetAttempt(tx, attempt)
-          const details = { reason: 'the password is temporary' }
-          await note(tx, { userId: user.id, by, action: 'login.refused', outcome: 'denied', details })
-        })
+      const { proof, isTemporary } = await proven(name, password, place)
+      const { userId } = proof
+      const by: Actor = { userId }
+      if (isTemporary && newPassword === undefined) {
+        const details = { reason: 'the password is temporary' }
+        const event = eventNow({ userId, by, action: 'login.refused', outcome: 'denied', details })
+        await doStep({ kind: 'refuse', proof, event })
         throw new SteleError('password_change_required', {}, { param: 'new_password' })
       }
-      if (newPassword !== undefined) checkNext(newPassword, password, user.id)
-      const renewed = newPassword ?? (isOutdated(hash) ? password : undefined)
-      const newHash = renewed === undefined ? undefined : await hasher.hash(renewed)
-      return prompt.transaction().execute(async tx => {
-        const now = Date.now()
-        await forgetAttempt(tx, attempt)
-        if (newHash !== undefined) await setPassword(tx, user.id, newHash, by)
-        if (newPassword !== undefined) await endSessions(tx, user.id, { now })
-        const session = await insertSession(tx, { userId: user.id, place, times, now })
-        await note(tx, { userId: user.id, by, action: 'login.succeeded', target: session.id })
-        return session
+      if (newPassword !== undefined) checkNext(newPassword, password, userId)
+      const renewed = newPassword ?? (isOutdated(proof.hash) ? password : undefined)
+      const hash = renewed === undefined ? undefined : await hasher.hash(renewed)
+      const now = Date.now()
+      const { row, session } = newSession({ userId, place, times, now })
+      await doStep({
+        kind: 'log-in',
+        proof,
+        password: hash === undefined ? undefined : { userId, hash, isTemporary: false },
+        endsOthers: newPassword !== undefined,
+        session: row,
+        events: [
+          ...(hash === undefined ? [] : [passwordEvent(userId, by)]),
+          eventNow({ userId, by, action: 'login.succeeded', target: session.id }),
+        ],
+        at: now,
       })
+      return session
     },
     /** Ends one session of a user, or all. Returns how many that were. */
-    logOut(userId: string, only: string | undefined): Promise<number> {
-      return prompt.transaction().execute(async tx => {
-        const ended = await endSessions(tx, userId, { only, now: Date.now() })
-        for (const target of ended) await note(tx, { userId, by: { userId }, action: 'login.ended', target })
-        return ended.length
-      })
+    async logOut(userId: string, only: string | undefined): Promise<number> {
+      return (await doStep({ kind: 'log-out', userId, only, at: Date.now() })).ended
     },
     /** @throws SteleError login_failed, too_many_attempts, invalid_value, login_busy */
     async changePassword({ userId, current, next, place, session }: PasswordChange): Promise<void> {
-      const { user, attempt } = await proven(userId, current, place)
-      checkNext(next, current, user.id)
-      const hash = await hasher.hash(next)
-      await prompt.transaction().execute(async tx => {
-        await forgetAttempt(tx, attempt)
-        await setPassword(tx, user.id, hash, { userId: user.id })
-        await endSessions(tx, user.id, { except: session, now: Date.now() })
-      })
+      const { proof } = await proven(userId, current, place)
+      checkNext(next, current, userId)
+      const password = { userId, hash: await hasher.hash(next), isTemporary: false }
+      const event = passwordEvent(userId, { userId })
+      await doStep({ kind: 'change-password', proof, password, session, event, at: Date.now() })
     },
     /**
      * Gives a user a password without knowing the one before; it is only good for choosing another. Ends the user's sessions.
@@ -212,10 +205,31 @@ export function loginLibrary(database: Store) {
   }
 }
 
+const ownUsers: readonly string[] = [adminUser, anybody]
+
+/**
+ * What nobody may call themselves: as Stele calls its own, or by an address, which is another's name at a login.
+ * @throws SteleError already_exists, invalid_value
+ */
+function checkRegistered(userId: string): void {
+  if (ownUsers.includes(userId)) throw new SteleError('already_exists', { what: `The user '${userId}'` })
+  if (!userId.includes('@')) return
+  const reason = 'no e-mail address: that goes into email'
+  throw new SteleError('invalid_value', { name: 'user', reason }, { param: 'user' })
+}
+
 /** @throws SteleError invalid_value */
 function checkNext(next: string, current: string, userId: string): void {
   const param = 'new_password'
   checkPassword(next, userId, param)
   if (next === current)
     throw new SteleError('invalid_value', { name: param, reason: 'it is the old one' }, { param })
+}
+
+function passwordEvent(userId: string, by: Actor): Row<'audit_events'> {
+  return eventNow({ userId, by, action: 'password.changed', target: userId, severity: 'warning' })
+}
+
+function eventNow(event: SecurityEvent): Row<'audit_events'> {
+  return securityEvent(event, Date.now())
 }

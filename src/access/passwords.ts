@@ -1,4 +1,5 @@
 import { argon2, randomBytes, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 import { SteleError } from '../errors.ts'
 
@@ -12,8 +13,8 @@ const parameters = { memory: 19_456, passes: 2, parallelism: 1 }
 const saltBytes = 16
 const hashBytes = 32
 
-/** Hashes made at once: the same threads read files and resolve names. */
-const atOnce = 2
+/** Hashes made at once: the same threads read files and resolve names, and a core is left to whoever is served meanwhile. */
+const atOnce = availableParallelism() > 2 ? 2 : 1
 
 /** Logins that may wait for their turn; each takes some 30 ms. */
 const mostWaiting = 100
@@ -23,6 +24,11 @@ const derive = promisify(argon2)
 const shape = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([\w+/]+)\$([\w+/]+)$/
 
 export interface PasswordHasher {
+  /**
+   * Keeps a place for a password that is compared in `work`, so that whoever is sent away is so before anything else is done.
+   * @throws SteleError login_busy
+   */
+  withPlace<T>(work: () => Promise<T>): Promise<T>
   /** @throws SteleError login_busy */
   hash(password: string): Promise<string>
   /**
@@ -34,6 +40,7 @@ export interface PasswordHasher {
 
 export function passwordHasher(): PasswordHasher {
   let running = 0
+  let places = atOnce + mostWaiting
   const waiting: (() => void)[] = []
 
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -68,6 +75,15 @@ export function passwordHasher(): PasswordHasher {
     )
 
   return {
+    async withPlace(work) {
+      if (places === 0) throw new SteleError('login_busy')
+      places--
+      try {
+        return await work()
+      } finally {
+        places++
+      }
+    },
     async hash(password) {
       const salt = randomBytes(saltBytes)
       const { memory, passes, parallelism } = parameters

@@ -4,6 +4,7 @@ import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type Role, roleOf } from '../model/permissions.ts'
 import { hashToken, isSameHash, mayBeToken, newToken } from '../store/token.ts'
+import type { DoAccessStep } from './steps.ts'
 
 /** Sessions of people who logged in. A session is an opaque token, of which a hash is kept, and ends by itself. */
 
@@ -47,11 +48,11 @@ export interface SessionStart {
   readonly now: number
 }
 
-/** Begins a session in the transaction of its login. The token is in the answer and nowhere else. */
-export async function insertSession(
-  tx: Kysely<Tables>,
-  { userId, place, times, now }: SessionStart,
-): Promise<LoginSession & { token: string }> {
+/** A session as it begins. The token is in the answer and nowhere else. */
+export function newSession({ userId, place, times, now }: SessionStart): {
+  readonly row: Row<'login_sessions'>
+  readonly session: LoginSession & { token: string }
+} {
   const token = newToken(sessionTokenStart)
   const row: Row<'login_sessions'> = {
     user_id: userId,
@@ -63,8 +64,7 @@ export async function insertSession(
     expires_at: now + times.absolute,
     ended_at: null,
   }
-  await tx.insertInto('login_sessions').values(row).execute()
-  return { ...fromRow(row), token }
+  return { row, session: { ...fromRow(row), token } }
 }
 
 /** Ends sessions of a user: one, or all but one. Returns their ids. */
@@ -93,7 +93,7 @@ export async function endSessions(
   return ids
 }
 
-export function sessionStore({ kysely, prompt }: Pick<Database, 'kysely' | 'prompt'>) {
+export function sessionStore({ kysely, prompt }: Pick<Database, 'kysely' | 'prompt'>, doStep: DoAccessStep) {
   return {
     /** The session of this token with the role of its user; undefined when it is none, or over. */
     async holder(token: string, times: SessionTimes, now: number): Promise<SessionHolder | undefined> {
@@ -119,12 +119,7 @@ export function sessionStore({ kysely, prompt }: Pick<Database, 'kysely' | 'prom
     /** Notes that a session is in use, where that is worth a write. */
     async seen({ userId, id, lastSeenAt }: LoginSession, times: SessionTimes, now: number): Promise<void> {
       if (now - lastSeenAt < Math.min(seenEvery, times.idle / 10)) return
-      await prompt
-        .updateTable('login_sessions')
-        .set({ last_seen_at: now })
-        .where('user_id', '=', userId)
-        .where('id', '=', id)
-        .execute()
+      await doStep({ kind: 'seen', userId, sessionId: id, at: now })
     },
     /** Whether this user has lately logged in from there. */
     async isKnownPlace(userId: string, place: string, now: number): Promise<boolean> {

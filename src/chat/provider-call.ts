@@ -1,20 +1,21 @@
 import { isUtf8 } from 'node:buffer'
 import { reasonOf, SteleError } from '../errors.ts'
 import type { ProviderAnswer } from '../gateway/attempt-failure.ts'
+import type { GatewayRequest } from '../gateway/gateway-request.ts'
 import { untilSilent } from '../gateway/relay-stream.ts'
 import { errorOf } from '../gateway/relay-whole.ts'
 import { sizeLimit } from '../gateway/size-limit.ts'
 import type { Outcome } from '../model/call.ts'
-import type { ChatRequest } from '../model/chat-request.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { isFields, type Reply, readCompletion } from '../model/reply.ts'
+import { wasNeverAsked } from '../providers/never-asked.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
 import { ReplyReader } from './reply-reader.ts'
 
 export interface ProviderCall {
   readonly target: Target
-  readonly request: ChatRequest
+  readonly request: Pick<GatewayRequest, 'send'>
   readonly userId: string
   readonly signal: AbortSignal
   /** Bytes of the provider's reply. */
@@ -43,6 +44,24 @@ export async function askProvider(call: ProviderCall): Promise<ProviderEnd> {
   return new Reading(call).run()
 }
 
+/** The same in the form in which it may be kept. Of a reply that cannot be put in it, only that it came to nothing. */
+export async function inKeptForm(
+  end: ProviderEnd,
+  { forStorage }: Pick<GatewayRequest, 'forStorage'>,
+): Promise<ProviderEnd> {
+  if (forStorage === undefined) return end
+  const { outcome } = end
+  try {
+    return { ...end, outcome: { ...(await forStorage(outcome)), status: outcome.status } }
+  } catch (cause) {
+    const error = asKnown(cause)
+    const { body: _, ...facts } = outcome
+    const reply = { ...noReply, usage: end.reply.usage }
+    const failure = { errorCode: error.code, errorMessage: error.message }
+    return { ...end, reply, error, outcome: { ...facts, ...failure, reply, status: 'failed' } }
+  }
+}
+
 class Reading {
   readonly #call: ProviderCall
   readonly #provider: string
@@ -51,6 +70,7 @@ class Reading {
   readonly #within: (chunk: Uint8Array) => Uint8Array
   readonly #startedAt = performance.now()
   #firstChunkAt: number | undefined
+  #isAsked = false
   #response: ProviderResponse | undefined
   #answer: ProviderAnswer | undefined
   #whole: { readonly body: string | Uint8Array; readonly reply: Reply | undefined } | undefined
@@ -69,13 +89,15 @@ class Reading {
     const { target, request, userId, signal } = this.#call
     try {
       signal.throwIfAborted()
-      const response = await target.provider.chat({ userId, model: target.model, request, signal })
+      this.#isAsked = true
+      const response = await request.send(target, userId, signal)
       this.#response = response
       const isStream = response.status < 400 && isEventStream(response.contentType)
       if (isStream) await this.#readStream(response)
       else await this.#readWhole(response)
       return this.#end('completed', undefined)
     } catch (error) {
+      if (wasNeverAsked(error)) this.#isAsked = false
       if (signal.aborted) return this.#end('aborted', new SteleError('client_closed_request'))
       return this.#end('failed', asKnown(error))
     }
@@ -124,6 +146,7 @@ class Reading {
     const outcome = {
       status,
       httpStatus: this.#response?.status,
+      isAsked: this.#isAsked,
       contentType: this.#response?.contentType,
       body: this.#whole?.body ?? (this.#chunks.length === 0 ? undefined : Buffer.concat(this.#chunks)),
       reply,

@@ -2,11 +2,14 @@ import { type CompressionName, levelOf } from '../compression/levels.ts'
 import { SteleError } from '../errors.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from '../gateway/attempt-failure.ts'
 import { backoff } from '../gateway/backoff.ts'
-import { type CompressedSending, compressedFor } from '../gateway/compressed-request.ts'
+import { compressedRequest } from '../gateway/compressed-request.ts'
+import { chatRequest, type GatewayRequest } from '../gateway/gateway-request.ts'
+import { maskedRequest } from '../gateway/masking/masked-request.ts'
+import type { Masking } from '../gateway/masking/masking.ts'
 import { storeFailure } from '../gateway/store-failure.ts'
 import { newId } from '../ids.ts'
 import type { BegunCall, RouteMode } from '../model/call.ts'
-import { type ChatRequest, parseChatRequest } from '../model/chat-request.ts'
+import { parseChatRequest } from '../model/chat-request.ts'
 import { assistantMessageText } from '../model/reply.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import { servedModels } from '../providers/models.ts'
@@ -26,8 +29,8 @@ import {
   type Thread,
   type UsageSums,
 } from './backend.ts'
-import { messageFrom, requestBody } from './message.ts'
-import { askProvider, type ProviderEnd } from './provider-call.ts'
+import { type ChatMessage, messageFrom, requestBody } from './message.ts'
+import { askProvider, inKeptForm, type ProviderEnd } from './provider-call.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 export interface StoreBackendOptions {
@@ -36,6 +39,8 @@ export interface StoreBackendOptions {
   readonly userId: string
   /** Bytes of a provider's reply. */
   readonly replyLimit: number
+  /** How what is asked and answered is masked; left out, it is not. */
+  readonly masking?: (() => Masking | undefined) | undefined
   /** How prompts are compressed; not at all when left out. */
   readonly compress?: CompressionName
 }
@@ -110,7 +115,7 @@ export class StoreBackend implements ChatBackend {
 
   async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
     const targets = this.#options.providers.targets(model)
-    const request = parseChatRequest(requestBody(model, question.messages))
+    const request = await this.#prepared(model, question.messages)
     return new Attempts(this.#options, this.#sessions, { ...question, request, targets, onText }).run()
   }
 
@@ -121,41 +126,34 @@ export class StoreBackend implements ChatBackend {
   ): Promise<Comparison> {
     const { providers, stele, userId, replyLimit } = this.#options
     const groupId = newId('call')
-    const found = models.map(model => {
-      const [target] = providers.targets(model)
-      if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-      return { target, request: parseChatRequest(requestBody(model, messages)) }
-    })
     const asked = await Promise.all(
-      found.map(async ({ target, request }, index) => {
+      models.map(async (model, index) => {
+        const [target] = providers.targets(model)
+        if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
+        const asking = await this.#prepared(model, messages)
+        const request = (await asking.forTarget?.(target)) ?? asking
         const callId = index === 0 ? groupId : newId('call')
-        return { target, request, callId, sending: await sendingOf(this.#options, target, request) }
+        return { target, request, callId }
       }),
     )
     const calls = await stele.recorder.beginAll(
-      asked.map(({ target, request, callId, sending }) => ({
+      asked.map(({ target, request, callId }) => ({
         callId,
         groupId,
         routeMode: 'compare',
         userId,
         provider: target.provider.name,
         requestModel: target.model,
-        body: request,
-        sent: sending?.sent,
+        body: request.body,
+        sent: request.recording?.sent,
         conversationId: thread.conversationId,
       })),
     )
     const ends = await Promise.all(
-      asked.map(({ target, request, sending }, index) =>
-        askProvider({
-          target: sending?.behind(target) ?? target,
-          request,
-          userId,
-          signal,
-          replyLimit,
-          onText: text => onText(index, text),
-        }),
-      ),
+      asked.map(async ({ target, request }, index) => {
+        const call = { target, request, userId, signal, replyLimit }
+        return inKeptForm(await askProvider({ ...call, onText: text => onText(index, text) }), request)
+      }),
     )
     const placed = await this.#sessions.follow(thread, calls[0]?.conversationId)
     return {
@@ -165,15 +163,23 @@ export class StoreBackend implements ChatBackend {
           calls.flatMap((call, index) => {
             const end = ends[index]
             if (end === undefined) return []
-            const { outcome, reply } = end
+            const { outcome } = end
             // The replies that were not taken are kept with their calls alone.
             if (index === chosen) return [{ call, outcome }]
-            return [{ call, outcome: { ...outcome, reply: { ...reply, message: undefined } } }]
+            const reply = outcome.reply && { ...outcome.reply, message: undefined }
+            return [{ call, outcome: { ...outcome, reply, said: undefined } }]
           }),
         )
         return this.#sessions.follow(placed, conversationId)
       },
     }
+  }
+
+  /** A request as it goes to a provider: masked, then compressed. @throws SteleError masking_unavailable */
+  async #prepared(model: string, messages: readonly ChatMessage[]): Promise<GatewayRequest> {
+    const { masking, compress = 'off', replyLimit } = this.#options
+    const request = chatRequest(parseChatRequest(requestBody(model, messages)))
+    return compressedRequest(await maskedRequest(request, masking?.(), { replyLimit }), levelOf(compress))
   }
 
   /** What the store answers, its failures in the table's terms. */
@@ -187,7 +193,7 @@ export class StoreBackend implements ChatBackend {
 }
 
 interface Asking extends Question {
-  readonly request: ChatRequest
+  readonly request: GatewayRequest
   readonly targets: readonly Target[]
   readonly onText: (text: string) => void
 }
@@ -241,10 +247,10 @@ class Attempts {
     passage: Passage,
   ): Promise<{ answer: Answer; failure: AttemptFailure | undefined }> {
     const { stele, userId, replyLimit } = this.#options
-    const { request, thread, signal, onText } = this.#asking
+    const { request: asking, thread, signal, onText } = this.#asking
     const { recorder } = stele
     try {
-      const sending = await sendingOf(this.#options, target, request)
+      const request = (await asking.forTarget?.(target)) ?? asking
       const call = await recorder.begin({
         callId: ++this.#count === 1 ? this.#groupId : newId('call'),
         isNew: true,
@@ -253,12 +259,14 @@ class Attempts {
         userId,
         provider: target.provider.name,
         requestModel: target.model,
-        body: request,
-        sent: sending?.sent,
+        body: request.body,
+        sent: request.recording?.sent,
         conversationId: thread.conversationId,
       })
-      const to = sending?.behind(target) ?? target
-      const end = await askProvider({ target: to, request, userId, signal, replyLimit, onText })
+      const end = await inKeptForm(
+        await askProvider({ target, request, userId, signal, replyLimit, onText }),
+        request,
+      )
       const settled = await recorder.settle(call, end.outcome, { once: true })
       const placed = await this.#sessions.follow(thread, settled.conversationId)
       const failure =
@@ -287,17 +295,6 @@ class Attempts {
     await timing.wait(delay, signal)
     return !signal.aborted
   }
-}
-
-/** How a request goes to its target, when it is to be compressed. */
-async function sendingOf(
-  { compress = 'off' }: StoreBackendOptions,
-  target: Target,
-  { text }: ChatRequest,
-): Promise<CompressedSending | undefined> {
-  const level = levelOf(compress)
-  if (level === undefined) return undefined
-  return compressedFor(target, level, { told: text, recorded: text, mayKeep: true, isChat: true })
 }
 
 function answerFrom(

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { compressionNames } from '../compression/levels.ts'
+import { cacheModes } from '../model/caching.ts'
 import { roles } from '../model/permissions.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
 import { userStatuses } from '../store/users.ts'
@@ -13,7 +14,7 @@ import type { CreateUserOptions } from './commands/users-create.ts'
 import type { ListUsersOptions } from './commands/users-list.ts'
 import type { UserPasswordOptions } from './commands/users-password.ts'
 import type { UpdateUserOptions } from './commands/users-update.ts'
-import { parseEmail, parseExpiry, parseLimit, parseScopes } from './parse-arguments.ts'
+import { parseEmail, parseExpiry, parseLimit, parsePartition, parseScopes } from './parse-arguments.ts'
 
 /** Who may use the gateway: keys and users. */
 export function accessCommands(program: Command): void {
@@ -43,6 +44,17 @@ function keysCommand(program: Command): void {
     .option('--mask-in-storage', 'mask it in what is stored')
     .addOption(
       new Option('--compress <level>', 'compress the prompts of its requests').choices(compressionNames),
+    )
+    .addOption(
+      new Option(
+        '--cache <mode>',
+        'how its calls are cached, whatever the configuration says; off holds for every request',
+      ).choices(cacheModes),
+    )
+    .option(
+      '--cache-partition <name>',
+      'the partition of the configuration that its answers are shared in',
+      parsePartition,
     )
     .option('--json', 'print the key with its facts as JSON')
     .action(async (_options: unknown, command: Command) => {

@@ -1,7 +1,7 @@
 import { CommanderError } from 'commander'
 import { SteleError } from '../errors.ts'
 import { framesOf, quietReasonOf } from '../quiet-error.ts'
-import { Failure } from './failure.ts'
+import { Failure, Verdict } from './failure.ts'
 import { OutputError, say } from './output.ts'
 import { printableText } from './printable.ts'
 import { createProgram } from './program.ts'
@@ -32,6 +32,7 @@ export async function reportCrash(error: unknown): Promise<never> {
 async function report(error: unknown): Promise<number> {
   // The command-line parser has spoken already; its own codes are 0 for help that was asked for and 1 for the rest.
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.success : exitCodes.usage
+  if (error instanceof Verdict) return error.exitCode
   if (error instanceof OutputError && error.isReaderGone) return exitCodes.success
   const isExpected = error instanceof SteleError || error instanceof Failure || error instanceof OutputError
   const showStack = await isDebugging()
@@ -41,6 +42,7 @@ async function report(error: unknown): Promise<number> {
       `stele: unexpected error: ${printableText(quietReasonOf(error))}${showStack ? '' : ' (run with LOG_LEVEL=debug for the stack)'}`,
     )
   if (showStack) say(printableText(stackOf(error)))
+  if (error instanceof Failure && error.exitCode !== undefined) return error.exitCode
   return isWrongUsage(error) ? exitCodes.usage : exitCodes.failure
 }
 

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { partitionName } from '../model/caching.ts'
 import { isoTime } from '../model/iso-time.ts'
 import { isScope, type Scope } from '../model/permissions.ts'
 import { forEver, longestPeriod } from '../retention/periods.ts'
@@ -48,6 +49,13 @@ export function parseScopes(text: string): Scope[] {
     if (!isScope(scope)) throw new InvalidArgumentError(`There is no scope '${scope}'.`)
     return scope
   })
+}
+
+/** The name of a partition of the cache. */
+export function parsePartition(text: string): string {
+  if (!partitionName.test(text))
+    throw new InvalidArgumentError("It must be of lower-case letters, digits, _ and -, and not 'user'.")
+  return text
 }
 
 const minute = 60_000

@@ -1,10 +1,12 @@
 import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
+import { cacheCommand } from './cache-commands.ts'
 import { chatCommand } from './chat-command.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
+import { documentCommands } from './document-commands.ts'
 import { eraseCommand } from './erase-command.ts'
 import { grantCommands } from './grant-commands.ts'
 import { migrateCommand } from './migrate-commands.ts'
@@ -14,6 +16,7 @@ import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
 import { retentionCommand } from './retention-commands.ts'
 import { searchCommand } from './search-command.ts'
+import { usageCommand } from './usage-commands.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -36,7 +39,10 @@ export function createProgram(): Command {
   accessCommands(program)
   grantCommands(program)
   recordCommands(program)
+  documentCommands(program)
   searchCommand(program)
+  usageCommand(program)
+  cacheCommand(program)
   spoolCommand(program)
   movingCommands(program)
   eraseCommand(program)

@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander'
+import type { ExplainCallOptions } from './commands/calls-explain.ts'
 import type { ListCallsOptions } from './commands/calls-list.ts'
+import type { ReplayCallOptions } from './commands/calls-replay.ts'
 import type { ShowCallOptions } from './commands/calls-show.ts'
 import type { TailCallsOptions } from './commands/calls-tail.ts'
 import type { ListConversationsOptions } from './commands/conversations-list.ts'
@@ -51,6 +53,28 @@ function callsCommand(program: Command): void {
     .action(async (id: string, _options: unknown, command: Command) => {
       const { showCall } = await import('./commands/calls-show.ts')
       await showCall(id, command.optsWithGlobals<ShowCallOptions>())
+    })
+  calls
+    .command('explain <id>')
+    .description('tell how the cost of a call comes about: what was used, at which price, from where')
+    .option('--user <id>', 'whose call it is; finds it by its id alone when left out')
+    .option('--json', 'print JSON')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { explainCall } = await import('./commands/calls-explain.ts')
+      await explainCall(id, command.optsWithGlobals<ExplainCallOptions>())
+    })
+  calls
+    .command('replay <id>')
+    .description(
+      'make a call again with its exact request, record it, and show how the reply differs; exits with 0 when it says the same, 1 when not, 2 on errors',
+    )
+    .option('--user <id>', 'whose call it is; finds it by its id alone when left out')
+    .option('--model <name>', 'model to ask, as its provider knows it, instead of the one that was asked')
+    .option('--provider <name>', 'provider to ask, instead of the one that was asked')
+    .option('--json', 'print JSON')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { replayRecordedCall } = await import('./commands/calls-replay.ts')
+      await replayRecordedCall(id, command.optsWithGlobals<ReplayCallOptions>())
     })
   calls
     .command('tail')

@@ -17,3 +17,8 @@ export function levelOf(name: CompressionName): CompressionLevel | undefined {
   if (name === 'off') return undefined
   return name === 'gzip' ? 'lossless' : name
 }
+
+/** The level of a call that is labelled as `high/1`; undefined for one without a label. */
+export function levelOfLabel(label: string | undefined): CompressionLevel | undefined {
+  return compressionLevels.find(level => label?.startsWith(`${level}/`))
+}

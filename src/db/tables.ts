@@ -55,6 +55,7 @@ export const tables = {
     rotated_at: integerOrNull,
     issued_by: textOrNull,
     masking: textOrNull,
+    cache: textOrNull,
     compression: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
@@ -155,6 +156,8 @@ export const tables = {
     route_mode: textOrNull,
     compression: textOrNull,
     sent: contentOrNull,
+    document_type: textOrNull,
+    document_version: textOrNull,
   },
   llm_responses: {
     user_id: text,
@@ -179,6 +182,13 @@ export const tables = {
     error_code: textOrNull,
     created_at: integer,
     error_message: contentTextOrNull,
+    usage_source: textOrNull,
+    cache_creation_input_tokens: integerOrNull,
+    usage_details: textOrNull,
+    cache_hit: textOrNull,
+    saved_input_tokens: integerOrNull,
+    saved_output_tokens: integerOrNull,
+    saved_nanousd: integerOrNull,
   },
   responses: {
     user_id: text,
@@ -193,6 +203,36 @@ export const tables = {
     created_at: integer,
     deleted_at: integerOrNull,
     metadata: contentTextOrNull,
+  },
+  // What a type is made of is configuration, as JSON text.
+  document_types: {
+    name: text,
+    version: text,
+    number: integer,
+    definition: text,
+    created_by: text,
+    created_at: integer,
+  },
+  documents: {
+    user_id: text,
+    id: text,
+    call_id: text,
+    document_type: text,
+    document_version: text,
+    root_id: text,
+    previous_id: textOrNull,
+    number: integer,
+    status: text,
+    api_key_id: textOrNull,
+    instance_id: text,
+    input: content,
+    output: contentOrNull,
+    error_code: textOrNull,
+    error_message: contentTextOrNull,
+    total_tokens: integerOrNull,
+    created_at: integer,
+    ended_at: integerOrNull,
+    deleted_at: integerOrNull,
   },
   idempotency_keys: { user_id: text, key_hash: text, request_hash: text, call_id: text, expires_at: integer },
   stored_completions: {
@@ -211,6 +251,24 @@ export const tables = {
     up_to_seq: integer,
     content: content,
     created_at: integer,
+  },
+  cache_entries: {
+    user_id: text,
+    id: text,
+    // '' of one that is given to this user alone.
+    partition_key: text,
+    entry_hash: text,
+    context_hash: textOrNull,
+    call_id: text,
+    provider: text,
+    model: text,
+    bytes: integer,
+    hits: integer,
+    created_at: integer,
+    last_used_at: integer,
+    expires_at: integer,
+    response: content,
+    embedding: contentOrNull,
   },
   retention_policies: {
     user_id: text,
@@ -307,10 +365,13 @@ export const primaryKeys = {
   llm_responses: ['request_id', 'user_id'],
   context_snapshots: ['id', 'user_id'],
   responses: ['id', 'user_id'],
+  document_types: ['name', 'version'],
+  documents: ['id', 'user_id'],
   usage_daily: ['user_id', 'day', 'model'],
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
+  cache_entries: ['user_id', 'id'],
   search_queue: ['id', 'user_id'],
   search_progress: ['user_id', 'conversation_id'],
   retention_policies: ['user_id'],
@@ -322,10 +383,11 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
-/** Those that hold the record. How far the search index has come, and what waits for it, is found in the messages again. */
-export const recordTables = tableNames.filter(
-  table => table !== 'search_queue' && table !== 'search_progress',
-)
+/** What the record can do without: how far the search index has come is found in the messages again, cached answers by asking. */
+const aside: ReadonlySet<string> = new Set(['search_queue', 'search_progress', 'cache_entries'])
+
+/** Those that hold the record. */
+export const recordTables = tableNames.filter(table => !aside.has(table))
 
 const columnNames = new Map(Object.entries(tables).map(([table, columns]) => [table, Object.keys(columns)]))
 

@@ -20,8 +20,11 @@ export const afterErasure = {
   llm_requests: 'blanked',
   llm_responses: 'blanked',
   responses: 'removed',
+  document_types: 'none',
+  documents: 'removed',
   idempotency_keys: 'removed',
   stored_completions: 'removed',
+  cache_entries: 'removed',
   context_snapshots: 'with its conversation',
   // How long the accounts of calls are kept goes on being what was asked for.
   retention_policies: 'kept',
@@ -35,7 +38,9 @@ export const afterErasure = {
 /** Tables whose rows are removed page by page, with the column that tells rows of one user apart. */
 export const removedTables = {
   responses: 'id',
+  documents: 'id',
   stored_completions: 'id',
+  cache_entries: 'id',
   idempotency_keys: 'key_hash',
   search_queue: 'id',
   search_progress: 'conversation_id',

@@ -65,11 +65,12 @@ export async function runErasure(parts: ErasureParts, request: ErasureRequest): 
   }
   for (const table of Object.keys(removedTables) as RemovedTable[])
     while ((await step({ kind: 'rows', userId, table })).isMore);
-  await step({ kind: 'finish', request, counts: Object.fromEntries(counts), at: Date.now() })
   for (let isFirst = true, isMore = true; isMore; isFirst = false)
     isMore = (await doRetentionStep({ kind: 'forget-words', isFirst })).isMore
   const unusedBytes = await reclaim(doRetentionStep)
-  const isScrubbed = await scrub(parts.doStep)
+  const isScrubbed = await scrub(parts.doStep, parts.signal)
+  // Last: whoever looks for erasures that broke off must find this one until nothing is left to be done.
+  await step({ kind: 'finish', request, counts: Object.fromEntries(counts), at: Date.now() })
   return { erasedAt, counts: Object.fromEntries(counts), isScrubbed, unusedBytes }
 }
 
@@ -80,8 +81,9 @@ async function reclaim(doStep: DoStep): Promise<number> {
   }
 }
 
-async function scrub(doStep: DoErasureStep): Promise<boolean> {
+async function scrub(doStep: DoErasureStep, signal: AbortSignal | undefined): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
+    signal?.throwIfAborted()
     const { isMore, isLeft } = await doStep({ kind: 'scrub' })
     if (!isMore) return isLeft !== true
     if (attempt >= scrubTries) return false

@@ -32,7 +32,7 @@ export interface ErasureReport extends ErasureRun {
 const longestReason = 1_000
 
 type Parts = Omit<ErasureParts, 'onUnreadable' | 'onProgress' | 'signal'> & {
-  readonly ring: KeyRing
+  readonly ring: Pick<KeyRing, 'forget'>
   /** What waits while the database is away. */
   readonly spools: { erase(userId: string, erasedAt: number): Promise<number> } | undefined
   readonly checkKeyFile: (path: string) => Promise<unknown>

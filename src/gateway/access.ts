@@ -9,7 +9,7 @@ import {
   permissionsOf,
   permissionsOfRole,
   type Role,
-  withoutContent,
+  shareable,
 } from '../model/permissions.ts'
 import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
@@ -83,7 +83,7 @@ export function createAccess(
     const principal = {
       ...key,
       role,
-      permissions: key.issuedBy === undefined ? permissions : withoutContent(permissions),
+      permissions: key.issuedBy === undefined ? permissions : shareable(permissions),
     }
     return { principal, validUntil }
   }
@@ -132,8 +132,8 @@ export function createAccess(
 
   return {
     async admit(request, permission) {
-      const { authorization, cookie } = request.headers
-      const fromCookie = authorization === undefined ? cookieToken(cookie) : undefined
+      const { authorization } = request.headers
+      const fromCookie = authorization === undefined ? cookieToken(request) : undefined
       if (fromCookie !== undefined) checkSameOrigin(request)
       const principal = await authenticate(fromCookie ?? bearerToken(authorization), request)
       if (permission !== undefined && !principal.permissions.has(permission))
@@ -171,6 +171,7 @@ function sessionPrincipal(id: string, userId: string, role: Role): Principal {
     scopes: [role],
     contentMode: undefined,
     masking: undefined,
+    cache: undefined,
     compression: undefined,
     role,
     permissions: permissionsOfRole(role),

@@ -21,9 +21,12 @@ import { frontDoor } from './front-door.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
+import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
 import { comparisonRoutes } from './routes/comparisons.ts'
 import { conversationRoutes } from './routes/conversations.ts'
+import { documentTypeRoutes } from './routes/document-types.ts'
+import { documentRoutes } from './routes/documents.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
 import { metricsRoutes } from './routes/metrics.ts'
@@ -71,6 +74,9 @@ export type ClientSettings = Pick<
   | 'maskPiiBeforeLlm'
   | 'maskPiiInLogs'
   | 'masking'
+  | 'cacheMode'
+  | 'cacheTtl'
+  | 'cache'
   | 'compress'
 >
 
@@ -184,7 +190,8 @@ export function createGateway(parts: GatewayParts): Gateway {
 
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = asSteleError(error, bodyLimit)
-    if (known.status >= 500)
+    // Whoever tries to log in too often must not fill the log either.
+    if (known.status >= 500 && known.code !== 'login_busy')
       request.log.error(
         { callId: reply.getHeader('x-stele-call-id'), code: known.code, err: error },
         'request failed',
@@ -226,11 +233,14 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(responsesRoutes, { stele, providers, state, settings })
   app.register(plainRequestRoutes, { stele, providers, state, settings })
   app.register(storedCompletionRoutes, { stele, settings })
+  app.register(documentTypeRoutes, { stele })
+  app.register(documentRoutes, { stele, providers, state, settings })
   app.register(conversationRoutes, { stele, settings })
   app.register(sessionRoutes, { stele, providers, state, settings })
   app.register(authRoutes, { stele, access, settings })
   app.register(apiKeyRoutes, { stele, access })
   app.register(userRoutes, { stele, access })
+  app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   return { app, state, routes: allowed, permissions }

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
-import type { IdempotencyClaim, RouteMode } from '../model/call.ts'
+import type { IdempotencyClaim, Outcome, RouteMode } from '../model/call.ts'
 import type { Passage } from '../providers/circuit-breaker.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
@@ -30,10 +30,33 @@ export interface Question {
   /** Asked in this order until one answers. */
   readonly targets: readonly Target[]
   readonly userId: string
-  readonly apiKeyId: string
+  /** Undefined when it is asked for through the library. */
+  readonly apiKeyId: string | undefined
   readonly conversationId: string | undefined
+  /** Set when it goes on from a call that was made before, which its own are a group with. */
+  readonly group?: { readonly id: string; readonly routeMode: RouteMode } | undefined
   /** Of the request's idempotency key; every attempt takes it over from the one before. */
   readonly claim: IdempotencyClaim | undefined
+  /** Set when the answer to another call may do, or this one may be given to others. */
+  readonly cached?: CachedAnswers | undefined
+}
+
+/** Answers that are there already, for one question. */
+export interface CachedAnswers {
+  /** Answers from them. False when there is none, and a provider is to be asked. @throws SteleError what the client is to be told */
+  answer(question: Question, client: Client): Promise<boolean>
+  /** Told how a call that a provider has answered ended, and what is kept of that. */
+  completed(answered: AnsweredCall): void
+  /** Nothing more will come of the question. */
+  release(): void
+}
+
+export interface AnsweredCall {
+  readonly callId: string
+  readonly target: Target
+  readonly request: GatewayRequest
+  readonly outcome: Outcome
+  readonly kept: Outcome
 }
 
 /**
@@ -56,6 +79,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
   state.underWay.add(client.abort)
   const attempts = new Attempts(parts, question, client)
   try {
+    if (await question.cached?.answer(question, client)) return
     await attempts.run()
   } catch (error) {
     const known = asKnown(error)
@@ -67,6 +91,7 @@ export async function answerClient(parts: AttemptParts, question: Question, clie
     state.underWay.delete(client.abort)
     state.events.emit('ended')
     client.release()
+    question.cached?.release()
   }
 }
 
@@ -96,7 +121,7 @@ class Attempts {
 
   async run(): Promise<void> {
     for (const [index, target] of this.#question.targets.entries()) {
-      const asked = await this.#ask(target, index === 0 ? undefined : 'fallback')
+      const asked = await this.#ask(target, index === 0 ? this.#question.group?.routeMode : 'fallback')
       if (asked === 'answered') return
       if (asked === 'over' || !this.#mayGoOn) break
     }
@@ -151,18 +176,20 @@ class Attempts {
     onAnswering: () => void,
   ): Promise<AttemptFailure | undefined> {
     const { provider, model } = target
-    const { userId, apiKeyId, conversationId, claim, callId: groupId } = this.#question
+    const { userId, apiKeyId, conversationId, claim, callId, group } = this.#question
     const asked = this.#question.request
     const request = asked.forTarget === undefined ? asked : await asked.forTarget(target)
     const { replyLimit } = this.#parts.settings
     const { recorder } = this.#parts.stele
     const client = this.#client
     const attempt = ++this.#count
-    const { response: started, ...recording } = request.recording ?? {}
+    const groupId = group?.id ?? callId
+    const { response: started, document, ...recording } = request.recording ?? {}
     const begun = await recorder.begin({
       ...recording,
       response: attempt === 1 ? started : undefined,
-      callId: attempt === 1 ? groupId : newId('call'),
+      document: attempt === 1 ? document : undefined,
+      callId: attempt === 1 ? callId : newId('call'),
       isNew: true,
       groupId,
       routeMode,
@@ -179,7 +206,7 @@ class Attempts {
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
     if (recording.sent) client.header('x-stele-compression', recording.sent.compression)
 
-    const rendition = request.render?.(begun)
+    const rendition = request.render?.()
     this.rendition = rendition
     const log = this.#log
     const call = new LiveCall(begun, {
@@ -190,6 +217,8 @@ class Attempts {
       routeMode,
       rendition,
       forStorage: request.forStorage,
+      onCompleted: (outcome, kept) =>
+        this.#question.cached?.completed({ callId: begun.callId, target, request, outcome, kept }),
     })
     return dispatch(call, { request, target, userId, client, replyLimit, onAnswering })
   }

@@ -8,10 +8,8 @@ import {
 } from '../compression/levels.ts'
 import { compressed, sentRecord } from '../compression/sent.ts'
 import { SteleError } from '../errors.ts'
-import type { SentRecord } from '../model/call.ts'
 import { type ChatRequest, parseChatRequest, withPreface } from '../model/chat-request.ts'
 import type { Provider } from '../providers/provider.ts'
-import type { Target } from '../providers/registry.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import type { GatewayRequest } from './gateway-request.ts'
 
@@ -56,61 +54,41 @@ export function compressedRequest(
   level: CompressionLevel | undefined,
 ): GatewayRequest {
   if (level === undefined) return request
+  const compress = onceInARow(text => compressed(text, level))
   return {
     ...request,
     async forTarget(target) {
+      const { provider, model } = target
       const given = (await request.forTarget?.(target)) ?? request
-      const told = (await given.told?.()) ?? given.body.text
-      const sending = await compressedFor(target, level, {
-        told,
-        recorded: given.body.text,
-        mayKeep: given.forStorage === undefined,
-        isChat: given.recording?.operation === undefined,
-      })
-      if (sending === undefined) return given
-      const { sent, behind } = sending
+      // What answers from the record knows prompts by their own words.
+      if (provider.answersFromRecord === true) return given
+      const { text: recorded } = given.body
+      const { text: told, mayKeep } = (await given.told?.()) ?? { text: recorded, mayKeep: true }
+      const sent = sentRecord(
+        { told, recorded, mayKeep, body: await compress(told) },
+        {
+          level,
+          model,
+          asksUsage: provider.asksUsage === true,
+          isChat: given.recording?.operation === undefined,
+        },
+      )
       return {
         ...given,
         recording: { ...given.recording, sent },
-        send: (to, userId, signal) => given.send(behind(to), userId, signal),
+        send: (to, userId, signal) =>
+          given.send({ ...to, provider: compressingProvider(to.provider, compress) }, userId, signal),
       }
     },
   }
 }
 
-interface Told {
-  /** The text that a provider would get, and the one that is recorded. */
-  readonly told: string
-  readonly recorded: string
-  /** Whether what is told and not recorded may be kept. */
-  readonly mayKeep: boolean
-  /** False for a request in the words of Responses. */
-  readonly isChat: boolean
-}
-
-/** What is recorded of a request that a target is to get compressed, and the target that gets it so. */
-export interface CompressedSending {
-  readonly sent: SentRecord
-  readonly behind: (target: Target) => Target
-}
-
-/** @returns undefined when the target knows prompts by their own words */
-export async function compressedFor(
-  { provider, model }: Target,
-  level: CompressionLevel,
-  { told, recorded, mayKeep, isChat }: Told,
-): Promise<CompressedSending | undefined> {
-  if (provider.answersFromRecord === true) return undefined
-  const body = await compressed(told, level)
-  const asksUsage = provider.asksUsage === true
-  return {
-    sent: sentRecord({ told, recorded, mayKeep, body }, { level, model, asksUsage, isChat }),
-    behind: target => ({
-      ...target,
-      provider: compressingProvider(target.provider, async text =>
-        text === told ? body : compressed(text, level),
-      ),
-    }),
+/** Does not do the same work again for the text that it was done for last. */
+function onceInARow(work: (text: string) => Promise<string>): (text: string) => Promise<string> {
+  let last: { readonly text: string; readonly made: Promise<string> } | undefined
+  return text => {
+    if (last?.text !== text) last = { text, made: work(text) }
+    return last.made
   }
 }
 

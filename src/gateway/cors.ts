@@ -5,6 +5,7 @@ import type { NetworkSettings } from '../network-settings.ts'
 const exposed = [
   'x-stele-call-id',
   'x-stele-conversation',
+  'x-stele-cache',
   'x-stele-compression',
   'idempotent-replayed',
   'retry-after',

@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { Passage } from '../providers/circuit-breaker.ts'
+import { wasNeverAsked } from '../providers/never-asked.ts'
 import { isEventStream, type ProviderResponse } from '../providers/provider.ts'
 import type { Target } from '../providers/registry.ts'
 import { type AttemptFailure, isFromThisSide, isOutage } from './attempt-failure.ts'
@@ -26,11 +27,13 @@ export async function dispatch(
   { request, target, userId, client, replyLimit, onAnswering }: Dispatch,
 ): Promise<AttemptFailure | undefined> {
   let response: ProviderResponse
+  let isAsked = false
   try {
     client.signal.throwIfAborted()
+    isAsked = true
     response = await request.send(target, userId, client.signal)
   } catch (error) {
-    return call.fail(error, {})
+    return call.fail(error, { isAsked: isAsked && !wasNeverAsked(error) })
   }
   const isStream = response.status < 400 && isEventStream(response.contentType)
   return isStream && request.stream

@@ -1,8 +1,6 @@
 import type { Config } from '../config.ts'
+import { adminUser } from '../model/own-users.ts'
 import type { Stele } from '../stele.ts'
-
-/** The user whose keys may do everything. */
-const adminUser = 'admin'
 
 /**
  * Sees to it that somebody can use the gateway: installs the configured admin key, or makes one when there is no key at
@@ -12,7 +10,7 @@ export async function firstKey(
   { apiKeys, users }: Stele,
   { apiKey }: Pick<Config, 'apiKey'>,
 ): Promise<string | undefined> {
-  const isThere = apiKey === undefined ? await apiKeys.any() : await apiKeys.findBySecret(apiKey)
+  const isThere = apiKey === undefined ? await apiKeys.any() : await apiKeys.isInstalled(apiKey)
   if (isThere) return undefined
   await users.ensure(adminUser, { role: 'admin' })
   const name = apiKey === undefined ? 'first key' : 'STELE_API_KEY'

@@ -36,6 +36,12 @@ function refuseAmbiguous({ raw }: FastifyRequest): void {
   const { rawHeaders, httpVersionMinor, headers } = raw
   if (headers.host === undefined && httpVersionMinor > 0)
     throw new SteleError('invalid_http', { reason: 'The request names no Host.' })
+  // Whatever else it was encoded with has not been undone here, and may be by somebody in between.
+  const encoding = headers['transfer-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'chunked')
+    throw new SteleError('invalid_http', {
+      reason: 'The request has a transfer-encoding other than chunked.',
+    })
   let seen: Set<string> | undefined
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index] ?? ''

@@ -14,7 +14,7 @@ import type { GatewayRequest } from './gateway-request.ts'
 import { storeFailure } from './store-failure.ts'
 
 /** Headers that tell of calls of this request, which are void when the reply comes of others. */
-const aboutCalls = ['x-stele-attempts', 'x-stele-conversation']
+const aboutCalls = ['x-stele-attempts', 'x-stele-conversation', 'x-stele-cache']
 
 /** Pauses between two looks at a call that is still under way, in milliseconds. */
 const firstPause = 20

@@ -15,6 +15,8 @@ export interface LiveCallParts {
   readonly rendition: Rendition | undefined
   /** Makes of an outcome what is kept of it, where that is another text. */
   readonly forStorage?: ((outcome: Outcome) => Promise<Outcome>) | undefined
+  /** Told of a whole reply that is on record, and what is kept of it. */
+  readonly onCompleted?: ((outcome: Outcome, kept: Outcome) => void) | undefined
 }
 
 /** A call that a client waits for: begun, about to be dispatched, to be settled whatever happens. */
@@ -88,7 +90,7 @@ export class LiveCall {
     const timeToFirstChunkMs =
       this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt
     // Were another end on record, this one must not be sent as if it were.
-    const { forStorage } = this.#parts
+    const { forStorage, onCompleted } = this.#parts
     const kept = forStorage === undefined ? outcome : await keptOf(outcome, forStorage)
     const settled = await recorder.settle(
       this.begun,
@@ -108,6 +110,7 @@ export class LiveCall {
       },
       'call',
     )
+    if (outcome.status === 'completed') onCompleted?.(outcome, kept)
     return settled
   }
 }
@@ -124,7 +127,7 @@ async function keptOf(
     return await forStorage(outcome)
   } catch (error) {
     if (outcome.status === 'completed') throw error
-    const { body: _, reply: __, response: ___, ...facts } = outcome
+    const { body: _, reply: __, response: ___, document: ____, ...facts } = outcome
     return { ...facts, reply: { finishReasons: [], usage: outcome.reply?.usage ?? {} } }
   }
 }

@@ -5,7 +5,7 @@ const hidden = '[hidden]'
 const secrets: readonly (readonly [RegExp, string])[] = [
   [/(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/?#@"']*@/gi, `$1${hidden}@`],
   [/(\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}/gi, `$1${hidden}`],
-  [/\bsk-[\w-]{8,}/g, hidden],
+  [/\bs[ks]-[\w-]{8,}/g, hidden],
   [/(\b(?:password|passphrase|secret|token|api[_-]?key)["']?\s*[=:]\s*["']?)[^\s"'&,;]+/gi, `$1${hidden}`],
 ]
 

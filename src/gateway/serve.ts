@@ -1,16 +1,16 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
-import { type Config, retentionOf } from '../config.ts'
-import { reasonOf, SteleError } from '../errors.ts'
+import { type Config, pricingOf, retentionOf } from '../config.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
-import { createGateway, type Gateway } from './app.ts'
+import { createGateway } from './app.ts'
 import { banner } from './banner.ts'
 import { finishErasures } from './erasure-job.ts'
 import { firstKey } from './first-key.ts'
+import { listen } from './listen.ts'
 import { createLogger } from './logger.ts'
 import { startRetentionJob } from './retention-job.ts'
 import { shutDown } from './shutdown.ts'
@@ -41,17 +41,20 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const stele = await openStele({
     ...config,
     retention: retentionOf(config),
+    pricing: pricingOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
   })
   try {
     const providers = createProviders(config, stele)
+    for (const type of config.documentTypes) await stele.documents.register(type)
     const gateway = createGateway({ stele, providers, logger, settings: config, tls })
     const storage = setInterval(() => {
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)
       stele.logins.forgetOld(Date.now()).catch(onError)
+      stele.cache.sweep().catch(onError)
     }, storageInterval).unref()
     const indexer = config.search ? new Indexer(stele.recorder, onError) : undefined
     const stopReloading =
@@ -62,6 +65,8 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
     let erasures: ReturnType<typeof finishErasures> | undefined
     try {
       const orphans = await stele.recorder.start()
+      // The first call that ends should not be the one that waits for the prices.
+      stele.costs.prices().catch(onError)
       if (orphans > 0) logger.warn({ orphans }, 'settled calls that an earlier process left open')
       const key = await firstKey(stele, config)
       const address = await listen(gateway, config)
@@ -86,17 +91,6 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   } finally {
     await closeQuietly(stele, onError)
     logger.flush()
-  }
-}
-
-async function listen({ app }: Gateway, { host, port }: Config): Promise<string> {
-  try {
-    return await app.listen({ host, port })
-  } catch (cause) {
-    const code = (cause as NodeJS.ErrnoException).code
-    const reason =
-      code === 'EADDRINUSE' ? 'the port is taken; choose another with PORT or --port' : reasonOf(cause)
-    throw new SteleError('address_unavailable', { host, port, reason }, { cause })
   }
 }
 

@@ -8,22 +8,31 @@ const plainName = 'stele_session'
 /** Browsers take a cookie of this name only from the host itself, over TLS. */
 const secureName = '__Host-stele_session'
 
-/** The cookie's value; undefined when there is none, or more than one, so that nobody can slip one in. */
-export function cookieToken(header: string | undefined): string | undefined {
-  if (header === undefined) return undefined
-  const found = header.split(';').flatMap(part => {
+/**
+ * The cookie's value; undefined when there is none, or more than one, so that nobody can slip one in. Where it has the name
+ * that only the host itself can set, another name is somebody else's: a neighbouring host can set that.
+ */
+export function cookieToken(request: FastifyRequest): string | undefined {
+  const { cookie } = request.headers
+  if (cookie === undefined) return undefined
+  const expected = nameFor(request)
+  const found = cookie.split(';').flatMap(part => {
     const [name, value] = part.trim().split('=', 2)
-    return (name === plainName || name === secureName) && value !== undefined && value !== '' ? [value] : []
+    return name === expected && value !== undefined && value !== '' ? [value] : []
   })
   return found.length === 1 ? found[0] : undefined
 }
 
 /** Has a browser keep a token. @param seconds how long; 0 to forget it */
 export function setCookie(request: FastifyRequest, token: string, seconds: number): string {
-  const isSecure = request.protocol === 'https' || !isLoopback(request.hostname)
-  const name = isSecure ? secureName : plainName
-  const secure = isSecure ? '; Secure' : ''
+  const name = nameFor(request)
+  const secure = name === secureName ? '; Secure' : ''
   return `${name}=${token}; Path=/; Max-Age=${Math.floor(seconds)}; HttpOnly; SameSite=Strict${secure}`
+}
+
+function nameFor(request: FastifyRequest): string {
+  const isSecure = request.protocol === 'https' || !isLoopback(request.hostname)
+  return isSecure ? secureName : plainName
 }
 
 /** On the machine itself nothing is on the wire, and not every browser keeps a secure cookie then. */

@@ -3,9 +3,11 @@ import type { AssistantMessage, Reply } from './reply.ts'
 
 /**
  * What made a call one of a group: its target was asked again, or another one instead, or several were asked the same at
- * once to compare their replies.
+ * once to compare their replies; or a reply that was no good was to be put right, or a call on record was made again.
  */
-export type RouteMode = 'retry' | 'fallback' | 'compare'
+export type RouteMode = (typeof routeModes)[number]
+
+export const routeModes = ['retry', 'fallback', 'compare', 'repair', 'replay'] as const
 
 export type CallStatus = 'completed' | 'failed' | 'aborted' | 'orphaned' | 'cached'
 
@@ -36,6 +38,32 @@ export interface ResponseEnd {
   readonly body: string
 }
 
+/** The type of a document, in one of its versions. */
+export interface DocumentKind {
+  readonly type: string
+  readonly version: string
+}
+
+/** A document as it begins: written with the intent of its first call. */
+export interface DocumentStart {
+  readonly id: string
+  /** The document that it is made again from. */
+  readonly previousId: string | undefined
+  /** JSON text. */
+  readonly input: string
+}
+
+/** How a document ended: written with the end of its last call, or after it. */
+export interface DocumentEnd {
+  readonly id: string
+  /** `completed`, `failed`, or `invalid` when what came is none of its type. */
+  readonly status: string
+  /** JSON text; of one that is invalid what came in its place. */
+  readonly output?: string | undefined
+  readonly errorCode?: string | undefined
+  readonly errorMessage?: string | undefined
+}
+
 /** What a client's `store: true` asks for: that the completion can be listed and looked up. */
 export interface Listing {
   /** JSON text of an object of strings. */
@@ -64,6 +92,10 @@ export interface CallStart {
   readonly continues?: Continuation | undefined
   /** The response that it is the first call of. */
   readonly response?: ResponseStart | undefined
+  /** Of every call that a document is made by. */
+  readonly documentKind?: DocumentKind | undefined
+  /** The document that it is the first call of. */
+  readonly document?: DocumentStart | undefined
   /** The conversation the client named, if any. */
   readonly conversationId?: string | undefined
   /** The process that makes the call: when it dies, another finds by this what it left open. */
@@ -86,7 +118,9 @@ export interface BegunCall {
   readonly callId: string
   readonly userId: string
   readonly apiKeyId?: string | undefined
+  readonly provider: string
   readonly requestModel: string
+  readonly operation: string
   /**
    * Undefined while the intent waits in the spool: only the database can tell which conversation it continues. '' when
    * it belongs to none.
@@ -135,13 +169,16 @@ export function upToSeqOf({ request, continues }: Pick<CallStart, 'request' | 'c
  */
 export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
   const { conversationId, isKeptWhole, anchorsReply } = decision
-  const { callId, userId, apiKeyId, requestModel, createdAt, request, continues, listing } = start
+  const { callId, userId, apiKeyId, provider, requestModel, operation } = start
+  const { createdAt, request, continues, listing } = start
   const last = request.messages.at(-1) ?? continues
   return {
     callId,
     userId,
     apiKeyId,
+    provider,
     requestModel,
+    operation,
     conversationId,
     upToSeq: upToSeqOf(start),
     chainHash: last?.chainHash ?? '',
@@ -151,6 +188,18 @@ export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall
     listing,
     createdAt,
   }
+}
+
+/** How an answer was found again: to the very same request, or to one that means the same. */
+export type CacheHit = 'exact' | 'semantic'
+
+/** What a call did not take because its answer was there already; undefined where the call that made it does not tell. */
+export interface Saved {
+  readonly hit: CacheHit
+  readonly inputTokens: number | undefined
+  readonly outputTokens: number | undefined
+  /** Nano-US-dollars. */
+  readonly nanousd: number | undefined
 }
 
 /** How a call ended. */
@@ -164,7 +213,9 @@ export interface Outcome {
   readonly reply?: Reply | undefined
   /** The reply's message as its client has it and will send it back, when what is kept of it is another text. */
   readonly said?: AssistantMessage | undefined
-  /** Nano-US-dollars; undefined when the price is unknown. */
+  /** False when its provider was not asked, so that there is nothing to pay for. */
+  readonly isAsked?: boolean | undefined
+  /** Nano-US-dollars, where somebody else knows; left out, it is computed from the usage and the price. */
   readonly costNanousd?: number | undefined
   readonly latencyMs?: number | undefined
   readonly timeToFirstChunkMs?: number | undefined
@@ -172,6 +223,10 @@ export interface Outcome {
   readonly errorMessage?: string | undefined
   /** What has come of the response that it is a call of, when nothing more will. */
   readonly response?: ResponseEnd | undefined
+  /** The same of a document. */
+  readonly document?: DocumentEnd | undefined
+  /** Of a call that is `cached`. */
+  readonly saved?: Saved | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
 }

@@ -33,6 +33,11 @@ export class ConversationHashes {
     return this.#hash('i', '', key)
   }
 
+  /** Stands for an API key that somebody made up, and that may be guessed: without this store's key no guess can be tried on it. */
+  apiKey(secret: string): string {
+    return this.#hash('k', '', secret)
+  }
+
   /**
    * Tells whether two requests under one idempotency key are the same: the conversation that a chat names, or the operation
    * of what is no chat, then every byte.
@@ -41,7 +46,12 @@ export class ConversationHashes {
     return this.#hash('r', '', `${target ?? ''} ${body}`)
   }
 
-  #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r', previous: string, text: string): string {
+  /** What an answer that may be given again is found by. */
+  cacheEntry(canonicalRequest: string): string {
+    return this.#hash('a', '', canonicalRequest)
+  }
+
+  #hash(purpose: 'c' | 'w' | 'p' | 'i' | 'r' | 'k' | 'a', previous: string, text: string): string {
     // The parts before `text` have fixed lengths for each purpose ('' only before a first message), so no two
     // different inputs concatenate to the same string.
     return hash('sha256', `${this.#key}${purpose}${previous.padEnd(22, '.')}${text}`, 'base64url').slice(

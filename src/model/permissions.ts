@@ -14,6 +14,8 @@ export const permissions = [
   /** What is stored of what was said: conversations, messages, items, sessions, responses, stored completions, search. */
   'content:read',
   'content:write',
+  /** What document types there are is read with `models:read`; registering one takes this. */
+  'types:write',
   /** API keys without their secrets. */
   'keys:read',
   'keys:write',
@@ -71,6 +73,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
   /** Runs the place. Reads what is stored of others only with a break-glass grant. */
   admin: new Set([
     ...ofMembers,
+    'types:write',
     'users:read',
     'users:write',
     'audit:read',
@@ -128,9 +131,29 @@ export function reachOf(permission: Permission): Permission | undefined {
   return reaches.find(([start]) => permission.startsWith(start))?.[1]
 }
 
-/** What a key that somebody else has seen the secret of may not: read, or come by a key that nobody else has seen. */
-export function withoutContent(all: ReadonlySet<Permission>): ReadonlySet<Permission> {
-  return new Set([...all].filter(one => !one.startsWith('content:') && one !== 'keys:write'))
+/**
+ * What a key that somebody else has seen the secret of may not: read, come by a key that nobody else has seen, or do what
+ * stays on record as the doing of its user.
+ */
+const notShared: ReadonlySet<Permission> = new Set([
+  'content:read',
+  'content:write',
+  'content:any_user',
+  'keys:write',
+  'users:write',
+  'grants:write',
+  'erasure:write',
+  'erasure:any_user',
+])
+
+/** What is left of the permissions of such a key. */
+export function shareable(all: Iterable<Permission>): ReadonlySet<Permission> {
+  return new Set([...all].filter(one => !notShared.has(one)))
+}
+
+/** Whether whoever may do this may give others a role or a key with these permissions: what any member may, or it may itself. */
+export function mayGive(own: ReadonlySet<Permission>, given: Iterable<Permission>): boolean {
+  return [...given].every(one => own.has(one) || rolePermissions.member.has(one))
 }
 
 export function isRole(word: string): word is Role {

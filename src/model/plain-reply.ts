@@ -1,5 +1,5 @@
 import type { PlainOperation } from './plain-request.ts'
-import { isFields, type Reply, readCompletion, readUsage } from './reply.ts'
+import { isFields, type Reply, readCompletion, usageOf } from './reply.ts'
 
 /** The member that makes a reply one to the operation. */
 const lists = { embeddings: 'data', moderations: 'results', completions: 'choices' } as const
@@ -12,6 +12,6 @@ export function readPlainReply(operation: PlainOperation, value: unknown): Reply
     responseModel: facts?.responseModel,
     providerResponseId: facts?.providerResponseId,
     finishReasons: facts?.finishReasons ?? [],
-    usage: readUsage(value['usage']),
+    usage: usageOf(value),
   }
 }

@@ -23,7 +23,7 @@ export function recordedRequest(
   hashes: ConversationHashes,
   continues?: Continuation,
 ): RecordedRequest {
-  const request = read(body, operation)
+  const request = readRequest(body, operation)
   const { model } = request
   if (!('messages' in request))
     return { model, operation: request.operation, request: preparePlainRequest(request, hashes) }
@@ -35,7 +35,8 @@ export function recordedRequest(
   }
 }
 
-function read(body: RequestBody, operation: string | undefined): ChatRequest | PlainRequest {
+/** A request, read unless it is already. @throws SteleError those of reading it */
+export function readRequest(body: RequestBody, operation: string | undefined): ChatRequest | PlainRequest {
   if (typeof body !== 'string' && !(body instanceof Uint8Array)) return body
   return isPlainOperation(operation) ? parsePlainRequest(operation, body) : parseChatRequest(body)
 }

@@ -1,10 +1,6 @@
-/** Token counts as OpenTelemetry's GenAI conventions name them; undefined where the provider did not say. */
-export interface Usage {
-  readonly inputTokens?: number | undefined
-  readonly outputTokens?: number | undefined
-  readonly cacheReadInputTokens?: number | undefined
-  readonly reasoningOutputTokens?: number | undefined
-}
+import { readUsage, serviceTierOf, type Usage } from './usage.ts'
+
+export type { Usage } from './usage.ts'
 
 /** What a provider's reply says, whether it came whole or as a stream. */
 export interface Reply {
@@ -45,9 +41,16 @@ export function readCompletion(value: unknown): Reply | undefined {
     finishReasons: choices
       .map(choice => text(choice['finish_reason']))
       .filter(reason => reason !== undefined),
-    usage: readUsage(value['usage']),
+    usage: usageOf(value),
     message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
   }
+}
+
+/** What a reply says of what it took. */
+export function usageOf(reply: Fields): Usage {
+  const usage = readUsage(reply['usage'])
+  const serviceTier = serviceTierOf(reply)
+  return serviceTier === undefined ? usage : { ...usage, serviceTier }
 }
 
 /** Every choice of a `chat.completion` object that has a message. */
@@ -65,19 +68,6 @@ export function readChoices(value: unknown): Choice[] {
       },
     ]
   })
-}
-
-/** Reads a `usage` object of the chat-completions wire format. */
-export function readUsage(value: unknown): Usage {
-  if (!isFields(value)) return {}
-  const input = value['prompt_tokens_details']
-  const output = value['completion_tokens_details']
-  return {
-    inputTokens: count(value['prompt_tokens']),
-    outputTokens: count(value['completion_tokens']),
-    cacheReadInputTokens: isFields(input) ? count(input['cached_tokens']) : undefined,
-    reasoningOutputTokens: isFields(output) ? count(output['reasoning_tokens']) : undefined,
-  }
 }
 
 /** Keeps of a provider's message what a client sends back on its next turn. */
@@ -133,8 +123,4 @@ export function isFields(value: unknown): value is Fields {
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }

@@ -5,10 +5,11 @@ import {
   type Choice,
   isFields,
   type Reply,
-  readUsage,
   saidText,
   type Usage,
+  usageOf,
 } from './reply.ts'
+import { mergeUsage } from './usage.ts'
 
 /** Collects the chunks of a streamed chat completion into the reply they amount to. */
 export class StreamedReply {
@@ -21,7 +22,10 @@ export class StreamedReply {
   add(chunk: Readonly<Record<string, unknown>>): void {
     if (typeof chunk['model'] === 'string') this.#responseModel = chunk['model']
     if (typeof chunk['id'] === 'string' && chunk['id'] !== '') this.#providerResponseId ??= chunk['id']
-    if (isFields(chunk['usage'])) this.#usage = readUsage(chunk['usage'])
+    // Most tell at the end; Groq under a name of its own. A class of service is told with every chunk.
+    if (isFields(chunk['usage']) || chunk['service_tier'] != null)
+      this.#usage = mergeUsage(this.#usage, usageOf(chunk))
+    else if (isFields(chunk['x_groq'])) this.#usage = mergeUsage(this.#usage, usageOf(chunk['x_groq']))
     const choices = Array.isArray(chunk['choices']) ? chunk['choices'].filter(isFields) : []
     for (const choice of choices) {
       const index = typeof choice['index'] === 'number' ? choice['index'] : 0

@@ -1,9 +1,12 @@
 import { z } from 'zod'
 import { type IdKind, isId } from '../ids.ts'
+import { routeModes } from '../model/call.ts'
+import { maybeJson } from '../model/maybe-json.ts'
 import { pairs } from '../model/metadata.ts'
 import { isFields } from '../model/reply.ts'
 import { isItemList } from '../model/responses/kept-items.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
+import { documentStatuses } from '../store/documents.ts'
 
 /** The lines of an export: docs/export-format.md tells what they mean. */
 
@@ -80,6 +83,7 @@ const apiKey = z.strictObject({
   rotated_at: time.nullable().default(null),
   issued_by: word.nullable().default(null),
   masking: text.nullable().default(null),
+  cache: text.nullable().default(null),
   compression: text.nullable().default(null),
 })
 
@@ -152,12 +156,21 @@ const response = z.strictObject({
   output_tokens: count.nullable(),
   cache_read_input_tokens: count.nullable(),
   reasoning_output_tokens: count.nullable(),
+  /** Written to the provider's cache, and what else few calls use, as a JSON object. */
+  cache_creation_input_tokens: count.nullable().default(null),
+  usage_details: text.nullable().default(null),
+  /** Who counted; null when nobody said or did. */
+  usage_source: z.enum(['reported', 'estimated']).nullable().default(null),
   cost_nanousd: z.int().nullable(),
   latency_ms: z.int().nullable(),
   time_to_first_chunk_ms: z.int().nullable(),
   error_code: text.nullable(),
   error_message: text.nullable(),
   created_at: time,
+  cache_hit: text.nullable().default(null),
+  saved_input_tokens: count.nullable().default(null),
+  saved_output_tokens: count.nullable().default(null),
+  saved_nanousd: z.int().nullable().default(null),
 })
 
 const call = z
@@ -176,7 +189,10 @@ const call = z
     request_model: text,
     operation: text,
     group_id: id('call').nullable(),
-    route_mode: z.enum(['retry', 'fallback', 'compare']).nullable(),
+    route_mode: z.enum(routeModes).nullable(),
+    /** Of a call that a document is made by. */
+    document_type: word.nullable().default(null),
+    document_version: word.nullable().default(null),
     created_at: time,
     /** The request exactly as it was received; null when it was not kept. */
     request: content.nullable(),
@@ -205,6 +221,40 @@ const madeResponse = z.strictObject({
   body: z.string().refine(isResponse, 'it must be the JSON text of a response').nullable(),
   metadata: text.refine(isMetadata, 'it must be the JSON text of an object of strings').nullable(),
   created_at: time,
+  deleted_at: time.nullable(),
+})
+
+const documentType = z.strictObject({
+  type: z.literal('document_type'),
+  name: word,
+  version: word,
+  number: z.int().min(1),
+  /** JSON text. */
+  definition: z.string().refine(isDefinition, 'it must be the JSON text of a document type'),
+  created_by: text,
+  created_at: time,
+})
+
+const document = z.strictObject({
+  type: z.literal('document'),
+  user_id: word,
+  id: id('document'),
+  call_id: id('call'),
+  document_type: word,
+  document_version: word,
+  root_id: id('document'),
+  previous_id: id('document').nullable(),
+  number: z.int().min(1),
+  status: z.enum(documentStatuses),
+  api_key_id: word.nullable(),
+  /** JSON texts; null when they were not kept, or there is none. */
+  input: z.string().refine(isJson, 'it must be JSON text').nullable(),
+  output: z.string().refine(isJson, 'it must be JSON text').nullable(),
+  error_code: text.nullable(),
+  error_message: text.nullable(),
+  total_tokens: count.nullable(),
+  created_at: time,
+  ended_at: time.nullable(),
   deleted_at: time.nullable(),
 })
 
@@ -263,6 +313,8 @@ export const recordLine = z.discriminatedUnion('type', [
   message,
   call,
   madeResponse,
+  documentType,
+  document,
   storedCompletion,
   contextSnapshot,
   auditEvent,
@@ -277,6 +329,14 @@ function isResponse(value: string): boolean {
   } catch {
     return false
   }
+}
+
+function isJson(value: string): boolean {
+  return maybeJson(value) !== undefined
+}
+
+function isDefinition(value: string): boolean {
+  return isFields(maybeJson(value))
 }
 
 function isMetadata(value: string): boolean {

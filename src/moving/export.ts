@@ -62,6 +62,7 @@ const exportedTables = [
   'messages',
   'llm_requests',
   'responses',
+  'documents',
   'stored_completions',
   'context_snapshots',
   'audit_events',
@@ -72,7 +73,11 @@ async function countRecords(
   userId: string | undefined,
   withKeys: boolean,
 ): Promise<number> {
-  const tables: TableName[] = [...exportedTables, ...(withKeys ? (['api_keys'] as const) : [])]
+  const tables: TableName[] = [
+    ...exportedTables,
+    ...(withKeys ? (['api_keys'] as const) : []),
+    ...(userId === undefined ? (['document_types'] as const) : []),
+  ]
   let total = 0
   for (const table of tables) total += await countRows(db, table, { userId })
   return userId === undefined ? total : total + (await countFactsHeld(db, userId))
@@ -107,6 +112,12 @@ async function* recordsOf(
   for await (const rows of openPages(reading, 'responses', { userId }))
     for (const row of rows)
       yield { type: 'response', ...(row as ResponseRow), input: textOf(row.input), body: textOf(row.body) }
+  // Configuration, and no user's.
+  if (userId === undefined)
+    for await (const rows of openPages(reading, 'document_types', {}))
+      for (const row of rows) yield { type: 'document_type', ...row }
+  for await (const rows of openPages(reading, 'documents', { userId }))
+    for (const row of rows) yield documentOf(row)
   for await (const rows of openPages(reading, 'stored_completions', { userId }))
     for (const row of rows) yield { type: 'stored_completion', ...row, metadata: row.metadata || '{}' }
   for await (const rows of openPages(reading, 'context_snapshots', { userId }))
@@ -190,6 +201,8 @@ async function callOf(reading: Reading, row: Tables['llm_requests']): Promise<Li
     operation,
     group_id: row.group_id,
     route_mode: row.route_mode as LineOf<'call'>['route_mode'],
+    document_type: row.document_type,
+    document_version: row.document_version,
     created_at: row.created_at,
     request: contentOf(await calls.exactRequest(user_id, id).catch(unlessNotKept)),
     compression: row.compression,
@@ -212,12 +225,32 @@ async function responseOf(
   const row = await contents.openOne(kysely, 'llm_responses', stored)
   if (row === undefined) return null
   const body = await callStore(reading).exactResponse(user_id, id).catch(unlessNotKept)
-  const { user_id: _user, request_id: _request, content_at: _at, finish_reasons, status, ...facts } = row
+  const {
+    user_id: _user,
+    request_id: _request,
+    content_at: _at,
+    finish_reasons,
+    status,
+    usage_source,
+    ...facts
+  } = row
   return {
     status: status as NonNullable<LineOf<'call'>['response']>['status'],
+    usage_source: usage_source as NonNullable<LineOf<'call'>['response']>['usage_source'],
     ...facts,
     body: contentOf(body),
     finish_reasons: finish_reasons === null ? [] : (JSON.parse(finish_reasons) as string[]),
+  }
+}
+
+function documentOf({ instance_id: _, ...row }: Opened<Tables['documents']>): LineOf<'document'> {
+  const { input, output, status } = row
+  return {
+    type: 'document',
+    ...row,
+    status: status as LineOf<'document'>['status'],
+    input: textOf(input),
+    output: output === null ? null : textOf(output),
   }
 }
 

@@ -43,6 +43,8 @@ export async function importedCall(
     operation: record.operation,
     group_id: record.group_id,
     route_mode: record.route_mode,
+    document_type: record.document_type,
+    document_version: record.document_version,
     compression: record.compression,
     sent: record.sent === null ? null : encodeContent(record.sent),
     ...content,

@@ -6,6 +6,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
 import type { Store } from '../store/contents.ts'
 import { echoSeparator } from '../store/echo.ts'
+import { importingInstance } from '../store/instances.ts'
 import { newMessageRow } from '../store/new-rows.ts'
 import type { CallUsage } from '../store/usage.ts'
 import { checkUserId, newUserRow } from '../store/users.ts'
@@ -80,6 +81,17 @@ export class ImportRows {
         const [input, body] = [storedText(row.input), storedText(row.body)]
         const rows = { responses: { ...row, input, body }, ...this.#userOf(record) }
         return { line, kind, table: 'responses', rows }
+      }
+      case 'document_type': {
+        const { type: kind, ...row } = record
+        return { line, kind, table: 'document_types', rows: { document_types: row } }
+      }
+      case 'document': {
+        const { type: kind, ...row } = record
+        const input = storedText(row.input)
+        const output = row.output === null ? null : storedText(row.output)
+        const documents = { ...row, input, output, instance_id: importingInstance }
+        return { line, kind, table: 'documents', rows: { documents, ...this.#userOf(record) } }
       }
       case 'stored_completion': {
         const { type: kind, ...row } = record

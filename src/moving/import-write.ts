@@ -30,6 +30,8 @@ const tablesInOrder = [
   'llm_requests',
   'llm_responses',
   'responses',
+  'document_types',
+  'documents',
   'stored_completions',
   'context_snapshots',
   'audit_events',
@@ -72,6 +74,7 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   const good = lines.filter(({ line }) => !refused.has(line) && line < end)
   await advance(batch, rowsOf(good, 'conversations'))
   await endResponses(batch, rowsOf(good, 'responses'))
+  await endDocuments(batch, rowsOf(good, 'documents'))
   const fresh = new Map<TableName, Set<string>>()
   for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
@@ -169,6 +172,18 @@ async function endResponses(batch: Batch, rows: readonly Row<'responses'>[]): Pr
     )
   const columns = ['call_id', 'conversation_id', 'seq', 'status', 'body'] as const
   if (updates.length > 0) await batch.update('responses', columns, ['id', 'user_id', 'status'], updates)
+}
+
+/** The same of a document. */
+async function endDocuments(batch: Batch, rows: readonly Row<'documents'>[]): Promise<void> {
+  const updates = rows
+    .filter(({ status }) => status !== 'in_progress')
+    .map(({ user_id, id, call_id, status, output, error_code, error_message, ended_at }) => ({
+      set: { call_id, status, output, error_code, error_message, ended_at },
+      match: { user_id, id, status: 'in_progress' },
+    }))
+  const columns = ['call_id', 'status', 'output', 'error_code', 'error_message', 'ended_at'] as const
+  if (updates.length > 0) await batch.update('documents', columns, ['id', 'user_id', 'status'], updates)
 }
 
 /** The last message of a request is found by its hash, whoever said it: the same request again continues there. */

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
+import { beginDocuments } from './apply-documents.ts'
 import { claimKeys } from './claim-keys.ts'
 import { continued, findRetold, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
@@ -211,6 +212,7 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
       plans.map(plan => plan.request),
     ),
     insertResponses(batch, plans),
+    beginDocuments(batch, starts),
     withdraw(batch, starts),
   ])
   if (updated !== updates.length)

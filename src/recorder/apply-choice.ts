@@ -142,7 +142,7 @@ async function placedCall(
     'llm_requests',
     ['id', 'user_id'],
     [{ id: callId, user_id: userId }],
-    ['request_model', 'messages_at'],
+    ['provider', 'request_model', 'operation', 'messages_at'],
   )
   const [conversation] = await batch.find(
     'conversations',
@@ -164,7 +164,9 @@ async function placedCall(
     callId,
     userId,
     apiKeyId,
+    provider: request.provider,
     requestModel: request.request_model,
+    operation: request.operation,
     conversationId,
     upToSeq,
     chainHash: tip.chainHash,

@@ -4,7 +4,9 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { accountColumns } from '../store/account-columns.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
+import { endDocuments } from './apply-documents.ts'
 import { endResponses } from './apply-responses.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
@@ -65,6 +67,7 @@ async function applyWave(
     ),
     batch.insert('messages', messages),
     endResponses(batch, wave, placeOf),
+    endDocuments(batch, wave),
     addUsage(batch, wave.map(usageOf)),
     batch.insert('audit_events', wave.map(auditRow)),
     addListed(batch, wave),
@@ -94,12 +97,17 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
     output_tokens: s.usage.outputTokens ?? null,
     cache_read_input_tokens: s.usage.cacheReadInputTokens ?? null,
     reasoning_output_tokens: s.usage.reasoningOutputTokens ?? null,
+    ...accountColumns(s),
     cost_nanousd: s.costNanousd ?? null,
     latency_ms: s.latencyMs ?? null,
     time_to_first_chunk_ms: s.timeToFirstChunkMs ?? null,
     error_code: s.errorCode ?? null,
     error_message: s.errorMessage ?? null,
     created_at: s.createdAt,
+    cache_hit: s.saved?.hit ?? null,
+    saved_input_tokens: s.saved?.inputTokens ?? null,
+    saved_output_tokens: s.saved?.outputTokens ?? null,
+    saved_nanousd: s.saved?.nanousd ?? null,
     writtenWith: call.apiKeyId,
   }
 }

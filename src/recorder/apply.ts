@@ -1,8 +1,11 @@
+import { doAccessStep } from '../access/do-step.ts'
+import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { doRepriceStep } from '../pricing/reprice-step.ts'
 import { quietReasonOf } from '../quiet-error.ts'
 import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
@@ -13,6 +16,7 @@ import { newUserRow } from '../store/users.ts'
 import { applyAppends } from './apply-appends.ts'
 import { applyBegins } from './apply-begins.ts'
 import { applyChoice } from './apply-choice.ts'
+import { changeDocument } from './apply-documents.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
 import { applyReseal } from './apply-reseal.ts'
@@ -21,12 +25,15 @@ import { applySettles, type Ending } from './apply-settles.ts'
 import { withoutErased } from './erased.ts'
 import { applyRelist } from './listed.ts'
 import {
+  type AccessOperation,
   type AppendOperation,
   type Applied,
+  type CacheOperation,
   type ErasureOperation,
   type HeartbeatOperation,
   type Operation,
   type OperationResult,
+  type RepriceOperation,
   type RetentionOperation,
   type SettleAllOperation,
   startsOf,
@@ -34,7 +41,12 @@ import {
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation
+type StepOperation =
+  | RetentionOperation
+  | ErasureOperation
+  | AccessOperation
+  | RepriceOperation
+  | CacheOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -52,8 +64,8 @@ const maxKnownUsers = 100_000
 const contentionRetries = 5
 
 /**
- * Applies a batch durably and answers for each operation. Steps of retention and of erasures follow, each on its own: calls do not wait in
- * one transaction with them, and a step that fails fails alone.
+ * Applies a batch durably and answers for each operation. Steps of retention, of erasures, of logins, of prices and of the cache follow,
+ * each on its own: calls do not wait in one transaction with them, and a step that fails fails alone.
  * @throws the database's own error when the database is unavailable: then nothing is known to be written
  */
 export async function applyBatch(
@@ -71,17 +83,21 @@ export async function applyBatch(
   return answers
 }
 
+const stepKinds: ReadonlySet<string> = new Set([
+  'retention',
+  'erasure',
+  'access',
+  'reprice',
+  'cache',
+] satisfies StepOperation['kind'][])
+
 function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === 'retention' || operation.kind === 'erasure'
+  return stepKinds.has(operation.kind)
 }
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result =
-      operation.kind === 'retention'
-        ? { step: await doStep(database, operation.step) }
-        : { erasure: await doErasureStep(database, operation.step) }
-    return done({ conversationId: undefined, isRepeat: false, ...result })
+    return done({ conversationId: undefined, isRepeat: false, ...(await stepResult(database, operation)) })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -89,6 +105,21 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
+  }
+}
+
+async function stepResult(database: Store, operation: StepOperation): Promise<Partial<OperationResult>> {
+  switch (operation.kind) {
+    case 'retention':
+      return { step: await doStep(database, operation.step) }
+    case 'erasure':
+      return { erasure: await doErasureStep(database, operation.step) }
+    case 'access':
+      return { access: await doAccessStep(database, operation.step) }
+    case 'reprice':
+      return { repriced: await doRepriceStep(database, operation.step) }
+    case 'cache':
+      return { cache: await doCacheStep(database, operation.step) }
   }
 }
 
@@ -230,6 +261,7 @@ function usersOf(operation: RecordOperation): readonly string[] {
     case 'append':
     case 'choose':
     case 'respond':
+    case 'document':
     case 'relist':
     case 'reseal':
       return [operation.userId]
@@ -275,6 +307,8 @@ async function applyOther(
       return applyChoice(batch, operation, hashes)
     case 'respond':
       return changeResponse(batch, operation)
+    case 'document':
+      return changeDocument(batch, operation)
     case 'reseal':
       return applyReseal(batch, operation)
     case 'index':

@@ -1,4 +1,11 @@
-import type { IdempotencyClaim, ResponseStart, RouteMode, SentRecord } from '../model/call.ts'
+import type {
+  DocumentKind,
+  DocumentStart,
+  IdempotencyClaim,
+  ResponseStart,
+  RouteMode,
+  SentRecord,
+} from '../model/call.ts'
 import type { Continuation } from '../model/prepared-request.ts'
 import type { RequestBody } from '../model/recorded-request.ts'
 
@@ -21,6 +28,10 @@ export interface BeginInput {
   readonly continues?: Continuation | undefined
   /** The response that it is the first call of: recorded with it. */
   readonly response?: ResponseStart | undefined
+  /** The type of the document that it is made for. */
+  readonly documentKind?: DocumentKind | undefined
+  /** The document that it is the first call of: recorded with it. */
+  readonly document?: DocumentStart | undefined
   /** A key under which no other call may be made; see `begin`. */
   readonly claim?: IdempotencyClaim | undefined
   /**

@@ -28,6 +28,8 @@ export function callStart(input: BeginInput, hashes: ConversationHashes, instanc
     ...recorded,
     continues: input.continues,
     response: input.response,
+    documentKind: input.documentKind,
+    document: input.document,
     conversationId,
     instanceId,
     claim: input.claim,

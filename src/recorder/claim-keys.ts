@@ -7,11 +7,13 @@ import { leavesKeyFree } from '../store/idempotency-keys.ts'
 type Key = Row<'idempotency_keys'>
 
 /** What takes a key, under the id that the key is to stand for. */
-export type Claimant = Pick<CallStart, 'callId' | 'userId' | 'claim' | 'createdAt'>
+export type Claimant = Pick<CallStart, 'callId' | 'userId' | 'claim' | 'createdAt' | 'groupId' | 'routeMode'>
 
 interface Claim {
   readonly row: Key
   readonly now: number
+  /** The group of a call that puts an answered one right: that one's key is its own. */
+  readonly repairs: string | undefined
 }
 
 /**
@@ -34,7 +36,7 @@ export async function claimKeys(batch: Batch, starts: readonly Claimant[]): Prom
 
   const fresh: Key[] = []
   const passedOn: { set: Key; match: Key }[] = []
-  for (const { row, now } of claims) {
+  for (const { row, now, repairs } of claims) {
     const holder = held.get(idOf(row))
     if (holder === undefined) fresh.push(row)
     // The same begin again.
@@ -42,6 +44,8 @@ export async function claimKeys(batch: Batch, starts: readonly Claimant[]): Prom
     else if (holder.expires_at > now && holder.request_hash !== row.request_hash)
       throw new SteleError('idempotency_key_reused', {}, { param: 'idempotency-key' })
     else if (holder.expires_at <= now || leavesKeyFree(statuses.get(holder.call_id)))
+      passedOn.push({ set: row, match: holder })
+    else if (repairs !== undefined && (await isOfGroup(batch, holder, repairs)))
       passedOn.push({ set: row, match: holder })
     else throw inUse()
   }
@@ -69,7 +73,7 @@ async function insert(batch: Batch, fresh: readonly Key[]): Promise<void> {
   if (own.length !== fresh.length) throw inUse()
 }
 
-function claimOf({ callId, userId, claim, createdAt }: Claimant): Claim[] {
+function claimOf({ callId, userId, claim, createdAt, groupId, routeMode }: Claimant): Claim[] {
   if (claim === undefined) return []
   const { keyHash, requestHash, expiresAt } = claim
   return [
@@ -82,8 +86,14 @@ function claimOf({ callId, userId, claim, createdAt }: Claimant): Claim[] {
         expires_at: expiresAt,
       },
       now: createdAt,
+      repairs: routeMode === 'repair' ? groupId : undefined,
     },
   ]
+}
+
+async function isOfGroup(batch: Batch, { user_id, call_id }: Key, groupId: string): Promise<boolean> {
+  const [row] = await batch.find('llm_requests', ['id', 'user_id'], [{ id: call_id, user_id }], ['group_id'])
+  return row?.group_id === groupId
 }
 
 async function statusesOf(batch: Batch, rows: readonly Key[]): Promise<Map<string, string>> {

@@ -68,7 +68,8 @@ function begunIn(operation: Operation): Begun[] {
         ? []
         : [begunBy({ ...operation.chosen, userId: operation.userId })]
     case 'respond':
-      return isId('response', operation.id)
+    case 'document':
+      return isId('response', operation.id) || isId('document', operation.id)
         ? [{ userId: operation.userId, id: operation.id, createdAt: idTime(operation.id) }]
         : []
     default:
@@ -82,7 +83,7 @@ function begunBy({ userId, callId, createdAt }: Pick<CallStart, 'userId' | 'call
 
 /** By its id, whatever its record says of when it was made: that may be of an older system. */
 function beganAt({ id, createdAt }: Begun): number {
-  return isId('call', id) || isId('response', id) ? idTime(id) : createdAt
+  return isId('call', id) || isId('response', id) || isId('document', id) ? idTime(id) : createdAt
 }
 
 function withoutContent(operation: Operation, isErased: (begun: Begun) => boolean): Operation {
@@ -114,6 +115,8 @@ function withoutContent(operation: Operation, isErased: (begun: Begun) => boolea
     case 'respond':
       // The response is gone, so this changes nothing, and holds nothing.
       return { ...operation, change: { kind: 'cancel' } }
+    case 'document':
+      return { ...operation, change: { kind: 'delete' } }
     default:
       return operation
   }
@@ -133,6 +136,7 @@ function blankStart(start: CallStart): CallStart {
     },
     continues: undefined,
     response: undefined,
+    document: undefined,
     conversationId: undefined,
     claim: undefined,
     listing: undefined,
@@ -150,5 +154,6 @@ function blankEnd(settlement: Settlement): Settlement {
     providerResponseId: undefined,
     errorMessage: undefined,
     response: undefined,
+    document: undefined,
   }
 }

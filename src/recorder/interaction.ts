@@ -14,7 +14,7 @@ export interface Interaction {
   readonly cacheHit?: boolean | undefined
   readonly inputTokens?: number | undefined
   readonly outputTokens?: number | undefined
-  /** Nano-US-dollars. Left out, the call counts as unpriced. */
+  /** Nano-US-dollars. Left out, it is computed, from an estimate where no tokens are given. */
   readonly costNanousd?: number | undefined
   readonly latencyMs?: number | undefined
   /** Why there is no answer. */

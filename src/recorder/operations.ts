@@ -1,12 +1,23 @@
+import type { AccessStep, AccessStepResult } from '../access/steps.ts'
+import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { BeginDecision, BegunCall, CallStart, IdempotencyClaim, PlacedCall } from '../model/call.ts'
-import type { Usage } from '../model/reply.ts'
+import type {
+  BeginDecision,
+  BegunCall,
+  CallStart,
+  DocumentEnd,
+  IdempotencyClaim,
+  PlacedCall,
+  Saved,
+} from '../model/call.ts'
+import type { Account } from '../model/usage.ts'
+import type { RepriceStep } from '../pricing/reprice-step.ts'
 import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
-export interface Settlement {
+export interface Settlement extends Account {
   readonly status: string
   readonly httpStatus: number | undefined
   readonly contentType: string | undefined
@@ -22,16 +33,20 @@ export interface Settlement {
   readonly responseModel: string | undefined
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
-  readonly usage: Usage
-  readonly costNanousd: number | undefined
+  readonly saved?: Saved | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
   readonly errorMessage: string | undefined
   /** What has come of the response that the call is one of; its body in its stored form. */
   readonly response?: { readonly id: string; readonly status: string; readonly body: Uint8Array } | undefined
+  /** The same of a document. */
+  readonly document?: DocumentEnding | undefined
   readonly createdAt: number
 }
+
+/** How a document ended; its output in its stored form. */
+export type DocumentEnding = Omit<DocumentEnd, 'output'> & { readonly output: Uint8Array | undefined }
 
 export interface BeginOperation {
   readonly kind: 'begin'
@@ -118,6 +133,17 @@ export interface RespondOperation {
     /** Whoever makes its calls is to stop. */
     | { readonly kind: 'cancel' }
     | { readonly kind: 'delete'; readonly at: number }
+}
+
+/** A change of a document outside the calls made for it. One that has ended does not end again. */
+export interface DocumentOperation {
+  readonly kind: 'document'
+  readonly userId: string
+  readonly id: string
+  /** Deleted, nothing is left of it but that it was. */
+  readonly change: { readonly kind: 'end'; readonly end: DocumentEnding } | { readonly kind: 'delete' }
+  /** Milliseconds since 1970, UTC. */
+  readonly at: number
 }
 
 /** A message that an application adds by itself, in no call. */
@@ -268,9 +294,27 @@ export interface RetentionOperation {
 }
 
 /** A step of erasing a user, in the same way. */
+/** What a login writes. */
+export interface AccessOperation {
+  readonly kind: 'access'
+  readonly step: AccessStep
+}
+
 export interface ErasureOperation {
   readonly kind: 'erasure'
   readonly step: ErasureStep
+}
+
+/** A step of computing costs anew, in the same way. */
+export interface RepriceOperation {
+  readonly kind: 'reprice'
+  readonly step: RepriceStep
+}
+
+/** A change of what answers may be given again, in the same way. */
+export interface CacheOperation {
+  readonly kind: 'cache'
+  readonly step: CacheStep
 }
 
 export type Operation =
@@ -282,9 +326,13 @@ export type Operation =
   | ChooseOperation
   | HeartbeatOperation
   | RespondOperation
+  | DocumentOperation
   | ResealOperation
   | RetentionOperation
   | ErasureOperation
+  | AccessOperation
+  | RepriceOperation
+  | CacheOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -327,8 +375,13 @@ export interface OperationResult {
   readonly left?: readonly ConversationPlace[]
   /** Of a step of retention: what it did. */
   readonly step?: RetentionStepResult
+  /** How many calls a step of repricing changed. */
+  readonly repriced?: number
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
+  readonly access?: AccessStepResult
+  /** The same of the cache. */
+  readonly cache?: CacheStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

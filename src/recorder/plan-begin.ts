@@ -109,6 +109,8 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       created_at: createdAt,
       group_id: start.groupId ?? null,
       route_mode: start.routeMode ?? null,
+      document_type: start.documentKind?.type ?? null,
+      document_version: start.documentKind?.version ?? null,
       compression: start.sent?.compression ?? null,
       sent: keepsContent && start.sent?.facts !== undefined ? encodeContent(start.sent.facts) : null,
       writtenWith,

@@ -1,6 +1,6 @@
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
-import { responseIdOf } from '../ids.ts'
+import { documentIdOf, responseIdOf } from '../ids.ts'
 import { absentContent } from '../privacy/content.ts'
 import { removeFromSearch } from '../store/search-queue.ts'
 import type { Edit } from './operations.ts'
@@ -10,7 +10,7 @@ export const erasedStatus = 'purged'
 
 /**
  * Removes what was said in a conversation: its messages, its context snapshots, and the requests and replies of the calls
- * made in it, responses included. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
+ * made in it, responses and documents included. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
  * reach but through the fork, and go when the last such fork is purged.
  * @throws SteleError conversation_not_found; conversation_in_use while a call is under way, whose reply would come after
  */
@@ -75,13 +75,14 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
       match: { request_id, user_id: userId },
     })),
   )
-  await batch.remove(
-    'stored_completions',
-    ['user_id', 'call_id'],
-    erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
-  )
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await batch.remove(
+      table,
+      ['user_id', 'call_id'],
+      erased.map(({ request_id }) => ({ user_id: userId, call_id: request_id })),
+    )
   await forgetKeys(batch, userId, new Set(erased.map(reply => reply.request_id)))
-  // A response has the name of the first of its calls, which may lie where a reply whose place was taken does not.
+  // A response, or a document, has the name of the first of its calls, which may lie where a reply whose place was taken does not.
   const groups = await batch.find(
     'llm_requests',
     ['id', 'user_id'],
@@ -94,6 +95,12 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     'responses',
     ['id', 'user_id'],
     [...responses].map(response => ({ id: response, user_id: userId })),
+  )
+  const documents = new Set([...own, ...firsts].map(documentIdOf))
+  await batch.remove(
+    'documents',
+    ['id', 'user_id'],
+    [...documents].map(document => ({ id: document, user_id: userId })),
   )
 }
 

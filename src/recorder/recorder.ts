@@ -11,8 +11,6 @@ import {
   type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
-import type { ConversationHashes } from '../model/hashes.ts'
-import type { Store } from '../store/contents.ts'
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
 import type { Adopted } from './adopt-spools.ts'
@@ -24,41 +22,25 @@ import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
 import type {
   AppendOperation,
   ChooseOperation,
+  DocumentOperation,
   EditOperation,
   IndexOperation,
   OperationResult,
   RelistOperation,
   ResealOperation,
   RespondOperation,
-  SettleOperation,
 } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
+import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
-import { settlementOf } from './settlement.ts'
-import type { SpoolingWriter, SpoolState } from './spooling-writer.ts'
+import { Settlements } from './settlements.ts'
+import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
-import type { Writer } from './writer.ts'
 
 /** A call and how it ended. */
 export interface Ended {
   readonly call: PlacedCall
   readonly outcome: Outcome
-}
-
-export interface RecorderOptions {
-  readonly database: Store
-  readonly hashes: ConversationHashes
-  readonly writer: Writer
-  /** The same writer, when it has a spool for times when the database is away. */
-  readonly spooling?: SpoolingWriter | undefined
-  readonly instanceId: string
-  readonly maxQueued?: number | undefined
-  /** Milliseconds for which a batch is tried again while the database is unavailable. */
-  readonly retryFor?: number | undefined
-  /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
-  readonly lease?: number | undefined
-  /** Told what went wrong in the background. */
-  readonly onError?: ((error: unknown) => void) | undefined
 }
 
 /** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
@@ -71,6 +53,7 @@ const clockTolerance = 60_000
 export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
+  readonly #settlements: Settlements
   readonly #open = new Set<string>()
   readonly #doubts: Doubts
   readonly #unindexed: UnindexedConversations
@@ -88,6 +71,7 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     const now = Date.now()
     this.#options = options
+    this.#settlements = new Settlements(options.hashes, options.accounting)
     this.#doubts = new Doubts(options.database, options.instanceId)
     this.#watch = new Watch(options.lease ?? defaultLease)
     this.#queue = new CommitQueue(options.writer, {
@@ -153,7 +137,8 @@ export class Recorder {
         const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
         if (isOwn === false && input.isNew) throw idTaken(start.callId)
         this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-        return decision === undefined ? unplacedCall(start) : begunCall(start, decision)
+        const call = decision === undefined ? unplacedCall(start) : begunCall(start, decision)
+        return this.#settlements.begun(call, input.body)
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -170,7 +155,7 @@ export class Recorder {
   settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
-      const settlement = await settlementOf(outcome, call, this.#options.hashes)
+      const settlement = await this.#settlements.of(outcome, call)
       const operation = { kind: 'settle', call, settlement } as const
       const { conversationId, isRepeat, isOwn } = await this.#doubts.unless(
         call.callId,
@@ -178,6 +163,7 @@ export class Recorder {
       )
       this.#unindexed.keep(call.userId, conversationId, call.callId)
       this.#open.delete(call.callId)
+      this.#settlements.ended(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
       return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
     })
@@ -189,7 +175,7 @@ export class Recorder {
       const start = this.#startOf(input)
       await this.#ready()
       const { callId, userId } = start
-      const settlement = await settlementOf(outcome, unplacedCall(start), this.#options.hashes)
+      const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
       const { conversationId, isRepeat } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
         return this.#doubts.unless(callId, this.#queue.submit({ kind: 'record', start, settlement }))
@@ -207,12 +193,22 @@ export class Recorder {
     })
   }
 
-  /** Commits what applications change or choose, refused while the database is away, and what comes of responses (respond.ts). */
+  /**
+   * Commits what an application changes or chooses, which is refused while the database is away, or what becomes of a
+   * response or a document outside its calls (see respond.ts, documents.ts).
+   */
   change(
-    operation: AppendOperation | EditOperation | ChooseOperation | RespondOperation | ResealOperation,
+    operation:
+      | AppendOperation
+      | EditOperation
+      | ChooseOperation
+      | RespondOperation
+      | DocumentOperation
+      | ResealOperation,
   ): Promise<OperationResult> {
     return this.#accept(async () => {
-      await this.#ready({ evenWhenClosing: operation.kind === 'respond' })
+      const { kind } = operation
+      await this.#ready({ evenWhenClosing: kind === 'respond' || kind === 'document' })
       return this.#queue.submit(operation)
     })
   }
@@ -231,7 +227,8 @@ export class Recorder {
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-          return decision === undefined ? [] : [begunCall(start, decision)]
+          if (decision === undefined) return []
+          return [this.#settlements.begun(begunCall(start, decision), inputs[index]?.body ?? '')]
         })
       } catch (error) {
         for (const { callId } of starts) {
@@ -249,13 +246,14 @@ export class Recorder {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
         call,
-        settlement: await settlementOf(outcome, call, this.#options.hashes),
+        settlement: await this.#settlements.of(outcome, call),
       }))
       const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
       const { conversationId, isRepeat } = await this.#queue.submit(operation)
       for (const { call } of endings) {
         this.#unindexed.keep(call.userId, conversationId, call.callId)
         this.#open.delete(call.callId)
+        this.#settlements.ended(call.callId)
       }
       return { conversationId, isRepeat }
     })
@@ -327,7 +325,7 @@ export class Recorder {
     // First what spools know of calls: they may have ended well.
     const adopted = await this.#options.spooling?.adopt()
     const found = await recoverOrphans(this.#options.database, this.#instance, this.#watch, operation =>
-      this.#settle(operation),
+      this.#queue.submit(operation),
     )
     return found + (adopted?.orphaned ?? 0)
   }
@@ -336,7 +334,9 @@ export class Recorder {
     try {
       await this.#beat()
       if (this.spool?.isSpooling === true) return
-      await this.#doubts.resolve(this.#open, unmade => giveUp(unmade, operation => this.#settle(operation)))
+      await this.#doubts.resolve(this.#open, unmade =>
+        giveUp(unmade, operation => this.#queue.submit(operation)),
+      )
       await this.#unindexed.postpone()
       await this.#recover()
     } catch (error) {
@@ -369,10 +369,6 @@ export class Recorder {
 
   #startOf(input: BeginInput): CallStart {
     return callStart(input, this.#options.hashes, this.#instance.id)
-  }
-
-  async #settle(operation: SettleOperation): Promise<SettledCall> {
-    return { callId: operation.call.callId, ...(await this.#queue.submit(operation)) }
   }
 
   /** Counts work from the moment it is accepted, before it reaches the queue: `close` waits for it. */

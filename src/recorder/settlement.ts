@@ -1,11 +1,12 @@
 import { errorTable } from '../errors.ts'
-import type { BegunCall, Outcome, ResponseEnd } from '../model/call.ts'
+import type { BegunCall, DocumentEnd, Outcome, ResponseEnd } from '../model/call.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { assistantMessageText, cutContent, type Reply, readCompletion } from '../model/reply.ts'
+import type { Account } from '../model/usage.ts'
 import { absentContent, encodeCompressed } from '../privacy/content.ts'
-import type { Settlement } from './operations.ts'
+import type { DocumentEnding, Settlement } from './operations.ts'
 
 /** Replies that end up in the conversation. What a failed call said is kept with the call alone. */
 const conversing: ReadonlySet<string> = new Set(['completed', 'aborted', 'cached'])
@@ -22,11 +23,12 @@ type EndedCall = Pick<BegunCall, 'upToSeq' | 'chainHash' | 'keepsContent'>
  */
 export async function settlementOf(
   outcome: Outcome,
+  reply: Reply | undefined,
+  account: Account,
   call: EndedCall,
   hashes: ConversationHashes,
 ): Promise<Settlement> {
-  const reply = outcome.reply ?? readReply(outcome.body)
-  const facts = factsOf(outcome, reply)
+  const facts = factsOf(outcome, reply, account)
   const message = conversing.has(outcome.status) && call.upToSeq >= 0 ? reply?.message : undefined
   const canonical = message && canonicalMessage({ role: 'assistant', ...(outcome.said ?? message) })
   if (!call.keepsContent) {
@@ -52,6 +54,7 @@ export async function settlementOf(
       ? { canonicalMessage: canonical }
       : { canonicalMessage: undefined, messageHash: canonical && hashes.chain(call.chainHash, canonical) }),
     response: outcome.response && (await responseEnd(outcome.response)),
+    document: outcome.document && (await documentEnding(outcome.document)),
   }
 }
 
@@ -63,15 +66,23 @@ export function orphanSettlement(): Settlement {
     errorMessage: 'The process that made this call ended before its reply was recorded.',
   }
   const nothing = { body: undefined, contentAt: undefined, message: undefined, canonicalMessage: undefined }
-  return { ...factsOf(outcome, undefined), ...nothing }
+  return { ...factsOf(outcome, undefined, unknownAccount), ...nothing }
 }
 
 type Facts = Omit<
   Settlement,
-  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response'
+  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response' | 'document'
 >
 
-function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
+/** Of a call whose end nobody knows. */
+const unknownAccount: Account = {
+  usage: {},
+  usageSource: undefined,
+  costNanousd: undefined,
+  isCostGiven: false,
+}
+
+function factsOf(outcome: Outcome, reply: Reply | undefined, account: Account): Facts {
   return {
     status: outcome.status,
     httpStatus: outcome.httpStatus,
@@ -80,8 +91,8 @@ function factsOf(outcome: Outcome, reply: Reply | undefined): Facts {
     responseModel: storable(reply?.responseModel)?.slice(0, maxModelLength),
     providerResponseId: storable(reply?.providerResponseId),
     finishReasons: reply?.finishReasons ?? [],
-    usage: reply?.usage ?? {},
-    costNanousd: outcome.costNanousd,
+    ...account,
+    saved: outcome.saved,
     latencyMs: rounded(outcome.latencyMs),
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,
@@ -94,6 +105,16 @@ async function responseEnd(ended: ResponseEnd): Promise<Settlement['response']> 
   return { ...ended, body: await encodeCompressed(Buffer.from(ended.body)) }
 }
 
+/** How a document ended, as it is stored. */
+export async function documentEnding({ output, ...end }: DocumentEnd): Promise<DocumentEnding> {
+  const errorMessage = storable(end.errorMessage)?.slice(0, maxErrorLength)
+  return {
+    ...end,
+    errorMessage,
+    output: output === undefined ? undefined : await encodeCompressed(Buffer.from(output)),
+  }
+}
+
 function isOwnError(code: string | undefined): boolean {
   return code !== undefined && Object.hasOwn(errorTable, code)
 }
@@ -102,7 +123,8 @@ function storedBody(body: string | Uint8Array | undefined): string | Promise<Uin
   return body instanceof Uint8Array ? encodeCompressed(body) : body
 }
 
-function readReply(body: string | Uint8Array | undefined): Reply | undefined {
+/** What a whole reply says. */
+export function readReply(body: string | Uint8Array | undefined): Reply | undefined {
   if (typeof body !== 'string') return undefined
   return readCompletion(maybeJson(body))
 }

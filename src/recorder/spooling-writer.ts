@@ -297,10 +297,11 @@ export class SpoolingWriter implements Writer {
   }
 }
 
-/** How calls ended, and with them a response, whose begin may be in the spool; what else becomes of a response can wait. */
+/** How calls ended, and with them a response or a document, whose begin may be in the spool; what else becomes of these can wait. */
 function isEnd(operation: Operation): boolean {
   const { kind } = operation
-  return kind === 'settle' || kind === 'settle-all' || (kind === 'respond' && operation.change.kind === 'end')
+  if (kind === 'respond' || kind === 'document') return operation.change.kind === 'end'
+  return kind === 'settle' || kind === 'settle-all'
 }
 
 function stillAlive({ instance }: HeartbeatOperation): HeartbeatOperation {

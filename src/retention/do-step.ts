@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
-import { responseIdOf } from '../ids.ts'
+import { documentIdOf, responseIdOf } from '../ids.ts'
 import { addEvents } from '../store/audit-events.ts'
 import { absentStored, type Store } from '../store/contents.ts'
 import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
@@ -67,24 +67,26 @@ async function removeCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<v
     .deleteFrom('llm_requests')
     .where(isAnyOf(['id', 'user_id'], calls))
     .execute()
-  await tx.deleteFrom('responses').where(areOf(calls)).execute()
+  await tx.deleteFrom('responses').where(areOf(calls, responseIdOf)).execute()
+  await tx.deleteFrom('documents').where(areOf(calls, documentIdOf)).execute()
   await removeListed(tx, calls)
 }
 
-/** A completion that cannot be told any more is on no list. */
+/** A completion that cannot be told any more is on no list, and is given to nobody again. */
 async function removeListed(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
   const listed = calls.map(({ user_id, id }) => ({ user_id, call_id: id }))
-  await tx
-    .deleteFrom('stored_completions')
-    .where(isAnyOf(['user_id', 'call_id'], listed))
-    .execute()
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await tx
+      .deleteFrom(table)
+      .where(isAnyOf(['user_id', 'call_id'], listed))
+      .execute()
 }
 
-/** The responses of calls: each has the name of its first one. */
-function areOf(calls: readonly Key[]): RawBuilder<boolean> {
+/** The responses, or documents, of calls: each has the name of its first one. */
+function areOf(calls: readonly Key[], nameOf: (callId: string) => string): RawBuilder<boolean> {
   return isAnyOf(
     ['id', 'user_id'],
-    calls.map(({ user_id, id }) => ({ user_id, id: responseIdOf(id) })),
+    calls.map(({ user_id, id }) => ({ user_id, id: nameOf(id) })),
   )
 }
 
@@ -110,7 +112,19 @@ async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<vo
     .where(isAnyOf(['request_id', 'user_id'], replies))
     .where('error_message', 'is not', null)
     .execute()
-  await tx.updateTable('responses').set({ input: body, body, metadata: null }).where(areOf(calls)).execute()
+  await tx
+    .updateTable('responses')
+    .set({ input: body, body, metadata: null })
+    .where(areOf(calls, responseIdOf))
+    .execute()
+  const documents = areOf(calls, documentIdOf)
+  await tx.updateTable('documents').set({ input: body, error_message: null }).where(documents).execute()
+  await tx
+    .updateTable('documents')
+    .set({ output: body })
+    .where(documents)
+    .where('output', 'is not', null)
+    .execute()
   await removeListed(tx, calls)
 }
 

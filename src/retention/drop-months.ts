@@ -142,7 +142,7 @@ async function hasForks(db: Kysely<Tables>, { tables, from, to }: StorageMonth):
   return fork !== undefined
 }
 
-/** What stands beside calls. Responses are named by their first calls, so they are of the same month. */
+/** What stands beside calls. Responses and documents are named by their first calls, so they are of the same month. */
 async function removeBeside(db: Kysely<Tables>, { from, to }: StorageMonth): Promise<void> {
   await db
     .deleteFrom('responses')
@@ -150,10 +150,16 @@ async function removeBeside(db: Kysely<Tables>, { from, to }: StorageMonth): Pro
     .where('id', '<', lowestIdAt('response', to))
     .execute()
   await db
-    .deleteFrom('stored_completions')
-    .where('call_id', '>=', lowestIdAt('call', from))
-    .where('call_id', '<', lowestIdAt('call', to))
+    .deleteFrom('documents')
+    .where('id', '>=', lowestIdAt('document', from))
+    .where('id', '<', lowestIdAt('document', to))
     .execute()
+  for (const table of ['stored_completions', 'cache_entries'] as const)
+    await db
+      .deleteFrom(table)
+      .where('call_id', '>=', lowestIdAt('call', from))
+      .where('call_id', '<', lowestIdAt('call', to))
+      .execute()
 }
 
 async function countMonth(

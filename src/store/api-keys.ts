@@ -1,15 +1,18 @@
-import type { Kysely } from 'kysely'
+import type { ExpressionBuilder, Kysely } from 'kysely'
 import { type CompressionName, isCompressionName } from '../compression/levels.ts'
 import type { ContentMode } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import { type KeyCaching, keyCachingOf, keyCachingText } from '../model/caching.ts'
+import type { ConversationHashes } from '../model/hashes.ts'
+import { keyText } from '../model/json-object.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
 import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
 import { type Actor, addEvents, operator, securityEvent } from './audit-events.ts'
 import type { Contents, Store } from './contents.ts'
-import { hashToken, isSameHash, mayBeToken, newToken } from './token.ts'
+import { hashToken, isOwnToken, isSameHash, mayBeToken, newToken } from './token.ts'
 import { checkUserId, newUserRow } from './users.ts'
 
 export type { Scope } from '../model/permissions.ts'
@@ -30,6 +33,8 @@ export interface ApiKey {
   readonly lastUsedAt: number | undefined
   /** What it demands of every request. */
   readonly masking: MaskingPolicy | undefined
+  /** How its calls are cached, where that differs from everybody's. */
+  readonly cache: KeyCaching | undefined
   /** How the prompts of its requests are compressed; undefined where the configuration decides. */
   readonly compression: CompressionName | undefined
   /** When it got its present secret, if that is not its first. */
@@ -62,6 +67,7 @@ interface NewApiKey {
   /** Who makes it; the operator when left out, who may give its user the role that it needs. */
   readonly by?: Actor | undefined
   readonly masking?: MaskingPolicy | undefined
+  readonly cache?: KeyCaching | undefined
   readonly compression?: CompressionName | undefined
 }
 
@@ -71,13 +77,24 @@ interface Rotation {
   readonly grace: number
 }
 
-export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }: Store) {
+/** @param hashes keyed with a secret of the store */
+export function apiKeyStore(
+  { kysely, prompt, exclusively, forUpdate, contents }: Store,
+  hashes: Pick<ConversationHashes, 'apiKey'>,
+) {
+  /**
+   * What may be kept of a secret, what is kept of new ones first. Those that somebody made up can be guessed, so whoever
+   * has no more than the database must not be able to try guesses; of some kept by earlier versions that is not so yet.
+   */
+  const hashesOf = (secret: string): [string, ...string[]] =>
+    isOwnToken(keyStart, secret) ? [hashToken(secret)] : [hashes.apiKey(secret), hashToken(secret)]
+
   const changeKey = <R>(
     id: string,
     change: (tx: Kysely<Tables>, row: Row<'api_keys'>, now: number) => Promise<R>,
   ): Promise<R> =>
     kysely.transaction().execute(async tx => {
-      const found = tx.selectFrom('api_keys').selectAll().where('id', '=', id)
+      const found = tx.selectFrom('api_keys').selectAll().where('id', '=', keyText('key', id))
       const row = await found.modifyEnd(forUpdate).executeTakeFirst()
       if (row === undefined) throw new SteleError('api_key_not_found', { key: id })
       return change(tx, row, Date.now())
@@ -85,47 +102,58 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }
   return {
     /** Makes a key and, if need be, its user. The secret is in the answer and nowhere else. @throws SteleError invalid_value */
     create(options: NewApiKey): Promise<ApiKey & { secret: string }> {
-      return kysely.transaction().execute(tx => insertKey(tx, contents, options))
+      return kysely.transaction().execute(tx => insertKey(tx, contents, options, hashesOf))
     },
     /**
      * Makes a key unless there is one already: of this secret when it is given, else any at all. Of gateways that start
-     * together on an empty database one makes it.
+     * together on an empty database one makes it. A secret that a key had before it was rotated does not come back.
      */
     createFirst(options: NewApiKey): Promise<(ApiKey & { secret: string }) | undefined> {
       const { secret } = options
       return exclusively(async tx => {
+        const kept = secret === undefined ? undefined : hashesOf(secret)
         const known = await tx
           .selectFrom('api_keys')
-          .select('id')
-          .$if(secret !== undefined, query => query.where('key_hash', '=', hashToken(secret ?? '')))
+          .select(['id', 'key_hash'])
+          .$if(kept !== undefined, query => query.where(has(kept ?? [])))
           .limit(1)
           .executeTakeFirst()
-        return known === undefined ? insertKey(tx, contents, options) : undefined
+        if (known === undefined) return insertKey(tx, contents, options, hashesOf)
+        const [best, outdated] = kept ?? []
+        if (best !== undefined && known.key_hash === outdated)
+          await tx.updateTable('api_keys').set({ key_hash: best }).where('id', '=', known.id).execute()
+        return undefined
       })
+    },
+    /** Whether a key has this secret, or had it before it was rotated, and it is kept as new ones are. */
+    async isInstalled(secret: string): Promise<boolean> {
+      const kept = hashesOf(secret)
+      const row = await prompt.selectFrom('api_keys').select('key_hash').where(has(kept)).executeTakeFirst()
+      return row !== undefined && row.key_hash !== kept[1]
     },
     /** The key of this secret, whatever its state. */
     async findBySecret(secret: string): Promise<ApiKey | undefined> {
       const row = await prompt
         .selectFrom('api_keys')
         .selectAll()
-        .where('key_hash', '=', hashToken(secret))
+        .where('key_hash', 'in', hashesOf(secret))
         .executeTakeFirst()
       return row && fromRow(row)
     },
     /** The key that lets in whoever has this secret, with the role of its user; undefined when it is none, or revoked. */
     async holder(secret: string): Promise<KeyHolder | undefined> {
       if (!mayBeToken(keyStart, secret)) return undefined
-      const hash = hashToken(secret)
+      const kept = hashesOf(secret)
       const row = await prompt
         .selectFrom('api_keys')
         .leftJoin('users', 'users.id', 'api_keys.user_id')
         .selectAll('api_keys')
         .select(['users.role', 'users.status', 'users.deleted_at'])
-        .where(where => where.or([where('key_hash', '=', hash), where('previous_hash', '=', hash)]))
+        .where(has(kept))
         .executeTakeFirst()
       if (row === undefined || row.revoked_at !== null) return undefined
-      const isPresent = isSameHash(row.key_hash, hash)
-      if (!isPresent && !isSameHash(row.previous_hash ?? '', hash)) return undefined
+      const isPresent = kept.some(hash => isSameHash(row.key_hash, hash))
+      if (!isPresent && !kept.some(hash => isSameHash(row.previous_hash ?? '', hash))) return undefined
       const ends = [row.expires_at, isPresent ? null : (row.previous_expires_at ?? 0)].filter(
         end => end !== null,
       )
@@ -137,7 +165,11 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }
       }
     },
     async get(id: string): Promise<ApiKey | undefined> {
-      const row = await kysely.selectFrom('api_keys').selectAll().where('id', '=', id).executeTakeFirst()
+      const row = await kysely
+        .selectFrom('api_keys')
+        .selectAll()
+        .where('id', '=', keyText('key', id))
+        .executeTakeFirst()
       return row && fromRow(row)
     },
     /** Keys in order of their ids, after `after`; all when no limit is given. */
@@ -169,7 +201,8 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }
       })
     },
     /**
-     * Gives a key a new secret; the one it had stays good for a while, the one before that does not.
+     * Gives a key a new secret; the one it had stays good for a while, the one before that does not. One that an administrator
+     * has seen ends at once when nobody but its user has seen the new one: it would read what that may read.
      * @throws SteleError api_key_not_found, invalid_value when it is revoked
      */
     rotate(id: string, { by = operator, grace }: Rotation): Promise<ApiKey & { secret: string }> {
@@ -177,13 +210,15 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }
         if (row.revoked_at !== null)
           throw new SteleError('invalid_value', { name: 'key', reason: 'it is revoked' }, { param: 'key' })
         const secret = newToken(keyStart)
+        const issuer = issuerOf(by, row.user_id)
+        const isTakenOver = row.issued_by !== null && issuer === null
         const set = {
           prefix: prefixOf(secret),
           key_hash: hashToken(secret),
           previous_hash: row.key_hash,
-          previous_expires_at: now + grace,
+          previous_expires_at: isTakenOver ? now : now + grace,
           rotated_at: now,
-          issued_by: issuerOf(by, row.user_id),
+          issued_by: issuer,
         }
         await tx.updateTable('api_keys').set(set).where('id', '=', id).execute()
         await addEvents(tx, contents, keyEvent(row, 'api_key.rotated', by, now))
@@ -193,10 +228,17 @@ export function apiKeyStore({ kysely, prompt, exclusively, forUpdate, contents }
   }
 }
 
+/** Whether a key has one of these as its hash, or had it before it was rotated. */
+function has(hashes: readonly string[]) {
+  return (where: ExpressionBuilder<Tables, 'api_keys'>) =>
+    where.or([where('key_hash', 'in', hashes), where('previous_hash', 'in', hashes)])
+}
+
 async function insertKey(
   tx: Kysely<Tables>,
   contents: Contents,
   options: NewApiKey,
+  hashesOf: (secret: string) => [string, ...string[]],
 ): Promise<ApiKey & { secret: string }> {
   const userId = checkUserId(options.userId)
   const { by = operator, scopes = ['member'] } = options
@@ -207,7 +249,7 @@ async function insertKey(
     user_id: userId,
     name: options.name ?? '',
     prefix: prefixOf(secret),
-    key_hash: hashToken(secret),
+    key_hash: hashesOf(secret)[0],
     scopes: scopes.join(' '),
     created_at: now,
     expires_at: options.expiresAt ?? null,
@@ -219,6 +261,7 @@ async function insertKey(
     rotated_at: null,
     issued_by: issuerOf(by, userId),
     masking: policyText(options.masking),
+    cache: keyCachingText(options.cache),
     compression: options.compression ?? null,
   }
   await tx
@@ -284,6 +327,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     previousExpiresAt: row.previous_expires_at ?? undefined,
     issuedBy: row.issued_by ?? undefined,
     masking: policyOf(row.masking),
+    cache: keyCachingOf(row.cache),
     compression: isCompressionName(row.compression) ? row.compression : undefined,
   }
 }

@@ -21,9 +21,12 @@ export interface Call {
   readonly provider: string
   readonly requestModel: string
   readonly operation: string
+  /** The type of the document that it was made for, in which version. */
+  readonly documentType: string | undefined
+  readonly documentVersion: string | undefined
   /** The first of the calls made for the same request; its own id when it is that one or the only one. */
   readonly groupId: string
-  /** What made it a further call of its group: `retry` or `fallback`. */
+  /** What made it a further call of its group, as in `retry`. */
   readonly routeMode: string | undefined
   /** Its number among the calls of its group, from 1. */
   readonly attempt: number
@@ -40,8 +43,16 @@ export interface Call {
   readonly outputTokens: number | undefined
   readonly cacheReadInputTokens: number | undefined
   readonly reasoningOutputTokens: number | undefined
-  /** Nano-US-dollars; undefined when unpriced. */
+  readonly cacheCreationInputTokens: number | undefined
+  /** Who counted the tokens: the provider (`reported`), or a tokenizer in its place (`estimated`); undefined of none. */
+  readonly usageSource: string | undefined
+  /** Nano-US-dollars; undefined when unknown. */
   readonly costNanousd: number | undefined
+  /** Of a call that was answered from the cache: how its answer was found, and what that saved as far as it is known. */
+  readonly cacheHit: string | undefined
+  readonly savedInputTokens: number | undefined
+  readonly savedOutputTokens: number | undefined
+  readonly savedNanousd: number | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined
@@ -210,6 +221,16 @@ export function callStore(reading: Reading) {
         .execute()
       return withReplies([...first, ...further])
     },
+    /** These calls of these users, oldest first. */
+    async named(users: readonly string[], ids: readonly string[]): Promise<Call[]> {
+      if (users.length === 0 || ids.length === 0) return []
+      const rows = await requests()
+        .where('user_id', 'in', users)
+        .where('id', 'in', ids)
+        .orderBy('id')
+        .execute()
+      return withReplies(rows)
+    },
     /** The newest calls first; with `after`, the oldest of the newer ones first. */
     async list(filter: CallFilter = {}): Promise<Call[]> {
       requireNamed(filter)
@@ -280,6 +301,8 @@ const requestFacts = [
   'operation',
   'group_id',
   'route_mode',
+  'document_type',
+  'document_version',
   'compression',
   'created_at',
 ] as const
@@ -298,12 +321,18 @@ const responseFacts = [
   'output_tokens',
   'cache_read_input_tokens',
   'reasoning_output_tokens',
+  'cache_creation_input_tokens',
+  'usage_source',
   'cost_nanousd',
   'latency_ms',
   'time_to_first_chunk_ms',
   'error_code',
   'error_message',
   'created_at',
+  'cache_hit',
+  'saved_input_tokens',
+  'saved_output_tokens',
+  'saved_nanousd',
 ] as const
 
 type RequestFacts = Pick<Row<'llm_requests'>, (typeof requestFacts)[number]>
@@ -318,6 +347,8 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     provider: request.provider,
     requestModel: request.request_model,
     operation: request.operation,
+    documentType: request.document_type ?? undefined,
+    documentVersion: request.document_version ?? undefined,
     groupId: request.group_id ?? request.id,
     routeMode: request.route_mode ?? undefined,
     attempt,
@@ -332,7 +363,13 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     outputTokens: reply?.output_tokens ?? undefined,
     cacheReadInputTokens: reply?.cache_read_input_tokens ?? undefined,
     reasoningOutputTokens: reply?.reasoning_output_tokens ?? undefined,
+    cacheCreationInputTokens: reply?.cache_creation_input_tokens ?? undefined,
+    usageSource: reply?.usage_source ?? undefined,
     costNanousd: reply?.cost_nanousd ?? undefined,
+    cacheHit: reply?.cache_hit ?? undefined,
+    savedInputTokens: reply?.saved_input_tokens ?? undefined,
+    savedOutputTokens: reply?.saved_output_tokens ?? undefined,
+    savedNanousd: reply?.saved_nanousd ?? undefined,
     latencyMs: reply?.latency_ms ?? undefined,
     timeToFirstChunkMs: reply?.time_to_first_chunk_ms ?? undefined,
     errorCode: reply?.error_code ?? undefined,

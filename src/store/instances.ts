@@ -9,7 +9,15 @@ export const importingInstance = 'import'
 
 export type OpenCall = Pick<
   Row<'llm_requests'>,
-  'user_id' | 'id' | 'conversation_id' | 'up_to_seq' | 'api_key_id' | 'request_model' | 'created_at'
+  | 'user_id'
+  | 'id'
+  | 'conversation_id'
+  | 'up_to_seq'
+  | 'api_key_id'
+  | 'provider'
+  | 'request_model'
+  | 'operation'
+  | 'created_at'
 >
 
 /** Processes that record, so that what a dead one left open can be found. None of its questions waits long for an answer. */
@@ -22,6 +30,8 @@ export function promptInstances({ prompt: kysely }: Pick<Database, 'prompt'>) {
       )
       .select([
         'q.user_id',
+        'q.provider',
+        'q.operation',
         'q.id',
         'q.conversation_id',
         'q.up_to_seq',

@@ -24,7 +24,12 @@ export function mayBeToken(start: string, token: string): boolean {
   return checksumOf(token.slice(0, -checksumLength)) === token.slice(-checksumLength)
 }
 
-/** What is kept of a secret: it has too many random bits to be found from that. */
+/** Whether a token has the form of those that Stele makes. */
+export function isOwnToken(start: string, token: string): boolean {
+  return token.startsWith(start) && withChecksum.test(token.slice(start.length)) && mayBeToken(start, token)
+}
+
+/** What is kept of a secret that Stele made: it has too many random bits to be found from that. */
 export function hashToken(token: string): string {
   return hash('sha256', token, 'base64url')
 }

@@ -1,4 +1,4 @@
-import type { Batch } from '../db/batch.ts'
+import type { Batch, StoredBatch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 
@@ -44,6 +44,34 @@ export function subtractOrphans(
     unpriced_calls: -row.unpriced_calls,
   }))
   return batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], sums, negative)
+}
+
+/** Calls whose cost is another than their days were told. Costs in nano-US-dollars, null for unknown. */
+export interface CostCorrection extends Pick<CallUsage, 'userId' | 'model' | 'settledAt'> {
+  readonly before: number | null
+  readonly after: number | null
+}
+
+/** Puts right by how much calls count in the sums of their days. */
+export function correctUsage(batch: StoredBatch, corrections: readonly CostCorrection[]): Promise<void> {
+  const sumsOf = (side: 'before' | 'after') =>
+    sumUsage(
+      corrections.map(correction => ({
+        ...correction,
+        status: 'completed',
+        inputTokens: undefined,
+        outputTokens: undefined,
+        costNanousd: correction[side] ?? undefined,
+      })),
+    )
+  const before = sumsOf('before')
+  const differences = sumsOf('after').map((row, index) => ({
+    ...row,
+    calls: 0,
+    cost_nanousd: row.cost_nanousd - (before[index]?.cost_nanousd ?? 0),
+    unpriced_calls: row.unpriced_calls - (before[index]?.unpriced_calls ?? 0),
+  }))
+  return batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], sums, differences)
 }
 
 /** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */

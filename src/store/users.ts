@@ -100,7 +100,7 @@ export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' 
     /** Changes what somebody is, or whether they are let in. @throws SteleError user_not_found */
     setStanding(id: string, change: StandingChange, by: Actor = operator): Promise<User> {
       return kysely.transaction().execute(async tx => {
-        const found = tx.selectFrom('users').selectAll().where('id', '=', id)
+        const found = tx.selectFrom('users').selectAll().where('id', '=', keyText('userId', id))
         const stored = await found.modifyEnd(forUpdate).executeTakeFirst()
         const row = await contents.openOne(tx, 'users', stored)
         if (row === undefined) throw new SteleError('user_not_found', { user: id })

@@ -2,6 +2,7 @@ import { onTestFinished } from 'vitest'
 import { Chat } from '../../src/chat/chat.ts'
 import { StoreBackend } from '../../src/chat/store-backend.ts'
 import { resolveConfig } from '../../src/config.ts'
+import { configuredMasking } from '../../src/gateway/masking/masking.ts'
 import { createProviders } from '../../src/providers/registry.ts'
 import type { Stele } from '../../src/stele.ts'
 import { type Answer, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
@@ -40,6 +41,7 @@ export async function chatOnStore(
     providers: registry,
     userId: 'ada',
     replyLimit: 1_000_000,
+    masking: configuredMasking(resolved),
     compress: resolved.compress,
   })
   const another = (): Chat => new Chat({ backend, model: 'gpt-test' })

@@ -40,6 +40,15 @@ test('what is piped in is one question, answered plainly on stdout, and kept', a
   ])
 })
 
+test('what the environment has masked no provider is told', async () => {
+  const upstream = await startUpstream(saying('I see [EMAIL_1]'))
+  const env = { OPENAI_BASE_URL: upstream.baseUrl, MASK_PII_BEFORE_LLM: 'true' }
+  const options = { place: await sqlitePlace(), env, input: 'ada@example.com' }
+  const { code, stdout } = await chat(['--no-store', '--model', 'm'], options)
+  expect({ code, stdout: stdout.trim() }).toEqual({ code: 0, stdout: 'I see ada@example.com' })
+  expect(upstream.journal[0]?.text).toContain('"[EMAIL_1]"')
+})
+
 test('with --lines each line is a question or a command', async () => {
   const place = await sqlitePlace()
   const input = 'one\n\n/compare echo echo/echo\ntwo\n//three\n/stats\nexit\nnot asked\n'

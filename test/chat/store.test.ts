@@ -1,8 +1,10 @@
 import { describeEachDatabase } from '../harness/databases.ts'
 import { comparisonSuite } from './comparison.suite.ts'
+import { maskedChatSuite } from './masking.suite.ts'
 import { chatOnStoreSuite } from './store.suite.ts'
 
 describeEachDatabase('chat', bed => {
   chatOnStoreSuite(bed)
   comparisonSuite(bed)
+  maskedChatSuite(bed)
 })

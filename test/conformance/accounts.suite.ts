@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { hashToken } from '../../src/store/token.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { rowsOf } from '../harness/rows.ts'
@@ -101,6 +102,41 @@ export function accountsSuite(bed: Bed): void {
     const { users, apiKeys } = await (await bed.place()).stele()
     await apiKeys.create({ userId: 'ada' })
     expect(await users.get('ada')).toMatchObject({ role: 'member' })
+  })
+
+  test('of a secret that somebody made up nothing is kept that a guess can be tried on', async () => {
+    const stele = await (await bed.place()).stele()
+    const { kysely } = stele.database
+    const secret = 'summer-holidays-2026'
+    const hashOf = async () => (await rowsOf(stele, 'api_keys'))[0]?.key_hash
+    const plain = hashToken(secret)
+    const made = await stele.apiKeys.createFirst({ userId: 'admin', scopes: ['admin'], secret })
+    expect(await hashOf()).not.toBe(plain)
+    expect(await hashOf()).toBe(stele.hashes.apiKey(secret))
+    expect(await stele.apiKeys.holder(secret)).toMatchObject({ key: { id: made?.id } })
+    expect(await stele.apiKeys.holder(`${secret}!`)).toBeUndefined()
+    expect(await stele.apiKeys.isInstalled(secret)).toBe(true)
+    // One that was kept otherwise lets in, and is kept so from the next start on.
+    await kysely.updateTable('api_keys').set({ key_hash: plain }).execute()
+    expect(await stele.apiKeys.holder(secret)).toMatchObject({ key: { id: made?.id } })
+    expect(await stele.apiKeys.isInstalled(secret)).toBe(false)
+    expect(await stele.apiKeys.createFirst({ userId: 'admin', scopes: ['admin'], secret })).toBeUndefined()
+    expect(await hashOf()).toBe(stele.hashes.apiKey(secret))
+    // Random ones are looked up by what everybody can compute, which no import changes.
+    const random = await stele.apiKeys.create({ userId: 'ada' })
+    expect((await rowsOf(stele, 'api_keys')).map(row => row.key_hash)).toContain(hashToken(random.secret))
+  })
+
+  test('a secret that was rotated away does not come back as a first key', async () => {
+    const { apiKeys } = await (await bed.place()).stele()
+    const secret = 'leaked-and-rotated-0123456789'
+    const made = await apiKeys.createFirst({ userId: 'admin', scopes: ['admin'], secret })
+    const { secret: next } = await apiKeys.rotate(made?.id ?? '', { grace: 0 })
+    expect(await apiKeys.isInstalled(secret)).toBe(true)
+    expect(await apiKeys.createFirst({ userId: 'admin', scopes: ['admin'], secret })).toBeUndefined()
+    expect(await apiKeys.holder(secret)).toMatchObject({ validUntil: expect.any(Number) })
+    expect(await apiKeys.list()).toHaveLength(1)
+    expect(await apiKeys.holder(next)).toBeDefined()
   })
 
   test('an unknown secret finds nothing', async () => {

@@ -85,7 +85,8 @@ export function attemptsSuite(bed: Bed): void {
         input_tokens: 10,
         output_tokens: 5,
         cost_nanousd: 7,
-        unpriced_calls: 1,
+        // A request that was refused costs nothing.
+        unpriced_calls: 0,
       },
     ])
   })

@@ -16,6 +16,7 @@ const tables: readonly TableName[] = [
   'llm_requests',
   'llm_responses',
   'responses',
+  'documents',
   'stored_completions',
 ]
 

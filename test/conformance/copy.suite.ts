@@ -8,6 +8,7 @@ import type { Stele } from '../../src/stele.ts'
 import { assistant, chatBody, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import { type Bed, type Place, withKeyOf } from '../harness/databases.ts'
+import { planType } from '../harness/documents.ts'
 import { failure } from '../harness/errors.ts'
 import { callWithAll } from '../harness/every-kind.ts'
 import { recordOddities } from '../harness/odd-record.ts'
@@ -48,6 +49,7 @@ async function recordRest(stele: Stele): Promise<void> {
   const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 60_000 }
   const { conversationId } = await callWithAll(stele, [user('with all')], 'of it', { claim })
   await stele.contextSnapshots.create({ userId: 'ada', conversationId, upToSeq: 0, content: 'in short' })
+  await stele.documents.register(planType())
   await stele.retention.set('ada', { contentDays: 7 })
   await stele.retention.takeTurn(60_000)
   const password = 'a password for a copy'

@@ -7,7 +7,6 @@ import {
   contentColumnsOf,
   isOfStore,
   primaryKeys,
-  recordTables,
   type TableName,
   tableNames,
 } from '../../src/db/tables.ts'
@@ -21,7 +20,7 @@ import { storedCompletionStore } from '../../src/store/stored-completions.ts'
 import { begin, completionBody, exchange, settle, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { callWithAll } from '../harness/every-kind.ts'
+import { cacheAnswer, callWithAll } from '../harness/every-kind.ts'
 import { inBatch, rowsOf, storedRowsOf } from '../harness/rows.ts'
 
 const secret = 'heliotrope-7731'
@@ -31,6 +30,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
   const { callId, conversationId } = await callWithAll(stele, [user(`${secret} asked`)], `${secret} told`, {
     userId,
   })
+  await cacheAnswer(stele, { userId, callId, text: secret })
   await stele.users.update(userId, { preferences: { word: secret } })
   const about = { title: secret, metadata: { word: secret }, preferences: { word: secret } }
   await stele.conversations.update(userId, conversationId, about)
@@ -77,7 +77,7 @@ async function leaks(stele: Stele): Promise<string[]> {
 /** Tables and columns in which the secret is readable to whoever has the keys. */
 async function knowing(stele: Stele): Promise<string[]> {
   const found = new Set<string>()
-  for (const table of recordTables)
+  for (const table of tableNames)
     for (const row of await rowsOf(stele, table))
       for (const { name } of contentColumnsOf(table)) {
         const value = (row as Record<string, unknown>)[name]

@@ -250,6 +250,25 @@ export function foreignSuite(to: Bed): void {
       'document.generate',
       'failed',
     ])
+    const documents = await stele.documents.list({ userId, order: 'asc' })
+    expect(documents).toHaveLength(calls.length)
+    const made = documents.find(({ callIds }) => callIds[0] === good?.id)
+    expect(made).toMatchObject({
+      type: 'treatment_summary',
+      version: '1.0',
+      status: 'completed',
+      model: 'gpt-4o',
+      totalTokens: 450,
+      output: '{"title": "Your plan 🦷"}',
+      endedAt: (made?.createdAt ?? 0) + 1250,
+    })
+    expect(documents.find(({ status }) => status === 'failed')).toMatchObject({
+      input: '{"treatment_type": "clear aligners"}',
+      output: undefined,
+      errorMessage: 'RateLimitError: ☹',
+    })
+    const [said] = await stele.conversations.list({ userId })
+    expect(said?.metadata).toMatchObject({ document_type: 'treatment_summary' })
     expect(reasonsOf(report)).toEqual({ 'audit_logs: it has no time': 1 })
   })
 

@@ -127,6 +127,51 @@ export function loginsSuite(bed: Bed): void {
     expect(await logIn(stele, { password: change.next })).toMatchObject({ userId: 'ada' })
   })
 
+  test('a password that is changed, or a user who is suspended, while it is compared lets nobody in', async () => {
+    const stele = await withAda(bed)
+    const { kysely } = stele.database
+    // Between the look at the hash and the session: the hash takes longer than these.
+    const meanwhile: (() => Promise<unknown>)[] = [
+      () => stele.users.setStanding('ada', { status: 'suspended' }),
+      () => kysely.updateTable('user_passwords').set({ hash: 'of another password' }).execute(),
+    ]
+    for (const change of meanwhile) {
+      const [kept] = await rowsOf(stele, 'user_passwords')
+      const begun = logIn(stele)
+      const outcome = begun.then(
+        () => 'let in',
+        error => error.code,
+      )
+      await expect
+        .poll(async () => (await rowsOf(stele, 'login_attempts')).length, { interval: 1 })
+        .toBeGreaterThan(0)
+      await change()
+      expect(await outcome).toBe('login_failed')
+      expect(await rowsOf(stele, 'login_sessions')).toEqual([])
+      await stele.users.setStanding('ada', { status: 'active' })
+      await kysely
+        .updateTable('user_passwords')
+        .set({ hash: kept?.hash ?? '' })
+        .execute()
+      await kysely.deleteFrom('login_attempts').execute()
+    }
+    expect(await logIn(stele)).toMatchObject({ userId: 'ada' })
+  })
+
+  test('whoever is sent away because too many try to log in has not tried', async () => {
+    const stele = await withAda(bed)
+    const guess = (index: number) =>
+      logIn(stele, { name: `nobody-${index}`, place: placeOf(`192.0.2.${index}`) }).catch(({ code }) => code)
+    const codes = await Promise.all(Array.from({ length: 160 }, (_, index) => guess(index)))
+    const refused = codes.filter(code => code === 'login_busy').length
+    expect(refused).toBeGreaterThan(0)
+    const counted = (await rowsOf(stele, 'login_attempts')).filter(({ subject }) =>
+      subject.startsWith('address:'),
+    )
+    const failures = counted.reduce((sum, { failures }) => sum + failures, 0)
+    expect(failures).toBe(codes.length - refused)
+  })
+
   test('a password that somebody else gave is only good for choosing another', async () => {
     const stele = await withAda(bed)
     const before = await logIn(stele)

@@ -34,6 +34,7 @@ async function textsWith(stele: Stele, words: string): Promise<string[]> {
     'idempotency_keys',
     'stored_completions',
     'responses',
+    'documents',
   ] as const
   const found: string[] = []
   for (const table of tables)

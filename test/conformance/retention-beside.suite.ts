@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { responseIdOf } from '../../src/ids.ts'
+import { documentIdOf, responseIdOf } from '../../src/ids.ts'
 import { doStep } from '../../src/retention/do-step.ts'
 import type { RetentionDefaults } from '../../src/retention/periods.ts'
 import { type RetentionReport, runRetention } from '../../src/retention/run.ts'
@@ -105,12 +105,24 @@ export function retentionBesideSuite(bed: Bed): void {
     expect(row).toMatchObject({ status, created_at, call_id, metadata: null })
     expect([row?.input, row?.body].map(value => value?.byteLength)).toEqual([1, 1])
     expect((await responses.get('ada', responseIdOf(young.callId)))?.body).toContain('young words')
+    const document = await stele.documents.get('ada', documentIdOf(old.callId))
+    expect(document).toMatchObject({
+      status: 'invalid',
+      input: undefined,
+      output: undefined,
+      totalTokens: 15,
+    })
+    expect(document?.errorMessage).toBeUndefined()
+    expect((await stele.documents.get('ada', documentIdOf(young.callId)))?.output).toContain('young words')
+    expect((await stele.documents.get('bob', documentIdOf(bobs.callId)))?.output).toContain('of bob')
     expect(await listed(stele)).toEqual([young.callId])
     await run(stele, start + 61 * day)
     expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id).sort()).toEqual(
       [young.callId, bobs.callId].sort(),
     )
+    expect(await stele.documents.get('ada', documentIdOf(old.callId))).toBeUndefined()
     await run(stele, start + 81 * day)
+    expect((await rowsOf(stele, 'documents')).map(({ call_id }) => call_id)).toEqual([bobs.callId])
     expect((await rowsOf(stele, 'responses')).map(({ call_id }) => call_id)).toEqual([bobs.callId])
     expect((await rowsOf(stele, 'stored_completions')).map(({ call_id }) => call_id)).toEqual([bobs.callId])
   })

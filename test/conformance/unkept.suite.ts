@@ -6,6 +6,7 @@ import { contentColumnsOf, type TableName, tableNames } from '../../src/db/table
 import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
+import { Accounting } from '../../src/pricing/accounting.ts'
 import { decodeContent, isAbsent } from '../../src/privacy/content.ts'
 import { replayProvider } from '../../src/providers/replay.ts'
 import type { Operation } from '../../src/recorder/operations.ts'
@@ -152,6 +153,7 @@ export function unkeptSuite(bed: Bed): void {
       knownUsers: new Set(),
     })
     const recorder = new Recorder({
+      accounting: new Accounting({}),
       database,
       hashes,
       instanceId: 'inst_01h455vb4pex5vsknk084sn02q',

@@ -228,6 +228,21 @@ describe('who asks for it', () => {
     expect(call).toMatchObject({ provider: 'replay', compression: undefined })
   })
 
+  test('an answer to a compressed prompt is kept for such prompts alone, and one that is given again was not sent', async () => {
+    const { running, upstream } = await start()
+    const ask = async (level: string) => {
+      const reply = await running.post(questionOf(said), { 'x-stele-cache': 'exact', [header]: level })
+      return [String(reply.headers['x-stele-cache']).replace(/;.*/, ''), reply.headers['x-stele-compression']]
+    }
+    expect(await ask('high')).toEqual(['miss', 'high/1'])
+    await expect.poll(() => ask('high')).toEqual(['hit', undefined])
+    expect(await ask('off')).toEqual(['miss', undefined])
+    expect(await ask('low')).toEqual(['miss', 'low/1'])
+    const hits = (await running.stele.calls.list()).filter(({ status }) => status === 'cached')
+    expect(hits.map(({ compression }) => compression)).toContain(undefined)
+    expect(upstream.journal.length + hits.length).toBe((await running.stele.calls.list()).length)
+  })
+
   test('every attempt of a request is sent alike', async () => {
     const { running, upstream } = await start(
       { compress: 'high' },

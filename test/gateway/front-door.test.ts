@@ -122,6 +122,7 @@ test.each([
   ['two hosts', 'Host: 127.0.0.1', 'Host: evil.example'],
   ['two keys', 'Authorization: Bearer a', 'AUTHORIZATION: Bearer b'],
   ['two types of a body', 'Content-Type: text/plain', 'content-type: application/json'],
+  ['chunks of something encoded', 'Host: localhost', 'Transfer-Encoding: gzip, chunked'],
 ])('a request with %s could be taken for another, and is refused', async (_, ...headers) => {
   const running = await startGateway()
   const connection = await openConnection(running)

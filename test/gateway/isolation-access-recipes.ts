@@ -73,6 +73,18 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
       { path: '/v1/usage?user=ada', own: denied, isOutranked: true },
     ],
   },
+  'GET /v1/cache': {
+    attempts: () => [
+      { path: '/v1/cache', own: fine },
+      { path: '/v1/cache?user=ada', own: denied, isOutranked: true },
+    ],
+  },
+  'DELETE /v1/cache': {
+    attempts: () => [
+      { path: '/v1/cache', own: fine },
+      { path: '/v1/cache?user=ada', own: denied, isOutranked: true },
+    ],
+  },
   'GET /v1/users': ofOverseers('/v1/users'),
   'POST /v1/users': ofOverseers('/v1/users', { user: 'eve' }),
   'POST /v1/users/:id': ofOverseers('/v1/users/ada', { role: 'admin' }),

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { accessRecipes } from './isolation-access-recipes.ts'
+import { documentRecipes, noteType } from './isolation-document-recipes.ts'
 import type { RawReply, Running } from './running.ts'
 
 /** What stands in everything that Ada says and keeps, and must never reach anybody else. */
@@ -13,6 +14,7 @@ export interface Belongings {
   readonly completion: string
   /** Of its first call too. */
   readonly comparison: string
+  readonly document: string
   readonly session: string
   /** Where a list of hits of a search goes on. */
   readonly cursor: string
@@ -294,6 +296,7 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       { path: `/sessions/bob/${session}`, own: fine },
     ],
   },
+  ...documentRecipes,
   ...accessRecipes,
 }
 
@@ -316,7 +319,7 @@ function plain(path: string, body: object): Recipe {
 
 /** Makes for whoever has the key one of everything that can be reached over HTTP, with a word in all of it. */
 export async function belongings(
-  { key: hers, send }: Pick<Running, 'key' | 'send'>,
+  { key: hers, send, stele }: Pick<Running, 'key' | 'send' | 'stele'>,
   key = hers,
   word = secret,
 ): Promise<Belongings> {
@@ -329,6 +332,7 @@ export async function belongings(
     expect(reply.status, `${path}: ${reply.text}`).toBe(200)
     return reply
   }
+  await stele.documents.register(noteType)
   const session = 'web-1'
   await post('/v1/chat/completions', question(word))
   const completion = idOf(
@@ -350,10 +354,21 @@ export async function belongings(
     items: [{ role: 'assistant', content: word }],
   })
   const response = idOf(await post('/v1/responses', { model: 'echo', input: word, conversation }))
+  const document = idOf(await post('/v1/documents/note', { input: { word } }))
   const apiKey = idOf(await post('/v1/api_keys', { name: word }))
   const found = await send('GET', `/v1/search?query=${word}&limit=1`, { headers: headersOf(key) })
   const cursor = (JSON.parse(found.text) as { next_cursor: string }).next_cursor
-  return { conversation, session, response, completion, comparison, item: firstOf(added), cursor, apiKey }
+  return {
+    conversation,
+    session,
+    response,
+    completion,
+    comparison,
+    document,
+    item: firstOf(added),
+    cursor,
+    apiKey,
+  }
 }
 
 /** Asks for Ada, under her idempotency keys, what others will ask under the same. */

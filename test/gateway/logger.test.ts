@@ -70,6 +70,10 @@ test.each([
   ['a password with odd characters', `new Error('redis://:p4ss%20sekret!@h')`],
   ['a bearer token', `new Error('sent Authorization: Bearer eyJhbGciOi.sekret')`],
   ['an API key', `new Error('401 for sk-proj-sekret-0123456789')`],
+  [
+    'the token of a session',
+    `new SteleError('provider_unreachable', { provider: 'p', reason: 'told of ss-stele-sekret-0123456789' })`,
+  ],
   ['a parameter', `new Error('GET /x?api_key=sekret&y=1')`],
   [
     'an expected failure',

@@ -176,8 +176,27 @@ test('anywhere but on the machine itself the cookie is for TLS alone', async () 
   const made = await post(running, '/v1/auth/register', { user: 'eve', password }, host)
   expect(String(made.headers['set-cookie'])).toMatch(/^__Host-stele_session=.*; Secure$/)
   const cookie = cookieOf(made)
-  const status = (await running.send('GET', '/v1/auth/session', { headers: { cookie, ...host } })).status
-  expect(status).toBe(200)
+  const status = async (sent: string) =>
+    (await running.send('GET', '/v1/auth/session', { headers: { cookie: sent, ...host } })).status
+  expect(await status(cookie)).toBe(200)
+  // A neighbouring host can set a cookie of the other name: it neither logs in as somebody else nor is in the way.
+  const slipped = cookie.replace('__Host-', '')
+  expect(await status(slipped)).toBe(401)
+  expect(await status(`${slipped}; ${cookie}`)).toBe(200)
+})
+
+test('nobody registers as a user of Stele’s own, nor by an address', async () => {
+  const running = await open()
+  await running.stele.apiKeys.create({ userId: 'app', scopes: ['service'] })
+  for (const [user, code] of [
+    ['admin', 'already_exists'],
+    ['default', 'already_exists'],
+    ['ada@example.org', 'invalid_value'],
+  ] as const)
+    expect(errorOf(await post(running, '/v1/auth/register', { user, password })).code, user).toBe(code)
+  expect((await running.stele.users.list()).map(({ id }) => id)).toEqual(['ada', 'app'])
+  // Whoever has no account yet keeps their attempts.
+  expect(await rowsOf(running.stele, 'login_attempts')).toEqual([])
 })
 
 test('a session that nobody uses ends', async () => {

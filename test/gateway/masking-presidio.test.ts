@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { before, everythingStored, expectNone, hidden, inLogs, said, start } from './masking-start.ts'
 import { secrets } from './masking-upstream.ts'
@@ -11,6 +12,7 @@ import { questionOf } from './wire.ts'
 describe('an analyzer of Presidio’s', () => {
   async function analyzer(answer: (text: string) => { status?: number; body: unknown } | undefined) {
     const asked: { text: string; language: string }[] = []
+    let milliseconds = 0
     const server = createServer(async (request, response) => {
       let body = ''
       for await (const piece of request) body += piece
@@ -18,6 +20,7 @@ describe('an analyzer of Presidio’s', () => {
       asked.push(question)
       const { status = 200, body: said } = answer(question.text) ?? { body: undefined }
       if (said === undefined) return
+      await setTimeout(milliseconds)
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(JSON.stringify(said))
     })
@@ -27,7 +30,14 @@ describe('an analyzer of Presidio’s', () => {
       server.closeAllConnections()
       server.close()
     })
-    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/presidio/`, asked, server }
+    return {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/presidio/`,
+      asked,
+      server,
+      delay: (each: number) => {
+        milliseconds = each
+      },
+    }
   }
   /** Finds the first Grace, and counts characters as Python does. */
   const findGrace = (text: string) => {
@@ -45,6 +55,16 @@ describe('an analyzer of Presidio’s', () => {
     expect(said(reply.text)).toBe(`😀 Grace has ${secrets.mail}`)
     expect(asked[0]).toMatchObject({ language: 'en', entities: ['PERSON', 'LOCATION', 'NRP'] })
     expectNone(await everythingStored(running), ['Grace', ...hidden])
+  })
+
+  test('has its time for each text, however many there are', async () => {
+    const { url, asked, delay } = await analyzer(findGrace)
+    delay(200)
+    const { running, upstream } = await start({ ...before, masking: { presidio: { url, timeout: 1 } } })
+    const messages = Array.from({ length: 48 }, (_, at) => ({ role: 'user', content: `Grace ${at}` }))
+    expect((await running.post({ model: 'm', messages })).status).toBe(200)
+    expect(asked).toHaveLength(48)
+    expect(upstream.journal[0]?.text).not.toContain('Grace')
   })
 
   test.each([

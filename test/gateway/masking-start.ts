@@ -1,6 +1,7 @@
 import type OpenAI from 'openai'
 import { expect } from 'vitest'
 import { historyOf } from '../harness/chat.ts'
+import { exportedText } from '../harness/exported-text.ts'
 import { rowsOf } from '../harness/rows.ts'
 import { parrot, secrets } from './masking-upstream.ts'
 import { type Running, type RunningOptions, startGateway } from './running.ts'
@@ -38,7 +39,7 @@ export async function everythingStored(running: Running): Promise<string> {
         (await running.send('GET', route, { headers: { authorization: `Bearer ${running.key}` } })).text,
       )
   }
-  for (const row of await rowsOf(stele, 'stored_completions')) texts.push(JSON.stringify(row))
+  texts.push(await exportedText(stele))
   return texts.join('\n')
 }
 

@@ -156,6 +156,26 @@ describe('before the provider', () => {
     },
   )
 
+  test.each(['before-llm', 'in-logs'])('words in numbers of tokens are refused: %s', async place => {
+    const { running, upstream } = await start()
+    const headers = {
+      authorization: `Bearer ${running.key}`,
+      'content-type': 'application/json',
+      [`x-mask-pii-${place}`]: 'true',
+    }
+    for (const [path, name, said] of [
+      ['embeddings', 'input', [1, 2]],
+      ['embeddings', 'input', [[1, 2]]],
+      ['completions', 'prompt', ['words', [3]]],
+    ] as const) {
+      const body = JSON.stringify({ model: 'm', [name]: said })
+      const reply = await running.send('POST', `/v1/${path}`, { headers, body })
+      expect([reply.status, errorOf(reply).code, errorOf(reply).param]).toEqual([400, 'invalid_value', name])
+    }
+    expect(upstream.journal).toHaveLength(0)
+    expect(await running.stele.calls.list()).toEqual([])
+  })
+
   test('chats whose history is kept here', async () => {
     const { running, upstream } = await start({ ...before, chatModel: 'm' })
     const say = async (text: string) => {

@@ -132,10 +132,17 @@ const orphan = {
   cache_read_input_tokens: null,
   reasoning_output_tokens: null,
   cost_nanousd: null,
+  usage_source: null,
+  cache_creation_input_tokens: null,
+  usage_details: null,
   latency_ms: null,
   time_to_first_chunk_ms: null,
   error_code: 'orphaned',
   error_message: 'gone',
+  cache_hit: null,
+  saved_input_tokens: null,
+  saved_output_tokens: null,
+  saved_nanousd: null,
   created_at: 1,
 }
 

@@ -3,7 +3,7 @@ import OpenAI from 'openai'
 import { pino } from 'pino'
 import { Agent, request } from 'undici'
 import { expect, onTestFinished } from 'vitest'
-import { resolveConfig } from '../../src/config.ts'
+import { pricingOf, resolveConfig } from '../../src/config.ts'
 import { createGateway, type Gateway } from '../../src/gateway/app.ts'
 import { logOptions } from '../../src/gateway/logger.ts'
 import { createProviders } from '../../src/providers/registry.ts'
@@ -64,7 +64,6 @@ export interface Running {
 
 export async function startGateway(options: RunningOptions = {}): Promise<Running> {
   const place = options.place ?? (await memoryPlace())
-  const stele = await place.stele(options.store)
   const { upstream, provider } = options
   const test =
     upstream === undefined && provider === undefined
@@ -76,6 +75,7 @@ export async function startGateway(options: RunningOptions = {}): Promise<Runnin
     { ...('test' in test ? { defaultProvider: 'test' } : {}), providers, ...settings },
     {},
   )
+  const stele = await place.stele({ pricing: pricingOf(config), ...options.store })
   const registry = createProviders(config, stele, options.timing)
 
   const written: Buffer[] = []

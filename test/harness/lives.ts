@@ -1,6 +1,6 @@
 import type { Stele } from '../../src/stele.ts'
 import { begin, settle, user } from './chat.ts'
-import { callWithAll } from './every-kind.ts'
+import { cacheAnswer, callWithAll } from './every-kind.ts'
 
 /** What a user is called, in the columns that are no content. */
 export function factOf(userId: string): string {
@@ -48,6 +48,7 @@ export async function liveEverywhere(
     errorCode: 'external',
     errorMessage: `The provider did not like ${secret}`,
   })
+  await cacheAnswer(stele, { userId, callId, text: secret })
   const { secret: keySecret } = await stele.apiKeys.create({ userId, name: `the laptop of ${fact}` })
   await stele.retention.set(userId, { contentDays: 3_000 })
   await stele.search({ userId, query: 'asked', limit: 1 })

@@ -6,8 +6,10 @@ import { type IdKind, idTime, isId, lowestIdAt, newId } from '../../src/ids.ts'
 const kinds = Object.keys({
   apiKey: true,
   audit: true,
+  cacheEntry: true,
   call: true,
   conversation: true,
+  document: true,
   grant: true,
   instance: true,
   login: true,

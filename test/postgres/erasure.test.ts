@@ -1,10 +1,12 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import pg from 'pg'
 import { expect, inject, test } from 'vitest'
 import { spoolsIn } from '../../src/recorder/spool-paths.ts'
 import type { Stele } from '../../src/stele.ts'
-import { holding, keyBytesOf } from '../harness/bytes.ts'
+import { filesIn, holding, keyBytesOf } from '../harness/bytes.ts'
 import { begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
-import { type Place, postgresPlace } from '../harness/databases.ts'
+import { onServer, type Place, postgresPlace } from '../harness/databases.ts'
 import { factOf, liveEverywhere, secretOf } from '../harness/lives.ts'
 import { linkToPostgres } from '../harness/postgres-link.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
@@ -43,6 +45,50 @@ test('no table has a byte of an erased user’s words, names or keys', async () 
   const after = await contentsOf(place)
   expect(holding(after, [secretOf('ada'), factOf('ada'), ...keys.ada])).toEqual([])
   expect(holding(after, keys.bob)).toHaveLength(1)
+  expect((await stele.calls.exactRequest('bob', bob.callId)).toString()).toContain(secretOf('bob'))
+})
+
+/** The files in which the server keeps a schema's tables and indexes now, and those of its log of writes. */
+async function filesOf({ schema }: Place): Promise<{ tables: Files; log: Files }> {
+  const folder = inject('postgresFolder')
+  const client = new pg.Client({ connectionString: inject('postgresUrl') })
+  await client.connect()
+  try {
+    await client.query('CHECKPOINT')
+    const { rows } = await client.query<{ path: string }>(
+      `SELECT pg_relation_filepath(one) AS path FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+         LATERAL unnest(ARRAY[c.oid, nullif(c.reltoastrelid, 0)]) AS one
+       WHERE n.nspname = $1 AND c.relkind IN ('r', 'i') AND one IS NOT NULL`,
+      [schema],
+    )
+    const tables = await Promise.all(
+      rows.map(async ({ path }) => ({ path, bytes: await readFile(join(folder, path)) })),
+    )
+    return { tables, log: await filesIn([join(folder, 'pg_wal')]) }
+  } finally {
+    await client.end()
+  }
+}
+
+type Files = { path: string; bytes: Buffer }[]
+
+test('no file of the server ever has what was said, and its tables have no byte of the keys once they are written anew', async () => {
+  const place = await postgresPlace()
+  const stele = await place.stele()
+  await liveEverywhere(stele, 'ada')
+  const bob = await liveEverywhere(stele, 'bob')
+  const keys = { ada: await keyBytesOf(stele, place, 'ada'), bob: await keyBytesOf(stele, place, 'bob') }
+  const before = await filesOf(place)
+  // What is looked for is there to be found.
+  expect(holding(before.tables, keys.ada)).toHaveLength(1)
+  expect(holding(before.tables, [factOf('ada')]).length).toBeGreaterThan(0)
+  expect(holding([...before.tables, ...before.log], [secretOf('ada')])).toEqual([])
+  await stele.erase('ada')
+  await onServer(`VACUUM FULL ${place.schema}.data_keys`)
+  const after = await filesOf(place)
+  expect(holding(after.tables, keys.ada)).toEqual([])
+  expect(holding(after.tables, keys.bob)).toHaveLength(1)
+  expect(holding([...after.tables, ...after.log], [secretOf('ada')])).toEqual([])
   expect((await stele.calls.exactRequest('bob', bob.callId)).toString()).toContain(secretOf('bob'))
 })
 

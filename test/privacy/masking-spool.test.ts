@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import { storedBody, storedOutcome } from '../../src/gateway/masking/masked-body.ts'
-import { unplacedCall } from '../../src/model/call.ts'
+import { type CallStart, type Outcome, unplacedCall } from '../../src/model/call.ts'
 import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { readCompletion } from '../../src/model/reply.ts'
+import { Accounting } from '../../src/pricing/accounting.ts'
 import { Masker } from '../../src/privacy/masking/masker.ts'
 import { callStart } from '../../src/recorder/call-start.ts'
-import { settlementOf } from '../../src/recorder/settlement.ts'
+import { Settlements } from '../../src/recorder/settlements.ts'
 import { completionBody } from '../harness/chat.ts'
 
 test('what waits to be written holds nothing that is masked, and hashes to what was said', async () => {
@@ -21,8 +22,10 @@ test('what waits to be written holds nothing that is masked, and hashes to what 
   const text = completionBody('Hello ada@example.com and bob@example.org')
   const reply = readCompletion(JSON.parse(text))
   const outcome = { status: 'completed', body: text, reply } as const
-  const settled = await settlementOf(await storedOutcome(outcome, masker), unplacedCall(masked), hashes)
-  const plain = await settlementOf(outcome, unplacedCall(open), hashes)
+  const settlements = new Settlements(hashes, new Accounting({}))
+  const settle = (end: Outcome, start: CallStart) => settlements.of(end, unplacedCall(start))
+  const settled = await settle(await storedOutcome(outcome, masker), masked)
+  const plain = await settle(outcome, open)
 
   const waiting = JSON.stringify([masked, settled])
   expect(waiting).not.toMatch(/ada@|bob@|example\./)

@@ -240,7 +240,7 @@ describe('masking and restoring', () => {
 
   test('leaves what is not said, and every byte around what is masked', async () => {
     const body =
-      '{ "model":"a@x.com", "n":12345678901234567890, "messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,a@x.com"}},{"type":"text","text":"\\u0061@x.com"}]}] }'
+      '{ "model":"a@x.com", "n":12345678901234567890, "messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AKIAIOSFODNN7EXAMPLE"}},{"type":"text","text":"\\u0061@x.com"}]}] }'
     expect(await newMasker().json(body)).toBe(body.replace('"\\u0061@x.com"', '"[EMAIL_1]"'))
   })
 

@@ -75,6 +75,14 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('DELETE', `/v1/api_keys/${s.asked('a key that is not there')}`), 404)
   },
   'GET /v1/usage': get(() => '/v1/usage'),
+  'GET /v1/cache': async s => {
+    await fine(s.send('GET', `/v1/cache?note=${s.asked('a note on the cache')}`))
+    await fine(s.send('GET', `/v1/cache?of=${s.asked('of whom')}`), 400)
+  },
+  'DELETE /v1/cache': async s => {
+    await fine(s.send('DELETE', `/v1/cache?model=${s.asked('a model whose answers go')}`))
+    await fine(s.send('DELETE', `/v1/cache?user=${s.asked('another whose answers go')}`), 403)
+  },
   'GET /v1/users': async (s, { adminKey }) => {
     await fine(s.send('GET', `/v1/users?after=${s.asked('a cursor')}`, asAdmin(adminKey)))
   },

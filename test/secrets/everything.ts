@@ -37,7 +37,13 @@ export async function sayEverything(scene: Scene): Promise<void> {
   await Promise.all(speakers.map(failAtProvider))
   await Promise.all([scene.speaker('encrypted', 'unkept'), scene.speaker('plain', 'unkept')].map(sayUnkept))
   const { address } = scene
-  await Promise.all(speakers.map(s => beRefused(s, Object.keys(recipes), { address: address(), bodyLimit })))
+  // Whoever is refused is so before anybody asks for their mode: each says a part of it, together all.
+  await Promise.all(
+    speakers.map((s, index) => {
+      const routes = Object.keys(recipes).filter((_, at) => at % speakers.length === index)
+      return beRefused(s, routes, { address: address(), bodyLimit })
+    }),
+  )
 }
 
 /** Leaves calls open and waits until the provider has them. */

@@ -100,7 +100,7 @@ test('in PostgreSQL, on the way to it and in the spool, nothing is readable but 
 
 test('on a full disk nothing is readable either', async () => {
   const scene = await setScene({ databaseUrl: folder => `sqlite:${folder}/stele.db` })
-  const gateway = await scene.serve({ LOG_LEVEL: 'trace' }, { fileLimit: 1_500_000 })
+  const gateway = await scene.serve({ LOG_LEVEL: 'trace' }, { fileLimit: 1_000_000 })
   const s = scene.speaker('encrypted')
   const statuses: number[] = []
   while (statuses.at(-1) !== 503 && statuses.length < 500) {

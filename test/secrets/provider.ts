@@ -72,7 +72,8 @@ function answerTo(request: UpstreamRequest, markers: Markers): Answer {
   const manner = Object.keys(manners).find(word => model.includes(word))
   if (manner !== undefined) return manners[manner]?.({ text }) ?? silence
   const reply = new Replies(markers, kind, model)
-  if (request.path.endsWith('/embeddings')) return json({ object: 'list', data: [], note: text('a note') })
+  if (request.path.endsWith('/embeddings'))
+    return json({ object: 'list', data: [{ index: 0, embedding: [0.6, 0.8] }], note: text('a note') })
   if (request.path.endsWith('/moderations')) return json({ id: 'modr-1', results: [], note: text('a note') })
   if (request.path.endsWith('/completions') && !request.path.includes('chat'))
     return json({ id: 'cmpl-1', object: 'text_completion', choices: [{ text: text('a text'), index: 0 }] })

@@ -7,6 +7,7 @@ export interface Belongings {
   readonly item: string
   readonly response: string
   readonly completion: string
+  readonly document: string
   readonly session: string
   readonly apiKey: string
   /** Of an administrator, for what nobody else may. */

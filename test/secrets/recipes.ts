@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { accessRecipes } from './access-recipes.ts'
 import { chat, comparison, items, metadataOf, response } from './bodies.ts'
+import { documentRecipes } from './document-recipes.ts'
 import { type Belongings, fine, get, type Recipe, repeated } from './recipe.ts'
 import { type Speaker, well } from './speaker.ts'
 
@@ -41,6 +42,14 @@ export const recipes: Readonly<Record<string, Recipe>> = {
     const masked = { 'x-mask-pii-in-logs': 'true', 'x-mask-pii-before-llm': 'true' }
     for (const stream of [false, true])
       await fine(s.send('POST', chats, { body: say('a masked chat', { stream }), headers: masked }))
+    for (const cache of ['exact', 'semantic'])
+      for (const stream of [false, true]) {
+        const headers = { 'x-stele-cache': cache }
+        const body = say(`a cached chat, ${cache}`, { stream })
+        for (let i = 0; i < 2; i++) await fine(s.send('POST', chats, { body, headers }))
+      }
+    const wrong = { 'x-stele-cache-partition': s.asked('a partition that is not there') }
+    await fine(s.send('POST', chats, { body: say('a misplaced answer'), headers: wrong }), 400)
     const shortened = { 'x-stele-compress': 'high' }
     await fine(s.send('POST', chats, { body: say('a compressed chat'), headers: shortened }))
     const both = { ...shortened, 'x-mask-pii-before-llm': 'true' }
@@ -191,19 +200,25 @@ export const recipes: Readonly<Record<string, Recipe>> = {
   'DELETE /sessions/:user/:session': async s => {
     await fine(s.send('DELETE', `/sessions/${s.asked('another user')}/${s.asked('a session')}`), 403)
   },
+  ...documentRecipes,
   ...accessRecipes,
 }
 
 /** Makes one of everything. */
 export async function belongings(s: Speaker, adminKey: string): Promise<Belongings> {
-  const made = await s.ask('POST', '/v1/conversations', { body: { items: items(s, 'belongings') } })
-  const conversation = String(made['id'])
+  const { id: conversationId } = await s.ask('POST', '/v1/conversations', {
+    body: { items: items(s, 'belongings') },
+  })
+  const conversation = String(conversationId)
   const path = `/v1/conversations/${conversation}/items`
   const added = await s.ask('POST', path, { body: { items: items(s, 'an added item') } })
   const session = s.label('the session of belongings')
   await s.ask('POST', '/chat', { body: { user_text: s.text('a session'), session_id: session } })
   const { id: responseId } = await s.ask('POST', responses, { body: response(s, 'belongings') })
   const { id: completion } = await s.ask('POST', chats, { body: chat(s, 'belongings', { store: true }) })
+  const made = await s.ask('POST', '/v1/documents/echoed', {
+    body: { input: { text: s.text('belongings') } },
+  })
   const apiKey = await s.ask('POST', '/v1/api_keys', { body: { name: s.label('the name of a key') } })
   s.learn('an API key', String(apiKey['secret']))
   return {
@@ -214,5 +229,6 @@ export async function belongings(s: Speaker, adminKey: string): Promise<Belongin
     item: String(added['first_id']),
     response: String(responseId),
     completion: String(completion),
+    document: String(made['id']),
   }
 }

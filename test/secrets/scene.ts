@@ -7,6 +7,7 @@ import { openStele, type Stele } from '../../src/stele.ts'
 import { serveProcess } from '../gateway/serve-process.ts'
 import { startUpstream, type Upstream } from '../gateway/upstream.ts'
 import { temporaryFolder } from '../harness/databases.ts'
+import { documentTypes } from './document-recipes.ts'
 import { fallback } from './failures.ts'
 import { type Kind, Markers } from './markers.ts'
 import { replyLimit, speakInMarkers } from './provider.ts'
@@ -143,6 +144,8 @@ function configOf({ baseUrl }: Upstream, markers: Markers): object {
     retryBudget: 2,
     shutdownTimeout: 1,
     chatModel: 'speaks',
+    documentTypes,
+    cache: { embeddings: 'first/speaks' },
   }
 }
 

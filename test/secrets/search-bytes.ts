@@ -35,7 +35,10 @@ export class BytesSearch {
   /** What stands in values of a column. */
   inValues(where: string, values: readonly unknown[]): Finding[] {
     const stored = values.flatMap(bytesOf)
-    return this.#inAll(where, [joined(stored), joined(stored.flatMap(unpackedValue))])
+    // What is text to the database can be no compressor's, and of many values next to each other the beginnings still show.
+    const packed = values.filter(value => value instanceof Uint8Array).flatMap(bytesOf)
+    const plain = joined(stored)
+    return this.#inAll(where, [plain, joined([...unpackedIn(plain), ...packed.flatMap(unpackedValue)])])
   }
 
   #inAll(where: string, forms: readonly Buffer[]): Finding[] {

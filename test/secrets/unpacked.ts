@@ -26,11 +26,10 @@ export function unpackedIn(bytes: Buffer): Buffer[] {
 /** Where in a value of each form what may have been packed begins; its beginning does not show. */
 const packedAt: Readonly<Record<number, number>> = { [form.packed]: 1, [form.sealed]: 30, [form.signed]: 34 }
 
-/** The same of one value of a row, with the form that shows no beginning. */
+/** What one value of a row holds that shows no beginning; what shows one is found in all of them together. */
 export function unpackedValue(value: Buffer): Buffer[] {
   const at = packedAt[value[0] ?? 0]
-  if (at === undefined) return [...unpackedIn(value), ...attempt(() => inflateRawSync(value, cut))]
-  return [...unpackedIn(value), ...attempt(() => unpack(value.subarray(at)))]
+  return attempt(() => (at === undefined ? inflateRawSync(value, cut) : unpack(value.subarray(at))))
 }
 
 function placesOf(bytes: Buffer, needle: Buffer): number[] {

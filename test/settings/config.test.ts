@@ -85,6 +85,8 @@ describe('defaults and precedence', () => {
       STELE_CHAT_GREETING: 'Hello!',
       MASK_PII_BEFORE_LLM: 'true',
       MASK_PII_IN_LOGS: 'on',
+      STELE_CACHE_MODE: 'exact',
+      STELE_CACHE_TTL: '90',
       STELE_COMPRESS: 'medium',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
@@ -194,6 +196,15 @@ describe('what is refused', () => {
     expect(error.message).not.toContain('short')
     expect(error.message).not.toContain('70000')
   })
+
+  test.for(['aaaaaaaaaaaaaaaa', '1234123412341234', 'passPASSpassPASS'])(
+    'an admin key that is easily guessed: %s',
+    async apiKey => {
+      const error = await failure('config_invalid', () => resolveConfig({}, { STELE_API_KEY: apiKey }))
+      expect(error.message).toContain('openssl rand')
+      expect(error.message).not.toContain(apiKey)
+    },
+  )
 
   test.for(['65536', '-1', '1.5', 'http', '0x'])('PORT=%s', async port => {
     await failure('config_invalid', () => resolveConfig({}, { PORT: port }))

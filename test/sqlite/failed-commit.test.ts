@@ -5,6 +5,7 @@ import { newId } from '../../src/ids.ts'
 import { conversationLibrary } from '../../src/library/conversations.ts'
 import { messageLibrary } from '../../src/library/messages.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
+import { Accounting } from '../../src/pricing/accounting.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
 import { directWriter } from '../../src/recorder/writer.ts'
 import type { Store } from '../../src/store/contents.ts'
@@ -55,7 +56,14 @@ async function startRecorder(retryFor: number): Promise<{ database: Store; recor
     tokens: storeSearchTokens(database.contents),
     knownUsers: new Set(),
   })
-  const recorder = new Recorder({ database, hashes, writer, instanceId, retryFor })
+  const recorder = new Recorder({
+    database,
+    hashes,
+    accounting: new Accounting({}),
+    writer,
+    instanceId,
+    retryFor,
+  })
   await recorder.start()
   onTestFinished(() => recorder.close())
   return { database, recorder }

@@ -134,12 +134,30 @@ function factsOf(call: Call): [string, string][] {
     ['finish reasons', call.finishReasons.join(', ') || none],
     ['input tokens', `${countText(call.inputTokens)} (${countText(call.cacheReadInputTokens)} from cache)`],
     ['output tokens', `${countText(call.outputTokens)} (${countText(call.reasoningOutputTokens)} reasoning)`],
+    ['counted by', call.usageSource ?? none],
     ['cost', costText(call.costNanousd)],
+    ...savingsOf(call),
     ['latency', call.latencyMs === undefined ? none : `${call.latencyMs} ms`],
     ['first chunk', call.timeToFirstChunkMs === undefined ? none : `${call.timeToFirstChunkMs} ms`],
     ...(call.errorCode === undefined
       ? []
       : [['error', `${call.errorCode}: ${call.errorMessage ?? ''}`] as [string, string]]),
+  ]
+}
+
+/** What a call did not take that was answered from the cache. */
+function savingsOf({
+  cacheHit,
+  savedInputTokens,
+  savedOutputTokens,
+  savedNanousd,
+}: Call): [string, string][] {
+  if (cacheHit === undefined) return []
+  const tokens = `${countText(savedInputTokens)} input, ${countText(savedOutputTokens)} output`
+  return [
+    ['cache hit', cacheHit],
+    ['saved tokens', tokens],
+    ['saved cost', costText(savedNanousd)],
   ]
 }
 

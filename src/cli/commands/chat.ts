@@ -4,9 +4,10 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, loadConfig, privacyOf, retentionOf } from '../../config.ts'
+import { type Config, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
+import { configuredMasking } from '../../gateway/masking/masking.ts'
 import { createProviders } from '../../providers/registry.ts'
 import { openStele } from '../../stele.ts'
 import { checkUserId } from '../../store/users.ts'
@@ -137,6 +138,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
       retention: retentionOf(config),
+      pricing: pricingOf(config),
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
           isSpooling
@@ -158,7 +160,8 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
     const providers = createProviders(config, stele)
     const userId = user ?? loginName()
     const { replyLimit, compress } = config
-    const backend = new StoreBackend({ stele, providers, userId, replyLimit, compress })
+    const masking = configuredMasking(config)
+    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking, compress })
     const { isEchoOnly, aliases } = providers
     const notices = [
       ...(store ? [] : ['Nothing is kept: this chat is in memory alone.']),

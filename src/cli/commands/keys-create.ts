@@ -1,5 +1,6 @@
 import type { CompressionName } from '../../compression/levels.ts'
 import type { ContentMode } from '../../db/batch.ts'
+import type { CacheMode } from '../../model/caching.ts'
 import type { Scope } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
@@ -19,6 +20,8 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly contentMode?: ContentMode
   readonly maskBeforeLlm?: boolean
   readonly maskInStorage?: boolean
+  readonly cache?: CacheMode
+  readonly cachePartition?: string
   readonly compress?: CompressionName
   readonly json?: boolean
 }
@@ -35,6 +38,7 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       by: operatorHere(),
       expiresAt: expires,
       contentMode: options.contentMode,
+      cache: { mode: options.cache, partition: options.cachePartition },
       masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
       compression: options.compress,
     })

@@ -1,3 +1,4 @@
+import { keyCachingText } from '../../model/caching.ts'
 import { policyText } from '../../privacy/masking/policy.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
@@ -35,7 +36,7 @@ export async function listKeys(options: ListKeysOptions): Promise<void> {
 
 /** A key as JSON tells of it. */
 export function keyRecord(key: ApiKey): Record<string, unknown> {
-  return { ...toRecord(key), masking: policyText(key.masking) }
+  return { ...toRecord(key), masking: policyText(key.masking), cache: keyCachingText(key.cache) }
 }
 
 function stateOf({ revokedAt, expiresAt }: ApiKey): string {

@@ -4,7 +4,7 @@ import type { Span } from '../../model/json-text.ts'
 import type { PlainRequest } from '../../model/plain-request.ts'
 import { type AssistantMessage, isFields } from '../../model/reply.ts'
 import { maskedEvents, maskedReply } from '../../privacy/masking/event-stream.ts'
-import { type Edit, edited } from '../../privacy/masking/json-strings.ts'
+import { type Edit, eachString, edited } from '../../privacy/masking/json-strings.ts'
 import type { Masker } from '../../privacy/masking/masker.ts'
 import { isEventStream } from '../../providers/provider.ts'
 
@@ -44,7 +44,7 @@ export async function storedBody(
 
 /** How a call ended as it is to be recorded. */
 export async function storedOutcome(outcome: Outcome, masker: Masker): Promise<Outcome> {
-  const { reply, body, response, contentType } = outcome
+  const { reply, body, response, document, contentType } = outcome
   const said = reply?.message
   // First, so that its values are numbered as they will be when its client sends it back.
   const message = said && (JSON.parse(await masker.json(JSON.stringify(said))) as AssistantMessage)
@@ -54,7 +54,21 @@ export async function storedOutcome(outcome: Outcome, masker: Masker): Promise<O
     ...(reply === undefined ? {} : { reply: { ...reply, message } }),
     ...(said === undefined ? {} : { said }),
     response: response && { ...response, body: await maskedReply(response.body, masker) },
+    document: document && {
+      ...document,
+      output: document.output && (await maskedDocument(document.output, masker)),
+      errorMessage: document.errorMessage && (await masker.text(document.errorMessage)),
+    },
   }
+}
+
+/** A document, or what it is made of, as it is to be recorded. @param text JSON */
+export async function maskedDocument(text: string, masker: Masker): Promise<string> {
+  const said: string[] = []
+  const note = ({ start, end }: Span): void => void said.push(text.slice(start, end))
+  eachString(text, note, note)
+  await masker.prepare(`{"input":[${said.join(',')}]}`)
+  return edited(text, await masker.edits(text, { isJson: true }))
 }
 
 async function storedReply(

@@ -1,3 +1,4 @@
+import { SteleError } from '../../errors.ts'
 import type { ChatMessage } from '../../model/chat-request.ts'
 import { EventRestorer } from '../../privacy/masking/event-stream.ts'
 import type { Masker } from '../../privacy/masking/masker.ts'
@@ -5,7 +6,7 @@ import type { Placeholders } from '../../privacy/masking/placeholders.ts'
 import { restoredJson } from '../../privacy/masking/restorer.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
-import { storedBody, storedOutcome } from './masked-body.ts'
+import { maskedDocument, storedBody, storedOutcome } from './masked-body.ts'
 import { maskedProvider } from './masked-provider.ts'
 import type { Masking } from './masking.ts'
 
@@ -18,7 +19,7 @@ export interface MaskedOptions {
 
 /**
  * The same request, masked where its policy says so: before its providers, in what is recorded of it, or both.
- * @throws SteleError masking_unavailable
+ * @throws SteleError masking_unavailable; invalid_value for one that nobody can read
  */
 export async function maskedRequest(
   request: GatewayRequest,
@@ -27,13 +28,14 @@ export async function maskedRequest(
 ): Promise<GatewayRequest> {
   if (masking === undefined) return request
   const { policy, masker } = masking
+  requireWords(request.body)
   if (policy.inStorage) for (const { raw } of history) masker.placeholders.adopt(raw)
   // Refused before anything is begun, when what is to look at it is down.
   await masker.prepare(request.body.text)
 
   const stored = async (given: GatewayRequest): Promise<GatewayRequest> => {
     if (!policy.inStorage) return given
-    const { response, ...recording } = given.recording ?? {}
+    const { response, document, ...recording } = given.recording ?? {}
     return {
       ...given,
       body: await storedBody(given.body, masker),
@@ -49,12 +51,15 @@ export async function maskedRequest(
                 metadata: response.metadata && (await maskedMetadata(response.metadata, masker)),
               },
             }),
+        document: document && { ...document, input: await maskedDocument(document.input, masker) },
       },
-      forStorage: outcome => storedOutcome(outcome, masker),
+      forStorage: async outcome => storedOutcome((await given.forStorage?.(outcome)) ?? outcome, masker),
     }
   }
-  const told = async ({ body }: GatewayRequest): Promise<string> =>
-    policy.beforeLlm ? masker.json(body.text) : body.text
+  const told = async ({ body }: GatewayRequest): Promise<{ text: string; mayKeep: boolean }> => ({
+    text: policy.beforeLlm ? await masker.json(body.text) : body.text,
+    mayKeep: !policy.inStorage,
+  })
   // Of a history that was recorded masked even who is told everything else gets placeholders, and may say them.
   const foreign = policy.beforeLlm
     ? masker.placeholders
@@ -77,6 +82,17 @@ export async function maskedRequest(
   const { forTarget } = request
   if (forTarget === undefined) return masked(request)
   return { ...request, forTarget: async target => masked(await forTarget(target)) }
+}
+
+/** What is said in numbers of tokens is said all the same, and cannot be looked at. @throws SteleError invalid_value */
+function requireWords(body: GatewayRequest['body']): void {
+  if (!('operation' in body)) return
+  for (const name of ['input', 'prompt']) {
+    const said = body.value[name]
+    if (!Array.isArray(said) || !said.flat().some(one => typeof one === 'number')) continue
+    const reason = 'tokens cannot be masked; send text'
+    throw new SteleError('invalid_value', { name, reason }, { param: name })
+  }
 }
 
 /**

@@ -19,7 +19,10 @@ export interface Masking {
 }
 
 /** Says of a request how it is to be masked; undefined when it is not. @throws SteleError invalid_value */
-export type MaskingOf = (request: FastifyRequest, key: ApiKey) => Masking | undefined
+export type MaskingOf = (
+  request: Pick<FastifyRequest, 'headers'>,
+  key: Pick<ApiKey, 'masking'>,
+) => Masking | undefined
 
 const beforeLlmHeader = 'x-mask-pii-before-llm'
 const inLogsHeader = 'x-mask-pii-in-logs'
@@ -33,8 +36,7 @@ const no: ReadonlySet<string> = new Set(['false', '0', 'no', 'off'])
 export function createMasking({ maskPiiBeforeLlm, maskPiiInLogs, masking }: MaskingSettings): MaskingOf {
   const always = { beforeLlm: maskPiiBeforeLlm, inStorage: maskPiiInLogs }
   const isAlways = always.beforeLlm || always.inStorage
-  const options = { phoneRegion: masking.phoneRegion, patterns: maskingPatterns(masking) }
-  const analyze: Analyzer | undefined = masking.presidio && presidio(masking.presidio)
+  const newMasker = maskers(masking)
   return ({ headers }, key) => {
     const before = headers[beforeLlmHeader]
     const inLogs = headers[inLogsHeader]
@@ -43,8 +45,26 @@ export function createMasking({ maskPiiBeforeLlm, maskPiiInLogs, masking }: Mask
     const asked = { beforeLlm: flag(beforeLlmHeader, before), inStorage: flag(inLogsHeader, inLogs) }
     const policy = strictest(always, asked, ...(key.masking === undefined ? [] : [key.masking]))
     if (!policy.beforeLlm && !policy.inStorage) return undefined
-    return { policy, masker: new Masker(options, analyze) }
+    return { policy, masker: newMasker() }
   }
+}
+
+/** Says how a request is masked where nobody but the configuration has a say; undefined when it is not. */
+export function configuredMasking({
+  maskPiiBeforeLlm,
+  maskPiiInLogs,
+  masking,
+}: MaskingSettings): () => Masking | undefined {
+  const policy = { beforeLlm: maskPiiBeforeLlm, inStorage: maskPiiInLogs }
+  if (!policy.beforeLlm && !policy.inStorage) return () => undefined
+  const newMasker = maskers(masking)
+  return () => ({ policy, masker: newMasker() })
+}
+
+function maskers(masking: MaskingConfig): () => Masker {
+  const options = { phoneRegion: masking.phoneRegion, patterns: maskingPatterns(masking) }
+  const analyze: Analyzer | undefined = masking.presidio && presidio(masking.presidio)
+  return () => new Masker(options, analyze)
 }
 
 /** @throws SteleError invalid_value: what was meant to protect must not be passed over */

@@ -57,8 +57,19 @@ export function presidio(config: NonNullable<MaskingConfig['presidio']>): Analyz
       }))
   }
 
+  /** A text's time begins when it is sent, so one request has no more of them under way than there are connections. */
+  const analyzeAll = async (texts: readonly string[]): Promise<Finding[][]> => {
+    const found: Finding[][] = []
+    const waiting = texts.entries()
+    const work = async (): Promise<void> => {
+      for (const [index, text] of waiting) found[index] = await analyze(text)
+    }
+    await Promise.all(Array.from({ length: Math.min(connections, texts.length) }, work))
+    return found
+  }
+
   return texts =>
-    Promise.all(texts.map(analyze)).catch(cause => {
+    analyzeAll(texts).catch(cause => {
       throw new SteleError('masking_unavailable', { reason: wordsOf(cause) }, { cause })
     })
 }

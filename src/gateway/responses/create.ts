@@ -11,7 +11,8 @@ import type { Target } from '../../providers/registry.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
-import { answerClient, answerQuestion, type Question } from '../attempts.ts'
+import { answerClient, answerQuestion, type CachedAnswers, type Question } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
@@ -26,7 +27,7 @@ import { responseRequest, responseTargets } from './ask.ts'
 import type { BackgroundResponses } from './background.ts'
 import { follow } from './follow.ts'
 import { historyReader } from './history.ts'
-import { referenceReader } from './references.ts'
+import { namedResponses, referenceReader } from './references.ts'
 import { recordedEvents } from './replay.ts'
 import type { ResponseReader } from './retrieve.ts'
 
@@ -37,6 +38,7 @@ interface Asked {
   readonly userId: string
   readonly apiKeyId: string
   readonly masking: Masking | undefined
+  readonly cached: CachedAnswers | undefined
   readonly level: CompressionLevel | undefined
 }
 
@@ -52,13 +54,14 @@ export function responseCreation(
   const historyOf = historyReader(stele)
   const references = referenceReader(stele, settings)
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
   const compressionOf = createCompression(settings)
   const calls = callStore(promptly(database))
   const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request: given, targets, userId, apiKeyId, masking, level }: Asked,
+    { request: given, targets, userId, apiKeyId, masking, level, cached }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -85,6 +88,7 @@ export function responseCreation(
       apiKeyId,
       conversationId: undefined,
       claim,
+      cached,
     }
     reply.header('x-stele-call-id', callId)
     if (!request.background) return answerQuestion(parts, question, reply)
@@ -138,16 +142,15 @@ export function responseCreation(
     const request = parseResponseRequest(received.body ?? '')
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
-    const asked: Asked = {
-      request,
-      targets,
-      userId,
-      apiKeyId: key.id,
-      masking: maskingOf(received, key),
-      level: compressionOf(received, key),
-    }
+    const masking = maskingOf(received, key)
+    const level = compressionOf(received, key)
+    const { background: isBackground, store } = request
+    // Whoever asks for a response in the background is told of it once it is begun.
+    const cached = isBackground || !store ? undefined : await cachedFor(received, { userId, masking })
+    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking, level, cached }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
+    await content.mayName(received, userId, namedResponses(request.fields.input))
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       {
@@ -175,9 +178,9 @@ function whenBegun(request: GatewayRequest, onBegun: () => void): GatewayRequest
       const asked = (await request.forTarget?.(target)) ?? request
       return {
         ...asked,
-        render(call) {
+        render() {
           onBegun()
-          const rendition = asked.render?.(call)
+          const rendition = asked.render?.()
           if (rendition === undefined) throw new Error('a response is rendered for its client')
           return rendition
         },

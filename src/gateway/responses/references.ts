@@ -9,7 +9,7 @@ import { promptly } from '../../store/contents.ts'
 import { responseStore } from '../../store/responses.ts'
 import { storeFailure } from '../store-failure.ts'
 
-type Input = string | readonly Readonly<Record<string, unknown>>[] | null | undefined
+export type Input = string | readonly Readonly<Record<string, unknown>>[] | null | undefined
 
 /** Responses that are looked up at a time. */
 const responsesAtATime = 20
@@ -89,6 +89,13 @@ export function referenceReader(
       return Array.isArray(input) ? input.map((item, index) => items.get(index) ?? item) : input
     },
   }
+}
+
+/** The responses of which an input names items. */
+export function namedResponses(input: Input): string[] {
+  if (!Array.isArray(input)) return []
+  const ids = input.flatMap(item => referenceOf(item) ?? []).flatMap(id => responseOfItem(id) ?? [])
+  return [...new Set(ids)]
 }
 
 /** The id by which an input item is named instead of given. */

@@ -3,6 +3,7 @@ import type { ProviderRegistry, Target } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
@@ -34,13 +35,15 @@ export function createAnswering(parts: AnsweringParts) {
   const idempotency = createIdempotency(stele, state, settings)
   const content = contentAccess(stele)
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
   const compressionOf = createCompression(settings)
   return async (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
     await content.mayAsk(received, read.userId, read.targets)
     const masking = maskingOf(received, keyOf(received))
     const { body } = read.request
     const level = compressionOf(received, keyOf(received), 'messages' in body ? undefined : body.operation)
-    const question = { callId: received.id, ...read }
+    const cached = await cachedFor(received, { ...read, masking })
+    const question = { callId: received.id, ...read, cached }
     return idempotency.once(
       idempotencyKeyOf(received.raw),
       question,

@@ -5,10 +5,12 @@ import { checked, readObject, word } from '../../model/json-body.ts'
 import {
   isRole,
   isScope,
+  mayGive,
   permissionsOf,
   permissionsOfRole,
   roleOf,
   type Scope,
+  shareable,
 } from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
 import type { ApiKey } from '../../store/api-keys.ts'
@@ -94,10 +96,7 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
 
   app.post('/v1/api_keys/:id/rotate', needs('keys:write'), async (request: Received, reply) => {
     const key = await visible(request)
-    const { userId, role, permissions } = keyOf(request)
-    const reach = key.userId === userId ? [...permissionsOf(role, key.scopes)] : []
-    if (reach.some(one => !permissions.has(one)))
-      throw new SteleError('permission_denied', { action: 'rotate a key that may do more than itself' })
+    await checkReach(keyOf(request), key)
     const { grace } = checked(rotation, readObject(request.body ?? '{}'))
     const rotated = await told(
       apiKeys.rotate(key.id, {
@@ -116,8 +115,19 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
     return keyObject(revoked)
   })
 
+  /** @throws SteleError permission_denied where the new secret of a key could do more than the key that gets to see it */
+  const checkReach = async ({ userId, role, permissions }: Principal, key: ApiKey): Promise<void> => {
+    const isOwn = key.userId === userId
+    const reach = isOwn
+      ? permissionsOf(role, key.scopes)
+      : shareable(permissionsOf(roleOf((await told(users.get(key.userId)))?.role), key.scopes))
+    if (isOwn ? [...reach].some(one => !permissions.has(one)) : !mayGive(permissions, reach))
+      throw new SteleError('permission_denied', { action: 'rotate a key that may do more than itself' })
+  }
+
   /**
-   * The scopes of a new key: never more than its user's role allows, nor, of one's own, than the key has that makes it.
+   * The scopes of a new key: never more than its user's role allows, nor than the key has that makes it, save what any member
+   * may.
    * @throws SteleError user_not_found, invalid_value, permission_denied
    */
   const scopesFor = async (
@@ -141,7 +151,9 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
     })
     const allowed = isOwn ? maker.permissions : permissionsOfRole(role)
     const wanted = scopes.flatMap(scope => (isRole(scope) ? [...permissionsOfRole(scope)] : [scope]))
-    if (wanted.some(one => !allowed.has(one)))
+    const isTooMuch = wanted.some(one => !allowed.has(one))
+    // Of somebody else's the maker sees the secret: what comes with the other's role it must have itself.
+    if (isTooMuch || !(isOwn || mayGive(maker.permissions, shareable(wanted))))
       throw new SteleError(
         'permission_denied',
         { action: 'make a key that may do more than its maker or its user' },

@@ -1,3 +1,4 @@
+import { keyText } from '../../model/json-object.ts'
 import { invalid } from '../../model/responses/request.ts'
 
 type Query = Readonly<Record<string, unknown>>
@@ -25,7 +26,7 @@ export function wordOf<W extends string = string>(
   if (typeof given !== 'string') throw invalid(name, 'send it once')
   const word = (words ?? [given as W]).find(one => one === given)
   if (word === undefined) throw invalid(name, `it must be ${words?.join(' or ')}`)
-  return word
+  return keyText(name, word) as W
 }
 
 /** @throws SteleError invalid_value when `include` names something that OpenAI does not know */

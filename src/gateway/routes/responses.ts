@@ -13,7 +13,7 @@ import { responseCreation } from '../responses/create.ts'
 import { follow } from '../responses/follow.ts'
 import { historyReader } from '../responses/history.ts'
 import { flag, integer, itemPage } from '../responses/paging.ts'
-import { referenceReader } from '../responses/references.ts'
+import { namedResponses, referenceReader } from '../responses/references.ts'
 import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
@@ -111,6 +111,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     }
     const userId = userOf(request)
     await content.mayContinue(request, userId, names)
+    await content.mayName(request, userId, namedResponses(fields.input))
     const items = readInput(await references.input(userId, fields.input), request.id)
     const { messages } = await historyOf(userId, names)
     const said = [...messages.map(({ value }) => value), ...chatMessages(items, () => undefined)]

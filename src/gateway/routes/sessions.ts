@@ -7,6 +7,7 @@ import { conversationLibrary } from '../../library/conversations.ts'
 import { textOf } from '../../model/auto-title.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import { columnText } from '../../model/json-object.ts'
+import { anybody } from '../../model/own-users.ts'
 import { itemRole } from '../../model/responses/given-items.ts'
 import { invalid } from '../../model/responses/request.ts'
 import { promptly } from '../../store/contents.ts'
@@ -33,8 +34,6 @@ const longestPage = 1_000
 /** Messages of a history that are read at a time. */
 const chapter = 500
 
-/** Whoever chats without saying who it is, by the key of a service. */
-const anybody = 'default'
 const anySession = 'default'
 
 const turn = z.looseObject({

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { SteleError } from '../../errors.ts'
 import { checked, readObject, word } from '../../model/json-body.ts'
+import { mayGive, permissionsOfRole } from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
 import { checkUserId, type User, userStatuses } from '../../store/users.ts'
 import type { Access } from '../access.ts'
@@ -9,7 +10,7 @@ import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { listOf } from './paging.ts'
 import { wordOf } from './queries.ts'
-import { actorOf, needs, userOf } from './request-parts.ts'
+import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { id: string }
@@ -37,6 +38,13 @@ interface Parts {
   readonly access: Access
 }
 
+/** @throws SteleError permission_denied where a role may do what whoever gives it may not */
+function checkGiven(request: FastifyRequest, role: (typeof givenRoles)[number] | null | undefined): void {
+  if (role == null || mayGive(keyOf(request).permissions, permissionsOfRole(role))) return
+  const action = `give the role ${role}, which may do more than itself`
+  throw new SteleError('permission_denied', { action }, { param: 'role' })
+}
+
 /** Users, for administrators: who there is, what they are, whether they are let in. */
 export async function userRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
   const { users, logins, database } = stele
@@ -55,6 +63,7 @@ export async function userRoutes(app: FastifyInstance, { stele, access }: Parts)
   app.post('/v1/users', needs('users:write'), async (request: Received) => {
     userOf(request)
     const given = checked(creation, readObject(request.body ?? ''))
+    checkGiven(request, given.role)
     const account = {
       userId: checkUserId(given.user),
       password: given.password ?? undefined,
@@ -71,6 +80,7 @@ export async function userRoutes(app: FastifyInstance, { stele, access }: Parts)
     const { role, status } = checked(change, readObject(request.body ?? ''))
     if (role == null && status == null)
       throw new SteleError('missing_required_parameter', { name: 'role' }, { param: 'role' })
+    checkGiven(request, role)
     const standing = { role: role ?? undefined, status: status ?? undefined }
     const user = await told(users.setStanding(id, standing, actorOf(request)))
     access.forget(({ userId }) => userId === id)

@@ -9,6 +9,7 @@ import { promptly } from '../../store/contents.ts'
 import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
+import { createCaching } from '../caching/caching.ts'
 import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -48,6 +49,7 @@ export function sessionChat(parts: AnsweringParts) {
   const historyOf = historyReader(stele)
   const inTurn = takingTurns()
   const maskingOf = createMasking(settings)
+  const cachedFor = createCaching(parts)
   const compressionOf = createCompression(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
@@ -101,7 +103,8 @@ export function sessionChat(parts: AnsweringParts) {
       history: history.messages,
     })
     const request = compressedRequest(masked, level)
-    const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim }
+    const cached = await cachedFor(received, { request, userId, masking })
+    const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim, cached }
     return answerQuestion(parts, question, reply)
   }
 

@@ -1,4 +1,4 @@
-import { type AssistantMessage, isFields, type Reply, type Usage } from '../reply.ts'
+import { type AssistantMessage, isFields, type Reply, usageOf } from '../reply.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -11,7 +11,7 @@ export function readResponse(value: unknown): Reply | undefined {
     responseModel: text(value['model']),
     providerResponseId: text(value['id']),
     finishReasons: [finishReason(value, message)],
-    usage: usageOf(value['usage']),
+    usage: usageOf(value),
     message,
   }
 }
@@ -51,21 +51,6 @@ function finishReason({ status, incomplete_details: details }: Fields, message: 
   return message.tool_calls === undefined ? 'stop' : 'tool_calls'
 }
 
-function usageOf(usage: unknown): Usage {
-  if (!isFields(usage)) return {}
-  const { input_tokens_details: input, output_tokens_details: output } = usage
-  return {
-    inputTokens: count(usage['input_tokens']),
-    outputTokens: count(usage['output_tokens']),
-    cacheReadInputTokens: isFields(input) ? count(input['cached_tokens']) : undefined,
-    reasoningOutputTokens: isFields(output) ? count(output['reasoning_tokens']) : undefined,
-  }
-}
-
 function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
 }

@@ -1,4 +1,7 @@
 import type { ForeignDatabase, ForeignRow } from '../../db/foreign.ts'
+import { documentIdOf } from '../../ids.ts'
+import { maybeJson } from '../../model/maybe-json.ts'
+import type { LineOf } from '../export-format.ts'
 import { callEvent, callLine, responseLine } from './call.ts'
 import { conversationLine, conversationRecords } from './conversation.ts'
 import type { Origin, SourceItem, TableReader } from './source.ts'
@@ -22,7 +25,7 @@ const known = {
   ],
 }
 
-/** An audit log of generated documents: each row is a request for one and what came of it. */
+/** An audit log of generated documents: each row is a request for one and what came of it, a call and a document here. */
 export const bitesoft: TableReader = {
   format: 'bitesoft',
   required: { audit_logs: ['id', 'user_id', 'document_type', 'input_data', 'generated_text'] },
@@ -48,6 +51,10 @@ async function document(origin: Origin, row: ForeignRow): Promise<SourceItem> {
   const conversationId = origin.id('conversation', createdAt, id, userId)
   const callId = origin.id('call', createdAt, id, userId)
   const model = wordOf(row['model_used'])
+  const type = wordOf(row['document_type']) ?? 'unknown'
+  const version = wordOf(row['document_version']) ?? '1.0'
+  const took = countOf(row['generation_time_ms'])
+  const errorMessage = origin.text(row['error_message'], 'audit_logs.error_message')
   const facts = {
     document_type: documentType,
     document_version: columnText(row['document_version']),
@@ -82,22 +89,51 @@ async function document(origin: Origin, row: ForeignRow): Promise<SourceItem> {
     provider: 'bitesoft',
     request_model: model ?? 'unknown',
     operation: 'document',
+    document_type: type,
+    document_version: version,
     created_at: createdAt,
     response: responseLine({
       status: isFailed ? 'failed' : 'completed',
       conversation_id: hasDocument ? conversationId : null,
       seq: replySeq,
       response_model: model,
-      latency_ms: countOf(row['generation_time_ms']),
+      latency_ms: took,
       error_code: isFailed ? 'external' : null,
-      error_message: origin.text(row['error_message'], 'audit_logs.error_message'),
+      error_message: errorMessage,
       created_at: createdAt,
     }),
   })
   if (facts.total_tokens !== null)
     origin.note('audit_logs.tokens_used: is a total, not split into input and output; kept in the metadata')
   const said = await conversationRecords(origin, line, messages)
-  return { table, records: [...said, call, callEvent(origin, call, id, facts, 'document.generate')] }
+  const made: LineOf<'document'> = {
+    type: 'document',
+    user_id: userId,
+    id: documentIdOf(callId),
+    call_id: callId,
+    document_type: type,
+    document_version: version,
+    root_id: documentIdOf(callId),
+    previous_id: null,
+    number: 1,
+    status: isFailed ? 'failed' : 'completed',
+    api_key_id: null,
+    input: typeof input === 'string' ? asJson(input) : null,
+    output: hasDocument ? asJson(text) : null,
+    error_code: isFailed ? 'external' : null,
+    error_message: errorMessage,
+    total_tokens: facts.total_tokens,
+    created_at: createdAt,
+    ended_at: createdAt + (took ?? 0),
+    deleted_at: null,
+  }
+  const event = callEvent(origin, call, id, facts, 'document.generate')
+  return { table, records: [...said, call, made, event] }
+}
+
+/** The text as it is when it is JSON, which the source does not make sure; else as a JSON string. */
+function asJson(text: string): string {
+  return maybeJson(text) === undefined ? JSON.stringify(text) : text
 }
 
 function whyNot(row: ForeignRow, createdAt: number | undefined): string | undefined {

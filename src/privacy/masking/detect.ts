@@ -55,6 +55,7 @@ type Ranked = Finding & { readonly rank: number }
  * keeps what the other leaves of it: nothing of it is let out.
  */
 export function apart(found: readonly Ranked[]): Finding[] {
+  if (found.length < 2) return [...found]
   const ordered = found.toSorted((a, b) => a.start - b.start || a.rank - b.rank || b.end - a.end)
   const kept: Finding[] = []
   for (let at = 0; at < ordered.length; ) {

@@ -55,12 +55,11 @@ export function endedBy(event: Fields): string[] {
 
 function choicePieces(event: Fields) {
   return (choice: Readonly<Fields>, position: number): Piece[] => {
-    const { usage: _, ...rest } = event
     const index = indexOf(choice, position)
-    const alone = (said: Fields): Fields => ({
-      ...rest,
-      choices: [{ index, ...said, logprobs: null, finish_reason: null }],
-    })
+    const alone = (said: Fields): Fields => {
+      const { usage: _, ...rest } = event
+      return { ...rest, choices: [{ index, ...said, logprobs: null, finish_reason: null }] }
+    }
     const { text } = choice
     if (typeof text === 'string')
       return [

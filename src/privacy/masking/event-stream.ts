@@ -4,7 +4,14 @@ import { endedBy, type Piece, piecesOf } from './event-pieces.ts'
 import type { Edit } from './json-strings.ts'
 import type { Masker } from './masker.ts'
 import type { Placeholders } from './placeholders.ts'
-import { type RestoreOptions, restoredJson, restoreTokens, spellingOf, TextRestorer } from './restorer.ts'
+import {
+  type RestoreOptions,
+  restoredJson,
+  restoredText,
+  restoreStrings,
+  spellingOf,
+  TextRestorer,
+} from './restorer.ts'
 
 type Fields = Record<string, unknown>
 
@@ -46,17 +53,18 @@ export class EventRestorer {
     if (data === undefined) return [event]
     if (data === '[DONE]') return [...this.#flush(''), event]
     const value = parsed(data)
-    if (!isFields(value)) return [event]
+    if (!isFields(value)) return [restoredEvent(event, this.#placeholders)]
     const fields = value as Fields
     const before = endedBy(fields)
     const pieces = piecesOf(fields)
-    let isChanged = false
     if (pieces.length === 0 && !Array.isArray(fields['choices'])) {
       const told = before.flatMap(channel => this.#flush(channel))
       const restored = restoredJson(data, this.#placeholders, this.#options)
       const numbered = this.#numbered(restored)
       return [...told, numbered === data ? event : withData(event, numbered)]
     }
+    // Whatever else it says comes whole.
+    let isChanged = telling.test(data) && this.#restoreRest(fields, pieces)
     for (const piece of pieces) {
       const isEnd = isLast || before.some(start => piece.channel.startsWith(start))
       const told = this.#told(piece, isEnd)
@@ -64,9 +72,6 @@ export class EventRestorer {
       piece.replace(told)
       isChanged = true
     }
-    for (const choice of Array.isArray(fields['choices']) ? fields['choices'].filter(isFields) : [])
-      isChanged = restoreTokens(choice['logprobs'], this.#placeholders) || isChanged
-    if (isChanged && Array.isArray(fields['logprobs'])) restoreTokens(fields['logprobs'], this.#placeholders)
     const ended = before.flatMap(channel => this.#flush(channel))
     const number = fields['sequence_number']
     if (this.#added > 0 && typeof number === 'number') {
@@ -75,6 +80,13 @@ export class EventRestorer {
     }
     const own = isChanged ? withData(event, JSON.stringify(fields)) : event
     return [...ended, own]
+  }
+
+  #restoreRest(fields: Fields, pieces: readonly Piece[]): boolean {
+    for (const piece of pieces) piece.replace('')
+    const isChanged = restoreStrings(fields, this.#placeholders)
+    for (const piece of pieces) piece.replace(piece.text)
+    return isChanged
   }
 
   #told(piece: Piece, isEnd: boolean): string {
@@ -113,6 +125,16 @@ export class EventRestorer {
   }
 }
 
+/** Whether an event's data may hold a whole placeholder. */
+const telling = /\[[A-Z]|\\u005[bB]/
+
+/** An event whose data is no object, with the values put back. */
+function restoredEvent(event: Buffer, placeholders: Placeholders): Buffer {
+  const text = event.toString('utf8')
+  const restored = restoredText(text, placeholders, 'json')
+  return restored === text ? event : Buffer.from(restored)
+}
+
 /** A recorded stream, masked: texts that it tells in pieces are looked at as a whole. */
 export async function maskedEvents(transcript: Uint8Array, masker: Masker): Promise<Buffer> {
   const splitter = new SseSplitter()
@@ -140,6 +162,7 @@ export async function maskedEvents(transcript: Uint8Array, masker: Masker): Prom
     if (edits.length > 0) spread(pieces, edits, changed)
   }
   const masked: Buffer[] = []
+  const rest = restOfEvents(masker)
   for (const [at, { event, fields }] of told.entries()) {
     if (fields === undefined) {
       masked.push(
@@ -150,7 +173,12 @@ export async function maskedEvents(transcript: Uint8Array, masker: Masker): Prom
     } else if (Array.isArray(fields['choices']) || changed.has(at)) {
       // Tokens spell out what is masked.
       const isBare = changed.size > 0 && withoutLogprobs(fields)
-      masked.push(changed.has(at) || isBare ? withData(event, JSON.stringify(fields)) : event)
+      const other = await rest(fields)
+      masked.push(
+        changed.has(at) || isBare || other !== undefined
+          ? withData(event, other ?? JSON.stringify(fields))
+          : event,
+      )
     } else {
       const data = eventData(event) ?? ''
       const other = await maskedReply(data, masker)
@@ -158,6 +186,23 @@ export async function maskedEvents(transcript: Uint8Array, masker: Masker): Prom
     }
   }
   return Buffer.concat(masked)
+}
+
+/** Masks what events say beside their pieces, which are masked already. Undefined where there is nothing. */
+function restOfEvents(masker: Masker): (fields: Fields) => Promise<string | undefined> {
+  // In nearly all events it is the same.
+  let last = { rest: '', masked: '' }
+  return async fields => {
+    const pieces = piecesOf(fields)
+    for (const piece of pieces) piece.replace('')
+    const rest = JSON.stringify(fields)
+    if (rest !== last.rest) last = { rest, masked: await maskedReply(rest, masker) }
+    for (const piece of pieces) piece.replace(piece.text)
+    if (last.masked === rest) return undefined
+    const masked = JSON.parse(last.masked) as Fields
+    for (const [at, piece] of piecesOf(masked).entries()) piece.replace(pieces[at]?.text ?? '')
+    return JSON.stringify(masked)
+  }
 }
 
 /** A reply that came whole, masked. */

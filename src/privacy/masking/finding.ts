@@ -44,9 +44,14 @@ export function matchAt(pattern: RegExp, text: string, at: number): string | und
   return pattern.exec(text)?.[0]
 }
 
-/** Calls `take` for every match of a global pattern: what `matchAll` does, without a copy of the pattern for each text. */
-export function eachMatch(pattern: RegExp, text: string, take: (found: RegExpExecArray) => void): void {
-  pattern.lastIndex = 0
+/** Calls `take` for every match of a global pattern from a place on: what `matchAll` does, without a copy of the pattern for each text. */
+export function eachMatch(
+  pattern: RegExp,
+  text: string,
+  take: (found: RegExpExecArray) => void,
+  from = 0,
+): void {
+  pattern.lastIndex = from
   for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) {
     const next = pattern.lastIndex
     take(found)

@@ -42,7 +42,6 @@ export class Masker {
 
   /** A text, masked. */
   async text(text: string): Promise<string> {
-    await this.#prepare([text])
     return edited(text, await this.edits(text))
   }
 
@@ -56,13 +55,13 @@ export class Masker {
 
   /** Has a JSON text looked at by the analyzer, if there is one: masking it later asks for nothing. @throws what it does */
   async prepare(text: string): Promise<void> {
-    if (this.#analyze !== undefined) await this.#prepare(saidIn(text).map(({ value }) => value))
+    if (this.#analyze !== undefined) await this.#prepare(saidIn(text).flatMap(lookedAt))
   }
 
   /** The same as what is to be replaced in it, in order. */
   async jsonEdits(text: string): Promise<Edit[]> {
     const values = saidIn(text)
-    if (this.#analyze !== undefined) await this.#prepare(values.map(({ value }) => value))
+    if (this.#analyze !== undefined) await this.#prepare(values.flatMap(lookedAt))
     const edits: Edit[] = []
     for (const { string, value } of values) {
       const { start, end, path } = string
@@ -83,20 +82,17 @@ export class Masker {
     return this.#textEdits(value, path[0] === 'metadata' ? name : '')
   }
 
-  /** In the arguments of a tool: every value with the name it goes by. */
+  /** In the arguments of a tool: every value with the name it goes by. One that is a number becomes a string. */
   async #nestedEdits(text: string): Promise<Edit[]> {
-    const strings: JsonString[] = []
-    eachString(
-      text,
-      string => void strings.push(string),
-      // What values are filed under may tell as much as they do.
-      name => void strings.push({ ...name, path: [] }),
-    )
     const edits: Edit[] = []
-    for (const { start, end, path } of strings) {
-      const value = unquoted(text.slice(start, end))
-      const masked = edited(value, await this.#textEdits(value, path.at(-1) ?? ''))
-      if (masked !== value) edits.push({ start: start + 1, end: end - 1, text: escaped(masked) })
+    for (const { start, end, value, name, isString } of valuesIn(text)) {
+      const masked = edited(value, await this.#textEdits(value, name))
+      if (masked === value) continue
+      edits.push(
+        isString
+          ? { start: start + 1, end: end - 1, text: escaped(masked) }
+          : { start, end, text: JSON.stringify(masked) },
+      )
     }
     return edits
   }
@@ -108,7 +104,9 @@ export class Masker {
     return edits
   }
 
+  /** @throws what the analyzer does: a text that it has not looked at is never taken for one in which there is nothing */
   async #find(text: string, name: string): Promise<Finding[]> {
+    if (this.#analyze !== undefined) await this.#prepare([text])
     const found: (Finding & { rank: number })[] = []
     const add = (findings: readonly Finding[], shift: number, rank: number): void => {
       for (const { kind, start, end } of findings)
@@ -152,8 +150,13 @@ export class Masker {
   }
 }
 
+interface Said {
+  readonly string: JsonString
+  readonly value: string
+}
+
 /** The strings of a JSON text in which somebody may have said something, in the order in which their values are numbered. */
-function saidIn(text: string): { readonly string: JsonString; readonly value: string }[] {
+function saidIn(text: string): Said[] {
   const strings: JsonString[] = []
   eachString(
     text,
@@ -164,19 +167,79 @@ function saidIn(text: string): { readonly string: JsonString; readonly value: st
       if (name.path[0] === 'metadata') strings.push({ ...name, path: ['metadata', ''] })
     },
   )
-  const isTalk = ({ path }: JsonString): boolean => conversationMembers.has(path[0] ?? '')
-  const ordered = [...strings.filter(one => !isTalk(one)), ...strings.filter(isTalk)]
-  return ordered.map(string => ({ string, value: unquoted(text.slice(string.start, string.end)) }))
+  const beside: Said[] = []
+  const talk: Said[] = []
+  for (const string of strings) {
+    const one = { string, value: unquoted(text.slice(string.start, string.end)) }
+    if (conversationMembers.has(string.path[0] ?? '')) talk.push(one)
+    else beside.push(one)
+  }
+  return beside.length === 0 ? talk : [...beside, ...talk]
+}
+
+/** The texts that are looked at one by one in the place of a string. */
+function lookedAt({ string: { path }, value }: Said): string[] {
+  const isNested = jsonMembers.has(path.at(-1) ?? '') && isJsonText(value)
+  return isNested ? valuesIn(value).map(one => one.value) : [value]
+}
+
+interface NestedValue {
+  readonly start: number
+  readonly end: number
+  readonly value: string
+  /** The name it goes by; '' for one that is a name itself. */
+  readonly name: string
+  readonly isString: boolean
+}
+
+const number = /(?<![\w.+-])\d[\d.]*(?![\w.+-])/g
+
+/** The strings and the numbers of a JSON text, and the names that values are filed under, which may tell as much as they do. */
+function valuesIn(text: string): NestedValue[] {
+  const found: NestedValue[] = []
+  let from = 0
+  let name = ''
+  const numbersUpTo = (to: number): void => {
+    for (const { index, 0: value } of text.slice(from, to).matchAll(number))
+      found.push({ start: from + index, end: from + index + value.length, value, name, isString: false })
+  }
+  const take = (string: JsonString, isName: boolean): void => {
+    const { start, end, path } = string
+    numbersUpTo(start)
+    const value = unquoted(text.slice(start, end))
+    found.push({ start, end, value, name: isName ? '' : (path.at(-1) ?? ''), isString: true })
+    if (isName) name = value
+    from = end
+  }
+  eachString(
+    text,
+    string => take(string, false),
+    string => take(string, true),
+  )
+  numbersUpTo(text.length)
+  return found
 }
 
 /** Whether a string may hold what somebody said. */
 function isSaid(text: string, { start, end, path }: JsonString): boolean {
-  if (end - start < 6) return false
+  if (end - start <= 2) return false
   const name = path.at(-1) ?? ''
   if (path.length === 1 && name === 'model') return false
   if (protocolMembers.has(name) && path[0] !== 'metadata') return false
   if (name === 'data' && path.at(-2) === 'input_audio') return false
-  return !(text.startsWith('data:', start + 1) && text.slice(start, start + 200).includes(';base64,'))
+  return !isEncodedData(text, start + 1, end - 1)
+}
+
+const dataHead = /data:[\w.+/\\-]{0,100}(?:;[\w.+=-]{1,100}){0,8};base64,/y
+const notEncoded = /[^A-Za-z0-9+/=_\\-]/g
+
+/** Whether a stretch is a file in an address: bytes, and nothing that could be read behind them. */
+function isEncodedData(text: string, start: number, end: number): boolean {
+  if (!text.startsWith('data:', start)) return false
+  dataHead.lastIndex = start
+  if (!dataHead.test(text)) return false
+  notEncoded.lastIndex = dataHead.lastIndex
+  return (notEncoded.exec(text)?.index ?? text.length) >= end
 }
 
 function isJsonText(text: string): boolean {

@@ -35,8 +35,6 @@ export class Placeholders {
   readonly #counts = new Map<string, number>()
   /** Those that were taken over. */
   readonly #adopted = new Set<string>()
-  /** Every beginning of a placeholder that is not all of it. */
-  readonly #beginnings = new Set<string>()
 
   /** @param kinds what placeholders are made for, beside what Stele finds itself */
   constructor(kinds: readonly string[] = []) {
@@ -65,7 +63,9 @@ export class Placeholders {
 
   /** Whether a text may go on to be a placeholder that is known. */
   isBeginning(text: string): boolean {
-    return this.#beginnings.has(text)
+    for (const name of this.#values.keys())
+      if (name.length > text.length && name.startsWith(text)) return true
+    return false
   }
 
   /**
@@ -95,6 +95,5 @@ export class Placeholders {
   #add(name: string, value: string): void {
     this.#names.set(value, name)
     this.#values.set(name, value)
-    for (let length = 1; length < name.length; length++) this.#beginnings.add(name.slice(0, length))
   }
 }

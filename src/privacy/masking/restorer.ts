@@ -5,6 +5,16 @@ import type { Placeholders } from './placeholders.ts'
 /** How the values stand in a text: as they are, or inside the strings of a JSON text that a text may be itself. */
 export type Spelling = 'plain' | 'json' | 'json-if-object'
 
+/** Characters of a placeholder at most. */
+const longestName = 64
+
+/** Where a placeholder that begins here ends; -1 when that is not there, or not near enough. */
+function closeOf(text: string, open: number): number {
+  const end = Math.min(text.length, open + longestName)
+  for (let at = open + 1; at < end; at++) if (text.charCodeAt(at) === 93) return at
+  return -1
+}
+
 /** Puts values back into a text that comes in pieces. Holds back only what may still become a placeholder. */
 export class TextRestorer {
   readonly #placeholders: Placeholders
@@ -25,12 +35,12 @@ export class TextRestorer {
     let at = 0
     for (let open = text.indexOf('['); open !== -1; open = text.indexOf('[', at)) {
       told += text.slice(at, open)
-      const close = text.indexOf(']', open)
+      const close = closeOf(text, open)
       const value = close === -1 ? undefined : this.#placeholders.valueOf(text.slice(open, close + 1))
       if (value !== undefined) {
         told += this.#spelling === 'json' ? escaped(value) : value
         at = close + 1
-      } else if (close === -1 && this.#placeholders.isBeginning(text.slice(open))) {
+      } else if (close === -1 && this.#placeholders.isBeginning(text.slice(open, open + longestName))) {
         this.#held = text.slice(open)
         return told
       } else {
@@ -89,24 +99,20 @@ export function spellingOf(name: string, { saysJson }: RestoreOptions): Spelling
   return saysJson && (name === 'content' || name === 'text' || name === 'delta') ? 'json-if-object' : 'plain'
 }
 
-/** Puts the values back where a token is a whole placeholder; one that is spread over several tokens stays. */
-export function restoreTokens(value: unknown, placeholders: Placeholders): boolean {
+/**
+ * Puts the values back into the strings of a value, in place: of tokens where one is a whole placeholder; one that is spread
+ * over several tokens stays. True when there was any.
+ */
+export function restoreStrings(value: unknown, placeholders: Placeholders): boolean {
+  if (value === null || typeof value !== 'object') return false
+  const holder = value as Record<string, unknown>
   let isChanged = false
-  if (Array.isArray(value)) for (const one of value) isChanged = restoreTokens(one, placeholders) || isChanged
-  else if (isFields(value)) {
-    const fields = value as Record<string, unknown>
-    for (const [name, one] of Object.entries(fields)) {
-      if (typeof one !== 'string') {
-        isChanged = restoreTokens(one, placeholders) || isChanged
-        continue
-      }
-      const restored = restoredText(one, placeholders)
-      if (restored === one) continue
-      fields[name] = restored
-      isChanged = true
-    }
-    restoreBytes(fields, placeholders)
+  for (const [name, one] of Object.entries(holder)) {
+    const restored = typeof one === 'string' ? restoredText(one, placeholders) : one
+    if (restored !== one) holder[name] = restored
+    isChanged = restored !== one || restoreStrings(one, placeholders) || isChanged
   }
+  if (!Array.isArray(value)) restoreBytes(value, placeholders)
   return isChanged
 }
 

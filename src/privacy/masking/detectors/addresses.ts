@@ -44,8 +44,8 @@ export function findMacAddresses(text: string, report: Report): void {
   ] as const) {
     for (let at = text.indexOf(separator); at !== -1; at = text.indexOf(separator, at + 1)) {
       const start = at - width
-      if (start < 0 || text.charAt(at + width + 1) !== separator || isHexOrJoint(text.charCodeAt(start - 1)))
-        continue
+      if (start < 0 || text.charCodeAt(at + width + 1) !== text.charCodeAt(at)) continue
+      if (isHexOrJoint(text.charCodeAt(start - 1))) continue
       const found = matchAt(pattern, text, start)
       if (found === undefined || (separator !== ':' && !/\d/.test(found))) continue
       report('MAC_ADDRESS', start, start + found.length)

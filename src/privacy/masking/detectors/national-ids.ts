@@ -19,7 +19,7 @@ const tax =
 const words = (names: string): RegExp => new RegExp(`(?:${names})\\b[^\\n]{0,24}$`, 'i')
 
 /** Of those that begin with a digit, in the order in which they are tried. */
-export const numericIds: readonly NationalId[] = [
+export const numericIds = listOf([
   // Brazil: CPF.
   { form: /\d{3}\.\d{3}\.\d{3}-\d{2}(?!\w)/y, isValid: value => validator.isTaxID(value, 'pt-BR') },
   { form: /\d{11}(?!\w)/y, words: words('cpf'), isValid: tax('pt-BR') },
@@ -63,10 +63,10 @@ export const numericIds: readonly NationalId[] = [
     words: words('f[øo]dselsnummer|personnummer'),
     isValid: value => validator.isIdentityCard(value, 'NO'),
   },
-]
+])
 
 /** Of those that begin with a capital letter. */
-export const letteredIds: readonly NationalId[] = [
+export const letteredIds = listOf([
   // United Kingdom: National Insurance.
   {
     form: /(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?!\w)/y,
@@ -87,10 +87,22 @@ export const letteredIds: readonly NationalId[] = [
     words: words('pan|permanent account'),
     isValid: () => true,
   },
-]
+])
+
+interface NationalIds {
+  readonly ids: readonly NationalId[]
+  /** All forms in one, sticky: most numbers have none of them. */
+  readonly anyForm: RegExp
+}
+
+function listOf(ids: readonly NationalId[]): NationalIds {
+  return { ids, anyForm: new RegExp(ids.map(({ form }) => `(?:${form.source})`).join('|'), 'y') }
+}
 
 /** The end of such a number at `at`. */
-export function nationalIdAt(ids: readonly NationalId[], text: string, at: number): number | undefined {
+export function nationalIdAt({ ids, anyForm }: NationalIds, text: string, at: number): number | undefined {
+  anyForm.lastIndex = at
+  if (!anyForm.test(text)) return undefined
   for (const { form, words: before, isValid } of ids) {
     form.lastIndex = at
     if (!form.test(text) || (before !== undefined && !follows(before, text, at))) continue

@@ -8,7 +8,6 @@ import { streetAt } from './streets.ts'
 /** Everything in which there is a number. The text is gone through once, from number to number. */
 
 const digit = /\d/g
-const capital = /[A-Z]/
 /** How far the digits of one number can reach. */
 const extent = /\d[\d()./ +-]{0,40}/y
 const iban = /[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?/y
@@ -19,7 +18,7 @@ const issued =
 const ssn = /(?!000|666|9)\d{3}([- ])(?!00)\d{2}\1(?!0000)\d{4}(?!\w|-\d)/y
 const bareSsn = /(?!000|666|9)\d{3}(?!00)\d{2}(?!0000)\d{4}(?!\w)/y
 const ssnWord = /(?:\bssn|social security)[^\n\d]{0,24}$/i
-const price = /[$€£¥#]$/
+const prices: ReadonlySet<string> = new Set('$€£¥#')
 
 export function findNumbers(text: string, report: Report, options: PhoneOptions): void {
   digit.lastIndex = 0
@@ -33,7 +32,7 @@ export function findNumbers(text: string, report: Report, options: PhoneOptions)
 
 /** A token that begins with letters. Returns where to go on when something was found. */
 function lettered(text: string, start: number, report: Report): number | undefined {
-  if (!capital.test(text.charAt(start)) || isJoined(text, start)) return undefined
+  if (!isCapital(text.charCodeAt(start)) || isJoined(text, start)) return undefined
   const account = ibanAt(text, start)
   if (account !== undefined) {
     report('IBAN', start, account)
@@ -46,7 +45,7 @@ function lettered(text: string, start: number, report: Report): number | undefin
 
 function numbered(text: string, at: number, report: Report, options: PhoneOptions): number | undefined {
   // The fraction of a number, a price, and what a name goes on with.
-  if (isJoined(text, at) || price.test(text.charAt(at - 1))) return undefined
+  if (isJoined(text, at) || prices.has(text.charAt(at - 1))) return undefined
   const told = (kind: string, end: number | undefined, start = at): number | undefined => {
     if (end !== undefined) report(kind, start, end)
     return end
@@ -68,7 +67,7 @@ function numbered(text: string, at: number, report: Report, options: PhoneOption
     const social = matchAt(ssn, text, at) ?? bareSsnAt(text, at)
     if (social !== undefined) return told('SSN', at + social.length)
   }
-  if (digits >= 6 && text.charAt(at - 1) === ' ' && capital.test(text.charAt(at - 2))) {
+  if (digits >= 6 && text.charAt(at - 1) === ' ' && isCapital(text.charCodeAt(at - 2))) {
     const end = nationalIdAt(letteredIds, text, at - 3)
     if (end !== undefined && !isJoined(text, at - 3)) return told('NATIONAL_ID', end, at - 3)
   }
@@ -109,6 +108,10 @@ function ibanAt(text: string, start: number): number | undefined {
 function isCard(found: string): boolean {
   const digits = found.replace(/\D/g, '')
   return issued.test(digits) && validator.isLuhnNumber(digits)
+}
+
+function isCapital(code: number): boolean {
+  return code >= 65 && code <= 90
 }
 
 /** Whether a token goes on from one before it: `3.14`, `ORD-4111`, `a_1`. */

@@ -1,4 +1,4 @@
-import { type CountryCode, parsePhoneNumberFromString } from 'libphonenumber-js'
+import { type CountryCode, getCountryCallingCode, parsePhoneNumberFromString } from 'libphonenumber-js'
 import { follows, isWord, matchAt } from '../finding.ts'
 
 /** Numbers of telephones, international, as North America writes them, and any that the words before them tell. */
@@ -15,6 +15,9 @@ const otherNumber =
 /** Where a number without its country's is looked for, beside the region of the installation. */
 const regions: readonly CountryCode[] = ['GB', 'DE', 'FR', 'IT', 'NL', 'AU']
 
+/** What is given is the number, not a text around it. */
+const exactly = { extract: false } as const
+
 export interface PhoneOptions {
   /** Where numbers are dialled that name no country. */
   readonly region: CountryCode
@@ -28,13 +31,17 @@ export function phoneAt(
 ): { start: number; end: number } | undefined {
   const start = startOf(text, at)
   if (start > 0 && isWord(text.charCodeAt(start - 1))) return undefined
-  run.lastIndex = start
-  let found = run.exec(text)?.[0] ?? ''
-  const isTold = follows(phoneWord, text, start)
   const local = matchAt(american, text, start)
-  if (local === undefined && !isTold && !/^[+(0]/.test(found)) return undefined
-  if (!isTold && follows(otherNumber, text, start, 24)) return undefined
+  // Words before it are looked for only where they decide.
+  let told: boolean | undefined
+  const isTold = (): boolean => {
+    told ??= follows(phoneWord, text, start)
+    return told
+  }
+  if (local === undefined && !isPlain(text.charCodeAt(start)) && !isTold()) return undefined
+  if (follows(otherNumber, text, start, 24) && !isTold()) return undefined
   if (local !== undefined) return { start, end: start + local.length }
+  let found = matchAt(run, text, start) ?? ''
   for (let tries = 0; tries < 4 && found !== ''; tries++) {
     const end = start + found.length
     if (!isWord(text.charCodeAt(end)) && isPhone(found, isTold, options)) return { start, end }
@@ -45,6 +52,11 @@ export function phoneAt(
   return undefined
 }
 
+/** Whether a number begins as hardly any but those of telephones do: `+`, `(`, `0`. */
+function isPlain(code: number): boolean {
+  return code === 43 || code === 40 || code === 48
+}
+
 function startOf(text: string, at: number): number {
   let start = at
   if (text.charAt(start - 1) === '(') start--
@@ -52,14 +64,20 @@ function startOf(text: string, at: number): number {
   return start
 }
 
-function isPhone(found: string, isTold: boolean, { region }: PhoneOptions): boolean {
+function isPhone(found: string, isTold: () => boolean, { region }: PhoneOptions): boolean {
   const digits = found.replace(/\D/g, '').length
   if (digits < 7 || digits > 15 || date.test(found)) return false
   if (found.startsWith('+')) {
-    const parsed = parsePhoneNumberFromString(found)
-    return parsed !== undefined && (parsed.isValid() || ((isTold || digits >= 10) && parsed.isPossible()))
+    const parsed = parsePhoneNumberFromString(found, exactly)
+    if (parsed === undefined) return false
+    // Being possible costs less to find out than being valid.
+    return ((digits >= 10 || isTold()) && parsed.isPossible()) || parsed.isValid()
   }
-  if (isTold) return !found.startsWith('(') || found.includes(')')
+  if (isTold()) return !found.startsWith('(') || found.includes(')')
   if (digits < 10 || !/[ ()/-]/.test(found) || !/^\(?0/.test(found)) return false
-  return [region, ...regions].some(one => parsePhoneNumberFromString(found, one)?.isValid() === true)
+  // No number there begins with the prefix of other countries' own calls.
+  const isTried = (one: CountryCode): boolean => getCountryCallingCode(one) !== '1'
+  return [...new Set([region, ...regions])]
+    .filter(isTried)
+    .some(one => parsePhoneNumberFromString(found, { ...exactly, defaultCountry: one })?.isValid() === true)
 }

@@ -1,4 +1,4 @@
-import { eachMatch, type Report } from '../finding.ts'
+import { eachMatch, follows, matchAt, type Report } from '../finding.ts'
 
 /** Secrets: private keys, tokens, keys of services, addresses that hold a password. */
 
@@ -57,24 +57,46 @@ const markedKey = new RegExp(
   'g',
 )
 
-/** What a name says to be a secret, and is long and mixed enough to be one. */
-const namedKey =
-  /(?:api[_ -]?key|apikey|secret(?:[_ -]?(?:access[_ -]?)?key)?|access[_ -]?token|auth[_ -]?token|client[_ -]?secret|bearer|token)["']?(?:\s{0,3}(?:[:=]|is)\s{0,3}|\s)["']?([A-Za-z0-9][\w.~+/-]{15,254}={0,2})/gi
-const secretWord = /[kK](?:ey|EY)|[sS](?:ecret|ECRET)|[tT](?:oken|OKEN)|[bB](?:earer|EARER)/
+/** What a name says to be a secret, and is long and mixed enough to be one: the words, what a key is called, the value. */
+const secretWord = /key|secret|token|bearer/gi
+/** Characters of what a key is called. */
+const longestCall = 16
+const calledKey = /(?:api|secret(?:[_ -]?access)?)[_ -]?$/i
+const namedValue = /["']?(?:\s{0,3}(?:[:=]|[iI][sS])\s{0,3}|\s)["']?(?=[A-Za-z0-9])[\w.~+/-]{16,255}={0,2}/y
+/** What of that is before the value. */
+const introduction = /^["']?(?:\s{0,3}(?:[:=]|is)\s{0,3}|\s)["']?/i
 
 /** The beginnings of those, for a first look. */
 const marks =
   /sk[-_]|[pr]k_|gh[pousr]_|github_pat|glpat-|xox[a-z]-|AKIA|ASIA|AIza|ya29|SG\.|hf_|npm_|pypi-|dop_v1|shp[a-z]{2}_|whsec_/
 
+/** What the marks have there. */
+const beforeUnderscore: ReadonlySet<number> = new Set([...'kpousrtfmac'].map(letter => letter.charCodeAt(0)))
+const beforeHyphen: ReadonlySet<string> = new Set(['sk', 'at', 'pi'])
+/** Beginnings that no `-` and no `_` tells. */
+const bareMark = /A(?:KIA|SIA|Iza)|ya29|SG\./
+
 export function findKeys(text: string, report: Report): void {
-  if (marks.test(text))
-    eachMatch(markedKey, text, ({ index, 0: found }) => report('API_KEY', index, index + found.length))
-  if (!secretWord.test(text)) return
-  eachMatch(namedKey, text, ({ index, 0: all, 1: key = '' }) => {
-    const value = key.replace(/[.]+$/, '')
-    const start = index + all.length - key.length
-    if (isMixed(value)) report('API_KEY', start, start + value.length)
+  const mark = mayHaveMark(text) ? text.search(marks) : -1
+  if (mark !== -1)
+    eachMatch(markedKey, text, ({ index, 0: found }) => report('API_KEY', index, index + found.length), mark)
+  eachMatch(secretWord, text, ({ index, 0: word }) => {
+    const end = index + word.length
+    const found = matchAt(namedValue, text, end)
+    if (found === undefined || (word.length === 3 && !follows(calledKey, text, index, longestCall))) return
+    const before = introduction.exec(found)?.[0].length ?? 0
+    const value = found.slice(before).replace(/[.]+$/, '')
+    if (isMixed(value)) report('API_KEY', end + before, end + before + value.length)
   })
+}
+
+/** A look that costs less than the marks themselves: at the letters before each `-` and `_`. */
+function mayHaveMark(text: string): boolean {
+  for (let at = text.indexOf('_'); at !== -1; at = text.indexOf('_', at + 1))
+    if (beforeUnderscore.has(text.charCodeAt(at - 1))) return true
+  for (let at = text.indexOf('-'); at !== -1; at = text.indexOf('-', at + 1))
+    if (beforeHyphen.has(text.slice(at - 2, at)) || text.startsWith('xox', at - 4)) return true
+  return bareMark.test(text)
 }
 
 /** Words and paths hold no digits among their letters; a secret of 16 characters and more nearly always does. */
@@ -86,12 +108,18 @@ function isMixed(value: string): boolean {
   )
 }
 
-const credentialUrl =
-  /[a-z][a-z0-9+.-]{1,20}:\/\/[^\s/@:"'<>`]{0,256}:[^\s/@"'<>`]{1,256}@[^\s"'<>`)\]}]{1,2048}/gi
+/** What follows the scheme. */
+const credentials = /[^\s/@:"'<>`]{0,256}:[^\s/@"'<>`]{1,256}@[^\s"'<>`)\]}]{1,2048}/y
+const scheme = /[a-z][a-z0-9+.-]{1,20}$/i
 
 export function findCredentialUrls(text: string, report: Report): void {
-  if (!text.includes('://')) return
-  eachMatch(credentialUrl, text, ({ index, 0: found }) =>
-    report('URL', index, index + found.replace(/[.,;:!?]+$/, '').length),
-  )
+  for (let at = text.indexOf('://'); at !== -1; at = text.indexOf('://', at + 3)) {
+    const found = matchAt(credentials, text, at + 3)
+    if (found === undefined) continue
+    const name = scheme.exec(text.slice(Math.max(0, at - 21), at))?.[0]
+    if (name === undefined) continue
+    const end = at + 3 + found.length
+    report('URL', at - name.length, end - (/[.,;:!?]+$/.exec(found)?.[0].length ?? 0))
+    at = end - 3
+  }
 }

@@ -1,4 +1,4 @@
-import { matchAt } from '../finding.ts'
+import { isDigit, isWord, matchAt } from '../finding.ts'
 
 /** Addresses of houses, found from the number that stands in them. */
 
@@ -31,6 +31,10 @@ const boxEnd = new RegExp(`\\d{1,6}(?!\\w)${place}`, 'y')
 const streetWords =
   /stra(?:ß|ss)e|str\.|weg|gasse|platz|allee|damm|ufer|Calle|Avenida|Via|Piazza|Rua|Plaza|Paseo|Box/
 
+const [space, comma, hyphen, lowerA, lowerZ] = [32, 44, 45, 97, 122] as const
+/** Of what French streets are, and of `bis` and `ter`. */
+const frenchFirst: ReadonlySet<number> = new Set([...'rabpciqt'].map(letter => letter.charCodeAt(0)))
+
 /** The stretch of an address in which the number at `at` is the house's, or the box's. */
 export function streetAt(text: string, at: number): { start: number; end: number } | undefined {
   const found = goesOn(text, at) ? (matchAt(english, text, at) ?? matchAt(french, text, at)) : undefined
@@ -45,9 +49,13 @@ export function streetAt(text: string, at: number): { start: number; end: number
   return { start: at - street.length, end: at + rest.length }
 }
 
-/** Whether a word follows the number. */
+/** Whether a word follows the number that the name of a street may begin with. */
 function goesOn(text: string, at: number): boolean {
   let end = at + 1
-  while (end - at < 8 && text.charCodeAt(end) >= 48 && text.charCodeAt(end) <= 57) end++
-  return end - at < 8 && /[ ,A-Za-z-]/.test(text.charAt(end))
+  while (end - at < 8 && isDigit(text.charCodeAt(end))) end++
+  if (end - at >= 8) return false
+  const next = text.charCodeAt(end)
+  if (next !== space) return next === comma || next === hyphen || isWord(next)
+  const first = text.charCodeAt(end + 1)
+  return first < lowerA || first > lowerZ || frenchFirst.has(first)
 }

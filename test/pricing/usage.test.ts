@@ -1,0 +1,155 @@
+import { expect, test } from 'vitest'
+import { StreamedReply } from '../../src/model/stream-reply.ts'
+import { readUsage } from '../../src/model/usage.ts'
+
+test.each([
+  [
+    'a chat completion of OpenAI',
+    {
+      prompt_tokens: 1_000,
+      completion_tokens: 300,
+      total_tokens: 1_300,
+      prompt_tokens_details: { cached_tokens: 400, audio_tokens: 10 },
+      completion_tokens_details: { reasoning_tokens: 200, audio_tokens: 5, accepted_prediction_tokens: 0 },
+    },
+    {
+      inputTokens: 1_000,
+      outputTokens: 300,
+      cacheReadInputTokens: 400,
+      reasoningOutputTokens: 200,
+      audioInputTokens: 10,
+      audioOutputTokens: 5,
+    },
+  ],
+  [
+    'a response',
+    {
+      input_tokens: 50,
+      input_tokens_details: { cached_tokens: 40 },
+      output_tokens: 9,
+      output_tokens_details: { reasoning_tokens: 4 },
+      total_tokens: 59,
+    },
+    { inputTokens: 50, outputTokens: 9, cacheReadInputTokens: 40, reasoningOutputTokens: 4 },
+  ],
+  ['embeddings', { prompt_tokens: 8, total_tokens: 8 }, { inputTokens: 8 }],
+  [
+    'only the whole and a part',
+    { completion_tokens: 5, total_tokens: 12 },
+    { inputTokens: 7, outputTokens: 5 },
+  ],
+  [
+    "DeepSeek's cache",
+    { prompt_tokens: 100, prompt_cache_hit_tokens: 64, prompt_cache_miss_tokens: 36, completion_tokens: 5 },
+    { inputTokens: 100, outputTokens: 5, cacheReadInputTokens: 64 },
+  ],
+  [
+    "Moonshot's cache",
+    { prompt_tokens: 100, cached_tokens: 64, completion_tokens: 5 },
+    { inputTokens: 100, outputTokens: 5, cacheReadInputTokens: 64 },
+  ],
+  [
+    "Anthropic's own, whose input leaves out the cache",
+    {
+      input_tokens: 10,
+      cache_read_input_tokens: 500,
+      cache_creation_input_tokens: 300,
+      cache_creation: { ephemeral_5m_input_tokens: 100, ephemeral_1h_input_tokens: 200 },
+      output_tokens: 20,
+    },
+    {
+      inputTokens: 810,
+      outputTokens: 20,
+      cacheReadInputTokens: 500,
+      cacheCreationInputTokens: 300,
+      longCacheCreationInputTokens: 200,
+    },
+  ],
+  [
+    "a router's, whose input counts the cache",
+    {
+      prompt_tokens: 810,
+      completion_tokens: 20,
+      total_tokens: 830,
+      cache_read_input_tokens: 500,
+      cache_creation_input_tokens: 300,
+    },
+    { inputTokens: 810, outputTokens: 20, cacheReadInputTokens: 500, cacheCreationInputTokens: 300 },
+  ],
+  [
+    "another router's, whose total tells that it does not",
+    {
+      prompt_tokens: 600,
+      completion_tokens: 20,
+      total_tokens: 1_420,
+      cache_read_input_tokens: 500,
+      cache_creation_input_tokens: 300,
+    },
+    { inputTokens: 1_400, outputTokens: 20, cacheReadInputTokens: 500, cacheCreationInputTokens: 300 },
+  ],
+  [
+    "OpenRouter's writes",
+    {
+      prompt_tokens: 900,
+      completion_tokens: 20,
+      total_tokens: 920,
+      prompt_tokens_details: { cached_tokens: 100, cache_write_tokens: 700 },
+    },
+    { inputTokens: 900, outputTokens: 20, cacheReadInputTokens: 100, cacheCreationInputTokens: 700 },
+  ],
+  [
+    "xAI's thinking, beside the output",
+    {
+      prompt_tokens: 30,
+      completion_tokens: 10,
+      total_tokens: 240,
+      completion_tokens_details: { reasoning_tokens: 200 },
+    },
+    { inputTokens: 30, outputTokens: 210, reasoningOutputTokens: 200 },
+  ],
+  [
+    "Gemini's thinking, in the total alone",
+    { prompt_tokens: 30, completion_tokens: 10, total_tokens: 240 },
+    { inputTokens: 30, outputTokens: 210 },
+  ],
+  [
+    "Gemini's own",
+    {
+      promptTokenCount: 30,
+      cachedContentTokenCount: 12,
+      candidatesTokenCount: 10,
+      thoughtsTokenCount: 200,
+      totalTokenCount: 240,
+    },
+    { inputTokens: 30, outputTokens: 210, cacheReadInputTokens: 12, reasoningOutputTokens: 200 },
+  ],
+  ['nothing but zeros, which is no count', { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }, {}],
+  ['what is no number', { prompt_tokens: '12', completion_tokens: -3, total_tokens: 1.5 }, {}],
+  ['nothing', null, {}],
+])('usage is read of %s', (_, told, expected) => {
+  expect(readUsage(told)).toEqual(expected)
+})
+
+test('a stream tells its usage at the end, little by little, or under another name', () => {
+  const usageOf = (...chunks: object[]) => {
+    const streamed = new StreamedReply()
+    for (const chunk of chunks) streamed.add({ choices: [], ...chunk })
+    return streamed.reply().usage
+  }
+  const last = { usage: { prompt_tokens: 7, completion_tokens: 3 } }
+  expect(usageOf({ usage: null }, last)).toEqual({ inputTokens: 7, outputTokens: 3 })
+  expect(usageOf({ usage: { prompt_tokens: 7, completion_tokens: 1 } }, last)).toMatchObject({
+    outputTokens: 3,
+  })
+  expect(usageOf({ x_groq: last })).toEqual({ inputTokens: 7, outputTokens: 3 })
+  expect(usageOf({ usage: { input_tokens: 7 } }, { usage: { output_tokens: 3 } })).toEqual({
+    inputTokens: 7,
+    outputTokens: 3,
+  })
+  expect(usageOf({ service_tier: 'flex' }, last)).toEqual({
+    inputTokens: 7,
+    outputTokens: 3,
+    serviceTier: 'flex',
+  })
+  expect(usageOf({ service_tier: 'default' }, last)).toEqual({ inputTokens: 7, outputTokens: 3 })
+})
