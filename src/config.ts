@@ -4,10 +4,13 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { compressionNames } from './compression/levels.ts'
 import { cache } from './config-cache.ts'
+import { dollars, limits, timeZone } from './config-limits.ts'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { documentTypeSettings } from './documents/definition.ts'
 import { SteleError } from './errors.ts'
+import { nanousdOf } from './limits/money.ts'
+import type { LimitOptions } from './limits/service.ts'
 import { cacheModes } from './model/caching.ts'
 import { networkProblems, networkSettings } from './network-settings.ts'
 import { priceOverride } from './pricing/overrides.ts'
@@ -170,6 +173,12 @@ const settings = z.strictObject({
   retentionDeleted: days,
   /** Seconds between two looks for what has expired. */
   retentionEvery: z.coerce.number().positive().max(86_400).default(3_600),
+  /** What each user may take in a day, in tokens and in US dollars, where nothing else is set. */
+  dailyTokenCap: z.coerce.number().int().min(0).optional(),
+  dailyCostCap: dollars.optional(),
+  limits: limits.prefault({}),
+  /** The time zone whose days and months are counted; UTC, or what was set before, when left out. */
+  timeZone: timeZone.optional(),
   /** Whether strangers may make accounts for themselves. */
   registration: z.enum(['open', 'closed']).default('closed'),
   /** Seconds after which a login ends that nobody uses, and after which any does. */
@@ -230,6 +239,14 @@ export function pricingOf({ prices, providers, openaiBaseUrl }: Config): PriceBo
   return { overrides: prices, providers: { ...upstream, ...providers } }
 }
 
+/** What each user may take, and how limits are held, as the library takes it. */
+export function limitsOf(config: Config): LimitOptions {
+  const { eachUser, ...rules } = config.limits
+  const { dailyTokenCap = eachUser.tokensPerDay, dailyCostCap, timeZone } = config
+  const nanousdPerDay = dailyCostCap === undefined ? eachUser.nanousdPerDay : nanousdOf(dailyCostCap)
+  return { ...rules, eachUser: { ...eachUser, tokensPerDay: dailyTokenCap, nanousdPerDay }, timeZone }
+}
+
 /** Every environment variable that Stele reads, with the setting it gives. */
 export const environmentVariables = {
   DATABASE_URL: 'databaseUrl',
@@ -272,6 +289,9 @@ export const environmentVariables = {
   STELE_RETENTION_INACTIVE: 'retentionInactive',
   STELE_RETENTION_DELETED: 'retentionDeleted',
   STELE_RETENTION_EVERY: 'retentionEvery',
+  DAILY_TOKEN_CAP: 'dailyTokenCap',
+  DAILY_COST_CAP: 'dailyCostCap',
+  STELE_TIME_ZONE: 'timeZone',
   STELE_REGISTRATION: 'registration',
   STELE_SESSION_IDLE: 'sessionIdle',
   STELE_SESSION_LIFETIME: 'sessionLifetime',

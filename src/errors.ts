@@ -76,6 +76,21 @@ export const errorTable = {
     true,
   ),
   comparison_settled: row(409, "Another choice was made for the comparison '{comparison}': {choice}."),
+  rate_limit_exceeded: row(
+    429,
+    'Rate limit reached for {what}: limit {limit}, used {used}, requested {requested}. {advice}',
+    true,
+  ),
+  insufficient_quota: row(
+    429,
+    'You exceeded your current quota of {what}: limit {limit}, used {used}, requested {requested}. {advice}',
+    true,
+  ),
+  price_unknown: row(
+    403,
+    "The price of the model '{model}' is not known, so it cannot be held against a limit of cost. Give it a price, or set limits.unpriced to allow.",
+  ),
+  limit_not_found: row(404, 'There is no such limit.'),
   call_not_found: row(404, "There is no call '{call}' of this user."),
   user_not_found: row(404, "There is no user '{user}'."),
   api_key_not_found: row(404, "There is no API key '{key}'."),
@@ -234,11 +249,14 @@ export interface ErrorBody {
 /** The error body of an expected failure. */
 export function errorBody(error: SteleError): ErrorBody {
   return {
-    error: { message: error.message, type: errorType(error.status), param: error.param, code: error.code },
+    error: { message: error.message, type: errorType(error), param: error.param, code: error.code },
   }
 }
 
-function errorType(status: number): string {
+function errorType({ status, code, details }: SteleError): string {
+  // As OpenAI calls them.
+  if (code === 'insufficient_quota') return code
+  if (code === 'rate_limit_exceeded') return String(details['metric'] ?? 'requests')
   if (status === 401) return 'authentication_error'
   if (status === 403) return 'permission_error'
   if (status < 500) return 'invalid_request_error'

@@ -17,6 +17,10 @@ import { conversationLibrary } from './library/conversations.ts'
 import { messageLibrary } from './library/messages.ts'
 import { tellingFailures } from './library/told-failures.ts'
 import { userLibrary } from './library/users.ts'
+import { LimitBook } from './limits/book.ts'
+import { Reserver } from './limits/reserve.ts'
+import { checkLimits, createLimits, type LimitOptions, type Limits } from './limits/service.ts'
+import { limitStore } from './limits/store.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
@@ -80,6 +84,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
   /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
   readonly lease?: number | undefined
+  /** Caps for each user of whom nothing else is set, and how they are held. */
+  readonly limits?: LimitOptions | undefined
   /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
   readonly retention?: RetentionDefaults | undefined
   /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
@@ -120,6 +126,8 @@ export interface Stele {
   readonly retention: Retention
   /** Answers that may be given again. */
   readonly cache: AnswerCache
+  /** What users, keys and models may take, and how much of it is used. */
+  readonly limits: Limits
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -163,6 +171,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
   checkOverrides(options.pricing?.overrides ?? [])
+  checkLimits(options.limits ?? {})
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
@@ -179,6 +188,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const sealing = { mode, acceptsOld, eventSecret }
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
+    if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
     return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
   } catch (error) {
@@ -205,9 +215,12 @@ function assemble(
   const tokens = storeSearchTokens(database.contents)
   const instanceId = newId('instance')
   const { onSql: _, ...settings } = databaseSettings(options)
+  const limits = createLimits(database)
+  const caps = options.limits?.eachUser ?? {}
+  const book = new LimitBook(caps)
   const writer: Writer = database.capabilities.blockingWrites
-    ? threadWriter({ databaseUrl, settings, hashKey, content })
-    : directWriter({ database, hashes, tokens, knownUsers: new Set() })
+    ? threadWriter({ databaseUrl, settings, hashKey, caps, content })
+    : directWriter({ database, hashes, tokens, limits: book, knownUsers: new Set() })
   const spooling =
     spoolKey &&
     new SpoolingWriter({
@@ -216,6 +229,7 @@ function assemble(
       instanceId,
       key: spoolKey,
       limit: options.spoolLimit ?? defaultSpoolLimit,
+      mayBegin: options.limits?.whenAway === 'allow' ? undefined : start => !book.mayApplyTo(start),
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
@@ -228,6 +242,11 @@ function assemble(
     writer: spooling ?? writer,
     spooling,
     instanceId,
+    reserver: new Reserver(options.limits ?? {}, {
+      ready: () => accounting.prices(),
+      costOf: (call, usage) => accounting.costOf(call, usage),
+    }),
+    removeOldCounters: limits.tidy,
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
@@ -259,6 +278,7 @@ function assemble(
       }),
     ),
     documents: told(documentLibrary(database, recorder)),
+    limits: told(limits),
     masterKeys: masters,
     hashes,
     retention: told(

@@ -22,6 +22,7 @@ export function configSummary(config: Config): Record<string, string | number | 
     default_provider: config.defaultProvider ?? 'none named',
     admin_key: isSet(config.apiKey),
     retention: retentionText(config),
+    daily_caps: dailyCapsText(config),
     master_key: masterKeyText(config),
     content_mode: config.contentMode,
   }
@@ -37,6 +38,14 @@ function retentionText(config: Config): string {
   }
   const set = Object.entries(periods).filter(([, days]) => days !== undefined)
   return set.map(([name, days]) => `${name} ${days} d`).join(', ') || 'everything is kept'
+}
+
+function dailyCapsText({ dailyTokenCap, dailyCostCap }: Config): string {
+  const caps = [
+    ...(dailyTokenCap === undefined ? [] : [`${dailyTokenCap} tokens`]),
+    ...(dailyCostCap === undefined ? [] : [`$${dailyCostCap}`]),
+  ]
+  return caps.length === 0 ? 'none' : `${caps.join(', ')} a user`
 }
 
 function isSet(secret: string | undefined): string {

@@ -1,4 +1,4 @@
-import { type Config, loadConfig, pricingOf, privacyOf, retentionOf } from '../config.ts'
+import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../config.ts'
 import { type Database, type DatabaseSettings, openDatabase } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { openStele, type Stele } from '../stele.ts'
@@ -28,6 +28,7 @@ export async function withStele<R>(options: GlobalOptions, work: (stele: Stele) 
       ...privacyOf(config),
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
+      limits: limitsOf(config),
       retention: retentionOf(config),
       pricing: pricingOf(config),
       migrate: false,

@@ -9,6 +9,7 @@ import type { SpoolStatusOptions } from './commands/spool-status.ts'
 import { documentCommands } from './document-commands.ts'
 import { eraseCommand } from './erase-command.ts'
 import { grantCommands } from './grant-commands.ts'
+import { limitCommands } from './limit-commands.ts'
 import { migrateCommand } from './migrate-commands.ts'
 import { movingCommands } from './moving-commands.ts'
 import { packageVersion } from './package-root.ts'
@@ -47,6 +48,7 @@ export function createProgram(): Command {
   movingCommands(program)
   eraseCommand(program)
   retentionCommand(program)
+  limitCommands(program)
   doctorCommand(program)
   return program
 }
@@ -109,6 +111,7 @@ function doctorCommand(program: Command): void {
     .description(
       'check database, settings, schema and master key; exits with 1 when something is not as it should be',
     )
+    .option('--repair-limits', 'count anew what limits have counted wrong')
     .option('--json', 'print JSON')
     .action(async (_options: unknown, command: Command) => {
       const { doctor } = await import('./commands/doctor.ts')

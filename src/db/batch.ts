@@ -70,7 +70,23 @@ interface BatchOf<R extends AnyRows> {
 }
 
 /** Rows as they are stored. */
-export interface StoredBatch extends BatchOf<Tables> {}
+export interface StoredBatch extends BatchOf<Tables> {
+  /**
+   * As `insertOrAdd`, and returns the sums that came of it, which stay as they are until commit. Rows are locked in the order of
+   * their keys, whoever asks.
+   */
+  addAndRead<T extends TableName, K extends ColumnName<T>, A extends ColumnName<T>>(
+    table: T,
+    key: readonly K[],
+    add: readonly A[],
+    rows: readonly Tables[T][],
+  ): Promise<Some<Tables[T], K | A>[]>
+  /** Holds `lock` together with other batches until commit, and waits for whoever holds it alone (`Database.holding`). */
+  share(lock: BatchLock): Promise<void>
+}
+
+/** What batches hold together. */
+export type BatchLock = 'limits'
 
 /** Rows whose content is readable: what is written is sealed, what is found is opened. */
 export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {

@@ -1,5 +1,5 @@
 import type { Kysely, RawBuilder } from 'kysely'
-import type { StoredBatch } from './batch.ts'
+import type { BatchLock, StoredBatch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
@@ -123,6 +123,11 @@ export interface Database {
   unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: StoredBatch) => Promise<R>): Promise<R>
+  /**
+   * Runs `work` in one transaction that holds a lock of batches: `shared` beside them, or `alone`, when none of them is under way and
+   * none begins until it is over.
+   */
+  holding<R>(lock: BatchLock, how: 'shared' | 'alone', work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Runs `work`, which only reads, on the state of one moment. Others may write meanwhile. */
   snapshot<R>(work: (db: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Runs `work` in one transaction that excludes every other migrator. */

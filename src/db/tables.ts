@@ -154,6 +154,9 @@ export const tables = {
     created_at: integer,
     group_id: textOrNull,
     route_mode: textOrNull,
+    // What is held back for the call until it is settled; null where no limit asks for it.
+    reserved_tokens: integerOrNull,
+    reserved_nanousd: integerOrNull,
     compression: textOrNull,
     sent: contentOrNull,
     document_type: textOrNull,
@@ -278,6 +281,29 @@ export const tables = {
     updated_at: integer,
   },
   leases: { name: text, holder: text, expires_at: integer },
+  limit_state: { name: text, version: integer, time_zone: text, shapes: text },
+  limits: {
+    scope: text,
+    subject: text,
+    model: text,
+    period: text,
+    requests: integerOrNull,
+    tokens: integerOrNull,
+    nanousd: integerOrNull,
+    counted_from: integer,
+    updated_at: integer,
+  },
+  limit_counters: {
+    scope: text,
+    subject: text,
+    model: text,
+    period: text,
+    window_start: integer,
+    window_end: integer,
+    requests: integer,
+    tokens: integer,
+    nanousd: integer,
+  },
   usage_daily: {
     user_id: text,
     day: text,
@@ -376,6 +402,9 @@ export const primaryKeys = {
   search_progress: ['user_id', 'conversation_id'],
   retention_policies: ['user_id'],
   leases: ['name'],
+  limit_state: ['name'],
+  limits: ['scope', 'subject', 'model', 'period'],
+  limit_counters: ['scope', 'subject', 'model', 'period', 'window_start'],
 } as const satisfies { readonly [T in TableName]: readonly [ColumnName<T>, ...ColumnName<T>[]] }
 
 /** Tables beside these, which each database makes in its own way and fills from them. */

@@ -29,6 +29,9 @@ export const afterErasure = {
   // How long the accounts of calls are kept goes on being what was asked for.
   retention_policies: 'kept',
   leases: 'none',
+  limit_state: 'none',
+  limits: 'none',
+  limit_counters: 'none',
   usage_daily: 'kept',
   audit_events: 'kept',
   search_queue: 'removed',

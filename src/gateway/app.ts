@@ -18,6 +18,7 @@ import { createAccess, type Principal } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled, limitConnections } from './connections.ts'
 import { contentAccess } from './content-access.ts'
 import { frontDoor } from './front-door.ts'
+import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { authRoutes } from './routes/auth.ts'
@@ -29,6 +30,7 @@ import { documentTypeRoutes } from './routes/document-types.ts'
 import { documentRoutes } from './routes/documents.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
+import { limitRoutes } from './routes/limits.ts'
 import { metricsRoutes } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { oversightRoutes } from './routes/oversight.ts'
@@ -198,6 +200,7 @@ export function createGateway(parts: GatewayParts): Gateway {
       )
     if (soonOver.has(known.code)) reply.header('retry-after', '1')
     if (known.code === 'too_many_attempts') reply.header('retry-after', String(known.details['seconds']))
+    reply.headers(refusalHeaders(known))
     // OpenAI's clients repeat every 409; a key that stands for something else will not come to stand for this.
     if (known.code === 'idempotency_key_reused') reply.header('x-should-retry', 'false')
     return reply.code(known.status).send(errorBody(known))
@@ -243,6 +246,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(limitRoutes, { stele })
   return { app, state, routes: allowed, permissions }
 }
 

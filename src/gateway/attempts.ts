@@ -12,6 +12,7 @@ import { backoff } from './backoff.ts'
 import { type Client, HttpClient } from './client.ts'
 import { dispatch, through } from './dispatch.ts'
 import type { GatewayRequest } from './gateway-request.ts'
+import { standingHeaders } from './limit-headers.ts'
 import { asKnown, LiveCall } from './live-call.ts'
 import type { Rendition } from './rendition.ts'
 
@@ -204,6 +205,7 @@ class Attempts {
     client.header('x-stele-call-id', begun.callId)
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
+    for (const [name, value] of Object.entries(standingHeaders(begun.limits))) client.header(name, value)
     if (recording.sent) client.header('x-stele-compression', recording.sent.compression)
 
     const rendition = request.render?.()

@@ -6,6 +6,7 @@ import type { Target } from '../providers/registry.ts'
 import { type AttemptFailure, isFromThisSide, isOutage } from './attempt-failure.ts'
 import type { Client } from './client.ts'
 import type { GatewayRequest } from './gateway-request.ts'
+import { withoutLimits } from './limit-headers.ts'
 import type { LiveCall } from './live-call.ts'
 import { relayStream } from './relay-stream.ts'
 import { relayWhole } from './relay-whole.ts'
@@ -31,7 +32,7 @@ export async function dispatch(
   try {
     client.signal.throwIfAborted()
     isAsked = true
-    response = await request.send(target, userId, client.signal)
+    response = withoutLimits(await request.send(target, userId, client.signal), call.begun.limits)
   } catch (error) {
     return call.fail(error, { isAsked: isAsked && !wasNeverAsked(error) })
   }

@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
-import { type Config, pricingOf, retentionOf } from '../config.ts'
+import { type Config, limitsOf, pricingOf, retentionOf } from '../config.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
@@ -40,6 +40,7 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   const onError = (error: unknown): void => logger.error({ err: error }, 'background work failed')
   const stele = await openStele({
     ...config,
+    limits: limitsOf(config),
     retention: retentionOf(config),
     pricing: pricingOf(config),
     onError,

@@ -78,6 +78,35 @@ export interface SentRecord {
   readonly facts: string | undefined
 }
 
+/** What a call may take of what is limited, held back for it until it is settled. */
+export interface Reservation {
+  readonly tokens: number
+  /** Undefined when the price is unknown. */
+  readonly nanousd: number | undefined
+}
+
+/** The same as it is asked for. */
+export interface AskedReservation extends Reservation {
+  /** The input is not counted, only known not to be more than that: counting it takes longer. */
+  readonly isBound: boolean
+  /** The request does not say how long the reply may be. */
+  readonly isOpenEnded: boolean
+}
+
+/** How much of one limit is left. */
+export interface Remaining {
+  readonly limit: number
+  readonly remaining: number
+  /** Milliseconds until it is whole again. */
+  readonly resetsIn: number
+}
+
+/** Of the limits that apply to a call, those of requests and of tokens of which the least is left. */
+export interface LimitStanding {
+  readonly requests?: Remaining | undefined
+  readonly tokens?: Remaining | undefined
+}
+
 /** A call as it stands before its provider is asked. */
 export interface CallStart {
   readonly callId: string
@@ -109,6 +138,8 @@ export interface CallStart {
   readonly listing?: Listing | undefined
   /** Set when its request is sent compressed. */
   readonly sent?: SentRecord | undefined
+  /** What it may take, where limits may ask for that. */
+  readonly reservation?: AskedReservation | undefined
   /** Milliseconds since 1970, UTC. */
   readonly createdAt: number
 }
@@ -136,6 +167,10 @@ export interface BegunCall {
   readonly keepsContent: boolean
   /** Set when its completion is to be listed. */
   readonly listing?: Listing | undefined
+  /** What is held back for it. */
+  readonly reserved?: Reservation | undefined
+  /** What is left of the limits that apply to it. */
+  readonly limits?: LimitStanding | undefined
   readonly createdAt: number
 }
 
@@ -156,6 +191,8 @@ export interface BeginDecision {
   /** The request is stored as one text, not as parameters and messages. */
   readonly isKeptWhole: boolean
   readonly anchorsReply: boolean
+  /** What is held back for the call; undefined when no limit asks for it. */
+  readonly reserved?: Reservation | undefined
 }
 
 /** The sequence number of the last message that a call's request sent. */
@@ -168,7 +205,7 @@ export function upToSeqOf({ request, continues }: Pick<CallStart, 'request' | 'c
  * request was, so the reply must not be hashed as if it followed that spelling.
  */
 export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall {
-  const { conversationId, isKeptWhole, anchorsReply } = decision
+  const { conversationId, isKeptWhole, anchorsReply, reserved } = decision
   const { callId, userId, apiKeyId, provider, requestModel, operation } = start
   const { createdAt, request, continues, listing } = start
   const last = request.messages.at(-1) ?? continues
@@ -186,6 +223,7 @@ export function begunCall(start: CallStart, decision: BeginDecision): PlacedCall
     anchorsReply,
     keepsContent: request.keepsContent,
     listing,
+    reserved,
     createdAt,
   }
 }

@@ -26,6 +26,9 @@ export const permissions = [
   /** Having everything that is kept of oneself erased, for good. */
   'erasure:write',
   'audit:read',
+  /** What users, keys and models may take, and how much of it is used. */
+  'limits:read',
+  'limits:write',
   /** Break-glass grants. */
   'grants:read',
   'grants:write',
@@ -58,6 +61,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     ...ofEverybody,
     'users:read',
     'audit:read',
+    'limits:read',
     'grants:read',
     'keys:any_user',
     'usage:any_user',
@@ -77,6 +81,8 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     'users:read',
     'users:write',
     'audit:read',
+    'limits:read',
+    'limits:write',
     'grants:read',
     'grants:write',
     'calls:any_user',

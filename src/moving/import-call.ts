@@ -45,6 +45,8 @@ export async function importedCall(
     route_mode: record.route_mode,
     document_type: record.document_type,
     document_version: record.document_version,
+    reserved_tokens: null,
+    reserved_nanousd: null,
     compression: record.compression,
     sent: record.sent === null ? null : encodeContent(record.sent),
     ...content,

@@ -39,6 +39,11 @@ export class Accounting {
     return this.#book
   }
 
+  /** What a call would cost at once, in nano-US-dollars; undefined when that is not known, or the prices are not loaded. */
+  costOf(call: Parameters<PriceBook['costOf']>[0], usage: Usage): number | undefined {
+    return this.#book?.costOf(call, usage)
+  }
+
   /** @param asked the request, when it is at hand: what is to be estimated is read from it */
   async accountOf(
     call: AccountedCall,

@@ -2,6 +2,7 @@ import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
+import { reservedIn } from '../store/instances.ts'
 import { beginDocuments } from './apply-documents.ts'
 import { claimKeys } from './claim-keys.ts'
 import { continued, findRetold, placeContinued, withdraw } from './continue.ts'
@@ -241,6 +242,8 @@ async function withoutRepeats(
     'messages_at',
     'instance_id',
     'created_at',
+    'reserved_tokens',
+    'reserved_nanousd',
   ] as const
   const rows = await batch.find('llm_requests', ['user_id', 'id'], keys, columns)
   const known = new Map(rows.map(row => [row.id, row]))
@@ -263,6 +266,7 @@ async function withoutRepeats(
       isKeptWhole: row.messages_at === null,
       // A fork from the request's own end has no message of its own before the reply.
       anchorsReply: forkedAt.get(row.conversation_id) === upToSeqOf(start),
+      reserved: reservedIn(row),
     }
     const isOwn =
       row.instance_id === start.instanceId && row.created_at === start.createdAt && !settled.has(start.callId)

@@ -3,6 +3,7 @@ import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
+import type { LimitBook } from '../limits/book.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { doRepriceStep } from '../pricing/reprice-step.ts'
@@ -19,6 +20,7 @@ import { applyChoice } from './apply-choice.ts'
 import { changeDocument } from './apply-documents.ts'
 import { applyEdits } from './apply-edits.ts'
 import { applyIndex, queueDrained } from './apply-index.ts'
+import { admit, withinLimits } from './apply-limits.ts'
 import { applyReseal } from './apply-reseal.ts'
 import { changeResponse } from './apply-responses.ts'
 import { applySettles, type Ending } from './apply-settles.ts'
@@ -53,6 +55,7 @@ export interface ApplyContext {
   readonly database: Store
   readonly hashes: ConversationHashes
   readonly tokens: SearchTokens
+  readonly limits: LimitBook
   /** Users that are known to have a row. */
   readonly knownUsers: Set<string>
 }
@@ -129,7 +132,7 @@ async function stepResult(database: Store, operation: StepOperation): Promise<Pa
  */
 async function applyCalls(context: ApplyContext, operations: readonly RecordOperation[]): Promise<Applied[]> {
   try {
-    const applied = await inTransaction(context, operations, false)
+    const applied = await withinLimits(context, () => inTransaction(context, operations, false))
     rememberUsers(context.knownUsers, operations)
     forgetModes(context, operations)
     return applied
@@ -144,7 +147,7 @@ async function applyCalls(context: ApplyContext, operations: readonly RecordOper
 async function applyAlone(context: ApplyContext, operation: RecordOperation): Promise<Applied> {
   for (let attempt = 0; ; attempt++) {
     try {
-      const [applied] = await inTransaction(context, [operation], true)
+      const [applied] = await withinLimits(context, () => inTransaction(context, [operation], true))
       forgetModes(context, [operation])
       return required(applied)
     } catch (error) {
@@ -165,9 +168,14 @@ function inTransaction(
   careful: boolean,
 ): Promise<Applied[]> {
   return context.database.batch(async stored => {
-    const { hashes, database } = context
-    const sealing = await openSealing(database.contents, stored, given.flatMap(usersOf))
-    const operations = await withoutErased(stored, given, sealing.keyedAt)
+    const { hashes, database, limits } = context
+    const [sealing] = await Promise.all([
+      openSealing(database.contents, stored, given.flatMap(usersOf)),
+      limits.refresh(stored),
+    ])
+    const asked = await withoutErased(stored, given, sealing.keyedAt)
+    const admission = await admit(stored, { limits, contents: database.contents }, asked)
+    const operations = admission.admitted
     const starts = operations.flatMap(startsOf)
     const comers = newcomers(operations)
     const batch = await sealing.batch(writersOf(comers), operations.flatMap(apiKeysOf))
@@ -210,7 +218,8 @@ function inTransaction(
       return done({ conversationId: decision.conversationId, isRepeat, isOwn, decision })
     })
     await queueDrained(batch, operations, answers)
-    return answers
+    // Last, so that counters, which everybody needs, are locked only for the commit.
+    return admission.complete(answers, { begun, endings, settled })
   })
 }
 

@@ -15,13 +15,20 @@ const leasesBeforeReuse = 20
  * Names the place in which process ids mean something: machine, its boot, and process-id namespace. Two containers with
  * the same host name must not judge each other's processes by number.
  */
-export function hostIdentity(): string {
+function hostIdentity(): string {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     return `${hostname()} ${boot} ${readlinkSync('/proc/self/ns/pid')}`
   } catch {
     return hostname()
   }
+}
+
+/** This process, as it is known to others. */
+export function instanceRow(id: string, openSince: string): Row<'instances'> {
+  const host = hostIdentity()
+  const now = Date.now()
+  return { id, host, pid: process.pid, started_at: now, heartbeat_at: now, open_since: openSince }
 }
 
 interface Sign {

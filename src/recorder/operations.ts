@@ -9,6 +9,7 @@ import type {
   CallStart,
   DocumentEnd,
   IdempotencyClaim,
+  LimitStanding,
   PlacedCall,
   Saved,
 } from '../model/call.ts'
@@ -368,6 +369,11 @@ export interface OperationResult {
   readonly updatedAt?: { readonly before: number; readonly after: number }
   /** Of a begin: all that it decided. */
   readonly decision?: BeginDecision
+  /** Of a begin: what is left of the limits that apply to it, and whether calls are to say what they may take. */
+  readonly limits?: LimitStanding | undefined
+  readonly reserves?: boolean
+  /** Of a begin that was not made: how much it may take has to be said first. */
+  readonly wants?: 'bound' | 'exact'
   /** The same of each that began with it. */
   readonly decisions?: readonly BeginDecision[]
   /** Of an index operation: whether nothing waits any more, and the conversations it was given of which something does. */

@@ -75,7 +75,9 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
   const anchorsReply =
     messages.length === 0 &&
     (placement.kind === 'new' || (placement.kind === 'repeat' && placement.isEmptyFork))
-  const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply }
+  const { reservation } = start
+  const reserved = reservation && { tokens: reservation.tokens, nanousd: reservation.nanousd }
+  const decision: BeginDecision = { conversationId, isKeptWhole: !isReproducible, anchorsReply, reserved }
   return {
     call: begunCall(start, decision),
     decision,
@@ -111,6 +113,8 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       route_mode: start.routeMode ?? null,
       document_type: start.documentKind?.type ?? null,
       document_version: start.documentKind?.version ?? null,
+      reserved_tokens: reserved?.tokens ?? null,
+      reserved_nanousd: reserved?.nanousd ?? null,
       compression: start.sent?.compression ?? null,
       sent: keepsContent && start.sent?.facts !== undefined ? encodeContent(start.sent.facts) : null,
       writtenWith,

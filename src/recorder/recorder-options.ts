@@ -1,3 +1,4 @@
+import type { Reserver } from '../limits/reserve.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import type { Accounting } from '../pricing/accounting.ts'
 import type { Store } from '../store/contents.ts'
@@ -13,6 +14,9 @@ export interface RecorderOptions {
   /** The same writer, when it has a spool for times when the database is away. */
   readonly spooling?: SpoolingWriter | undefined
   readonly instanceId: string
+  /** Says what calls may take, where limits ask for it. */
+  readonly reserver?: Reserver | undefined
+  readonly removeOldCounters?: (() => Promise<void>) | undefined
   readonly maxQueued?: number | undefined
   /** Milliseconds for which a batch is tried again while the database is unavailable. */
   readonly retryFor?: number | undefined

@@ -9,7 +9,6 @@ import {
   type Outcome,
   type PlacedCall,
   type SettledCall,
-  unplacedCall,
 } from '../model/call.ts'
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
@@ -18,7 +17,7 @@ import type { BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
 import { Doubts } from './doubts.ts'
-import { beatsPerLease, defaultLease, hostIdentity, Watch } from './instance.ts'
+import { beatsPerLease, defaultLease, instanceRow, Watch } from './instance.ts'
 import type {
   AppendOperation,
   ChooseOperation,
@@ -33,6 +32,7 @@ import type {
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
+import { begunBy, Reserving, withoutStanding } from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
@@ -54,6 +54,7 @@ export class Recorder {
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
   readonly #settlements: Settlements
+  readonly #reserving: Reserving
   readonly #open = new Set<string>()
   readonly #doubts: Doubts
   readonly #unindexed: UnindexedConversations
@@ -69,7 +70,6 @@ export class Recorder {
   #isClosed = false
 
   constructor(options: RecorderOptions) {
-    const now = Date.now()
     this.#options = options
     this.#settlements = new Settlements(options.hashes, options.accounting)
     this.#doubts = new Doubts(options.database, options.instanceId)
@@ -79,20 +79,14 @@ export class Recorder {
       maxBatch: 256,
       retryFor: options.retryFor ?? 5_000,
     })
+    this.#reserving = new Reserving(options.reserver, operation => this.#queue.submit(operation))
     this.#unindexed = new UnindexedConversations({
       isOn: options.database.search !== undefined,
       submit: operation => this.#accept(() => this.#queue.submit(operation)),
       onError: options.onError,
     })
-    this.#openSince = lowestIdAt('call', now - clockTolerance)
-    this.#instance = {
-      id: options.instanceId,
-      host: hostIdentity(),
-      pid: process.pid,
-      started_at: now,
-      heartbeat_at: now,
-      open_since: this.#openSince,
-    }
+    this.#openSince = lowestIdAt('call', Date.now() - clockTolerance)
+    this.#instance = instanceRow(options.instanceId, this.#openSince)
   }
 
   /** Operations waiting for a commit. */
@@ -121,8 +115,8 @@ export class Recorder {
 
   /**
    * Commits the intent to make a call, and with it the claim to its idempotency key, if it has one.
-   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, call_id_taken, store_unavailable,
-   * shutting_down; idempotency_key_reused, idempotency_key_in_use when another call holds the key
+   * @throws SteleError for a bad body, an unknown conversation, call_id_conflict, call_id_taken, store_unavailable, shutting_down;
+   * idempotency_key_reused, idempotency_key_in_use when another call holds the key; those of limits (docs/limits.md)
    */
   begin(input: BeginInput): Promise<BegunCall> {
     return this.#accept(async () => {
@@ -134,11 +128,10 @@ export class Recorder {
       try {
         // Recovery looks no further back than this; an older id (a caller's own) must move it first.
         if (start.callId < this.#openSince) await this.#beat()
-        const { decision, isOwn } = await this.#queue.submit({ kind: 'begin', start })
-        if (isOwn === false && input.isNew) throw idTaken(start.callId)
-        this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
-        const call = decision === undefined ? unplacedCall(start) : begunCall(start, decision)
-        return this.#settlements.begun(call, input.body)
+        const result = await this.#reserving.begin(start, input)
+        if (result.isOwn === false && input.isNew) throw idTaken(start.callId)
+        this.#unindexed.keep(start.userId, result.decision?.conversationId, start.callId)
+        return this.#settlements.begun(begunBy(start, result), input.body)
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -156,7 +149,7 @@ export class Recorder {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await this.#settlements.of(outcome, call)
-      const operation = { kind: 'settle', call, settlement } as const
+      const operation = { kind: 'settle', call: withoutStanding(call), settlement } as const
       const { conversationId, isRepeat, isOwn } = await this.#doubts.unless(
         call.callId,
         this.#queue.submit(operation),
@@ -223,7 +216,7 @@ export class Recorder {
       await this.#ready()
       for (const { callId } of starts) this.#open.add(callId)
       try {
-        const { decisions } = await this.#queue.submit({ kind: 'begin-all', starts })
+        const { decisions } = await this.#reserving.beginAll(starts, inputs)
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
@@ -339,6 +332,7 @@ export class Recorder {
       )
       await this.#unindexed.postpone()
       await this.#recover()
+      await this.#options.removeOldCounters?.()
     } catch (error) {
       this.#watch.restart()
       this.#options.onError?.(error)

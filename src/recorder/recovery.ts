@@ -1,7 +1,7 @@
 import type { Row } from '../db/tables.ts'
 import type { Store } from '../store/contents.ts'
 import { openDocuments } from '../store/documents.ts'
-import { type OpenCall, promptInstances } from '../store/instances.ts'
+import { type OpenCall, promptInstances, reservedIn } from '../store/instances.ts'
 import { queueCallsOf } from '../store/search-queue.ts'
 import type { Watch } from './instance.ts'
 import type { DocumentOperation, SettleOperation } from './operations.ts'
@@ -85,6 +85,7 @@ export async function giveUp(
           wireHash: '',
           anchorsReply: false,
           keepsContent: true,
+          reserved: reservedIn(call),
           createdAt: call.created_at,
         },
         settlement,

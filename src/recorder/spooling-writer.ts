@@ -17,6 +17,8 @@ export interface SpoolingOptions {
   readonly key: Uint8Array
   /** Bytes in the spool from which on no call is begun. */
   readonly limit: number
+  /** Whether a call may be begun although nobody can tell what is left of its limits; any, when left out. */
+  readonly mayBegin?: ((start: CallStart) => boolean) | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
   /** Told when spooling starts, with its reason, and when everything is drained. */
@@ -218,6 +220,12 @@ export class SpoolingWriter implements Writer {
       return refused(
         'store_unavailable',
         { reason: 'whether the idempotency key is new cannot be told' },
+        mayBeCommitted,
+      )
+    if (operation.kind === 'begin' && this.#options.mayBegin?.(operation.start) === false)
+      return refused(
+        'store_unavailable',
+        { reason: 'whether the limits allow the call cannot be told' },
         mayBeCommitted,
       )
     return bytes >= (isNew ? limit : limit * settleAllowance)

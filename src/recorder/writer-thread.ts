@@ -1,6 +1,7 @@
 import { type MessagePort, parentPort, receiveMessageOnPort } from 'node:worker_threads'
 import { openDatabase } from '../db/database.ts'
 import { SteleError } from '../errors.ts'
+import { LimitBook } from '../limits/book.ts'
 import { ConversationHashes } from '../model/hashes.ts'
 import { LoadedMasterKeys } from '../privacy/master-keys.ts'
 import { quietReasonOf } from '../quiet-error.ts'
@@ -19,13 +20,14 @@ type WriterRequest = ThreadRequest<WriterTask>
 parentPort?.on('message', ({ data, port }: ThreadTask) => serve(data as WriterSetup, port))
 
 /** Writes to one database what comes through `port`, until it is told to close. */
-function serve({ databaseUrl, settings, hashKey, content }: WriterSetup, port: MessagePort): void {
+function serve({ databaseUrl, settings, hashKey, caps, content }: WriterSetup, port: MessagePort): void {
   const database = openDatabase(databaseUrl, settings, { isOpenElsewhere: true })
   const contents = new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) })
   const context = {
     database: { ...database, contents },
     hashes: new ConversationHashes(hashKey),
     tokens: storeSearchTokens(contents),
+    limits: new LimitBook(caps),
     knownUsers: new Set<string>(),
   }
   const waiting: WriterRequest[] = []

@@ -1,4 +1,5 @@
 import type { DatabaseSettings } from '../db/database.ts'
+import type { Caps } from '../limits/caps.ts'
 import type { MasterKeySource } from '../privacy/master-keys.ts'
 import type { ContentsOptions } from '../store/contents.ts'
 import { type ApplyContext, applyBatch } from './apply.ts'
@@ -17,6 +18,8 @@ export interface WriterSetup {
   readonly databaseUrl: string
   readonly settings: Omit<DatabaseSettings, 'onSql'>
   readonly hashKey: string
+  /** Caps for each user, by this process's configuration. */
+  readonly caps?: Caps | undefined
   readonly content: Omit<ContentsOptions, 'masters'> & { readonly masterKeys: MasterKeySource }
 }
 

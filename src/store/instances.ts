@@ -1,5 +1,6 @@
 import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
+import type { Reservation } from '../model/call.ts'
 
 /** Calls that are looked for at a time. */
 export const openCallsPage = 500
@@ -18,7 +19,17 @@ export type OpenCall = Pick<
   | 'request_model'
   | 'operation'
   | 'created_at'
+  | 'reserved_tokens'
+  | 'reserved_nanousd'
 >
+
+/** What is held back for a call. */
+export function reservedIn({
+  reserved_tokens: tokens,
+  reserved_nanousd: nanousd,
+}: Pick<OpenCall, 'reserved_tokens' | 'reserved_nanousd'>): Reservation | undefined {
+  return tokens === null ? undefined : { tokens, nanousd: nanousd ?? undefined }
+}
 
 /** Processes that record, so that what a dead one left open can be found. None of its questions waits long for an answer. */
 export function promptInstances({ prompt: kysely }: Pick<Database, 'prompt'>) {
@@ -38,6 +49,8 @@ export function promptInstances({ prompt: kysely }: Pick<Database, 'prompt'>) {
         'q.api_key_id',
         'q.request_model',
         'q.created_at',
+        'q.reserved_tokens',
+        'q.reserved_nanousd',
       ])
       .where('q.instance_id', '=', instanceId)
       .where('s.request_id', 'is', null)

@@ -46,6 +46,7 @@ async function fill(stele: Stele, calls: number, subject = 'question'): Promise<
 
 /** One of every kind that calls do not leave by themselves. */
 async function recordRest(stele: Stele): Promise<void> {
+  await stele.limits.set({ user: 'ada' }, { requestsPerMonth: 1_000 })
   const claim = { keyHash: 'k', requestHash: 'r', expiresAt: Date.now() + 60_000 }
   const { conversationId } = await callWithAll(stele, [user('with all')], 'of it', { claim })
   await stele.contextSnapshots.create({ userId: 'ada', conversationId, upToSeq: 0, content: 'in short' })

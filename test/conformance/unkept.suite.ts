@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { contentColumnsOf, type TableName, tableNames } from '../../src/db/tables.ts'
+import { LimitBook } from '../../src/limits/book.ts'
 import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
@@ -150,6 +151,7 @@ export function unkeptSuite(bed: Bed): void {
       database,
       hashes,
       tokens: storeSearchTokens(database.contents),
+      limits: new LimitBook(),
       knownUsers: new Set(),
     })
     const recorder = new Recorder({

@@ -98,6 +98,9 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/break_glass': ofOverseers('/v1/break_glass'),
   'POST /v1/break_glass': ofOverseers('/v1/break_glass', { user: 'no-ada', reason: 'because I can' }),
   'DELETE /v1/break_glass/:id': ofOverseers('/v1/break_glass/grant_01h455vb4pex5vsknk084sn02q'),
+  'GET /v1/limits': ofOverseers('/v1/limits?user=ada'),
+  'POST /v1/limits': ofOverseers('/v1/limits', { user: 'ada', requests_per_day: 1_000_000 }),
+  'DELETE /v1/limits': ofOverseers('/v1/limits?user=ada'),
   'GET /v1/audit_events': ofOverseers('/v1/audit_events?user=ada'),
 }
 

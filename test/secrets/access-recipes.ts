@@ -123,6 +123,23 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'DELETE /v1/break_glass/:id': async (s, { adminKey }) => {
     await fine(s.send('DELETE', `/v1/break_glass/${s.asked('a grant')}`, asAdmin(adminKey)), 404)
   },
+  'GET /v1/limits': async (s, { adminKey }) => {
+    await fine(s.send('GET', `/v1/limits?user=${s.asked('nobody')}`, asAdmin(adminKey)))
+    await fine(s.send('GET', `/v1/limits?after=${s.asked('a cursor')}`, asAdmin(adminKey)), 400)
+  },
+  'POST /v1/limits': async (s, { adminKey }) => {
+    const limit = { requests_per_day: 1_000_000, [s.word('an unknown limit')]: s.text('an unknown limit') }
+    const body = { user: s.label('the id of somebody limited'), model: s.label('a limited model'), ...limit }
+    await fine(s.send('POST', '/v1/limits', { body, ...asAdmin(adminKey) }))
+    // While a limit stands, calls of whom nobody knows whether it concerns them are refused during an outage.
+    const target = new URLSearchParams({ user: body.user, model: body.model }).toString()
+    await fine(s.send('DELETE', `/v1/limits?${target}`, asAdmin(adminKey)))
+    const wrong = { user: 'nobody', requests_per_day: s.text('a cap that is none') }
+    await fine(s.send('POST', '/v1/limits', { body: wrong, ...asAdmin(adminKey) }), 400)
+  },
+  'DELETE /v1/limits': async (s, { adminKey }) => {
+    await fine(s.send('DELETE', `/v1/limits?user=${s.asked('nobody')}`, asAdmin(adminKey)), 404)
+  },
   'GET /v1/audit_events': async (s, { adminKey }) => {
     const query = `action=${s.asked('an action')}&after=${s.asked('a cursor')}`
     await fine(s.send('GET', `/v1/audit_events?${query}`, asAdmin(adminKey)), 400)

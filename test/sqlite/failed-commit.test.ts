@@ -4,6 +4,7 @@ import { migrateUp } from '../../src/db/migrate.ts'
 import { newId } from '../../src/ids.ts'
 import { conversationLibrary } from '../../src/library/conversations.ts'
 import { messageLibrary } from '../../src/library/messages.ts'
+import { LimitBook } from '../../src/limits/book.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { Accounting } from '../../src/pricing/accounting.ts'
 import { Recorder } from '../../src/recorder/recorder.ts'
@@ -54,6 +55,7 @@ async function startRecorder(retryFor: number): Promise<{ database: Store; recor
     database,
     hashes,
     tokens: storeSearchTokens(database.contents),
+    limits: new LimitBook(),
     knownUsers: new Set(),
   })
   const recorder = new Recorder({

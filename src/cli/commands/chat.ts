@@ -4,7 +4,7 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
+import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { configuredMasking } from '../../gateway/masking/masking.ts'
@@ -137,6 +137,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       onStoreFailure: config.onStoreFailure,
       spoolFolder: config.spoolFolder,
       spoolLimit: config.spoolLimit,
+      limits: limitsOf(config),
       retention: retentionOf(config),
       pricing: pricingOf(config),
       onSpoolChange: ({ isSpooling }) =>

@@ -3,6 +3,7 @@ import type { Finding } from '../../db/database.ts'
 import { type Database, openDatabase } from '../../db/database.ts'
 import { migrationHistory } from '../../db/migrate.ts'
 import { reasonOf } from '../../errors.ts'
+import { examineCounters, repairCounters } from '../../limits/examine.ts'
 import { configSummary } from '../config-summary.ts'
 import { Failure } from '../failure.ts'
 import { examineMasterKey } from '../master-key-check.ts'
@@ -13,6 +14,7 @@ import { schemaDrift } from '../schema-drift.ts'
 import { type Column, formatTable } from '../table.ts'
 
 export interface DoctorOptions extends GlobalOptions {
+  readonly repairLimits?: boolean
   readonly json?: boolean
 }
 
@@ -31,7 +33,7 @@ const columns: readonly Column<Finding>[] = [
 /** Checks everything a gateway needs of its database and changes nothing. */
 export async function doctor(options: DoctorOptions): Promise<void> {
   const config = configOf(options)
-  const { findings, drift } = await diagnose(config)
+  const { findings, drift } = await diagnose(config, options.repairLimits === true)
   const ailing = findings.filter(({ ok }) => !ok)
   const summary = configSummary(config)
   if (options.json === true) await writeJson({ ok: ailing.length === 0, config: summary, findings, drift })
@@ -50,7 +52,7 @@ const settingColumns = [
   { title: 'VALUE', text: ({ value }: { value: string }) => value, elastic: true },
 ]
 
-async function diagnose(config: Config): Promise<Diagnosis> {
+async function diagnose(config: Config, repairLimits: boolean): Promise<Diagnosis> {
   const database = openDatabase(config.databaseUrl, settingsOf(config))
   try {
     const connection = await examineConnection(database)
@@ -64,10 +66,25 @@ async function diagnose(config: Config): Promise<Diagnosis> {
     findings.push(migrations)
     const drift = migrations.ok ? await schemaDrift(database) : undefined
     if (drift !== undefined) findings.push(drift.finding)
+    if (migrations.ok) findings.push(await examineLimits(database, repairLimits))
     findings.push(await examineMasterKey(config, migrations.ok ? database : undefined))
     return { findings, drift: drift?.lines ?? [] }
   } finally {
     await database.close()
+  }
+}
+
+async function examineLimits(database: Database, repairs: boolean): Promise<Finding> {
+  const name = 'limits'
+  try {
+    const wrong = repairs ? await repairCounters(database) : await examineCounters(database)
+    if (wrong.length === 0) return { name, value: 'every counter is the sum of its calls', ok: true }
+    const value = repairs
+      ? `${wrong.length} counters are put right`
+      : `${wrong.length} counters are not the sum of their calls; run: stele doctor --repair-limits`
+    return { name, value, ok: repairs }
+  } catch (error) {
+    return { name, value: reasonOf(error), ok: false }
   }
 }
 

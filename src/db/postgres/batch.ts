@@ -1,4 +1,4 @@
-import type { StoredBatch } from '../batch.ts'
+import type { BatchLock, StoredBatch } from '../batch.ts'
 import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
 import { postgresSearchWriter } from './search.ts'
 
@@ -10,6 +10,9 @@ export type RunStatement = (
   sql: string,
   values: unknown[],
 ) => Promise<{ rows: unknown[]; rowCount: number | null }>
+
+/** Transaction-level advisory locks. The numbers are arbitrary, but Stele's own. */
+export const batchLocks: Readonly<Record<BatchLock, number>> = { limits: 7_353_853_002 }
 
 interface SourceColumn {
   /** The column's name in the source. */
@@ -50,11 +53,24 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       )
       return rows as never
     },
-    insert: (table, rows) => insert(run, table, rows, ''),
-    insertAbsent: (table, rows) => insert(run, table, rows, 'ON CONFLICT DO NOTHING'),
+    async insert(table, rows) {
+      await insert(run, table, rows, '')
+    },
+    async insertAbsent(table, rows) {
+      await insert(run, table, rows, 'ON CONFLICT DO NOTHING')
+    },
     async insertOrAdd(table, key, add, rows) {
       const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
       await insert(run, table, rows, `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums}`, key)
+    },
+    async addAndRead(table, key, add, rows) {
+      const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
+      const read = [...key, ...add].map(column => `${table}.${column}`).join(', ')
+      const onConflict = `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums} RETURNING ${read}`
+      return (await insert(run, table, rows, onConflict, key)) as never
+    },
+    async share(lock) {
+      await run('SELECT pg_advisory_xact_lock_shared($1)', [batchLocks[lock]])
     },
     async update(table, set, match, updates) {
       if (updates.length === 0) return 0
@@ -95,16 +111,17 @@ async function insert<T extends TableName>(
   rows: readonly object[],
   onConflict: string,
   orderBy: readonly ColumnName<T>[] = [],
-): Promise<void> {
-  if (rows.length === 0) return
+): Promise<readonly unknown[]> {
+  if (rows.length === 0) return []
   const columns = columnsOf(table)
   const source = columns.map(name => ({ name, table, column: name }))
   const values = source.map(({ name }) => stored(table, name as ColumnName<T>, name))
   const order = orderBy.length === 0 ? '' : ` ORDER BY ${orderBy.join(', ')}`
-  await run(
+  const written = await run(
     `INSERT INTO ${table} (${columns.join(', ')}) SELECT ${values.join(', ')} FROM ${unnest(source)} k${order} ${onConflict}`,
     arrays(source, rows as readonly Fields[]),
   )
+  return written.rows
 }
 
 /** A value of the source in the type of its column. */

@@ -4,7 +4,7 @@ import { SteleError } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
-import { postgresBatch, type RunStatement } from './batch.ts'
+import { batchLocks, postgresBatch, type RunStatement } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
 import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
@@ -26,6 +26,9 @@ const closeTime = 3_000
 
 /** Transaction-level advisory lock of everything that changes the schema. The number is arbitrary, but Stele's own. */
 const schemaLock = 7_353_853_001
+
+/** How long batches may be kept waiting for whoever wants a lock alone. */
+const longestAlone = '10s'
 
 const schemaTypes: SchemaTypes = {
   name: 'postgres',
@@ -100,6 +103,14 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     snapshot: work =>
       kysely.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
     exclusively,
+    holding: (lock, how, work) =>
+      kysely.transaction().execute(async tx => {
+        // Whoever waits to be alone keeps batches waiting.
+        await sql`SET LOCAL lock_timeout = ${sql.lit(longestAlone)}`.execute(tx)
+        const take = how === 'alone' ? sql`pg_advisory_xact_lock` : sql`pg_advisory_xact_lock_shared`
+        await sql`SELECT ${take}(${batchLocks[lock]})`.execute(tx)
+        return work(tx)
+      }),
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 WHERE to_regclass(${name}) IS NOT NULL`.execute(db)
       return rows.length > 0

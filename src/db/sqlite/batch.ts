@@ -34,6 +34,18 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
       const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
       each(`${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums}`, columnsOf(table), rows)
     },
+    async addAndRead(table, key, add, rows) {
+      const sums = add.map(column => `${column} = ${table}.${column} + excluded.${column}`).join(', ')
+      const statement = connection.prepare(
+        `${insertInto(table)} ON CONFLICT (${list(key)}) DO UPDATE SET ${sums} RETURNING ${list(add)}`,
+      )
+      return rows.map(row => {
+        const values = valuesOf(row as Fields, columnsOf(table))
+        return { ...row, ...statement.get(...values) } as never
+      })
+    },
+    // One batch at a time writes.
+    share: async () => undefined,
     async update(table, set, match, updates) {
       const statement = connection.prepare(
         `UPDATE ${table} SET ${equals(set, ', ')} WHERE ${equals(match, ' AND ')}`,

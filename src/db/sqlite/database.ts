@@ -80,6 +80,8 @@ export function openSqlite(
         }
       }),
     exclusively: work => kysely.transaction().execute(work),
+    // A transaction that writes excludes every other.
+    holding: (_lock, _how, work) => kysely.transaction().execute(work),
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`.execute(
         db,

@@ -1,0 +1,98 @@
+import type { AskedReservation } from '../model/call.ts'
+import { type CountedRequest, countTokens, promptOf } from '../pricing/tokens.ts'
+
+/** What decides how much is held back for a call. */
+export interface ReservationRules {
+  /** Tokens of output for which a request counts that does not say how long its reply may be. */
+  readonly defaultOutput?: number | undefined
+  /** What becomes of such a request where tokens or money are limited. */
+  readonly openEnded?: 'reserve' | 'refuse' | undefined
+  /** What becomes of a request whose price is unknown where money is limited. */
+  readonly unpriced?: 'refuse' | 'allow' | undefined
+}
+
+export const usualOutput = 4_096
+
+/** Nano-US-dollars; undefined when the price is unknown. */
+type CostOf = (
+  call: { readonly provider: string; readonly model: string; readonly at: number },
+  usage: { readonly inputTokens: number; readonly outputTokens: number },
+) => number | undefined
+
+/** What tells prices, once it is ready to. */
+export interface PriceTeller {
+  readonly ready: () => Promise<unknown>
+  readonly costOf: CostOf
+}
+
+/** A request, and by whom it is to be answered. */
+export interface Reserving {
+  readonly request: CountedRequest
+  readonly operation: string
+  readonly provider: string
+  readonly requestModel: string
+  readonly createdAt: number
+}
+
+/**
+ * What a call may take: its input and the longest reply that it allows. The input is bounded by its bytes at first, as no token is
+ * shorter than a byte; only where that is too much are its tokens counted.
+ */
+export class Reserver {
+  readonly #rules: ReservationRules
+  readonly #prices: PriceTeller | undefined
+
+  constructor(rules: ReservationRules, prices?: PriceTeller) {
+    this.#rules = rules
+    this.#prices = prices
+  }
+
+  /** Resolves when it can say what calls may cost. Where prices cannot be had, they are unknown. */
+  async ready(): Promise<void> {
+    await this.#prices?.ready().catch(() => undefined)
+  }
+
+  /** Takes no time to speak of, and is never less than what comes of it. */
+  bound(reserving: Reserving): AskedReservation {
+    const { texts, others } = promptOf(reserving.request)
+    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+    return this.#reservation(reserving, bytes + others, true)
+  }
+
+  exact(reserving: Reserving): AskedReservation {
+    const { texts, others } = promptOf(reserving.request)
+    const tokens = texts.reduce((sum, text) => sum + countTokens(reserving.requestModel, text), 0)
+    return this.#reservation(reserving, tokens + others, false)
+  }
+
+  #reservation(
+    { request, operation, provider, requestModel: model, createdAt: at }: Reserving,
+    inputTokens: number,
+    isBound: boolean,
+  ): AskedReservation {
+    const { defaultOutput = usualOutput, openEnded = 'reserve', unpriced = 'refuse' } = this.#rules
+    const stated = answersInWords(operation) ? longestReply(request) : 0
+    const outputTokens = stated ?? defaultOutput
+    const nanousd = this.#prices?.costOf({ provider, model, at }, { inputTokens, outputTokens })
+    return {
+      tokens: inputTokens + outputTokens,
+      nanousd: nanousd ?? (unpriced === 'allow' ? 0 : undefined),
+      isBound,
+      isOpenEnded: stated === undefined && openEnded === 'refuse',
+    }
+  }
+}
+
+/** Tokens of all answers together that a request allows; undefined when it does not say. */
+function longestReply({ value }: CountedRequest): number | undefined {
+  const stated = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
+    .map(name => value[name])
+    .find(most => typeof most === 'number' && most >= 0)
+  const answers = [value['n'], value['best_of']].filter(many => typeof many === 'number')
+  return typeof stated === 'number' ? Math.ceil(stated * Math.max(1, ...answers)) : undefined
+}
+
+/** Embeddings and moderations have an output that is no tokens. */
+function answersInWords(operation: string): boolean {
+  return operation !== 'embeddings' && operation !== 'moderations'
+}

@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { limitsSuite } from './limits.suite.ts'
+
+describeEachDatabase('limits', limitsSuite)
