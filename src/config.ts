@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import { compressionNames } from './compression/levels.ts'
 import { cache } from './config-cache.ts'
 import { dollars, limits, timeZone } from './config-limits.ts'
 import { masking } from './config-masking.ts'
@@ -201,6 +202,8 @@ const settings = z.strictObject({
   cacheMode: z.enum(cacheModes).default('off'),
   cacheTtl: z.coerce.number().positive().max(31_536_000).default(3_600),
   cache: cache.prefault({}),
+  /** How the prompts of requests are compressed that say nothing of it, and whose key does not either. */
+  compress: z.enum(compressionNames).default('off'),
   openaiBaseUrl: upstreamUrl.optional(),
   openaiApiKey: z.string().min(1).optional(),
   providers: z
@@ -300,6 +303,7 @@ export const environmentVariables = {
   MASK_PII_IN_LOGS: 'maskPiiInLogs',
   STELE_CACHE_MODE: 'cacheMode',
   STELE_CACHE_TTL: 'cacheTtl',
+  STELE_COMPRESS: 'compress',
   OPENAI_BASE_URL: 'openaiBaseUrl',
   OPENAI_API_KEY: 'openaiApiKey',
 } as const satisfies Record<string, keyof Config>

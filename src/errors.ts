@@ -107,6 +107,10 @@ export const errorTable = {
   document_invalid: row(502, "What the model answered is no document of the type '{type}': {problems}", true),
   call_not_repeatable: row(400, "The call '{call}' cannot be made again: {reason}"),
   operation_not_served: row(404, "The provider of the model '{model}' does not offer {operation}."),
+  not_compressible: row(
+    400,
+    'Only what users and systems say in chats is compressed, and {operation} are none: leave x-stele-compress out.',
+  ),
   user_erasing: row(
     409,
     "The user '{user}' is being erased; nothing of theirs can be recorded until that is done.",

@@ -1,6 +1,8 @@
+import { type CompressionName, levelOf } from '../compression/levels.ts'
 import { SteleError } from '../errors.ts'
 import { type AttemptFailure, isFromThisSide, isOutage, verdictOn } from '../gateway/attempt-failure.ts'
 import { backoff } from '../gateway/backoff.ts'
+import { compressedRequest } from '../gateway/compressed-request.ts'
 import { chatRequest, type GatewayRequest } from '../gateway/gateway-request.ts'
 import { maskedRequest } from '../gateway/masking/masked-request.ts'
 import type { Masking } from '../gateway/masking/masking.ts'
@@ -39,6 +41,8 @@ export interface StoreBackendOptions {
   readonly replyLimit: number
   /** How what is asked and answered is masked; left out, it is not. */
   readonly masking?: (() => Masking | undefined) | undefined
+  /** How prompts are compressed; not at all when left out. */
+  readonly compress?: CompressionName
 }
 
 /** A chat straight on a store: what a gateway does for a call, without HTTP. */
@@ -111,7 +115,7 @@ export class StoreBackend implements ChatBackend {
 
   async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
     const targets = this.#options.providers.targets(model)
-    const request = await this.#masked(model, question.messages)
+    const request = await this.#prepared(model, question.messages)
     return new Attempts(this.#options, this.#sessions, { ...question, request, targets, onText }).run()
   }
 
@@ -126,7 +130,8 @@ export class StoreBackend implements ChatBackend {
       models.map(async (model, index) => {
         const [target] = providers.targets(model)
         if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-        const request = await this.#masked(model, messages)
+        const asking = await this.#prepared(model, messages)
+        const request = (await asking.forTarget?.(target)) ?? asking
         const callId = index === 0 ? groupId : newId('call')
         return { target, request, callId }
       }),
@@ -140,6 +145,7 @@ export class StoreBackend implements ChatBackend {
         provider: target.provider.name,
         requestModel: target.model,
         body: request.body,
+        sent: request.recording?.sent,
         conversationId: thread.conversationId,
       })),
     )
@@ -169,11 +175,11 @@ export class StoreBackend implements ChatBackend {
     }
   }
 
-  /** @throws SteleError masking_unavailable */
-  async #masked(model: string, messages: readonly ChatMessage[]): Promise<GatewayRequest> {
-    const { masking, replyLimit } = this.#options
+  /** A request as it goes to a provider: masked, then compressed. @throws SteleError masking_unavailable */
+  async #prepared(model: string, messages: readonly ChatMessage[]): Promise<GatewayRequest> {
+    const { masking, compress = 'off', replyLimit } = this.#options
     const request = chatRequest(parseChatRequest(requestBody(model, messages)))
-    return maskedRequest(request, masking?.(), { replyLimit })
+    return compressedRequest(await maskedRequest(request, masking?.(), { replyLimit }), levelOf(compress))
   }
 
   /** What the store answers, its failures in the table's terms. */
@@ -241,9 +247,10 @@ class Attempts {
     passage: Passage,
   ): Promise<{ answer: Answer; failure: AttemptFailure | undefined }> {
     const { stele, userId, replyLimit } = this.#options
-    const { request, thread, signal, onText } = this.#asking
+    const { request: asking, thread, signal, onText } = this.#asking
     const { recorder } = stele
     try {
+      const request = (await asking.forTarget?.(target)) ?? asking
       const call = await recorder.begin({
         callId: ++this.#count === 1 ? this.#groupId : newId('call'),
         isNew: true,
@@ -253,6 +260,7 @@ class Attempts {
         provider: target.provider.name,
         requestModel: target.model,
         body: request.body,
+        sent: request.recording?.sent,
         conversationId: thread.conversationId,
       })
       const end = await inKeptForm(

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import { compressionNames } from '../compression/levels.ts'
 import { cacheModes } from '../model/caching.ts'
 import { roles } from '../model/permissions.ts'
 import { contentModes } from '../privacy/sealed-content.ts'
@@ -41,6 +42,9 @@ function keysCommand(program: Command): void {
     .addOption(contentMode('what is said with it'))
     .option('--mask-before-llm', 'mask what is told of people before a provider gets it')
     .option('--mask-in-storage', 'mask it in what is stored')
+    .addOption(
+      new Option('--compress <level>', 'compress the prompts of its requests').choices(compressionNames),
+    )
     .addOption(
       new Option(
         '--cache <mode>',

@@ -33,10 +33,17 @@ function callsCommand(program: Command): void {
     .option('--user <id>', 'whose call it is; finds it by its id alone when left out')
     .addOption(
       new Option('--request', 'write the request to stdout, byte for byte').conflicts([
+        'sent',
         'response',
         'group',
         'json',
       ]),
+    )
+    .addOption(
+      new Option(
+        '--sent',
+        'write a compressed request to stdout as its provider got it, byte for byte',
+      ).conflicts(['response', 'group', 'json']),
     )
     .addOption(
       new Option('--response', 'write the reply to stdout, byte for byte').conflicts(['group', 'json']),

@@ -56,6 +56,7 @@ export const tables = {
     issued_by: textOrNull,
     masking: textOrNull,
     cache: textOrNull,
+    compression: textOrNull,
   },
   user_passwords: { user_id: text, hash: text, is_temporary: integer, changed_at: integer },
   login_sessions: {
@@ -156,6 +157,8 @@ export const tables = {
     // What is held back for the call until it is settled; null where no limit asks for it.
     reserved_tokens: integerOrNull,
     reserved_nanousd: integerOrNull,
+    compression: textOrNull,
+    sent: contentOrNull,
     document_type: textOrNull,
     document_version: textOrNull,
   },

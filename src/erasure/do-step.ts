@@ -216,7 +216,7 @@ async function blankCalls(tx: Kysely<Tables>, userId: string, after: string): Pr
   const body = absentStored()
   const blanked = await tx
     .updateTable('llm_requests')
-    .set({ params: null, messages_at: null, separator: null, body, prompt_hash: '' })
+    .set({ params: null, messages_at: null, separator: null, body, sent: null, prompt_hash: '' })
     .where('id', 'in', ids)
     .where('user_id', '=', userId)
     .where('prompt_hash', '<>', '')

@@ -116,6 +116,7 @@ async function factsLeft(
     ['api_keys', 'revoked_at', sql`${own} AND revoked_at IS NULL`],
     ['llm_requests', 'params', sql`${calls} AND params IS NOT NULL`],
     ['llm_requests', 'body', sql`${calls} AND ${kept('body')}`],
+    ['llm_requests', 'sent', sql`${calls} AND sent IS NOT NULL`],
     ['llm_requests', 'prompt_hash', sql`${calls} AND prompt_hash <> ''`],
     ['llm_responses', 'body', sql`${replies} AND ${kept('body')}`],
     ['llm_responses', 'error_message', sql`${replies} AND error_message IS NOT NULL`],

@@ -172,6 +172,7 @@ function sessionPrincipal(id: string, userId: string, role: Role): Principal {
     contentMode: undefined,
     masking: undefined,
     cache: undefined,
+    compression: undefined,
     role,
     permissions: permissionsOfRole(role),
     createdAt: 0,

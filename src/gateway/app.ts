@@ -79,6 +79,7 @@ export type ClientSettings = Pick<
   | 'cacheMode'
   | 'cacheTtl'
   | 'cache'
+  | 'compress'
 >
 
 export interface GatewayParts {

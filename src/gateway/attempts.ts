@@ -206,6 +206,7 @@ class Attempts {
     if (begun.conversationId) client.header('x-stele-conversation', begun.conversationId)
     if (attempt > 1) client.header('x-stele-attempts', String(attempt))
     for (const [name, value] of Object.entries(standingHeaders(begun.limits))) client.header(name, value)
+    if (recording.sent) client.header('x-stele-compression', recording.sent.compression)
 
     const rendition = request.render?.()
     this.rendition = rendition

@@ -6,6 +6,7 @@ const exposed = [
   'x-stele-call-id',
   'x-stele-conversation',
   'x-stele-cache',
+  'x-stele-compression',
   'idempotent-replayed',
   'retry-after',
   'x-should-retry',

@@ -16,7 +16,10 @@ export interface GatewayRequest {
   /** What is recorded. */
   readonly body: ChatRequest | PlainRequest
   /** What is recorded beside it; the response, or the document, only with the first call of a group. */
-  readonly recording?: Pick<BeginInput, 'operation' | 'continues' | 'response' | 'documentKind' | 'document'>
+  readonly recording?: Pick<
+    BeginInput,
+    'operation' | 'continues' | 'response' | 'documentKind' | 'document' | 'sent'
+  >
   /** The client wants a stream. */
   readonly stream: boolean
   /** A stream's event that tells the usage was asked for by Stele, not by the client. */
@@ -30,6 +33,11 @@ export interface GatewayRequest {
   asEvents(value: unknown, call: { readonly callId: string; readonly createdAt: number }): Buffer
   /** The request as it is put to this target, where that is not the same for all. */
   forTarget?(target: Target): GatewayRequest | Promise<GatewayRequest>
+  /**
+   * The text that its provider is told, where that may not be the body's, and whether what the body does not say of it may be
+   * kept. @throws SteleError masking_unavailable
+   */
+  told?(): Promise<{ readonly text: string; readonly mayKeep: boolean }>
   /** Set when the client gets the reply in another form than the provider sends it. Asked for once a call is begun. */
   render?(): Rendition
   /** Makes of how a call ended what is kept of it, where that is another text. @throws SteleError masking_unavailable */

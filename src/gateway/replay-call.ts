@@ -1,3 +1,4 @@
+import { levelOfLabel } from '../compression/levels.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { parseChatRequest } from '../model/chat-request.ts'
@@ -5,6 +6,7 @@ import { isPlainOperation, parsePlainRequest } from '../model/plain-request.ts'
 import type { Target } from '../providers/registry.ts'
 import type { Call } from '../store/calls.ts'
 import { type AttemptParts, answerClient } from './attempts.ts'
+import { compressedRequest } from './compressed-request.ts'
 import { CollectingClient, type Waiting } from './documents/collecting-client.ts'
 import { chatRequest, type GatewayRequest, plainRequest } from './gateway-request.ts'
 import { maskedRequest } from './masking/masked-request.ts'
@@ -45,7 +47,11 @@ export async function replayCall(
   const question = {
     callId,
     group: { id: call.id, routeMode: 'replay' as const },
-    request: await maskedRequest(again, masking, parts.settings),
+    // As compressed as it was.
+    request: compressedRequest(
+      await maskedRequest(again, masking, parts.settings),
+      levelOfLabel(call.compression),
+    ),
     // Asked once: what came of a retry would be compared as if it had come at once.
     targets: [{ ...target, policy: { ...target.policy, retries: 0 } }],
     userId: call.userId,

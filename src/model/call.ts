@@ -70,6 +70,14 @@ export interface Listing {
   readonly metadata: string
 }
 
+/** What is recorded of a request that was sent compressed: enough to make the bytes again that its provider got. */
+export interface SentRecord {
+  /** The level, and the version of what it does, as `high/1`. */
+  readonly compression: string
+  /** JSON text of what the request alone does not tell; undefined when what was sent is not to be known. */
+  readonly facts: string | undefined
+}
+
 /** What a call may take of what is limited, held back for it until it is settled. */
 export interface Reservation {
   readonly tokens: number
@@ -128,6 +136,8 @@ export interface CallStart {
   readonly routeMode?: RouteMode | undefined
   /** Set when its completion is to be listed. */
   readonly listing?: Listing | undefined
+  /** Set when its request is sent compressed. */
+  readonly sent?: SentRecord | undefined
   /** What it may take, where limits may ask for that. */
   readonly reservation?: AskedReservation | undefined
   /** Milliseconds since 1970, UTC. */

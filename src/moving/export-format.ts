@@ -84,6 +84,7 @@ const apiKey = z.strictObject({
   issued_by: word.nullable().default(null),
   masking: text.nullable().default(null),
   cache: text.nullable().default(null),
+  compression: text.nullable().default(null),
 })
 
 const conversation = z
@@ -195,6 +196,9 @@ const call = z
     created_at: time,
     /** The request exactly as it was received; null when it was not kept. */
     request: content.nullable(),
+    /** How it was compressed for its provider, and what the request does not tell of that; null when it was sent as it is. */
+    compression: text.nullable().default(null),
+    sent: z.string().nullable().default(null),
     /** Null while the call is under way. */
     response: response.nullable(),
   })

@@ -205,6 +205,8 @@ async function callOf(reading: Reading, row: Tables['llm_requests']): Promise<Li
     document_version: row.document_version,
     created_at: row.created_at,
     request: contentOf(await calls.exactRequest(user_id, id).catch(unlessNotKept)),
+    compression: row.compression,
+    sent: row.compression === null ? null : ((await calls.sentRecord(user_id, id))?.facts ?? null),
     response: await responseOf(reading, row),
   }
 }

@@ -23,6 +23,7 @@ const heldColumns: { readonly [T in TableName]?: readonly ColumnName<T>[] } = {
     'issued_by',
     'masking',
     'cache',
+    'compression',
   ],
   user_passwords: ['is_temporary', 'changed_at'],
   login_sessions: ['id', 'place', 'created_at', 'last_seen_at', 'expires_at', 'ended_at'],

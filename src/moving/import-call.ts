@@ -47,6 +47,8 @@ export async function importedCall(
     document_version: record.document_version,
     reserved_tokens: null,
     reserved_nanousd: null,
+    compression: record.compression,
+    sent: record.sent === null ? null : encodeContent(record.sent),
     ...content,
     created_at,
   }

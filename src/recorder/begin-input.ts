@@ -4,6 +4,7 @@ import type {
   IdempotencyClaim,
   ResponseStart,
   RouteMode,
+  SentRecord,
 } from '../model/call.ts'
 import type { Continuation } from '../model/prepared-request.ts'
 import type { RequestBody } from '../model/recorded-request.ts'
@@ -38,6 +39,8 @@ export interface BeginInput {
    * belongs to no conversation.
    */
   readonly operation?: string | undefined
+  /** What is sent in the place of `body`, when that was compressed. */
+  readonly sent?: SentRecord | undefined
   /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
   readonly groupId?: string | undefined
   /** Set on every further call of a group: its messages are those of the first and are not recorded again. */

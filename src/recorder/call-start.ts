@@ -35,6 +35,7 @@ export function callStart(input: BeginInput, hashes: ConversationHashes, instanc
     claim: input.claim,
     groupId: input.groupId === undefined ? undefined : checkCallId(input.groupId, 'groupId'),
     routeMode: input.routeMode,
+    sent: input.sent,
     createdAt: input.createdAt ?? Date.now(),
   }
 }

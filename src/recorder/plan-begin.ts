@@ -115,6 +115,8 @@ export function planBegin(start: CallStart, match: Match | undefined, placement:
       document_version: start.documentKind?.version ?? null,
       reserved_tokens: reserved?.tokens ?? null,
       reserved_nanousd: reserved?.nanousd ?? null,
+      compression: start.sent?.compression ?? null,
+      sent: keepsContent && start.sent?.facts !== undefined ? encodeContent(start.sent.facts) : null,
       writtenWith,
     },
     response: responseRow(start, conversationId),

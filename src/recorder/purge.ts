@@ -59,10 +59,10 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
   const erased = replies.filter(reply => own.has(reply.request_id) || reply.conversation_id === id)
   await batch.update(
     'llm_requests',
-    ['params', 'body', 'messages_at', 'separator'],
+    ['params', 'body', 'sent', 'messages_at', 'separator'],
     ['id', 'user_id'],
     calls.map(call => ({
-      set: { params: null, body: absentContent(), messages_at: null, separator: null },
+      set: { params: null, body: absentContent(), sent: null, messages_at: null, separator: null },
       match: { id: call.id, user_id: userId },
     })),
   )

@@ -96,7 +96,7 @@ async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<vo
   const body = absentStored()
   await tx
     .updateTable('llm_requests')
-    .set({ params: null, messages_at: null, separator: null, body })
+    .set({ params: null, messages_at: null, separator: null, body, sent: null })
     .where(isAnyOf(['id', 'user_id'], calls))
     .execute()
   const replies = calls.map(({ user_id, id }) => ({ user_id, request_id: id }))

@@ -196,7 +196,7 @@ async function countMonth(
   if (tables.includes('messages'))
     await count('messages', 'messages', 'conversation_id', ['content', 'echo'], true)
   else {
-    await count('calls', 'llm_requests', 'id', ['params', 'body'], true)
+    await count('calls', 'llm_requests', 'id', ['params', 'body', 'sent'], true)
     await count('calls', 'llm_responses', 'request_id', ['body'], false)
   }
   return tallies.list

@@ -203,7 +203,7 @@ export function forksOf(db: Kysely<Tables>, { user_id, id }: Key) {
     .where('user_id', '=', user_id)
 }
 
-const callBytes = sql<number>`${bytesOf('q.params')} + ${bytesOf('q.body')} + ${bytesOf('s.body')}`
+const callBytes = sql<number>`${bytesOf('q.params')} + ${bytesOf('q.body')} + ${bytesOf('q.sent')} + ${bytesOf('s.body')}`
 
 export interface CallRow extends Key {
   readonly created_at: number
@@ -221,7 +221,7 @@ export async function callPage(
       db
         .selectFrom('llm_requests')
         .select(['user_id', 'id', 'created_at'])
-        .select(sql<number>`${bytesOf('params')} + ${bytesOf('body')}`.as('sent_bytes'))
+        .select(sql<number>`${bytesOf('params')} + ${bytesOf('body')} + ${bytesOf('sent')}`.as('sent_bytes'))
         .where('created_at', '<', before)
         .$if(after !== undefined, query => query.where(behind(after)))
         .orderBy('id')

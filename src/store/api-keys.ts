@@ -1,4 +1,5 @@
 import type { ExpressionBuilder, Kysely } from 'kysely'
+import { type CompressionName, isCompressionName } from '../compression/levels.ts'
 import type { ContentMode } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -34,6 +35,8 @@ export interface ApiKey {
   readonly masking: MaskingPolicy | undefined
   /** How its calls are cached, where that differs from everybody's. */
   readonly cache: KeyCaching | undefined
+  /** How the prompts of its requests are compressed; undefined where the configuration decides. */
+  readonly compression: CompressionName | undefined
   /** When it got its present secret, if that is not its first. */
   readonly rotatedAt: number | undefined
   /** Until when the secret before that is good too. */
@@ -65,6 +68,7 @@ interface NewApiKey {
   readonly by?: Actor | undefined
   readonly masking?: MaskingPolicy | undefined
   readonly cache?: KeyCaching | undefined
+  readonly compression?: CompressionName | undefined
 }
 
 interface Rotation {
@@ -258,6 +262,7 @@ async function insertKey(
     issued_by: issuerOf(by, userId),
     masking: policyText(options.masking),
     cache: keyCachingText(options.cache),
+    compression: options.compression ?? null,
   }
   await tx
     .insertInto('users')
@@ -323,6 +328,7 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
     issuedBy: row.issued_by ?? undefined,
     masking: policyOf(row.masking),
     cache: keyCachingOf(row.cache),
+    compression: isCompressionName(row.compression) ? row.compression : undefined,
   }
 }
 

@@ -1,10 +1,12 @@
+import { sentBytes } from '../compression/sent.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import type { SentRecord } from '../model/call.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
 import { assembleRequest } from '../model/prepared-request.ts'
 import { restoreContent } from '../model/reply.ts'
 import { markedSeq, toldHistory } from '../model/responses/told-history.ts'
-import { decodeContent, decodeText } from '../privacy/content.ts'
+import { decodeContent, decodeText, isAbsent } from '../privacy/content.ts'
 import type { Reading } from './contents.ts'
 import { conversationStore, requireNamed } from './conversations.ts'
 import { rawMessages } from './raw-messages.ts'
@@ -28,6 +30,8 @@ export interface Call {
   readonly routeMode: string | undefined
   /** Its number among the calls of its group, from 1. */
   readonly attempt: number
+  /** The level at which its prompts were compressed, and the version of that, as `high/1`. */
+  readonly compression: string | undefined
   /** `pending` until it is settled. */
   readonly status: string
   readonly httpStatus: number | undefined
@@ -131,6 +135,23 @@ export function callStore(reading: Reading) {
     return opened
   }
 
+  const requestText = async (row: Row<'llm_requests'>): Promise<Buffer> => {
+    const { id, user_id: userId } = row
+    if (row.body !== null) return decodeContent(row.body)
+    if (row.params === null)
+      throw new SteleError('content_unreadable', { reason: `call ${id} has no request` })
+    const toldSeq = markedSeq(row.separator)
+    const lastSeq = toldSeq ?? row.up_to_seq
+    const history = await conversations.history(userId, row.conversation_id, lastSeq)
+    const raws = rawMessages(history, lastSeq)
+    const parts = {
+      frame: decodeText(row.params),
+      messagesAt: row.messages_at ?? undefined,
+      separator: row.separator ?? ',',
+    }
+    return Buffer.from(assembleRequest(parts, toldSeq === undefined ? raws : [toldHistory(raws)]))
+  }
+
   const responseRow = async (userId: string, id: string): Promise<Row<'llm_responses'> | undefined> =>
     contents.openOne(
       kysely,
@@ -230,20 +251,22 @@ export function callStore(reading: Reading) {
     },
     /** The request exactly as it was received. @throws SteleError call_not_found, content_not_kept, content_unreadable */
     async exactRequest(userId: string, id: string): Promise<Buffer> {
+      return requestText(await requestRow(userId, id))
+    },
+    /** What is recorded of how a request was compressed; undefined when it was sent as it is. @throws SteleError call_not_found */
+    async sentRecord(userId: string, id: string): Promise<SentRecord | undefined> {
+      return sentOf(await requestRow(userId, id))
+    },
+    /**
+     * The request exactly as its provider got it, when it was compressed; undefined when it was not.
+     * @throws SteleError call_not_found, content_not_kept, content_unreadable
+     */
+    async sentRequest(userId: string, id: string): Promise<Buffer | undefined> {
       const row = await requestRow(userId, id)
-      if (row.body !== null) return decodeContent(row.body)
-      if (row.params === null)
-        throw new SteleError('content_unreadable', { reason: `call ${id} has no request` })
-      const toldSeq = markedSeq(row.separator)
-      const lastSeq = toldSeq ?? row.up_to_seq
-      const history = await conversations.history(userId, row.conversation_id, lastSeq)
-      const raws = rawMessages(history, lastSeq)
-      const parts = {
-        frame: decodeText(row.params),
-        messagesAt: row.messages_at ?? undefined,
-        separator: row.separator ?? ',',
-      }
-      return Buffer.from(assembleRequest(parts, toldSeq === undefined ? raws : [toldHistory(raws)]))
+      const sent = sentOf(row)
+      if (sent === undefined) return undefined
+      const recorded = (await requestText(row)).toString('utf8')
+      return sentBytes(recorded, sent, { model: row.request_model, isChat: row.operation !== 'responses' })
     },
     /**
      * The reply exactly as the provider sent it; undefined while there is none.
@@ -263,6 +286,11 @@ export function callStore(reading: Reading) {
   }
 }
 
+function sentOf({ compression, sent }: Row<'llm_requests'>): SentRecord | undefined {
+  if (compression === null) return undefined
+  return { compression, facts: sent === null || isAbsent(sent) ? undefined : decodeText(sent) }
+}
+
 const requestFacts = [
   'id',
   'user_id',
@@ -275,6 +303,7 @@ const requestFacts = [
   'route_mode',
   'document_type',
   'document_version',
+  'compression',
   'created_at',
 ] as const
 
@@ -323,6 +352,7 @@ function callFrom(request: RequestFacts, reply: ResponseFacts | undefined, attem
     groupId: request.group_id ?? request.id,
     routeMode: request.route_mode ?? undefined,
     attempt,
+    compression: request.compression ?? undefined,
     status: reply?.status ?? 'pending',
     httpStatus: reply?.http_status ?? undefined,
     contentType: reply?.content_type ?? undefined,

@@ -42,6 +42,7 @@ export async function chatOnStore(
     userId: 'ada',
     replyLimit: 1_000_000,
     masking: configuredMasking(resolved),
+    compress: resolved.compress,
   })
   const another = (): Chat => new Chat({ backend, model: 'gpt-test' })
   return { place, stele, upstream, backend, chat: another(), another }

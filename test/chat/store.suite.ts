@@ -5,7 +5,7 @@ import { assistant, exchange, historyOf, system, user } from '../harness/chat.ts
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
-import { ask, askAndStop, chatOnStore, saying } from './backends.ts'
+import { ask, askAndStop, chatOnStore, compare, saying } from './backends.ts'
 
 const silenceAfter = (...words: string[]) =>
   stream([chunk({ role: 'assistant', content: '' }), ...words.map(content => chunk({ content }))])
@@ -44,6 +44,30 @@ export function chatOnStoreSuite(bed: Bed): void {
       user('Who am I?'),
       assistant('Hello Ada'),
     ])
+  })
+
+  test('prompts are compressed where the configuration says so, and the chat goes on in its own words', async () => {
+    const { stele, chat, upstream } = await chatOnStore(bed, undefined, { compress: 'high' })
+    const said = 'Could you please tell me the end of the story?'
+    const answer = await ask(chat, said)
+    await ask(chat, 'And the next one?')
+    const contents = upstream.journal.map(({ text }) => sent(text).map(({ content }) => content))
+    expect(contents).toEqual([
+      ['Tell me end of story?'],
+      ['Tell me end of story?', 'Hello Ada', 'And next one?'],
+    ])
+    expect(await historyOf(stele, answer.thread.conversationId ?? '')).toMatchObject([
+      user(said),
+      assistant('Hello Ada'),
+      user('And the next one?'),
+      assistant('Hello Ada'),
+    ])
+    const compared = await compare(chat, said, ['one', 'two'])
+    await compared.choose(0)
+    const calls = (await stele.calls.list()).reverse()
+    expect(calls.map(({ compression }) => compression)).toEqual(Array.from({ length: 4 }, () => 'high/1'))
+    const bodies = await Promise.all(calls.map(({ id }) => stele.calls.sentRequest('ada', id)))
+    expect(bodies.map(String).sort()).toEqual(upstream.journal.map(({ text }) => text).sort())
   })
 
   test('a chat is one conversation that is found by its last use', async () => {

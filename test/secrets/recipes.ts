@@ -50,6 +50,12 @@ export const recipes: Readonly<Record<string, Recipe>> = {
       }
     const wrong = { 'x-stele-cache-partition': s.asked('a partition that is not there') }
     await fine(s.send('POST', chats, { body: say('a misplaced answer'), headers: wrong }), 400)
+    const shortened = { 'x-stele-compress': 'high' }
+    await fine(s.send('POST', chats, { body: say('a compressed chat'), headers: shortened }))
+    const both = { ...shortened, 'x-mask-pii-before-llm': 'true' }
+    await fine(s.send('POST', chats, { body: say('a masked and compressed chat'), headers: both }))
+    const unknown = { 'x-stele-compress': s.asked('a level that is not there') }
+    await fine(s.send('POST', chats, { body: say('a chat at no level'), headers: unknown }), 400)
     await repeated(s, chats, say)
   },
   'GET /v1/chat/completions': async (s, own) => {

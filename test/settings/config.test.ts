@@ -90,6 +90,7 @@ describe('defaults and precedence', () => {
       MASK_PII_IN_LOGS: 'on',
       STELE_CACHE_MODE: 'exact',
       STELE_CACHE_TTL: '90',
+      STELE_COMPRESS: 'medium',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
     }

@@ -17,6 +17,7 @@ import { attemptText, costText, countText, none, notKept, timeText } from '../va
 export interface ShowCallOptions extends GlobalOptions {
   readonly user?: string
   readonly request?: boolean
+  readonly sent?: boolean
   readonly response?: boolean
   readonly group?: boolean
   readonly json?: boolean
@@ -25,11 +26,11 @@ export interface ShowCallOptions extends GlobalOptions {
 type Fields = Readonly<Record<string, unknown>>
 
 /**
- * Shows a call; with `request` or `response` writes its exact bytes and nothing else, with `group` lists the calls that
+ * Shows a call; with `request`, `sent` or `response` writes its exact bytes and nothing else, with `group` lists the calls that
  * were made for the same request.
  */
 export async function showCall(id: string, options: ShowCallOptions): Promise<void> {
-  const { user, request, response, group, json } = options
+  const { user, request, sent, response, group, json } = options
   await withStele(options, async stele => {
     const { calls } = stele
     const call = await (user === undefined ? calls.find(id) : calls.get(user, id))
@@ -41,10 +42,17 @@ export async function showCall(id: string, options: ShowCallOptions): Promise<vo
     }
     await noteReading(stele, { userId: call.userId, target: id, command: 'calls show' })
     if (request === true) return write(await calls.exactRequest(call.userId, id))
+    if (sent === true) return write(await sentRequest(calls, call))
     if (response === true) return write(await exactResponse(calls, call))
     const said = await whatWasSaid(calls, call)
     return json === true ? writeJson({ ...toRecord(call), ...said }) : write(textOf(call, said))
   })
+}
+
+async function sentRequest(calls: Stele['calls'], { userId, id }: Call): Promise<Buffer> {
+  const body = await calls.sentRequest(userId, id)
+  if (body !== undefined) return body
+  throw new Failure(`The prompts of the call ${id} were not compressed: see --request.`)
 }
 
 async function exactResponse(calls: Stele['calls'], { userId, id, status }: Call): Promise<Buffer> {
@@ -118,6 +126,7 @@ function factsOf(call: Call): [string, string][] {
     ['provider', call.provider],
     ['model', [call.requestModel, call.responseModel].filter(each => each !== undefined).join(' → ')],
     ['operation', call.operation],
+    ['compression', call.compression ?? none],
     ['attempt', attemptText(call)],
     ['group', call.groupId],
     ['created', timeText(call.createdAt)],

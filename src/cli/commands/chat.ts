@@ -160,9 +160,9 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
   try {
     const providers = createProviders(config, stele)
     const userId = user ?? loginName()
-    const { replyLimit } = config
+    const { replyLimit, compress } = config
     const masking = configuredMasking(config)
-    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking })
+    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking, compress })
     const { isEchoOnly, aliases } = providers
     const notices = [
       ...(store ? [] : ['Nothing is kept: this chat is in memory alone.']),

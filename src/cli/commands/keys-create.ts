@@ -1,3 +1,4 @@
+import type { CompressionName } from '../../compression/levels.ts'
 import type { ContentMode } from '../../db/batch.ts'
 import type { CacheMode } from '../../model/caching.ts'
 import type { Scope } from '../../store/api-keys.ts'
@@ -21,6 +22,7 @@ export interface CreateKeyOptions extends GlobalOptions {
   readonly maskInStorage?: boolean
   readonly cache?: CacheMode
   readonly cachePartition?: string
+  readonly compress?: CompressionName
   readonly json?: boolean
 }
 
@@ -38,6 +40,7 @@ export async function createKey(options: CreateKeyOptions): Promise<void> {
       contentMode: options.contentMode,
       cache: { mode: options.cache, partition: options.cachePartition },
       masking: { beforeLlm: options.maskBeforeLlm === true, inStorage: options.maskInStorage === true },
+      compression: options.compress,
     })
     if (json === true) return writeJson(keyRecord(key))
     const end = key.expiresAt === undefined ? 'without end' : `until ${timeText(key.expiresAt)}`

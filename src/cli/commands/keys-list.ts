@@ -19,6 +19,7 @@ const columns: readonly Column<ApiKey>[] = [
   { title: 'KEY', text: ({ prefix }) => `${prefix}…` },
   { title: 'MAY', text: ({ scopes }) => scopes.join(' ') },
   { title: 'MASKS', text: ({ masking }) => policyText(masking) ?? none },
+  { title: 'COMPRESSES', text: ({ compression }) => compression ?? none },
   { title: 'STATE', text: stateOf },
   { title: 'CREATED', text: ({ createdAt }) => timeText(createdAt) },
   { title: 'EXPIRES', text: ({ expiresAt }) => timeText(expiresAt) },

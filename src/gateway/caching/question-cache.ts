@@ -148,7 +148,7 @@ export class QuestionCache implements CachedAnswers {
     const { policy, contentMode, masking } = this.#handling
     if (!isCacheable(request) || provider.answersFromRecord === true) return undefined
     const { beforeLlm = false, inStorage = false } = masking?.policy ?? {}
-    const variant = `${contentMode} ${beforeLlm ? 'masked' : ''} ${inStorage ? 'masked' : ''}`
+    const variant = `${contentMode} ${beforeLlm ? 'masked' : ''} ${inStorage ? 'masked' : ''} ${request.recording?.sent?.compression ?? ''}`
     const place = { userId, partition: policy.partition }
     const keyed = { body: request.body, provider: provider.name, model, variant }
     return entryKey(this.#parts.stele.hashes, place, keyed, this.#parts.settings.cache.embeddings)

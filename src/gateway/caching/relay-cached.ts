@@ -68,6 +68,7 @@ export async function relayCached(
   const recorded = await recorder.record(
     {
       ...request.recording,
+      sent: undefined,
       callId,
       groupId: callId,
       userId,

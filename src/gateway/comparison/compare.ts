@@ -117,6 +117,7 @@ function beginnings({ callId: groupId, asked, userId, apiKeyId, conversationId }
     provider: target.provider.name,
     requestModel: target.model,
     body: request.body,
+    sent: request.recording?.sent,
     conversationId,
   }))
 }

@@ -56,19 +56,27 @@ export async function maskedRequest(
       forStorage: async outcome => storedOutcome((await given.forStorage?.(outcome)) ?? outcome, masker),
     }
   }
+  const told = async ({ body }: GatewayRequest): Promise<{ text: string; mayKeep: boolean }> => ({
+    text: policy.beforeLlm ? await masker.json(body.text) : body.text,
+    mayKeep: !policy.inStorage,
+  })
   // Of a history that was recorded masked even who is told everything else gets placeholders, and may say them.
   const foreign = policy.beforeLlm
     ? masker.placeholders
     : adopted(masker.noPlaceholders(), policy.inStorage ? history : [])
   const masked = async (given: GatewayRequest): Promise<GatewayRequest> => {
     const kept = await stored(given)
-    if (!policy.beforeLlm && foreign.size === 0) return kept
+    if (!policy.beforeLlm && foreign.size === 0) return { ...kept, told: () => told(given) }
     const options = { masker: policy.beforeLlm ? masker : undefined, placeholders: foreign, replyLimit }
     const behind = (target: Target): Target => ({
       ...target,
       provider: maskedProvider(target.provider, options),
     })
-    return { ...kept, send: (target, userId, signal) => given.send(behind(target), userId, signal) }
+    return {
+      ...kept,
+      told: () => told(given),
+      send: (target, userId, signal) => given.send(behind(target), userId, signal),
+    }
   }
 
   const { forTarget } = request

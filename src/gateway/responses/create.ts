@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CompressionLevel } from '../../compression/levels.ts'
 import { SteleError } from '../../errors.ts'
 import { responseIdOf } from '../../ids.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
@@ -12,6 +13,7 @@ import { promptly } from '../../store/contents.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerClient, answerQuestion, type CachedAnswers, type Question } from '../attempts.ts'
 import { createCaching } from '../caching/caching.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -37,6 +39,7 @@ interface Asked {
   readonly apiKeyId: string
   readonly masking: Masking | undefined
   readonly cached: CachedAnswers | undefined
+  readonly level: CompressionLevel | undefined
 }
 
 /** `POST /v1/responses`. */
@@ -52,12 +55,13 @@ export function responseCreation(
   const references = referenceReader(stele, settings)
   const maskingOf = createMasking(settings)
   const cachedFor = createCaching(parts)
+  const compressionOf = createCompression(settings)
   const calls = callStore(promptly(database))
   const content = contentAccess(stele)
 
   /** Makes a response. Its id is that of its first call in another guise: the same request never has two. */
   const make = async (
-    { request: given, targets, userId, apiKeyId, masking, cached }: Asked,
+    { request: given, targets, userId, apiKeyId, masking, level, cached }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -72,10 +76,13 @@ export function responseCreation(
     const able = responseTargets(ask, targets)
     const question: Question = {
       callId,
-      request: await maskedRequest(responseRequest(ask, recorder), masking, {
-        replyLimit: settings.replyLimit,
-        history: history.messages,
-      }),
+      request: compressedRequest(
+        await maskedRequest(responseRequest(ask, recorder), masking, {
+          replyLimit: settings.replyLimit,
+          history: history.messages,
+        }),
+        level,
+      ),
       targets: able,
       userId,
       apiKeyId,
@@ -136,10 +143,11 @@ export function responseCreation(
     const targets = providers.targets(request.fields.model)
     const userId = userOf(received, request.fields.user ?? undefined)
     const masking = maskingOf(received, key)
+    const level = compressionOf(received, key)
     const { background: isBackground, store } = request
     // Whoever asks for a response in the background is told of it once it is begun.
     const cached = isBackground || !store ? undefined : await cachedFor(received, { userId, masking })
-    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking, cached }
+    const asked: Asked = { request, targets, userId, apiKeyId: key.id, masking, level, cached }
     await content.mayAsk(received, userId, targets)
     await content.mayContinue(received, userId, request)
     await content.mayName(received, userId, namedResponses(request.fields.input))

@@ -4,6 +4,7 @@ import type { Stele } from '../../stele.ts'
 import type { ClientSettings, GatewayState } from '../app.ts'
 import { answerQuestion } from '../attempts.ts'
 import { createCaching } from '../caching/caching.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
@@ -35,9 +36,12 @@ export function createAnswering(parts: AnsweringParts) {
   const content = contentAccess(stele)
   const maskingOf = createMasking(settings)
   const cachedFor = createCaching(parts)
+  const compressionOf = createCompression(settings)
   return async (received: FastifyRequest, reply: FastifyReply, read: ReadRequest): Promise<FastifyReply> => {
     await content.mayAsk(received, read.userId, read.targets)
     const masking = maskingOf(received, keyOf(received))
+    const { body } = read.request
+    const level = compressionOf(received, keyOf(received), 'messages' in body ? undefined : body.operation)
     const cached = await cachedFor(received, { ...read, masking })
     const question = { callId: received.id, ...read, cached }
     return idempotency.once(
@@ -45,8 +49,9 @@ export function createAnswering(parts: AnsweringParts) {
       question,
       reply,
       async (callId, claim) => {
-        const request =
+        const masked =
           masking === undefined ? read.request : await maskedRequest(read.request, masking, settings)
+        const request = compressedRequest(masked, level)
         return answerQuestion(parts, { ...question, request, callId, claim }, reply)
       },
       async call => {

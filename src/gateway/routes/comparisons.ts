@@ -5,6 +5,7 @@ import { parseComparison } from '../../model/comparison-request.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import { choose } from '../comparison/choose.ts'
 import { type Asked, compareModels } from '../comparison/compare.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import { chatRequest } from '../gateway-request.ts'
 import { idempotencyKeyOf } from '../idempotency.ts'
@@ -33,6 +34,7 @@ export async function comparisonRoutes(app: FastifyInstance, parts: AnsweringPar
   const { stele, providers, settings } = parts
   const content = contentAccess(stele)
   const maskingOf = createMasking(settings)
+  const compressionOf = createCompression(settings)
 
   app.post('/v1/comparisons', needs('calls:make'), async (received: FastifyRequest<Received>, reply) => {
     // A second comparison under the key of the first would be one that nobody asked for.
@@ -49,13 +51,15 @@ export async function comparisonRoutes(app: FastifyInstance, parts: AnsweringPar
     const targets = requests.map(({ model }) => providers.targets(model))
     await content.mayAsk(received, userId, targets.flat())
     const key = keyOf(received)
+    const level = compressionOf(received, key)
     const asked: Asked[] = []
     for (const [index, each] of requests.entries()) {
       const [target] = targets[index] ?? []
       if (target === undefined) throw new SteleError('model_not_found', { model: each.model, hint: '' })
       // What one model says is numbered apart from what the others say.
-      const request = await maskedRequest(chatRequest(each), maskingOf(received, key), settings)
-      asked.push({ model: each.model, request, target })
+      const masked = await maskedRequest(chatRequest(each), maskingOf(received, key), settings)
+      const request = compressedRequest(masked, level)
+      asked.push({ model: each.model, request: (await request.forTarget?.(target)) ?? request, target })
     }
     return compareModels(
       parts,

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CompressionLevel } from '../../compression/levels.ts'
 import { SteleError } from '../../errors.ts'
 import { conversationLibrary } from '../../library/conversations.ts'
 import type { IdempotencyClaim } from '../../model/call.ts'
@@ -9,6 +10,7 @@ import type { Conversation } from '../../store/conversations.ts'
 import type { KeyedCall } from '../../store/idempotency-keys.ts'
 import { answerQuestion } from '../attempts.ts'
 import { createCaching } from '../caching/caching.ts'
+import { compressedRequest, createCompression } from '../compressed-request.ts'
 import { contentAccess } from '../content-access.ts'
 import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
@@ -27,6 +29,7 @@ interface Asked {
   readonly apiKeyId: string
   readonly model: string
   readonly masking: Masking | undefined
+  readonly level: CompressionLevel | undefined
   readonly targets: readonly Target[]
 }
 
@@ -47,6 +50,7 @@ export function sessionChat(parts: AnsweringParts) {
   const inTurn = takingTurns()
   const maskingOf = createMasking(settings)
   const cachedFor = createCaching(parts)
+  const compressionOf = createCompression(settings)
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -82,7 +86,7 @@ export function sessionChat(parts: AnsweringParts) {
   }
 
   const take = async (
-    { received, turn, apiKeyId, model, targets, masking }: Asked,
+    { received, turn, apiKeyId, model, targets, masking, level }: Asked,
     callId: string,
     claim: IdempotencyClaim | undefined,
     reply: FastifyReply,
@@ -94,10 +98,11 @@ export function sessionChat(parts: AnsweringParts) {
     const names = { conversationId, previousResponseId: undefined }
     await content.mayContinue(received, userId, names)
     const history = await historyOf(userId, names)
-    const request = await maskedRequest(turnRequest(model, turn, history), masking, {
+    const masked = await maskedRequest(turnRequest(model, turn, history), masking, {
       replyLimit: settings.replyLimit,
       history: history.messages,
     })
+    const request = compressedRequest(masked, level)
     const cached = await cachedFor(received, { request, userId, masking })
     const question = { callId, request, targets, userId, apiKeyId, conversationId: undefined, claim, cached }
     return answerQuestion(parts, question, reply)
@@ -126,7 +131,16 @@ export function sessionChat(parts: AnsweringParts) {
   return async (received: FastifyRequest, turn: Turn, apiKeyId: string, reply: FastifyReply) => {
     const model = chatModel()
     const masking = maskingOf(received, keyOf(received))
-    const asked: Asked = { received, turn, apiKeyId, model, masking, targets: providers.targets(model) }
+    const level = compressionOf(received, keyOf(received))
+    const asked: Asked = {
+      received,
+      turn,
+      apiKeyId,
+      model,
+      masking,
+      level,
+      targets: providers.targets(model),
+    }
     await content.mayAsk(received, turn.userId, asked.targets)
     const { userId, sessionId, text } = turn
     const keyed = {

@@ -28,6 +28,8 @@ export function callLine(
     document_type: null,
     document_version: null,
     request: null,
+    compression: null,
+    sent: null,
     ...fields,
   }
 }
