@@ -4,6 +4,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import { compressionNames } from './compression/levels.ts'
 import { cache } from './config-cache.ts'
+import { environmentVariables } from './config-environment.ts'
 import { dollars, limits, timeZone } from './config-limits.ts'
 import { masking } from './config-masking.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -246,67 +247,6 @@ export function limitsOf(config: Config): LimitOptions {
   const nanousdPerDay = dailyCostCap === undefined ? eachUser.nanousdPerDay : nanousdOf(dailyCostCap)
   return { ...rules, eachUser: { ...eachUser, tokensPerDay: dailyTokenCap, nanousdPerDay }, timeZone }
 }
-
-/** Every environment variable that Stele reads, with the setting it gives. */
-export const environmentVariables = {
-  DATABASE_URL: 'databaseUrl',
-  HOST: 'host',
-  PORT: 'port',
-  STELE_WORKERS: 'workers',
-  DB_POOL_SIZE: 'poolSize',
-  DB_MAX_OVERFLOW: 'maxOverflow',
-  DB_POOL_TIMEOUT: 'poolTimeout',
-  DB_COMMIT_TIMEOUT: 'commitTimeout',
-  STELE_ON_STORE_FAILURE: 'onStoreFailure',
-  STELE_SPOOL_FOLDER: 'spoolFolder',
-  STELE_SPOOL_LIMIT: 'spoolLimit',
-  DB_SCHEMA: 'schema',
-  STELE_SEARCH: 'search',
-  SQL_ECHO: 'sqlEcho',
-  LOG_LEVEL: 'logLevel',
-  STELE_API_KEY: 'apiKey',
-  STELE_MASTER_KEY: 'masterKey',
-  STELE_MASTER_KEY_COMMAND: 'masterKeyCommand',
-  STELE_PREVIOUS_MASTER_KEYS: 'previousMasterKeys',
-  STELE_CONTENT_MODE: 'contentMode',
-  STELE_BODY_LIMIT: 'bodyLimit',
-  STELE_REPLY_LIMIT: 'replyLimit',
-  STELE_REQUEST_TIMEOUT: 'requestTimeout',
-  STELE_CLIENT_TIMEOUT: 'clientTimeout',
-  STELE_MAX_CONNECTIONS: 'maxConnections',
-  STELE_KEEP_ALIVE_TIMEOUT: 'keepAliveTimeout',
-  STELE_TLS_CERT: 'tlsCert',
-  STELE_TLS_KEY: 'tlsKey',
-  STELE_TLS_PASSPHRASE_FILE: 'tlsPassphraseFile',
-  STELE_CORS_ORIGINS: 'corsOrigins',
-  STELE_CORS_CREDENTIALS: 'corsCredentials',
-  STELE_ALLOWED_HOSTS: 'allowedHosts',
-  STELE_IDEMPOTENCY_TTL: 'idempotencyTtl',
-  STELE_IDEMPOTENCY_WAIT: 'idempotencyWait',
-  STELE_SHUTDOWN_TIMEOUT: 'shutdownTimeout',
-  STELE_RETENTION_CONTENT: 'retentionContent',
-  STELE_RETENTION_METADATA: 'retentionMetadata',
-  STELE_RETENTION_INACTIVE: 'retentionInactive',
-  STELE_RETENTION_DELETED: 'retentionDeleted',
-  STELE_RETENTION_EVERY: 'retentionEvery',
-  DAILY_TOKEN_CAP: 'dailyTokenCap',
-  DAILY_COST_CAP: 'dailyCostCap',
-  STELE_TIME_ZONE: 'timeZone',
-  STELE_REGISTRATION: 'registration',
-  STELE_SESSION_IDLE: 'sessionIdle',
-  STELE_SESSION_LIFETIME: 'sessionLifetime',
-  STELE_TRUSTED_PROXIES: 'trustedProxies',
-  STELE_CHAT_MODEL: 'chatModel',
-  STELE_CHAT_SYSTEM: 'chatSystem',
-  STELE_CHAT_GREETING: 'chatGreeting',
-  MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
-  MASK_PII_IN_LOGS: 'maskPiiInLogs',
-  STELE_CACHE_MODE: 'cacheMode',
-  STELE_CACHE_TTL: 'cacheTtl',
-  STELE_COMPRESS: 'compress',
-  OPENAI_BASE_URL: 'openaiBaseUrl',
-  OPENAI_API_KEY: 'openaiApiKey',
-} as const satisfies Record<string, keyof Config>
 
 const defaultFile = 'stele.config.json'
 

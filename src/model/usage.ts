@@ -67,15 +67,15 @@ export function mergeUsage(before: Usage, now: Usage): Usage {
   return { ...before, ...Object.fromEntries(told) }
 }
 
-/** The service tier that a reply names; undefined for the usual ones. */
+/** The service tier that a reply names; undefined for the usual ones. It is not encrypted, so nothing but a name is taken for one. */
 export function serviceTierOf(reply: unknown): string | undefined {
   const tier = isObject(reply) ? reply['service_tier'] : undefined
   if (typeof tier !== 'string' || usualTiers.has(tier)) return undefined
-  return tier.slice(0, maxTierLength)
+  return tierName.test(tier) ? tier : 'other'
 }
 
 const usualTiers: ReadonlySet<string> = new Set(['', 'auto', 'default', 'standard', 'on_demand'])
-const maxTierLength = 64
+const tierName = /^[a-z][a-z0-9_-]{0,31}$/
 
 interface Counts {
   readonly input: number | undefined

@@ -41,7 +41,7 @@ export const priceOverride = z
     /** As Stele's configuration names it; any when left out. */
     provider: z.string().min(1).max(256).optional(),
     /** A service tier as the provider names it in its reply; the usual one when left out. */
-    serviceTier: z.string().min(1).max(64).optional(),
+    serviceTier: z.string().min(1).max(32).optional(),
     /** The first day (UTC) on which it holds, and the first on which it no longer does. */
     from: day,
     until: day,

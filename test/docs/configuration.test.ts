@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { environmentVariables, resolveConfig } from '../../src/config.ts'
+import { resolveConfig } from '../../src/config.ts'
+import { environmentVariables } from '../../src/config-environment.ts'
 
 const root = new URL('../../', import.meta.url)
 const read = (name: string) => readFileSync(new URL(name, root), 'utf8')

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type environmentVariables, loadConfig, resolveConfig } from '../../src/config.ts'
+import { loadConfig, resolveConfig } from '../../src/config.ts'
+import type { environmentVariables } from '../../src/config-environment.ts'
 import { temporaryFolder } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 
