@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
+import { startUsageJob } from './analytics/job.ts'
+import { createUsage, type Usage } from './analytics/service.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
@@ -23,12 +25,14 @@ import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
+import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
+import { usageSteps } from './recorder/usage-steps.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
@@ -82,6 +86,8 @@ type Erasure = ReturnType<typeof createErasure>
 export interface Stele {
   readonly database: Store
   readonly recorder: Recorder
+  /** Tells how commits go. */
+  readonly commits: Pick<MeasuredWriter, 'listen'>
   readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
   /** Accounts with passwords, and the sessions of those who are logged in. */
@@ -100,6 +106,8 @@ export interface Stele {
   readonly hashes: ConversationHashes
   /** How long what belongs to a user is kept, and letting go what has expired. */
   readonly retention: Retention
+  /** What calls took and cost: reports, and the proof that they are right. */
+  readonly usage: Usage
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -184,10 +192,11 @@ function assemble(
   const writer: Writer = database.capabilities.blockingWrites
     ? threadWriter({ databaseUrl, settings, hashKey, content })
     : directWriter({ database, hashes, tokens, knownUsers: new Set() })
+  const measured = measuredWriter(writer)
   const spooling =
     spoolKey &&
     new SpoolingWriter({
-      writer,
+      writer: measured,
       folder: options.spoolFolder ?? defaultSpoolFolder,
       instanceId,
       key: spoolKey,
@@ -199,15 +208,21 @@ function assemble(
     ...options,
     database,
     hashes,
-    writer: spooling ?? writer,
+    writer: spooling ?? measured,
     spooling,
     instanceId,
   })
   const told = tellingFailures(database)
   const doStep = retentionSteps(database, writer)
+  const usage = createUsage(database, usageSteps(database, writer))
+  const usageJob = startUsageJob(usage, {
+    isWanted: () => measured.isUsed && recorder.spool?.isSpooling !== true,
+    onError: options.onError,
+  })
   return {
     database,
     recorder,
+    commits: measured,
     users: told(userLibrary(database, recorder)),
     apiKeys: told(apiKeyStore(database)),
     logins: told(loginLibrary(database)),
@@ -228,6 +243,7 @@ function assemble(
         holder: instanceId,
       }),
     ),
+    usage: told(usage),
     ...told(
       createErasure({
         database,
@@ -251,6 +267,7 @@ function assemble(
     migrate: () => migrateUp(database),
     backup: (path, options) => backUp(database, path, options),
     async close() {
+      await usageJob.stop()
       await recorder.close()
       await database.close()
     },

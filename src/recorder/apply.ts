@@ -1,3 +1,4 @@
+import { doUsageStep } from '../analytics/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
@@ -30,11 +31,12 @@ import {
   type RetentionOperation,
   type SettleAllOperation,
   startsOf,
+  type UsageOperation,
 } from './operations.ts'
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 
-type StepOperation = RetentionOperation | ErasureOperation
+type StepOperation = RetentionOperation | ErasureOperation | UsageOperation
 type RecordOperation = Exclude<Operation, StepOperation>
 
 export interface ApplyContext {
@@ -72,16 +74,16 @@ export async function applyBatch(
 }
 
 function isStep(operation: Operation): operation is StepOperation {
-  return operation.kind === 'retention' || operation.kind === 'erasure'
+  return operation.kind === 'retention' || operation.kind === 'erasure' || operation.kind === 'usage'
 }
 
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    const result =
-      operation.kind === 'retention'
-        ? { step: await doStep(database, operation.step) }
-        : { erasure: await doErasureStep(database, operation.step) }
-    return done({ conversationId: undefined, isRepeat: false, ...result })
+    return done({
+      conversationId: undefined,
+      isRepeat: false,
+      ...(await resultOfStep(database, operation)),
+    })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -89,6 +91,20 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
+  }
+}
+
+async function resultOfStep(
+  database: Store,
+  operation: StepOperation,
+): Promise<Pick<OperationResult, 'step' | 'erasure' | 'usage'>> {
+  switch (operation.kind) {
+    case 'retention':
+      return { step: await doStep(database, operation.step) }
+    case 'erasure':
+      return { erasure: await doErasureStep(database, operation.step) }
+    case 'usage':
+      return { usage: await doUsageStep(database, operation.step) }
   }
 }
 

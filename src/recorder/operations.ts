@@ -1,3 +1,4 @@
+import type { UsageStep, UsageStepResult } from '../analytics/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
@@ -264,6 +265,12 @@ export interface ErasureOperation {
   readonly step: ErasureStep
 }
 
+/** A step of summing up calls, in the same way. */
+export interface UsageOperation {
+  readonly kind: 'usage'
+  readonly step: UsageStep
+}
+
 export type Operation =
   | BeginOperation
   | SettleOperation
@@ -276,6 +283,7 @@ export type Operation =
   | ResealOperation
   | RetentionOperation
   | ErasureOperation
+  | UsageOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
@@ -320,6 +328,8 @@ export interface OperationResult {
   readonly step?: RetentionStepResult
   /** The same of an erasure. */
   readonly erasure?: ErasureStepResult
+  /** The same of summing up calls. */
+  readonly usage?: UsageStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */
