@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { doUsageStep } from '../../src/analytics/do-step.ts'
+import { settlingTime } from '../../src/analytics/late-calls.ts'
 import type { UsageTotals } from '../../src/analytics/report.ts'
 import { derivedId } from '../../src/ids.ts'
 import type { Outcome } from '../../src/model/call.ts'
@@ -11,17 +12,23 @@ export function callIdAt(time: number): string {
   return derivedId('call', time, randomBytes(10))
 }
 
-/** Every living process said just now that its clock is far ahead: the summing need not wait until calls have settled. */
+/** Has the summing not wait for the clocks of processes, which say what time it is only now and then. */
 export async function letClocksRun({ database }: Pick<Stele, 'database'>): Promise<void> {
-  await database.kysely.updateTable('instances').set({ heartbeat_at: ahead() }).execute()
+  await database.kysely
+    .updateTable('instances')
+    .set({ heartbeat_at: Date.now() + 3_600_000 })
+    .execute()
 }
 
-const ahead = (): number => Date.now() + 3_600_000
+/** The time at which the summing comes to the calls that are made now. Nothing may be under way that was made before. */
+export function settled(): number {
+  return Date.now() + settlingTime
+}
 
 /** Sums up what there is, as if it had settled long ago, in steps of `limit`. Returns how many steps that took. */
 export async function rollUpAll({ database }: Pick<Stele, 'database'>, limit = 3): Promise<number> {
   for (let steps = 1; ; steps++) {
-    const { isDone } = await doUsageStep(database, { kind: 'roll-up', limit, now: ahead() })
+    const { isDone } = await doUsageStep(database, { kind: 'roll-up', limit, now: settled() })
     if (isDone) return steps
   }
 }
