@@ -105,7 +105,7 @@ table([
   ['report', 'p50 ms', 'highest ms', 'processor ms'],
   ...results.map(({ name, p50, highest, cpu }) => [name, p50, highest, cpu]),
 ])
-printResult('analytics', {
+printResult({
   database: flags.postgres ? 'postgres' : 'sqlite',
   calls,
   users,

@@ -11,7 +11,6 @@ import { servedModels } from '../providers/models.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
 import type { Stele } from '../stele.ts'
-import { usageOfDay } from '../store/usage.ts'
 import {
   type Answer,
   type ChatBackend,
@@ -95,8 +94,10 @@ export class StoreBackend implements ChatBackend {
     return this.#store(this.#sessions.totals(thread))
   }
 
-  usageToday(): Promise<UsageSums> {
-    return this.#store(usageOfDay(this.#options.stele.database, this.userId, Date.now()))
+  async usageToday(): Promise<UsageSums> {
+    const today = new Date().toISOString()
+    const { usage } = this.#options.stele
+    return (await this.#store(usage.report({ user: this.userId, since: today, until: today }))).total
   }
 
   async close(): Promise<void> {

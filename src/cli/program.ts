@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
 import { chatCommand } from './chat-command.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
+import type { UsageDoctorOptions } from './commands/doctor-usage.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
@@ -14,6 +15,7 @@ import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
 import { retentionCommand } from './retention-commands.ts'
 import { searchCommand } from './search-command.ts'
+import { usageCommand } from './usage-command.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -37,6 +39,7 @@ export function createProgram(): Command {
   grantCommands(program)
   recordCommands(program)
   searchCommand(program)
+  usageCommand(program)
   spoolCommand(program)
   movingCommands(program)
   eraseCommand(program)
@@ -103,9 +106,16 @@ function doctorCommand(program: Command): void {
     .description(
       'check database, settings, schema and master key; exits with 1 when something is not as it should be',
     )
+    .option('--usage', 'count every call again and compare with the sums that reports and limits read')
+    .option('--repair', 'with --usage: make the sums right')
     .option('--json', 'print JSON')
     .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<DoctorOptions & UsageDoctorOptions>()
+      if (options.usage === true || options.repair === true) {
+        const { usageDoctor } = await import('./commands/doctor-usage.ts')
+        return usageDoctor(options)
+      }
       const { doctor } = await import('./commands/doctor.ts')
-      await doctor(command.optsWithGlobals<DoctorOptions>())
+      await doctor(options)
     })
 }

@@ -34,6 +34,7 @@ import { responsesRoutes } from './routes/responses.ts'
 import { searchRoute } from './routes/search.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
+import { usageRoutes } from './routes/usage.ts'
 import { userRoutes } from './routes/users.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -232,6 +233,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(userRoutes, { stele, access })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }
 }
 

@@ -12,7 +12,16 @@ import { begin, chatBody, settle, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
-import { callIdAt, letClocksRun, outcomeOf, type Recounted, recount, rollUpAll, settled, totalsOf } from '../harness/usage.ts'
+import {
+  callIdAt,
+  letClocksRun,
+  outcomeOf,
+  type Recounted,
+  recount,
+  rollUpAll,
+  settled,
+  totalsOf,
+} from '../harness/usage.ts'
 
 const day = 86_400_000
 const today = Date.UTC(2026, 4, 20, 12)
