@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { sql } from 'kysely'
+import { doUsageStep } from '../src/analytics/do-step.ts'
 import type { TopConversationsInput, UsageInput } from '../src/analytics/service.ts'
 import { fillMonth, firstDay, lastDay, moreCalls } from './lib/month-of-calls.ts'
 import { printResult, say, table } from './lib/report.ts'
@@ -59,7 +60,8 @@ say(`Writing ${calls} calls of ${users} users`)
 await fillMonth(stele.database, { calls, users }, done => say(`  ${done} written`))
 if (flags.postgres) await sql`ANALYZE`.execute(kysely)
 const started = performance.now()
-await stele.usage.rollUp()
+for (let isDone = false; !isDone; )
+  ({ isDone } = await doUsageStep(stele.database, { kind: 'roll-up', limit: 5_000, now: Date.now() }))
 const rollUpSeconds = round((performance.now() - started) / 1000)
 if (flags.postgres) await sql`VACUUM ANALYZE`.execute(kysely)
 // Some calls that are not summed up yet, as there are at any moment.

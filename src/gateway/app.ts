@@ -8,12 +8,16 @@ import Fastify, {
   type FastifyReply,
   LogController,
 } from 'fastify'
+import type { Registry } from 'prom-client'
 import type { Config } from '../config.ts'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Permission } from '../model/permissions.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
+import { openTelemetryWatcher } from '../telemetry/open-telemetry.ts'
+import { createCounts } from '../telemetry/prometheus.ts'
+import { type CallWatcher, watchers } from '../telemetry/watch.ts'
 import { createAccess, type Principal } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled, limitConnections } from './connections.ts'
 import { contentAccess } from './content-access.ts'
@@ -26,7 +30,7 @@ import { comparisonRoutes } from './routes/comparisons.ts'
 import { conversationRoutes } from './routes/conversations.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
-import { metricsRoutes } from './routes/metrics.ts'
+import { metricsRoutes, type SharedMetrics } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { oversightRoutes } from './routes/oversight.ts'
 import { plainRequestRoutes } from './routes/plain-requests.ts'
@@ -72,6 +76,8 @@ export type ClientSettings = Pick<
   | 'maskPiiBeforeLlm'
   | 'maskPiiInLogs'
   | 'masking'
+  | 'metrics'
+  | 'metricsToken'
 >
 
 export interface GatewayParts {
@@ -81,6 +87,9 @@ export interface GatewayParts {
   readonly settings: ClientSettings
   /** What HTTPS is spoken with; HTTP when left out. */
   readonly tls?: SecureContextOptions | undefined
+  /** Figures of the process, and those of others that serve the same address. */
+  readonly processCounts?: Registry | undefined
+  readonly sharedMetrics?: SharedMetrics | undefined
 }
 
 /** Where the gateway stands, shared by its routes. */
@@ -95,6 +104,8 @@ export interface GatewayState {
   readonly unanswered: Set<ServerResponse>
   /** Tells by `ended` that a call or a reply has. */
   readonly events: EventEmitter
+  /** Told of every call to a provider. */
+  readonly telemetry: CallWatcher
 }
 
 export interface Gateway {
@@ -111,6 +122,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   const { stele, providers, logger, settings, tls } = parts
   const { bodyLimit } = settings
   const stopping = new AbortController()
+  const counts = createCounts()
   const state: GatewayState = {
     stopping,
     get isStopping() {
@@ -119,6 +131,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     underWay: new Set(),
     unanswered: new Set(),
     events: new EventEmitter(),
+    telemetry: watchers([counts, openTelemetryWatcher()]),
   }
   const access = createAccess(stele, settings)
   const content = contentAccess(stele)
@@ -218,7 +231,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
 
   app.register(healthRoutes, { stele, providers })
-  app.register(metricsRoutes, stele)
+  const { processCounts, sharedMetrics: shared } = parts
+  app.register(metricsRoutes, { stele, providers, counts, settings, processCounts, shared })
   app.register(modelsRoutes, { providers })
   app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })

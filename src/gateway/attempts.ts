@@ -12,7 +12,7 @@ import { backoff } from './backoff.ts'
 import { type Client, HttpClient } from './client.ts'
 import { dispatch, through } from './dispatch.ts'
 import type { GatewayRequest } from './gateway-request.ts'
-import { asKnown, LiveCall } from './live-call.ts'
+import { asKnown, LiveCall, watchedCall } from './live-call.ts'
 import type { Rendition } from './rendition.ts'
 
 export interface AttemptParts {
@@ -188,6 +188,7 @@ class Attempts {
       provider: provider.name,
       routeMode,
       rendition,
+      watch: this.#parts.state.telemetry.watch(watchedCall(begun, { target, request, client })),
       forStorage: request.forStorage,
     })
     return dispatch(call, { request, target, userId, client, replyLimit, onAnswering })

@@ -74,7 +74,8 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('DELETE', `/v1/api_keys/${String(id)}`))
     await fine(s.send('DELETE', `/v1/api_keys/${s.asked('a key that is not there')}`), 404)
   },
-  'GET /v1/usage': get(() => '/v1/usage'),
+  'GET /v1/usage': get(() => '/v1/usage?by=user,day,model,provider,key,operation'),
+  'GET /v1/usage/conversations': get(() => '/v1/usage/conversations'),
   'GET /v1/users': async (s, { adminKey }) => {
     await fine(s.send('GET', `/v1/users?after=${s.asked('a cursor')}`, asAdmin(adminKey)))
   },
