@@ -13,6 +13,9 @@ const length = 31 * 86_400_000
 const models = ['gpt-5', 'gpt-5-mini', 'claude-opus', 'claude-haiku', 'llama-4', 'mistral-large'] as const
 const providers = ['openai', 'openai', 'anthropic', 'anthropic', 'local', 'mistral'] as const
 
+/** Calls of each user so far. */
+const callsOf = new Map<number, number>()
+
 const callsAtATime = 2_000
 const callsOfAConversation = 8
 
@@ -85,13 +88,14 @@ function callAt(time: number, users: number, random: () => number): Call {
   const model = models[which] ?? 'gpt-5'
   const failed = random() < 0.02
   const id = derivedId('call', time, randomBytes(10))
-  const conversation = Math.floor(time / 3_600_000) * 10 + Math.floor((random() * 100) / callsOfAConversation)
+  const made = (callsOf.get(user) ?? 0) + 1
+  callsOf.set(user, made)
   const request = {
     user_id,
     id,
-    conversation_id: `conv_${user}_${conversation}`,
+    conversation_id: `conv_${user}_${Math.floor(made / callsOfAConversation)}`,
     up_to_seq: 1,
-    api_key_id: `key_${user}_${Math.floor(random() * 2)}`,
+    api_key_id: `key_${user}_${user % 5 === 0 ? Math.floor(random() * 2) : 0}`,
     instance_id: 'inst',
     provider: providers[which] ?? 'openai',
     request_model: model,

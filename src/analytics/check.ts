@@ -86,8 +86,7 @@ export async function checkUsage(
   for (const row of daily) addDaily(of({ userId: row.user_id, day: row.day, model: row.model }).daily, row)
   const rolled = await rolledSums(db)
   for (const row of rolled)
-    if (row.user_id !== everybody)
-      addSums(of({ userId: row.user_id, day: row.day, model: row.model }).rolled, row)
+    if (row.level === 'each') addSums(of({ userId: row.user_id, day: row.day, model: row.model }).rolled, row)
 
   const differences: UsageDifference[] = []
   let letGo = 0
@@ -96,7 +95,7 @@ export async function checkUsage(
     if (isLetGo) letGo++
     differences.push(...differencesOf(counted, isLetGo))
   }
-  differences.push(...differencesOfAll(rolled))
+  differences.push(...differencesOfLevels(rolled))
   return { calls, cells: daily.length, letGo, differences }
 }
 
@@ -122,32 +121,37 @@ function firstOf(
   return column === undefined ? [] : [{ of, cell, column, found: found[column], expected: expected[column] }]
 }
 
-/** The rows of everybody must be what those of users come to. */
-function differencesOfAll(rows: readonly RolledRow[]): UsageDifference[] {
-  const sums = new Map<string, { own: Sums; all: Sums; cell: UsageCell }>()
-  for (const row of rows) {
-    const text = JSON.stringify([row.day, row.model])
+/** The rows of the levels that leave something out must be what those come to that do not. */
+function differencesOfLevels(rows: readonly RolledRow[]): UsageDifference[] {
+  const sums = new Map<string, { each: Sums; own: Sums; cell: UsageCell }>()
+  const of = (row: RolledRow, key: readonly string[]) => {
+    const text = JSON.stringify(key)
     const entry = sums.get(text) ?? {
+      each: noSums(),
       own: noSums(),
-      all: noSums(),
-      cell: { userId: everybody, day: row.day, model: row.model },
+      cell: { userId: everybody, day: row.day, model: '' },
     }
     sums.set(text, entry)
-    addSums(row.user_id === everybody ? entry.all : entry.own, row)
+    return entry
   }
-  return [...sums.values()].flatMap(({ own, all, cell }) =>
-    firstOf('usage_rollups', cell, sumColumns, all, own),
+  for (const row of rows) {
+    const { day, level, user_id, model } = row
+    if (level !== 'user') addSums(of(row, [day, 'all', model])[level === 'each' ? 'each' : 'own'], row)
+    if (level !== 'all') addSums(of(row, [day, 'user', user_id])[level === 'each' ? 'each' : 'own'], row)
+  }
+  return [...sums.values()].flatMap(({ each, own, cell }) =>
+    firstOf('usage_rollups', cell, sumColumns, own, each),
   )
 }
 
-type RolledRow = Sums & Pick<Row<'usage_rollups'>, 'user_id' | 'day' | 'model'>
+type RolledRow = Sums & Pick<Row<'usage_rollups'>, 'level' | 'user_id' | 'day' | 'model'>
 
 function rolledSums(db: Kysely<Tables>): Promise<RolledRow[]> {
   return db
     .selectFrom('usage_rollups')
-    .select(['user_id', 'day', 'model'])
+    .select(['level', 'user_id', 'day', 'model'])
     .select(sumColumns.map(column => sumOf(column)))
-    .groupBy(['user_id', 'day', 'model'])
+    .groupBy(['level', 'user_id', 'day', 'model'])
     .execute() as Promise<RolledRow[]>
 }
 

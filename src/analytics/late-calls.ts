@@ -3,7 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { lowestIdAt } from '../ids.ts'
 import { dayAt, sumColumns } from './measures.ts'
 import { progressRow } from './progress.ts'
-import { ofEverybody, type RollupKey, rollupKey } from './rollups.ts'
+import { levelsOf, type RollupKey, rollupKey } from './rollups.ts'
 
 /** How long after the time in its id a call is summed up at the earliest, in milliseconds. */
 export const settlingTime = 120_000
@@ -74,7 +74,7 @@ export async function takeOutOrphans(batch: Batch, orphans: readonly GivenUp[]):
     const { user_id, provider, operation, request_model: model, api_key_id, conversation_id } = request
     const day = dayAt(orphan?.at ?? 0)
     const own = { day, user_id, model, provider, operation, document_type: '', api_key_id: api_key_id ?? '' }
-    for (const key of [own, ofEverybody(own)]) {
+    for (const key of levelsOf(own)) {
       const text = JSON.stringify(key)
       const row = rollups.get(text) ?? emptyRow(key)
       rollups.set(text, {

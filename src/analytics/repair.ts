@@ -3,15 +3,15 @@ import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { keyText, readCalls, settledOf } from './calls.ts'
 import { dailyColumns, noSums } from './check.ts'
-import { addCall, addMeasures, addStored, addSums, endOfDay, noMeasures, startOfDay } from './measures.ts'
+import { addCall, addStored, addSums, endOfDay, noMeasures, startOfDay } from './measures.ts'
 import { lockProgress, type Progress } from './progress.ts'
-import { addToConversations, applyDelta, Delta, everybody, ofEverybody } from './rollups.ts'
+import { addToConversations, applyDelta, Delta, everybody, levelsOf } from './rollups.ts'
 import type { UsageCell } from './steps.ts'
 
 /**
  * Makes the sums of a user's calls of one day and model what the calls come to; where retention has let some of them go, the
- * sums that reports read what `usage_daily` says. A cell of everybody is made the sum of the users'. Calls that end meanwhile
- * wait, and are added to what is right then.
+ * sums that reports read what `usage_daily` says. For a cell of everybody what other levels say of its day is made from
+ * the rows of `each`. Calls that end meanwhile wait, and are added to what is right then.
  */
 export async function repairCell(
   tx: Kysely<Tables>,
@@ -97,6 +97,7 @@ function rollupsOf(tx: Kysely<Tables>, { userId, day, model }: UsageCell) {
     .selectFrom('usage_rollups')
     .selectAll()
     .where('day', '=', day)
+    .where('level', '=', 'each')
     .where('user_id', '=', userId)
     .where('model', '=', model)
     .execute()
@@ -108,7 +109,7 @@ async function makeRollups(tx: Kysely<Tables>, repair: Repair): Promise<void> {
   const delta = new Delta()
   for (const call of rolled) delta.addCall(call)
   for (const row of await rollupsOf(tx, cell))
-    for (const key of [row, ofEverybody(row)]) addStored(delta.of(key), row, -1)
+    for (const key of levelsOf(row)) addStored(delta.of(key), row, -1)
   await applyDelta(tx, delta)
   await repairConversations(tx, repair)
 }
@@ -139,23 +140,16 @@ async function addRest(
   for (const column of dailyColumns) rest[column] = daily[column] - reported[column]
   const delta = new Delta()
   const key = { ...keyOf(cell), provider: '', operation: '', document_type: '', api_key_id: '' }
-  for (const one of [key, ofEverybody(key)]) addSums(delta.of(one), rest)
+  for (const one of levelsOf(key)) addSums(delta.of(one), rest)
   await applyDelta(tx, delta)
 }
 
-async function repairEverybody(tx: Kysely<Tables>, { day, model }: UsageCell): Promise<void> {
-  const rows = await tx
-    .selectFrom('usage_rollups')
-    .selectAll()
-    .where('day', '=', day)
-    .where('model', '=', model)
-    .execute()
+async function repairEverybody(tx: Kysely<Tables>, { day }: UsageCell): Promise<void> {
+  const rows = await tx.selectFrom('usage_rollups').selectAll().where('day', '=', day).execute()
   const delta = new Delta()
   for (const row of rows) {
-    const times = row.user_id === everybody ? -1 : 1
-    const measures = noMeasures()
-    addStored(measures, row)
-    addMeasures(delta.of(ofEverybody(row)), measures, times)
+    if (row.level !== 'each') addStored(delta.of(row), row, -1)
+    else for (const key of levelsOf(row)) if (key.level !== 'each') addStored(delta.of(key), row)
   }
   await applyDelta(tx, delta)
 }

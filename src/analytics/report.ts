@@ -12,7 +12,7 @@ import {
   startOfDay,
   sumColumns,
 } from './measures.ts'
-import { everybody } from './rollups.ts'
+import type { Level } from './rollups.ts'
 import { percentiles } from './sketch.ts'
 import { readTail } from './tail.ts'
 
@@ -102,7 +102,7 @@ export async function reportOn(db: Kysely<Tables>, query: ReportQuery): Promise<
   const groups = new Map<string, Group>()
   const total = noMeasures()
   const { by } = query
-  const isLarge = asksOfUsers(query) && !namesOne(query)
+  const isLarge = levelOf(query) !== 'all' && !namesOne(query)
   await (isLarge ? addGrouped(db, query, groups, total) : addRows(db, query, groups, total))
   for await (const calls of readTail(db, query.only.user))
     for (const call of calls) {
@@ -126,9 +126,15 @@ export async function reportOn(db: Kysely<Tables>, query: ReportQuery): Promise<
   }
 }
 
-/** Whether the rows of users are needed, of which there are many; else those of everybody do. */
-function asksOfUsers({ by, only }: ReportQuery): boolean {
-  return by.includes('user') || by.includes('key') || namesOne({ only })
+/** The rows that tell apart what is asked, and no more: the fewest. */
+function levelOf({ by, only }: ReportQuery): Level {
+  const asked = new Set<Dimension>([
+    ...by,
+    ...dimensionNames.filter(name => name !== 'day' && only[name] !== undefined),
+  ])
+  asked.delete('day')
+  if (!asked.has('user') && !asked.has('key')) return 'all'
+  return [...asked].every(name => name === 'user' || name === 'key') ? 'user' : 'each'
 }
 
 function namesOne({ only }: Pick<ReportQuery, 'only'>): boolean {
@@ -155,14 +161,13 @@ function groupOf(groups: Map<string, Group>, by: readonly Dimension[], row: Part
   return group
 }
 
-function selectRollups(db: Kysely<Tables>, { since, until, only }: UsageFilter, ofUsers: boolean) {
+function selectRollups(db: Kysely<Tables>, { since, until, only }: UsageFilter, level: Level) {
   const days = daysBetween(since, until)
   let query = db.selectFrom('usage_rollups')
-  // Days one by one where a user is named: then only its rows are looked at.
-  if (only.user !== undefined && days.length <= mostDays) query = query.where('day', 'in', days)
+  // Days one by one: of each only the rows of this level, and of a user that is named, are looked at.
+  if (days.length <= mostDays) query = query.where('day', 'in', days)
   else query = query.where('day', '>=', since).where('day', '<=', until)
-  if (!ofUsers) query = query.where('user_id', '=', everybody)
-  else if (only.user === undefined) query = query.where('user_id', '>', everybody)
+  query = query.where('level', '=', level)
   for (const [dimension, value] of Object.entries(only))
     if (value !== undefined) query = query.where(dimensions[dimension as Dimension], '=', value)
   return query
@@ -186,7 +191,7 @@ async function addRows(
   groups: Map<string, Group>,
   total: Measures,
 ): Promise<void> {
-  const rows = await selectRollups(db, query, asksOfUsers(query)).selectAll().execute()
+  const rows = await selectRollups(db, query, levelOf(query)).selectAll().execute()
   for (const row of rows) {
     addStored(total, row)
     addStored(groupOf(groups, query.by, row).measures, row)
@@ -201,15 +206,13 @@ async function addGrouped(
   total: Measures,
 ): Promise<void> {
   const columns = query.by.map(dimension => dimensions[dimension])
-  const rows = (await selectRollups(db, query, true)
+  const rows = (await selectRollups(db, query, levelOf(query))
     .select(columns)
     .select(sumColumns.map(column => sumOf(column)))
     .groupBy(columns)
     .execute()) as (Keyed & Sums)[]
   for (const row of rows) addSums(groupOf(groups, query.by, row).measures, row)
-  const all = await selectRollups(db, { ...query, only: { ...query.only } }, false)
-    .selectAll()
-    .execute()
+  const all = await selectRollups(db, query, 'all').selectAll().execute()
   for (const row of all) addStored(total, row)
 }
 
@@ -228,7 +231,7 @@ async function addSketches(db: Kysely<Tables>, query: ReportQuery, shown: readon
   // The dimension that leaves out most.
   const chosen = by.includes('user') ? 'user' : 'key'
   const values = [...new Set(shown.map(({ key }) => key[by.indexOf(chosen)] ?? ''))]
-  let select = selectRollups(db, query, true)
+  let select = selectRollups(db, query, levelOf(query))
   if (values.length <= mostNamed) select = select.where(dimensions[chosen], 'in', values)
   const rows = await select
     .select(by.map(dimension => dimensions[dimension]))

@@ -13,6 +13,7 @@ import {
 /** The columns that tell the rows of `usage_rollups` apart, in the order of its key. */
 export const rollupKey = [
   'day',
+  'level',
   'user_id',
   'model',
   'provider',
@@ -23,7 +24,7 @@ export const rollupKey = [
 
 export type RollupKey = Pick<Row<'usage_rollups'>, (typeof rollupKey)[number]>
 
-/** Stands for everybody in the rows that leave users and keys out. No user is called so. */
+/** Stands for everybody in rows and findings that leave users out. No user is called so. */
 export const everybody = ''
 
 /** Rows written in one statement. */
@@ -39,7 +40,7 @@ export class Delta {
 
   /** Counts a call for its user and for everybody, or with `times` -1 takes it back. */
   addCall(call: CallFacts, times = 1): void {
-    for (const key of [call, ofEverybody(call)]) addCall(this.of(key), call, times)
+    for (const key of levelsOf(call)) addCall(this.of(key), call, times)
   }
 
   /** The measures of a row, to be added to. */
@@ -47,9 +48,9 @@ export class Delta {
     const text = textOf(key)
     let row = this.#rows.get(text)
     if (row === undefined) {
-      const { day, user_id, model, provider, operation, document_type, api_key_id } = key
+      const { day, level, user_id, model, provider, operation, document_type, api_key_id } = key
       row = {
-        key: { day, user_id, model, provider, operation, document_type, api_key_id },
+        key: { day, level, user_id, model, provider, operation, document_type, api_key_id },
         measures: noMeasures(),
       }
       this.#rows.set(text, row)
@@ -58,9 +59,16 @@ export class Delta {
   }
 }
 
-/** The row of everybody that counts what this one counts. */
-export function ofEverybody(key: RollupKey): RollupKey {
-  return { ...key, user_id: everybody, api_key_id: '' }
+/** What rows leave out, and so which are read. */
+export type Level = 'each' | 'user' | 'all'
+
+/** The rows of every level that count what has this key. */
+export function levelsOf(key: Omit<RollupKey, 'level'>): (RollupKey & { readonly level: Level })[] {
+  return [
+    { ...key, level: 'each' },
+    { ...key, level: 'user', model: '', provider: '', operation: '', document_type: '' },
+    { ...key, level: 'all', user_id: everybody, api_key_id: '' },
+  ]
 }
 
 function textOf(key: RollupKey): string {

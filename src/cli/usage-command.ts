@@ -24,6 +24,7 @@ export function usageCommand(program: Command): void {
     .option('--operation <name>', 'only chat, embeddings, …')
     .option('--limit <number>', 'at most so many rows', parseLimit, 100)
     .addOption(new Option('--format <format>', 'how it is printed').choices(formats).default('table'))
+    .option('--json', 'the same as --format json')
     .action(async (_options: unknown, command: Command) => {
       const { showUsage } = await import('./commands/usage.ts')
       await showUsage(command.optsWithGlobals<UsageOptions>())

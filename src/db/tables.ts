@@ -230,7 +230,8 @@ export const tables = {
   },
   usage_rollups: {
     day: text,
-    // '' of everybody, whose key is '' too.
+    // each, user or all; what a level does not tell apart is ''.
+    level: text,
     user_id: text,
     model: text,
     provider: text,
@@ -339,7 +340,7 @@ export const primaryKeys = {
   context_snapshots: ['id', 'user_id'],
   responses: ['id', 'user_id'],
   usage_daily: ['user_id', 'day', 'model'],
-  usage_rollups: ['day', 'user_id', 'model', 'provider', 'operation', 'document_type', 'api_key_id'],
+  usage_rollups: ['day', 'level', 'user_id', 'model', 'provider', 'operation', 'document_type', 'api_key_id'],
   usage_conversations: ['day', 'user_id', 'conversation_id'],
   usage_pending: ['call_id', 'user_id'],
   usage_progress: ['name'],

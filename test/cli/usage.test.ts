@@ -51,7 +51,7 @@ describeEachDatabase('stele usage', bed => {
       { place },
     )
     expect(report.rows).toMatchObject([{ day: '2026-01-31' }, { day: '2026-01-30' }])
-    expect(report.total).toMatchObject({ calls: 2, unpriced_calls: 1, latency_ms: { p50: 100 } })
+    expect(report.total).toMatchObject({ calls: 2, unpriced_calls: 1, latency_ms: { average: 100 } })
     const top = await runStele(['usage', 'conversations', ...days, '--limit', '1'], { place })
     expect(top.stdout).toMatch(/^CONVERSATION +USER +CALLS +TOKENS +COST\nconv_\w+ +ada +1 +15 +\$2.00\n$/)
 

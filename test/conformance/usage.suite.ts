@@ -233,7 +233,7 @@ export function usageSuite(bed: Bed): void {
     const [everybody] = await stele.database.kysely
       .selectFrom('usage_rollups')
       .select(eb => eb.fn.sum<number>('calls').as('calls'))
-      .where('user_id', '=', '')
+      .where('level', '=', 'all')
       .execute()
     expect(Number(everybody?.calls)).toBe(40)
   })
@@ -286,8 +286,9 @@ export function usageSuite(bed: Bed): void {
       () => kysely.updateTable('usage_daily').set({ cost_nanousd: 1 }).where('user_id', '=', 'ada').execute(),
       () => kysely.deleteFrom('usage_daily').where('user_id', '=', 'bob').execute(),
       () => kysely.updateTable('usage_rollups').set({ latency_ms: 1 }).where('user_id', '=', 'ada').execute(),
-      () => kysely.updateTable('usage_rollups').set({ calls: 7 }).where('user_id', '=', '').execute(),
+      () => kysely.updateTable('usage_rollups').set({ calls: 7 }).where('level', '=', 'all').execute(),
       () => kysely.deleteFrom('usage_rollups').where('user_id', '=', 'ada').execute(),
+      () => kysely.updateTable('usage_rollups').set({ errors: 7 }).where('level', '=', 'user').execute(),
       () =>
         kysely
           .insertInto('usage_daily')

@@ -14,6 +14,7 @@ export interface UsageConversationsOptions extends GlobalOptions {
   readonly user?: string
   readonly limit: number
   readonly format: 'table' | 'csv' | 'json'
+  readonly json?: boolean
 }
 
 const columns: readonly Column<ConversationUsage>[] = [
@@ -26,12 +27,12 @@ const columns: readonly Column<ConversationUsage>[] = [
 
 /** Prints the conversations that took most. */
 export async function showConversationUsage(options: UsageConversationsOptions): Promise<void> {
-  const { order, since, until, user, limit, format } = options
+  const { order, since, until, user, limit, format, json } = options
   const found = await withStele(options, async stele => {
     await sumUpFirst(stele)
     return stele.usage.conversations({ order, since, until, user, limit })
   })
-  if (format === 'json') return writeJson(found.map(conversationRecord))
+  if (json === true || format === 'json') return writeJson(found.map(conversationRecord))
   if (format === 'csv') return write(conversationsCsv(found))
   if (found.length === 0) return say('No calls in any conversation.')
   await write(formatTable(columns, found, outputWidth()))

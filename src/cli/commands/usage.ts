@@ -8,6 +8,8 @@ import { type Column, formatTable } from '../table.ts'
 import { sumUpFirst } from '../usage-progress.ts'
 import { costText, none } from '../values.ts'
 
+type UsageFormat = 'table' | 'csv' | 'json'
+
 export interface UsageOptions extends GlobalOptions {
   readonly by: readonly Dimension[]
   readonly since?: string
@@ -19,17 +21,18 @@ export interface UsageOptions extends GlobalOptions {
   readonly documentType?: string
   readonly operation?: string
   readonly limit: number
-  readonly format: 'table' | 'csv' | 'json'
+  readonly format: UsageFormat
+  readonly json?: boolean
 }
 
 /** Prints what calls took and cost, summed up as asked. */
-export async function showUsage({ format, database: _, ...input }: UsageOptions): Promise<void> {
-  const options = _ === undefined ? {} : { database: _ }
+export async function showUsage(options: UsageOptions): Promise<void> {
+  const { format, json, database: _, ...input } = options
   const report = await withStele(options, async stele => {
     await sumUpFirst(stele)
     return stele.usage.report(input)
   })
-  if (format === 'json') return writeJson(reportRecord(report))
+  if (json === true || format === 'json') return writeJson(reportRecord(report))
   if (format === 'csv') return write(reportCsv(report))
   await write(usageTable(report, outputWidth()))
   const left = report.rowCount - report.rows.length

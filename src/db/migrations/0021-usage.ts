@@ -1,13 +1,14 @@
 import type { Migration } from '../migrate.ts'
 
 /**
- * What calls come to, summed up so that a report reads few rows: per day and user with all that a report asks by, the same of
- * everybody (user '' and key ''), and per conversation; calls that are counted out of order; and how far the summing has come.
- * Days come first: a report is about some days, of one user or of all.
+ * What calls come to, summed up so that a report reads few rows, each call on three levels: `each` with all that a report asks
+ * by, `user` by user and key alone, `all` without these two. Beside them conversations, calls that are counted out of order, and
+ * how far the summing has come. Days come first: a report is about some days, of one user or of all.
  */
 export const up: Migration['up'] = ({ text, integer, bytes, clustered }) => [
   `CREATE TABLE usage_rollups (
     day ${text} NOT NULL,
+    level ${text} NOT NULL,
     user_id ${text} NOT NULL,
     model ${text} NOT NULL,
     provider ${text} NOT NULL,
@@ -28,7 +29,7 @@ export const up: Migration['up'] = ({ text, integer, bytes, clustered }) => [
     time_to_first_chunk_ms ${integer} NOT NULL,
     latencies ${bytes} NOT NULL,
     first_chunks ${bytes} NOT NULL,
-    PRIMARY KEY (day, user_id, model, provider, operation, document_type, api_key_id)
+    PRIMARY KEY (day, level, user_id, model, provider, operation, document_type, api_key_id)
   )${clustered}`,
   `CREATE TABLE usage_conversations (
     day ${text} NOT NULL,
