@@ -73,6 +73,9 @@ const leftOut: Readonly<Record<string, string>> = {
 /** Tables of which an export of a user has nothing, and why. */
 const tablesLeftOut: Readonly<Record<string, string>> = {
   login_attempts: 'counts of failures to log in, until the next that succeeds',
+  usage_rollups: 'sums of the calls, which have lines of their own, as usage_daily has, which is told',
+  usage_conversations: 'the same by conversation',
+  usage_pending: 'which of the calls are not summed up yet',
   search_queue: 'which of the messages wait for the index',
   search_progress: 'how far the index has come',
 }
