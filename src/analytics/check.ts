@@ -165,7 +165,7 @@ function count(to: Sums, call: CallFacts): void {
   addSums(to, measures)
 }
 
-export function addDaily(to: Sums, row: Pick<Row<'usage_daily'>, (typeof dailyColumns)[number]>): void {
+function addDaily(to: Sums, row: Pick<Row<'usage_daily'>, (typeof dailyColumns)[number]>): void {
   for (const column of dailyColumns) to[column] += row[column]
 }
 

@@ -7,7 +7,7 @@ import { type Dimension, dimensionNames, type ReportQuery } from './report.ts'
 import type { TopConversationsInput, UsageInput } from './service.ts'
 
 /** Rows of a report at most. */
-export const mostRows = 100_000
+const mostRows = 100_000
 
 const usualRows = 1_000
 const usualConversations = 10

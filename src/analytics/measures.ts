@@ -1,5 +1,5 @@
 import type { Row } from '../db/tables.ts'
-import { addPacked, addSketch, note, packSketch, type Sketch } from './sketch.ts'
+import { addPacked, note, packSketch, type Sketch } from './sketch.ts'
 
 /** What is summed up of calls, by the columns that hold it. */
 export const sumColumns = [
@@ -90,13 +90,6 @@ export function addCall(to: Measures, call: CallFacts, times = 1): void {
     to.time_to_first_chunk_ms += call.time_to_first_chunk_ms * times
     note(to.first_chunks, call.time_to_first_chunk_ms, times)
   }
-}
-
-/** Adds measures to others, or takes them away with `times` -1. */
-export function addMeasures(to: Measures, from: Measures, times = 1): void {
-  addSums(to, from, times)
-  addSketch(to.latencies, from.latencies, times)
-  addSketch(to.first_chunks, from.first_chunks, times)
 }
 
 export function addSums(to: Sums, from: Sums, times = 1): void {

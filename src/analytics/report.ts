@@ -17,7 +17,7 @@ import { percentiles } from './sketch.ts'
 import { readTail } from './tail.ts'
 
 /** What a report can sum up by, with the column that tells it. */
-export const dimensions = {
+const dimensions = {
   day: 'day',
   user: 'user_id',
   model: 'model',

@@ -6,7 +6,7 @@
 export type Sketch = Map<number, number>
 
 /** The largest relative error of a percentile. */
-export const accuracy = 0.02
+const accuracy = 0.02
 
 const factor = (1 + accuracy) / (1 - accuracy)
 const logFactor = Math.log(factor)
@@ -15,11 +15,6 @@ const logFactor = Math.log(factor)
 export function note(sketch: Sketch, milliseconds: number, times = 1): void {
   const bucket = milliseconds < 1 ? 0 : Math.ceil(Math.log(milliseconds) / logFactor) + 1
   sketch.set(bucket, (sketch.get(bucket) ?? 0) + times)
-}
-
-/** Adds a sketch to another, or takes it away with `times` -1. */
-export function addSketch(to: Sketch, from: ReadonlyMap<number, number>, times = 1): void {
-  for (const [bucket, count] of from) to.set(bucket, (to.get(bucket) ?? 0) + count * times)
 }
 
 /**

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { conversationsCsv } from '../../src/analytics/csv.ts'
 import { addPacked, note, packSketch, percentiles, type Sketch } from '../../src/analytics/sketch.ts'
+import { usageTable } from '../../src/cli/commands/usage.ts'
 import { parseDay } from '../../src/cli/parse-arguments.ts'
 import { bar, sparkline } from '../../src/cli/plots.ts'
 
@@ -66,4 +67,39 @@ test('days are days, or so many days ago', () => {
   expect(parseDay('1d', undefined, now)).toBe('2026-02-28')
   expect(parseDay('2026-01-31')).toBe('2026-01-31')
   expect(() => parseDay('2026-02-30')).toThrow()
+})
+
+test('a table has bars and the course of the days in a terminal, and neither elsewhere', () => {
+  const durations = { average: 12.4, p50: 12, p95: undefined, p99: undefined }
+  const totals = {
+    errors: 1,
+    errorRate: 0.25,
+    inputTokens: 10,
+    outputTokens: 5,
+    cacheReadInputTokens: 0,
+    reasoningOutputTokens: 0,
+    unpricedCalls: 0,
+    latency: durations,
+    timeToFirstChunk: { ...durations, p50: undefined },
+  }
+  const report = {
+    since: '2026-01-01',
+    until: '2026-01-02',
+    by: ['day'] as const,
+    rows: [
+      { ...totals, calls: 4, costNanousd: 2_000_000_000, group: { day: '2026-01-02' } },
+      { ...totals, calls: 4, costNanousd: 1_000_000_000, group: { day: '2026-01-01' } },
+    ],
+    total: { ...totals, calls: 8, costNanousd: 3_000_000_000 },
+    rowCount: 2,
+  }
+  const plain = usageTable(report)
+  expect(plain).toMatch(/^DAY +CALLS +ERRORS/)
+  expect(plain).toMatch(/2026-01-02 +4 +1 \(25\.0 %\) +10 +0 +5 +\$2\.00 +0 +12 +12 +- +- +-\n/)
+  expect(plain).toMatch(/in all +8 /)
+  expect(plain).not.toMatch(/[█▁]/)
+  const shown = usageTable(report, 200)
+  expect(shown).toContain(`${'█'.repeat(16)}\n`)
+  expect(shown).toContain('\n2026-01-01 ▅█ 2026-01-02\n')
+  expect(usageTable({ ...report, total: { ...report.total, calls: 0 } })).toContain('No calls')
 })
