@@ -1,9 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { CallWatcher } from './watch.ts'
 
-/** Names of models that are told apart; others are one. A label that clients choose freely could grow without end. */
+/** Names of models that are told apart; others are one. */
 const mostModels = 200
-const longestName = 128
 const otherModels = 'other'
 
 const seconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300]
@@ -13,6 +12,8 @@ const batchSizes = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 /** What a process counts of its calls and commits, for Prometheus: never a user, a key or a word that was said. */
 export interface Counts extends CallWatcher {
   readonly registry: Registry
+  /** The names of a provider's models, which are told apart from then on. */
+  learn(provider: string, models: readonly string[]): void
   /** Told of each batch that was committed, or not. */
   committed(batch: {
     readonly operations: number
@@ -86,21 +87,23 @@ export function createCounts(): Counts {
     help: 'Batches that could not be committed and are tried again, spooled or refused.',
     registers,
   })
-  const known = new Set<string>()
+  const offered = new Map<string, ReadonlySet<string>>()
+  const used = new Set<string>()
 
-  /** Only a model that has answered is known to be one: a client may ask for any. */
-  const modelOf = (model: string, hasAnswered: boolean): string => {
-    if (known.has(model)) return model
-    if (!hasAnswered || known.size >= mostModels || model.length > longestName) return otherModels
-    known.add(model)
+  /** A client may ask for whatever it likes, and some services answer to any name: only what a provider lists is told apart. */
+  const modelOf = (provider: string, model: string): string => {
+    if (offered.get(provider)?.has(model) !== true) return otherModels
+    if (!used.has(model) && used.size >= mostModels) return otherModels
+    used.add(model)
     return model
   }
 
   return {
     registry,
+    learn: (provider, models) => void offered.set(provider, new Set(models)),
     watch({ provider, model: asked }) {
       return ({ status, errorCode, reply, costNanousd, latencyMs, timeToFirstChunkMs }) => {
-        const model = modelOf(asked, status === 'completed')
+        const model = modelOf(provider, asked)
         calls.inc({ provider, model, outcome: status })
         if (status === 'failed') errors.inc({ provider, code: errorCode ?? 'unknown' })
         duration.observe({ provider, model }, latencyMs / 1000)

@@ -14,7 +14,8 @@ async function metricsOf(running: Running, headers: Record<string, string> = {})
 
 test('calls are counted by provider, model and how they ended; what clients make up is one model', async () => {
   const upstream = await startUpstream(json(completion('a secret')))
-  const running = await startGateway({ upstream })
+  const running = await startGateway({ upstream, provider: { models: ['gpt-test'] } })
+  await metricsOf(running)
   await running.post(questionOf('a secret', { model: 'gpt-test' }))
   const text = await metricsOf(running)
   const labels = 'provider="test",model="gpt-test"'
@@ -28,9 +29,12 @@ test('calls are counted by provider, model and how they ended; what clients make
   expect(text).not.toMatch(/a secret|ada|key_/)
 })
 
-test('a call that fails is counted with its code, and does not make its model a label', async () => {
+test('a call that fails is counted with its code, and no name that a client makes up is a label', async () => {
   const upstream = await startUpstream(json({ error: { message: 'no' } }, { status: 500 }))
-  const running = await startGateway({ upstream })
+  const running = await startGateway({ upstream, provider: { models: ['gpt-test'] } })
+  await metricsOf(running)
+  upstream.answer(json(completion('said')), json({ error: { message: 'no' } }, { status: 500 }))
+  await running.post(questionOf('q', { model: 'made-up' }))
   await running.post(questionOf('q', { model: 'made-up' }))
   const text = await metricsOf(running)
   expect(text).toContain('stele_calls_total{provider="test",model="other",outcome="failed"} 1\n')
@@ -40,6 +44,10 @@ test('a call that fails is counted with its code, and does not make its model a 
 
 test('the number of models told apart is bounded, and counting a call costs microseconds', () => {
   const counts = createCounts()
+  counts.learn(
+    'p',
+    Array.from({ length: 5_000 }, (_, index) => `m${index}`),
+  )
   const call = {
     callId: 'c',
     conversationId: undefined,

@@ -14,6 +14,8 @@ test('whichever worker is asked for figures tells those of all', async () => {
       ...init,
       headers: { connection: 'close', 'content-type': 'application/json', authorization: `Bearer ${apiKey}` },
     })
+  await ask('/metrics')
+  await ask('/metrics')
   const count = 6
   for (let index = 0; index < count; index++) {
     const body = JSON.stringify({ ...questionOf(`q${index}`), model: 'echo' })

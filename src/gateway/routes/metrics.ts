@@ -19,7 +19,7 @@ export interface SharedMetrics {
 
 export interface MetricsParts {
   readonly stele: Pick<Stele, 'recorder' | 'retention' | 'commits'>
-  readonly providers: Pick<ProviderRegistry, 'breakers'>
+  readonly providers: Pick<ProviderRegistry, 'breakers' | 'providers'>
   readonly counts: Counts
   readonly settings: Pick<Config, 'metrics' | 'metricsToken'>
   /** Of the process as such. */
@@ -41,14 +41,49 @@ export async function metricsRoutes(app: FastifyInstance, parts: MetricsParts): 
   stele.commits.listen(batch => counts.committed(batch))
   app.addHook('onClose', async () => stele.commits.listen(undefined))
   const registries = [counts.registry, ...(processCounts === undefined ? [] : [processCounts])]
-  shared?.tellOwn(async () => (await Promise.all(registries.map(one => one.getMetricsAsJSON()))).flat())
   const own = (): Promise<string> => Registry.merge(registries).metrics()
+  const learn = modelLearner(providers, counts)
+  shared?.tellOwn(async () => {
+    void learn()
+    return (await Promise.all(registries.map(one => one.getMetricsAsJSON()))).flat()
+  })
 
   app.get('/metrics', needs('public'), async (request, reply) => {
     mayAsk(request, settings)
+    await learn()
     const text = shared === undefined ? await own() : ((await shared.ofAll()) ?? (await own()))
     return reply.type('text/plain; version=0.0.4; charset=utf-8').send(text)
   })
+}
+
+/** How long providers may take to list their models, in milliseconds, and how often they are asked at most. */
+const listTime = 2_000
+const listEvery = 600_000
+
+/** Has providers asked now and then, while somebody reads the figures, what their models are called. */
+function modelLearner(
+  { providers }: Pick<ProviderRegistry, 'providers'>,
+  counts: Counts,
+): () => Promise<unknown> {
+  let last = Number.NEGATIVE_INFINITY
+  let current: Promise<unknown> = Promise.resolve()
+  return () => {
+    const now = performance.now()
+    if (now - last < listEvery) return current
+    last = now
+    current = Promise.all(
+      [...providers]
+        .map(async ([name, provider]) => {
+          const models = await provider.models(AbortSignal.timeout(listTime))
+          counts.learn(
+            name,
+            models.map(({ id }) => id),
+          )
+        })
+        .map(asking => asking.catch(() => undefined)),
+    )
+    return current
+  }
 }
 
 const loopback = new BlockList()
