@@ -97,7 +97,9 @@ export class StoreBackend implements ChatBackend {
   async usageToday(): Promise<UsageSums> {
     const today = new Date().toISOString()
     const { usage } = this.#options.stele
-    return (await this.#store(usage.report({ user: this.userId, since: today, until: today }))).total
+    const { total } = await this.#store(usage.report({ user: this.userId, since: today, until: today }))
+    const { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls } = total
+    return { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls }
   }
 
   async close(): Promise<void> {

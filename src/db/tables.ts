@@ -1,3 +1,5 @@
+import { usageKeys, usageTables } from './usage-tables.ts'
+
 /**
  * The tables, once: column names with their kinds. The TypeScript row types, Kysely's table types and the batch
  * statements all derive from this object; migrations make it real and a test compares the two.
@@ -228,41 +230,7 @@ export const tables = {
     cost_nanousd: integer,
     unpriced_calls: integer,
   },
-  usage_rollups: {
-    day: text,
-    // each, user or all; what a level does not tell apart is ''.
-    level: text,
-    user_id: text,
-    model: text,
-    provider: text,
-    operation: text,
-    document_type: text,
-    api_key_id: text,
-    calls: integer,
-    errors: integer,
-    input_tokens: integer,
-    output_tokens: integer,
-    cache_read_input_tokens: integer,
-    reasoning_output_tokens: integer,
-    cost_nanousd: integer,
-    unpriced_calls: integer,
-    timed_calls: integer,
-    latency_ms: integer,
-    first_chunk_calls: integer,
-    time_to_first_chunk_ms: integer,
-    latencies: bytes,
-    first_chunks: bytes,
-  },
-  usage_conversations: {
-    day: text,
-    user_id: text,
-    conversation_id: text,
-    calls: integer,
-    tokens: integer,
-    cost_nanousd: integer,
-  },
-  usage_pending: { user_id: text, call_id: text },
-  usage_progress: { name: text, rolled_to: text, gone_to: text },
+  ...usageTables,
   audit_events: {
     user_id: text,
     id: text,
@@ -340,10 +308,7 @@ export const primaryKeys = {
   context_snapshots: ['id', 'user_id'],
   responses: ['id', 'user_id'],
   usage_daily: ['user_id', 'day', 'model'],
-  usage_rollups: ['day', 'level', 'user_id', 'model', 'provider', 'operation', 'document_type', 'api_key_id'],
-  usage_conversations: ['day', 'user_id', 'conversation_id'],
-  usage_pending: ['call_id', 'user_id'],
-  usage_progress: ['name'],
+  ...usageKeys,
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],

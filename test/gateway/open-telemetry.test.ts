@@ -18,7 +18,9 @@ function registerSdk() {
   const figures = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
   const reader = new PeriodicExportingMetricReader({ exporter: figures, exportIntervalMillis: 3_600_000 })
   const meters = new MeterProvider({ readers: [reader] })
-  trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: spans })] }))
+  trace.setGlobalTracerProvider(
+    new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: spans })] }),
+  )
   metrics.setGlobalMeterProvider(meters)
   onTestFinished(async () => {
     trace.disable()
