@@ -15,6 +15,8 @@ export const environmentVariables = {
   STELE_SEARCH: 'search',
   SQL_ECHO: 'sqlEcho',
   LOG_LEVEL: 'logLevel',
+  STELE_METRICS: 'metrics',
+  STELE_METRICS_TOKEN: 'metricsToken',
   STELE_API_KEY: 'apiKey',
   STELE_MASTER_KEY: 'masterKey',
   STELE_MASTER_KEY_COMMAND: 'masterKeyCommand',

@@ -128,6 +128,14 @@ const settings = z.strictObject({
   /** Whether messages are kept in the search index: `on` and `off` too. */
   search: z.union([z.boolean(), z.stringbool()]).default(true),
   sqlEcho: z.union([z.boolean(), z.stringbool()]).default(false),
+  /** Who may read /metrics: this machine, everybody, nobody. */
+  metrics: z.enum(['local', 'open', 'off']).default('local'),
+  /** Whoever has this may, from wherever, and nobody else. */
+  metricsToken: z
+    .string()
+    .min(16, 'at least 16 characters')
+    .regex(/^[\x21-\x7e]+$/, 'printable characters without spaces')
+    .optional(),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   /** An admin key to install when the gateway starts. */
   apiKey: z

@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
 import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
+import { startUsageJob } from './analytics/job.ts'
+import { createUsage, type Usage } from './analytics/service.ts'
 import { AnswerCache } from './cache/cache.ts'
 import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
@@ -36,6 +38,7 @@ import { accessSteps } from './recorder/access-steps.ts'
 import { cacheSteps } from './recorder/cache-steps.ts'
 import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
+import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
 import { Recorder } from './recorder/recorder.ts'
 import { repriceSteps } from './recorder/reprice-steps.ts'
 import { retentionSteps } from './recorder/retention-steps.ts'
@@ -43,6 +46,7 @@ import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
+import { usageSteps } from './recorder/usage-steps.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
@@ -102,6 +106,8 @@ type Erasure = ReturnType<typeof createErasure>
 export interface Stele {
   readonly database: Store
   readonly recorder: Recorder
+  /** Tells how commits go. */
+  readonly commits: Pick<MeasuredWriter, 'listen'>
   readonly users: ReturnType<typeof userLibrary>
   readonly apiKeys: ReturnType<typeof apiKeyStore>
   /** Accounts with passwords, and the sessions of those who are logged in. */
@@ -128,6 +134,8 @@ export interface Stele {
   readonly cache: AnswerCache
   /** What users, keys and models may take, and how much of it is used. */
   readonly limits: Limits
+  /** What calls took and cost: reports, and the proof that they are right. */
+  readonly usage: Usage
   /**
    * Erases a user: destroys the keys, which makes everything unreadable at once, and removes what was said, what it is found
    * by and what tells who it was. What calls took and cost stays, and so do audit events. Ended before it is done, it is
@@ -221,10 +229,11 @@ function assemble(
   const writer: Writer = database.capabilities.blockingWrites
     ? threadWriter({ databaseUrl, settings, hashKey, caps, content })
     : directWriter({ database, hashes, tokens, limits: book, knownUsers: new Set() })
+  const measured = measuredWriter(writer)
   const spooling =
     spoolKey &&
     new SpoolingWriter({
-      writer,
+      writer: measured,
       folder: options.spoolFolder ?? defaultSpoolFolder,
       instanceId,
       key: spoolKey,
@@ -239,7 +248,7 @@ function assemble(
     database,
     hashes,
     accounting,
-    writer: spooling ?? writer,
+    writer: spooling ?? measured,
     spooling,
     instanceId,
     reserver: new Reserver(options.limits ?? {}, {
@@ -257,9 +266,15 @@ function assemble(
     limits: options.cache,
     onError,
   })
+  const usage = createUsage(database, usageSteps(database, writer))
+  const usageJob = startUsageJob(usage, {
+    isWanted: () => measured.isUsed && recorder.spool?.isSpooling !== true,
+    onError,
+  })
   return {
     database,
     recorder,
+    commits: measured,
     users: told(userLibrary(database, recorder)),
     apiKeys: told(apiKeyStore(database, hashes)),
     logins: told(loginLibrary(database, accessSteps(database, writer))),
@@ -289,6 +304,7 @@ function assemble(
         holder: instanceId,
       }),
     ),
+    usage: told(usage),
     ...told(
       createErasure({
         database,
@@ -319,6 +335,7 @@ function assemble(
     backup: (path, options) => backUp(database, path, options),
     async close() {
       await cache.close()
+      await usageJob.stop()
       await recorder.close()
       await database.close()
     },

@@ -16,7 +16,6 @@ import { servedModels } from '../providers/models.ts'
 import type { ProviderRegistry, Target } from '../providers/registry.ts'
 import { retryAfter } from '../providers/retry-after.ts'
 import type { Stele } from '../stele.ts'
-import { usageOfDay } from '../store/usage.ts'
 import {
   type Answer,
   type ChatBackend,
@@ -104,8 +103,12 @@ export class StoreBackend implements ChatBackend {
     return this.#store(this.#sessions.totals(thread))
   }
 
-  usageToday(): Promise<UsageSums> {
-    return this.#store(usageOfDay(this.#options.stele.database, this.userId, Date.now()))
+  async usageToday(): Promise<UsageSums> {
+    const today = new Date().toISOString()
+    const { usage } = this.#options.stele
+    const { total } = await this.#store(usage.report({ user: this.userId, since: today, until: today }))
+    const { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls } = total
+    return { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls }
   }
 
   async close(): Promise<void> {

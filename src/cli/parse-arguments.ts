@@ -1,4 +1,7 @@
 import { InvalidArgumentError } from 'commander'
+import { checkedDimensions } from '../analytics/input.ts'
+import type { Dimension } from '../analytics/report.ts'
+import { reasonOf } from '../errors.ts'
 import { partitionName } from '../model/caching.ts'
 import { isoTime } from '../model/iso-time.ts'
 import { isScope, type Scope } from '../model/permissions.ts'
@@ -82,6 +85,24 @@ export function parseTime(text: string): number {
   const time = isoTime(text)
   if (time === undefined) throw new InvalidArgumentError('Give an ISO 8601 date, or a date with a time.')
   return time
+}
+
+/** A day in UTC, as YYYY-MM-DD: as such, or so many days ago. */
+export function parseDay(text: string, _previous?: unknown, now = Date.now()): string {
+  const [, days] = /^(\d{1,5})d$/.exec(text) ?? []
+  const time = days === undefined ? isoTime(text) : now - Number(days) * 1_440 * minute
+  if (time === undefined)
+    throw new InvalidArgumentError('Give a day (2026-01-31), or 7d for that many days ago.')
+  return new Date(time).toISOString().slice(0, 10)
+}
+
+/** What a report of usage sums up by, with commas between. */
+export function parseDimensions(text: string): Dimension[] {
+  try {
+    return checkedDimensions(text.split(',').map(part => part.trim()))
+  } catch (error) {
+    throw new InvalidArgumentError(reasonOf(error))
+  }
 }
 
 function durationEnd(text: string, now: number): number | undefined {

@@ -3,6 +3,7 @@ import { accessCommands } from './access-commands.ts'
 import { cacheCommand } from './cache-commands.ts'
 import { chatCommand } from './chat-command.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
+import type { UsageDoctorOptions } from './commands/doctor-usage.ts'
 import type { ServeOptions } from './commands/serve.ts'
 import type { DrainSpoolsOptions } from './commands/spool-drain.ts'
 import type { SpoolStatusOptions } from './commands/spool-status.ts'
@@ -17,7 +18,7 @@ import { parseHttpUrl, parsePort, parseWorkers } from './parse-arguments.ts'
 import { recordCommands } from './record-commands.ts'
 import { retentionCommand } from './retention-commands.ts'
 import { searchCommand } from './search-command.ts'
-import { usageCommand } from './usage-commands.ts'
+import { usageCommand } from './usage-command.ts'
 
 const closing = `
 Exit codes: 0 success · 1 failure · 2 wrong usage
@@ -112,9 +113,16 @@ function doctorCommand(program: Command): void {
       'check database, settings, schema and master key; exits with 1 when something is not as it should be',
     )
     .option('--repair-limits', 'count anew what limits have counted wrong')
+    .option('--usage', 'count every call again and compare with the sums that reports and limits read')
+    .option('--repair', 'with --usage: make the sums right')
     .option('--json', 'print JSON')
     .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<DoctorOptions & UsageDoctorOptions>()
+      if (options.usage === true || options.repair === true) {
+        const { usageDoctor } = await import('./commands/doctor-usage.ts')
+        return usageDoctor(options)
+      }
       const { doctor } = await import('./commands/doctor.ts')
-      await doctor(command.optsWithGlobals<DoctorOptions>())
+      await doctor(options)
     })
 }

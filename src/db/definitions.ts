@@ -1,3 +1,5 @@
+import { usageTables } from './usage-tables.ts'
+
 /**
  * The tables, once: column names with their kinds. The TypeScript row types, Kysely's table types and the batch
  * statements all derive from this object; migrations make it real and a test compares the two.
@@ -315,6 +317,7 @@ export const tables = {
     cost_nanousd: integer,
     unpriced_calls: integer,
   },
+  ...usageTables,
   audit_events: {
     user_id: text,
     id: text,

@@ -1,4 +1,5 @@
 import { type Column, type Kind, tables } from './definitions.ts'
+import { usageKeys } from './usage-tables.ts'
 
 type Definitions = typeof tables
 
@@ -62,6 +63,7 @@ export const primaryKeys = {
   document_types: ['name', 'version'],
   documents: ['id', 'user_id'],
   usage_daily: ['user_id', 'day', 'model'],
+  ...usageKeys,
   audit_events: ['id', 'user_id'],
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],

@@ -8,12 +8,16 @@ import Fastify, {
   type FastifyReply,
   LogController,
 } from 'fastify'
+import type { Registry } from 'prom-client'
 import type { Config } from '../config.ts'
 import { errorBody, SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import type { Permission } from '../model/permissions.ts'
 import type { ProviderRegistry } from '../providers/registry.ts'
 import type { Stele } from '../stele.ts'
+import { openTelemetryWatcher } from '../telemetry/open-telemetry.ts'
+import { createCounts } from '../telemetry/prometheus.ts'
+import { type CallWatcher, watchers } from '../telemetry/watch.ts'
 import { createAccess, type Principal } from './access.ts'
 import { acceptLegalRequests, connectionOptions, endStalled, limitConnections } from './connections.ts'
 import { contentAccess } from './content-access.ts'
@@ -31,7 +35,7 @@ import { documentRoutes } from './routes/documents.ts'
 import { erasureRoutes } from './routes/erasure.ts'
 import { healthRoutes } from './routes/health.ts'
 import { limitRoutes } from './routes/limits.ts'
-import { metricsRoutes } from './routes/metrics.ts'
+import { metricsRoutes, type SharedMetrics } from './routes/metrics.ts'
 import { modelsRoutes } from './routes/models.ts'
 import { oversightRoutes } from './routes/oversight.ts'
 import { plainRequestRoutes } from './routes/plain-requests.ts'
@@ -39,6 +43,7 @@ import { responsesRoutes } from './routes/responses.ts'
 import { searchRoute } from './routes/search.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { storedCompletionRoutes } from './routes/stored-completions.ts'
+import { usageRoutes } from './routes/usage.ts'
 import { userRoutes } from './routes/users.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -80,6 +85,8 @@ export type ClientSettings = Pick<
   | 'cacheTtl'
   | 'cache'
   | 'compress'
+  | 'metrics'
+  | 'metricsToken'
 >
 
 export interface GatewayParts {
@@ -89,6 +96,9 @@ export interface GatewayParts {
   readonly settings: ClientSettings
   /** What HTTPS is spoken with; HTTP when left out. */
   readonly tls?: SecureContextOptions | undefined
+  /** Figures of the process, and those of others that serve the same address. */
+  readonly processCounts?: Registry | undefined
+  readonly sharedMetrics?: SharedMetrics | undefined
 }
 
 /** Where the gateway stands, shared by its routes. */
@@ -103,6 +113,8 @@ export interface GatewayState {
   readonly unanswered: Set<ServerResponse>
   /** Tells by `ended` that a call or a reply has. */
   readonly events: EventEmitter
+  /** Told of every call to a provider. */
+  readonly telemetry: CallWatcher
 }
 
 export interface Gateway {
@@ -119,6 +131,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   const { stele, providers, logger, settings, tls } = parts
   const { bodyLimit } = settings
   const stopping = new AbortController()
+  const counts = createCounts()
   const state: GatewayState = {
     stopping,
     get isStopping() {
@@ -127,6 +140,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     underWay: new Set(),
     unanswered: new Set(),
     events: new EventEmitter(),
+    telemetry: watchers([counts, openTelemetryWatcher()]),
   }
   const access = createAccess(stele, settings)
   const content = contentAccess(stele)
@@ -228,7 +242,8 @@ export function createGateway(parts: GatewayParts): Gateway {
   })
 
   app.register(healthRoutes, { stele, providers })
-  app.register(metricsRoutes, stele)
+  const { processCounts, sharedMetrics: shared } = parts
+  app.register(metricsRoutes, { stele, providers, counts, settings, processCounts, shared })
   app.register(modelsRoutes, { providers })
   app.register(searchRoute, { stele })
   app.register(chatCompletionsRoute, { stele, providers, state, settings })
@@ -247,6 +262,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   app.register(limitRoutes, { stele })
+  app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }
 }
 

@@ -13,7 +13,7 @@ import { type Client, HttpClient } from './client.ts'
 import { dispatch, through } from './dispatch.ts'
 import type { GatewayRequest } from './gateway-request.ts'
 import { standingHeaders } from './limit-headers.ts'
-import { asKnown, LiveCall } from './live-call.ts'
+import { asKnown, LiveCall, watchedCall } from './live-call.ts'
 import type { Rendition } from './rendition.ts'
 
 export interface AttemptParts {
@@ -218,6 +218,7 @@ class Attempts {
       provider: provider.name,
       routeMode,
       rendition,
+      watch: this.#parts.state.telemetry.watch(watchedCall(begun, { target, request, client })),
       forStorage: request.forStorage,
       onCompleted: (outcome, kept) =>
         this.#question.cached?.completed({ callId: begun.callId, target, request, outcome, kept }),

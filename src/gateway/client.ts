@@ -1,5 +1,6 @@
 import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import { errorBody, SteleError } from '../errors.ts'
+import type { TraceHeaders } from '../telemetry/watch.ts'
 import type { AttemptFailure } from './attempt-failure.ts'
 import type { Rendition } from './rendition.ts'
 import { sendFailure } from './send-failure.ts'
@@ -13,6 +14,8 @@ export interface Client {
   readonly log: FastifyBaseLogger
   /** Of the call that it is told of. */
   readonly callId: string | undefined
+  /** What it traces, and what is done for it is a part of. */
+  readonly traceHeaders?: TraceHeaders | undefined
   /** True once it has been told that a stream begins: a status can no longer say that there is none. */
   readonly isStreaming: boolean
   /** What it is told of the reply beside its body, before that begins. */
@@ -62,6 +65,11 @@ export class HttpClient implements Client {
   get callId(): string | undefined {
     const id = this.#reply.getHeader('x-stele-call-id')
     return typeof id === 'string' ? id : undefined
+  }
+
+  get traceHeaders(): TraceHeaders | undefined {
+    const { traceparent } = this.#reply.request.headers
+    return typeof traceparent === 'string' ? { traceparent } : undefined
   }
 
   get isStreaming(): boolean {

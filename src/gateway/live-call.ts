@@ -1,9 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { SteleError } from '../errors.ts'
 import type { BegunCall, Outcome, RouteMode, SettledCall } from '../model/call.ts'
+import type { Target } from '../providers/registry.ts'
 import type { Recorder } from '../recorder/recorder.ts'
+import type { CallWatch, WatchedCall } from '../telemetry/watch.ts'
 import type { AttemptFailure, ProviderAnswer } from './attempt-failure.ts'
 import type { Client } from './client.ts'
+import type { GatewayRequest } from './gateway-request.ts'
 import type { Rendition } from './rendition.ts'
 
 export interface LiveCallParts {
@@ -13,6 +16,8 @@ export interface LiveCallParts {
   readonly provider: string
   readonly routeMode: RouteMode | undefined
   readonly rendition: Rendition | undefined
+  /** Told how it ended, once that is on record or cannot be. */
+  readonly watch: CallWatch
   /** Makes of an outcome what is kept of it, where that is another text. */
   readonly forStorage?: ((outcome: Outcome) => Promise<Outcome>) | undefined
   /** Told of a whole reply that is on record, and what is kept of it. */
@@ -85,18 +90,23 @@ export class LiveCall {
   }
 
   async #settle(outcome: Outcome): Promise<SettledCall> {
-    const { recorder, log, routeMode } = this.#parts
+    const { recorder, log, routeMode, watch } = this.#parts
     const latencyMs = performance.now() - this.#startedAt
     const timeToFirstChunkMs =
       this.#firstChunkAt === undefined ? undefined : this.#firstChunkAt - this.#startedAt
     // Were another end on record, this one must not be sent as if it were.
     const { forStorage, onCompleted } = this.#parts
     const kept = forStorage === undefined ? outcome : await keptOf(outcome, forStorage)
-    const settled = await recorder.settle(
-      this.begun,
-      { ...kept, latencyMs, timeToFirstChunkMs },
-      { once: true },
-    )
+    const took = { latencyMs, timeToFirstChunkMs }
+    let settled: SettledCall
+    try {
+      settled = await recorder.settle(this.begun, { ...kept, ...took }, { once: true })
+    } catch (error) {
+      const { code } = asKnown(error)
+      if (settledNoMore.has(code)) watch({ ...outcome, ...took, status: 'failed', errorCode: code })
+      throw error
+    }
+    watch({ ...outcome, ...took, costNanousd: settled.costNanousd })
     log.info(
       {
         callId: this.begun.callId,
@@ -134,6 +144,23 @@ async function keptOf(
 
 /** Failures to settle after which settling otherwise is of no use. */
 const settledNoMore: ReadonlySet<string> = new Set(['store_unavailable', 'call_orphaned', 'call_id_taken'])
+
+/** What may be told of a call to those who count. */
+export function watchedCall(
+  { callId, conversationId, requestModel: model }: BegunCall,
+  { target, request, client }: { target: Target; request: GatewayRequest; client: Client },
+): WatchedCall {
+  const { name: provider, address } = target.provider
+  return {
+    callId,
+    conversationId: conversationId || undefined,
+    provider,
+    address,
+    model,
+    operation: request.recording?.operation ?? 'chat',
+    traceHeaders: client.traceHeaders,
+  }
+}
 
 /** Anything thrown, in the table's terms. */
 export function asKnown(error: unknown): SteleError {

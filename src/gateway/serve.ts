@@ -6,6 +6,7 @@ import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
 import { openStele, type Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
+import { processCounts } from '../telemetry/prometheus.ts'
 import { createGateway } from './app.ts'
 import { banner } from './banner.ts'
 import { finishErasures } from './erasure-job.ts'
@@ -13,6 +14,7 @@ import { firstKey } from './first-key.ts'
 import { listen } from './listen.ts'
 import { createLogger } from './logger.ts'
 import { startRetentionJob } from './retention-job.ts'
+import type { SharedMetrics } from './routes/metrics.ts'
 import { shutDown } from './shutdown.ts'
 import { readTls, reloadAtHangup, warnOutOfDate } from './tls.ts'
 
@@ -25,15 +27,19 @@ export interface Surroundings {
   announce(banner: string): void
   /** Asked once it listens; resolves when it is to stop. */
   stop(): Promise<void>
-  /** Its number when it is one of several. */
+  /** Its number when it is one of several, and what they have in common. */
   readonly worker?: number
+  readonly sharedMetrics?: SharedMetrics
 }
 
 /**
  * Runs the gateway until it is to stop, then lets running replies end, commits everything and returns.
  * @throws SteleError when it cannot start
  */
-export async function serve(config: Config, { announce, stop, worker }: Surroundings): Promise<void> {
+export async function serve(
+  config: Config,
+  { announce, stop, worker, sharedMetrics }: Surroundings,
+): Promise<void> {
   const logger = createLogger(config.logLevel, worker)
   const tls = readTls(config)
   if (tls !== undefined) warnOutOfDate(tls, logger)
@@ -50,7 +56,15 @@ export async function serve(config: Config, { announce, stop, worker }: Surround
   try {
     const providers = createProviders(config, stele)
     for (const type of config.documentTypes) await stele.documents.register(type)
-    const gateway = createGateway({ stele, providers, logger, settings: config, tls })
+    const gateway = createGateway({
+      stele,
+      providers,
+      logger,
+      settings: config,
+      tls,
+      processCounts: config.metrics === 'off' ? undefined : processCounts(),
+      sharedMetrics,
+    })
     const storage = setInterval(() => {
       stele.database.ensureStorage(Date.now()).catch(onError)
       idempotencyKeyStore(stele.database).forgetExpired(Date.now()).catch(onError)

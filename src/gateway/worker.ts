@@ -2,6 +2,7 @@ import type { Worker } from 'node:cluster'
 import type { Config } from '../config.ts'
 import { type ErrorCode, SteleError } from '../errors.ts'
 import { serve } from './serve.ts'
+import { askMetricsOfAll, tellOwnMetrics } from './worker-metrics.ts'
 
 /** What a worker tells the process that started it: that it serves, with what to announce, or why it does not. */
 export type WorkerReport =
@@ -20,6 +21,10 @@ export async function serveAsWorker(config: Config, worker: Worker): Promise<voi
   try {
     await serve(config, {
       worker: worker.id,
+      sharedMetrics: {
+        tellOwn: figures => tellOwnMetrics(worker, figures),
+        ofAll: () => askMetricsOfAll(worker),
+      },
       announce: banner => {
         isReady = true
         worker.send({ kind: 'ready', banner } satisfies WorkerReport)

@@ -9,6 +9,7 @@ import { SteleError } from '../errors.ts'
 import { createLogger } from './logger.ts'
 import { stopSignal } from './signals.ts'
 import { stopMessage, type WorkerReport } from './worker.ts'
+import { tellMetricsOfAll } from './worker-metrics.ts'
 
 /** The pause before a worker that ended is replaced, in milliseconds; it doubles while workers do not last. */
 const firstPause = 100
@@ -84,10 +85,11 @@ async function freePort(host: string): Promise<number> {
 
 function launch(): Launched {
   const worker = cluster.fork()
+  tellMetricsOfAll(worker, running)
   const { promise: ready, resolve, reject } = Promise.withResolvers<string>()
   worker.on('message', (report: WorkerReport) => {
     if (report.kind === 'ready') resolve(report.banner)
-    else reject(new SteleError(report.code, report.details))
+    else if (report.kind === 'failed') reject(new SteleError(report.code, report.details))
   })
   const ended = (once(worker, 'exit') as Promise<[number | null, string | null]>).then(([code, signal]) => {
     const how = `ended with ${signal ?? `code ${code}`}`

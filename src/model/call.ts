@@ -279,4 +279,6 @@ export interface SettledCall {
   readonly conversationId: string | undefined
   /** True when the call had been settled before and nothing was written now. */
   readonly isRepeat: boolean
+  /** What it cost by the settlement given, in nano-US-dollars; undefined when that is unknown. */
+  readonly costNanousd?: number | undefined
 }

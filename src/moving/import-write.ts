@@ -1,3 +1,4 @@
+import { noteLateCalls } from '../analytics/late-calls.ts'
 import type { Batch } from '../db/batch.ts'
 import { type ColumnName, primaryKeys, type Row, type TableName, userColumnOf } from '../db/tables.ts'
 import { reasonOf } from '../errors.ts'
@@ -78,6 +79,10 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   const fresh = new Map<TableName, Set<string>>()
   for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
+  await noteLateCalls(
+    batch,
+    rowsOf(good, 'llm_requests').filter(row => fresh.get('llm_requests')?.has(keyText('llm_requests', row))),
+  )
   const isNew = (table: TableName, row: object | undefined): boolean =>
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
   await queueForSearch(

@@ -1,3 +1,4 @@
+import { changeSummedCosts } from '../analytics/changed-costs.ts'
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import type { Store } from '../store/contents.ts'
@@ -54,6 +55,7 @@ export function doRepriceStep(
       })),
     )
     await correctUsage(batch, changes)
+    await changeSummedCosts(batch, changes)
     const events = eventsOf(changes, step).map(event => database.contents.sealEvent(event))
     await batch.insert('audit_events', events)
     return changes.length

@@ -67,8 +67,10 @@ export function openaiCompatible(name: string, config: ProviderConfig): Provider
     }
   }
 
+  const port = Number(base.port) || (base.protocol === 'http:' ? 80 : 443)
   return {
     name,
+    address: { host: base.hostname, port },
     asksUsage: config.streamUsage,
     chat: ({ request, model, signal }) =>
       post('chat/completions', upstreamBody(request, model, config.streamUsage), signal),

@@ -57,6 +57,8 @@ export interface Provider {
   readonly asksUsage?: boolean
   /** What it answers is read from what is stored of the user. */
   readonly answersFromRecord?: boolean
+  /** Where it is reached, when that is not within this process. */
+  readonly address?: { readonly host: string; readonly port: number }
   chat(request: ProviderRequest): Promise<ProviderResponse>
   /** Of other operations, those that it has; left out when it has none. */
   readonly forwards?: ReadonlySet<ForwardedOperation>

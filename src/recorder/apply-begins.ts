@@ -1,3 +1,4 @@
+import { noteLateCalls } from '../analytics/late-calls.ts'
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -210,6 +211,10 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
     ),
     batch.insert(
       'llm_requests',
+      plans.map(plan => plan.request),
+    ),
+    noteLateCalls(
+      batch,
       plans.map(plan => plan.request),
     ),
     insertResponses(batch, plans),

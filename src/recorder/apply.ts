@@ -1,4 +1,5 @@
 import { doAccessStep } from '../access/do-step.ts'
+import { doUsageStep } from '../analytics/do-step.ts'
 import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
@@ -82,6 +83,7 @@ const stepKinds: ReadonlySet<string> = new Set([
   'access',
   'reprice',
   'cache',
+  'usage',
 ] satisfies StepOperation['kind'][])
 
 function isStep(operation: Operation): operation is StepOperation {
@@ -113,6 +115,8 @@ async function stepResult(database: Store, operation: StepOperation): Promise<Pa
       return { repriced: await doRepriceStep(database, operation.step) }
     case 'cache':
       return { cache: await doCacheStep(database, operation.step) }
+    case 'usage':
+      return { usage: await doUsageStep(database, operation.step) }
   }
 }
 

@@ -1,4 +1,5 @@
 import type { AccessStepResult } from '../access/steps.ts'
+import type { UsageStepResult } from '../analytics/steps.ts'
 import type { CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErasureStepResult } from '../erasure/steps.ts'
@@ -354,6 +355,8 @@ export interface OperationResult {
   readonly access?: AccessStepResult
   /** The same of the cache. */
   readonly cache?: CacheStepResult
+  /** The same of summing up calls. */
+  readonly usage?: UsageStepResult
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

@@ -158,7 +158,8 @@ export class Recorder {
       this.#open.delete(call.callId)
       this.#settlements.ended(call.callId)
       if (isOwn === false && once) throw idTaken(call.callId)
-      return { callId: call.callId, conversationId: conversationId || undefined, isRepeat }
+      const { costNanousd } = settlement
+      return { callId: call.callId, conversationId: conversationId || undefined, isRepeat, costNanousd }
     })
   }
 

@@ -1,4 +1,5 @@
 import type { AccessStep } from '../access/steps.ts'
+import type { UsageStep } from '../analytics/steps.ts'
 import type { CacheStep } from '../cache/steps.ts'
 import type { ErasureStep } from '../erasure/steps.ts'
 import type { RepriceStep } from '../pricing/reprice-step.ts'
@@ -34,6 +35,12 @@ export interface CacheOperation {
   readonly step: CacheStep
 }
 
+/** A step of summing up calls, in the same way. */
+export interface UsageOperation {
+  readonly kind: 'usage'
+  readonly step: UsageStep
+}
+
 /** Steps that are done each in a transaction of its own, between those of calls. */
 export type StepOperation =
   | RetentionOperation
@@ -41,3 +48,4 @@ export type StepOperation =
   | AccessOperation
   | RepriceOperation
   | CacheOperation
+  | UsageOperation

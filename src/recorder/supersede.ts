@@ -1,3 +1,4 @@
+import { takeOutOrphans } from '../analytics/late-calls.ts'
 import type { Batch } from '../db/batch.ts'
 import { SteleError } from '../errors.ts'
 import type { PlacedCall } from '../model/call.ts'
@@ -12,6 +13,10 @@ export interface Orphaned {
 /** Takes back what was written of calls when they were given up, so that their real ends can be written. */
 export async function supersede(batch: Batch, orphaned: readonly Orphaned[]): Promise<void> {
   if (orphaned.length === 0) return
+  await takeOutOrphans(
+    batch,
+    orphaned.map(({ call, orphanedAt }) => ({ userId: call.userId, callId: call.callId, at: orphanedAt })),
+  )
   const removed = await batch.remove(
     'llm_responses',
     ['user_id', 'request_id', 'status'],

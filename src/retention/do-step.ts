@@ -1,4 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
+import { addLeaving } from '../analytics/roll-up.ts'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { documentIdOf, responseIdOf } from '../ids.ts'
@@ -39,7 +40,7 @@ export async function doStep(database: Store, step: RetentionStep): Promise<Rete
       case 'conversations':
         return doConversations(tx, step, database)
       case 'calls':
-        await removeCalls(tx, step.removed)
+        await removeCalls(tx, step.removed, database.forUpdate)
         await clearCalls(tx, step.cleared)
         return nothing
       case 'keys':
@@ -56,8 +57,18 @@ export async function doStep(database: Store, step: RetentionStep): Promise<Rete
   })
 }
 
-async function removeCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<void> {
+async function removeCalls(
+  tx: Kysely<Tables>,
+  calls: readonly Key[],
+  lock: Database['forUpdate'],
+): Promise<void> {
   if (calls.length === 0) return
+  // What they took and cost stays in the sums.
+  await addLeaving(
+    tx,
+    lock,
+    calls.map(({ user_id, id }) => ({ user_id, call_id: id })),
+  )
   const replies = calls.map(({ user_id, id }) => ({ user_id, request_id: id }))
   await tx
     .deleteFrom('llm_responses')

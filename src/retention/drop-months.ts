@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { addLeavingBetween } from '../analytics/roll-up.ts'
 import type { Database, StorageMonth } from '../db/database.ts'
 import type { TableName, Tables } from '../db/tables.ts'
 import { lowestIdAt } from '../ids.ts'
@@ -47,7 +48,11 @@ export async function dropMonths(database: Database, options: DropOptions): Prom
       database.dropMonth(month, async tx => {
         if (!(await isExpired(tx)) || (await hasForks(tx, month))) return false
         counted = await countMonth(tx, month, options.defaults)
-        if (month.tables.includes('llm_requests')) await removeBeside(tx, month)
+        if (month.tables.includes('llm_requests')) {
+          const ids = { from: lowestIdAt('call', month.from), to: lowestIdAt('call', month.to) }
+          await addLeavingBetween(tx, database.forUpdate, ids)
+          await removeBeside(tx, month)
+        }
         return true
       }),
     )

@@ -1,5 +1,4 @@
 import type { Batch, StoredBatch } from '../db/batch.ts'
-import type { Database } from '../db/database.ts'
 import type { Row } from '../db/tables.ts'
 
 /** What one settled call adds to the sums of its day. */
@@ -110,56 +109,4 @@ function dayOf(time: number): string {
   const number = Math.floor(time / millisecondsPerDay)
   if (number !== lastDay.number) lastDay = { number, text: new Date(time).toISOString().slice(0, 10) }
   return lastDay.text
-}
-
-/** What a user's settled calls of one day come to. */
-export interface DayUsage {
-  readonly calls: number
-  readonly errors: number
-  readonly inputTokens: number
-  readonly outputTokens: number
-  /** Nano-US-dollars, of the calls whose price is known. */
-  readonly costNanousd: number
-  readonly unpricedCalls: number
-}
-
-/** The sums of the day (UTC) that `time` (milliseconds since 1970) lies in, over all models. */
-export async function usageOfDay(
-  { kysely }: Pick<Database, 'kysely'>,
-  userId: string,
-  time: number,
-): Promise<DayUsage> {
-  const rows = await kysely
-    .selectFrom('usage_daily')
-    .select(sums)
-    .where('user_id', '=', userId)
-    .where('day', '=', dayOf(time))
-    .execute()
-  const sum = (column: (typeof sums)[number]): number => rows.reduce((total, row) => total + row[column], 0)
-  return {
-    calls: sum('calls'),
-    errors: sum('errors'),
-    inputTokens: sum('input_tokens'),
-    outputTokens: sum('output_tokens'),
-    costNanousd: sum('cost_nanousd'),
-    unpricedCalls: sum('unpriced_calls'),
-  }
-}
-
-export type UsageRow = Row<'usage_daily'>
-
-/** A user's sums by day and model, the latest day first. */
-export function usageOf(
-  { prompt }: Pick<Database, 'prompt'>,
-  userId: string,
-  limit: number,
-): Promise<UsageRow[]> {
-  return prompt
-    .selectFrom('usage_daily')
-    .selectAll()
-    .where('user_id', '=', userId)
-    .orderBy('day', 'desc')
-    .orderBy('model')
-    .limit(limit)
-    .execute()
 }

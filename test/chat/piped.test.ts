@@ -67,7 +67,7 @@ test('with --lines each line is a question or a command', async () => {
     'messages      5, of which 5 are sent with the next question',
     'requests      4',
     expect.stringMatching(/^tokens /),
-    'cost          unknown',
+    'cost          $0.00',
   ])
   const stele = await place.stele()
   expect(await stele.calls.list()).toHaveLength(4)

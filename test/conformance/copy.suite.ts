@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
 import { recordTables } from '../../src/db/tables.ts'
+import { newId } from '../../src/ids.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
 import type { Stele } from '../../src/stele.ts'
 import { assistant, chatBody, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
@@ -13,6 +14,7 @@ import { failure } from '../harness/errors.ts'
 import { callWithAll } from '../harness/every-kind.ts'
 import { recordOddities } from '../harness/odd-record.ts'
 import { countOf, rowsOf, storedRowsOf } from '../harness/rows.ts'
+import { letClocksRun, rollUpAll } from '../harness/usage.ts'
 
 /** Every row of every table, each as a hash that is the same on every database. */
 async function everything(database: Database): Promise<Record<string, string[]>> {
@@ -64,6 +66,10 @@ async function recordRest(stele: Stele): Promise<void> {
     expiresAt: Date.now() + 60_000,
   }
   await stele.grants.create(grant)
+  await letClocksRun(stele)
+  await rollUpAll(stele, 100)
+  const pending = { user_id: 'ada', call_id: newId('call') }
+  await stele.database.kysely.insertInto('usage_pending').values(pending).execute()
 }
 
 async function hasMark(database: Database): Promise<boolean> {

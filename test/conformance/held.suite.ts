@@ -44,6 +44,7 @@ const lineTypes: { readonly [T in TableName]?: string } = {
 
 const ofCredential = 'what lets somebody in is told to nobody'
 const ofHash = 'a keyed hash of what the export has in plain words'
+const ofReservation = 'what was held back against limits until the call ended, by its length'
 const ofLine = 'in the line as request, message or echo, put together'
 
 /** Columns that an export of a user leaves out, and why. */
@@ -71,6 +72,8 @@ const leftOut: Readonly<Record<string, string>> = {
   'llm_requests.messages_at': ofLine,
   'llm_requests.separator': ofLine,
   'llm_requests.instance_id': 'which process made the call, not who',
+  'llm_requests.reserved_tokens': ofReservation,
+  'llm_requests.reserved_nanousd': ofReservation,
   'documents.instance_id': 'which process made the document, not who',
   'llm_responses.request_id': 'the id of the call, in its line',
   'llm_responses.content_at': ofLine,
@@ -80,6 +83,9 @@ const leftOut: Readonly<Record<string, string>> = {
 /** Tables of which an export of a user has nothing, and why. */
 const tablesLeftOut: Readonly<Record<string, string>> = {
   login_attempts: 'counts of failures to log in, until the next that succeeds',
+  usage_rollups: 'sums of the calls, which have lines of their own, as usage_daily has, which is told',
+  usage_conversations: 'the same by conversation',
+  usage_pending: 'which of the calls are not summed up yet',
   search_queue: 'which of the messages wait for the index',
   search_progress: 'how far the index has come',
 }

@@ -71,6 +71,14 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     attempts: () => [
       { path: '/v1/usage', own: fine },
       { path: '/v1/usage?user=ada', own: denied, isOutranked: true },
+      { path: '/v1/usage?everyone=true&by=user,key', own: denied, isOutranked: true },
+    ],
+  },
+  'GET /v1/usage/conversations': {
+    attempts: () => [
+      { path: '/v1/usage/conversations', own: fine },
+      { path: '/v1/usage/conversations?user=ada', own: denied, isOutranked: true },
+      { path: '/v1/usage/conversations?everyone=true', own: denied, isOutranked: true },
     ],
   },
   'GET /v1/cache': {

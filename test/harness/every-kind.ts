@@ -38,6 +38,7 @@ export async function callWithAll(
     callId,
     response,
     ...documentStart(callId, reply),
+    sent: { compression: 'high/1', facts: JSON.stringify({ about: reply }) },
     createdAt,
     ...more,
   })

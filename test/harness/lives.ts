@@ -1,6 +1,7 @@
 import type { Stele } from '../../src/stele.ts'
 import { begin, settle, user } from './chat.ts'
 import { cacheAnswer, callWithAll } from './every-kind.ts'
+import { letClocksRun, rollUpAll } from './usage.ts'
 
 /** What a user is called, in the columns that are no content. */
 export function factOf(userId: string): string {
@@ -91,5 +92,8 @@ export async function liveEverywhere(
     .execute()
   // What waits for the search index, beside what is in it.
   await stele.messages.append({ userId, conversationId, messages: [{ message: user(`${secret} waits`) }] })
+  // Of the calls one is open: it is noted when the summing passes it.
+  await letClocksRun(stele)
+  await rollUpAll(stele, 100)
   return { callId, conversationId, keySecret }
 }

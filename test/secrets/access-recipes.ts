@@ -74,7 +74,8 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('DELETE', `/v1/api_keys/${String(id)}`))
     await fine(s.send('DELETE', `/v1/api_keys/${s.asked('a key that is not there')}`), 404)
   },
-  'GET /v1/usage': get(() => '/v1/usage'),
+  'GET /v1/usage': get(() => '/v1/usage?by=user,day,model,provider,key,operation'),
+  'GET /v1/usage/conversations': get(() => '/v1/usage/conversations'),
   'GET /v1/cache': async s => {
     await fine(s.send('GET', `/v1/cache?note=${s.asked('a note on the cache')}`))
     await fine(s.send('GET', `/v1/cache?of=${s.asked('of whom')}`), 400)

@@ -1,3 +1,4 @@
+import { type Days, timesOf } from '../day-span.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { operatorHere } from '../operator.ts'
 import { say, writeJson } from '../output.ts'
@@ -5,18 +6,17 @@ import { withProgress } from '../progress.ts'
 import { toRecord } from '../record.ts'
 import { costText } from '../values.ts'
 
-export interface RepriceCommandOptions extends GlobalOptions {
+export interface RepriceCommandOptions extends GlobalOptions, Days {
   readonly user?: string
   readonly model?: string
-  readonly since?: number
-  readonly until?: number
   readonly dryRun?: boolean
   readonly json?: boolean
 }
 
 /** Computes costs anew, or tells what would change; prints what it came to. */
 export async function repriceCalls(options: RepriceCommandOptions): Promise<void> {
-  const { user: userId, model, since, until, dryRun, json } = options
+  const { user: userId, model, dryRun, json } = options
+  const { since, until } = timesOf(options)
   const report = await withStele(options, ({ costs }) =>
     withProgress('calls', ({ update }) =>
       costs.reprice({

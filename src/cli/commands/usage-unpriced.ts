@@ -1,14 +1,13 @@
 import type { UnpricedModel } from '../../store/costed-calls.ts'
+import { type Days, timesOf } from '../day-span.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { type Column, formatTable } from '../table.ts'
 import { timeText } from '../values.ts'
 
-export interface UnpricedOptions extends GlobalOptions {
+export interface UnpricedOptions extends GlobalOptions, Days {
   readonly user?: string
-  readonly since?: number
-  readonly until?: number
   readonly json?: boolean
 }
 
@@ -25,7 +24,8 @@ const columns: readonly Column<UnpricedModel>[] = [
 
 /** Lists the models of calls whose cost is unknown, and says what can be done about it. */
 export async function listUnpriced(options: UnpricedOptions): Promise<void> {
-  const { user: userId, since, until, json } = options
+  const { user: userId, json } = options
+  const { since, until } = timesOf(options)
   const models = await withStele(options, ({ costs }) => costs.unpriced({ userId, since, until }))
   if (json === true) return writeJson(models.map(toRecord))
   if (models.length === 0) return say('Every call has a cost.')

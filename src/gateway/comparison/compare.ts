@@ -9,7 +9,7 @@ import type { AttemptParts } from '../attempts.ts'
 import { HttpClient } from '../client.ts'
 import { dispatch, through } from '../dispatch.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
-import { asKnown, LiveCall } from '../live-call.ts'
+import { asKnown, LiveCall, watchedCall } from '../live-call.ts'
 import { done } from '../stream-events.ts'
 import { ComparedClient, labelOf, type ReplyLabel } from './compared-client.ts'
 import { JointEnd } from './joint-end.ts'
@@ -137,6 +137,7 @@ async function ask(
     provider,
     routeMode: 'compare',
     rendition: undefined,
+    watch: parts.state.telemetry.watch(watchedCall(begun, { target, request, client })),
     forStorage: request.forStorage,
   })
   try {

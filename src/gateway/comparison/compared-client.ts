@@ -1,6 +1,7 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { PlacedCall } from '../../model/call.ts'
 import { eventData, SseSplitter } from '../../model/sse.ts'
+import type { TraceHeaders } from '../../telemetry/watch.ts'
 import type { Client } from '../client.ts'
 
 /** Which of the replies it is. */
@@ -38,6 +39,10 @@ export class ComparedClient implements Client {
     this.callId = label.call_id
     this.#client = client
     this.#label = JSON.stringify({ object: 'comparison.chunk', ...label }).slice(0, -1)
+  }
+
+  get traceHeaders(): TraceHeaders | undefined {
+    return this.#client.traceHeaders
   }
 
   get isStreaming(): boolean {

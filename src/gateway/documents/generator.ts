@@ -10,6 +10,8 @@ import type { Stele } from '../../stele.ts'
 import { promptly } from '../../store/contents.ts'
 import { documentStore, type StoredDocument } from '../../store/documents.ts'
 import { checkUserId } from '../../store/users.ts'
+import { openTelemetryWatcher } from '../../telemetry/open-telemetry.ts'
+import { watchers } from '../../telemetry/watch.ts'
 import type { GatewayState } from '../app.ts'
 import { createMasking } from '../masking/masking.ts'
 import { generateDocument } from './generate.ts'
@@ -115,6 +117,7 @@ export function aloneState(): GatewayState {
     underWay: new Set(),
     unanswered: new Set(),
     events: new EventEmitter(),
+    telemetry: watchers([openTelemetryWatcher()]),
   }
 }
 

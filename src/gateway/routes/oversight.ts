@@ -4,7 +4,6 @@ import { type Grant, longestGrant } from '../../access/grants.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import type { Stele } from '../../stele.ts'
 import type { AuditEvent } from '../../store/audit-events.ts'
-import { type UsageRow, usageOf } from '../../store/usage.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { listOf } from './paging.ts'
@@ -30,7 +29,7 @@ const creation = z.looseObject({
     .nullish(),
 })
 
-/** What happened, what it cost, and the grants that let administrators see more. Nothing here tells what was said. */
+/** What happened, and the grants that let administrators see more. Nothing here tells what was said. */
 export async function oversightRoutes(
   app: FastifyInstance,
   { stele }: { stele: Pick<Stele, 'grants' | 'auditEvents' | 'database'> },
@@ -83,14 +82,6 @@ export async function oversightRoutes(
     const found = await told(auditEvents.list({ ...filter, limit: limit + 1 }))
     return listOf(found.slice(0, limit).map(eventObject), found.length > limit)
   })
-
-  app.get('/v1/usage', needs('usage:read'), async (request: Received) => {
-    const { query } = request
-    const userId = userOf(request, wordOf(query, 'user'))
-    const limit = integer(query, 'limit', 1, 1_000) ?? 100
-    const found = await told(usageOf(database, userId, limit))
-    return { object: 'list', user: userId, data: found.map(usageObject) }
-  })
 }
 
 function grantObject(grant: Grant): { readonly id: string } {
@@ -119,8 +110,4 @@ function eventObject({ id, userId, createdAt, target, details, ...event }: Audit
     details: details ?? null,
     created_at: Math.floor(createdAt / 1_000),
   } as { readonly id: string }
-}
-
-function usageObject({ user_id: _, ...row }: UsageRow): object {
-  return { object: 'usage', ...row }
 }
