@@ -114,7 +114,13 @@ export function expectedAfter(
   const clearCall = (call: Row<'llm_requests'>): void => {
     const kept = after.llm_requests.find(row => row.id === call.id && row.user_id === call.user_id)
     const reply = after.llm_responses.find(row => row.request_id === call.id && row.user_id === call.user_id)
-    Object.assign(kept ?? {}, { params: null, messages_at: null, separator: null, body: absent })
+    Object.assign(kept ?? {}, {
+      params: null,
+      messages_at: null,
+      separator: null,
+      body: absent,
+      sent: null,
+    })
     if (reply !== undefined)
       Object.assign(reply, {
         body: reply.body === null ? null : absent,
@@ -127,7 +133,7 @@ export function expectedAfter(
     const reply = replyOf(call)
     const { content, metadata } = cutoffs(call.user_id)
     if (reply === undefined || call.created_at >= content) continue
-    const said = [call.params, call.body, reply.body]
+    const said = [call.params, call.body, call.sent, reply.body]
     if (call.created_at < metadata) {
       count(call.user_id, 'metadata', 'calls', ...said)
       drop(after.llm_requests, row => row.id === call.id && row.user_id === call.user_id)
@@ -167,7 +173,7 @@ export function expectedAfter(
     }
     if (isPurged)
       for (const call of callsOf(conversation)) {
-        const said = [call.params, call.body, replyOf(call)?.body]
+        const said = [call.params, call.body, call.sent, replyOf(call)?.body]
         if (call.created_at < content || said.every(value => sizeOf(value) === 0)) continue
         count(user_id, 'deleted', 'calls', ...said)
         clearCall(call)

@@ -59,7 +59,8 @@ export async function setScene({ databaseUrl, operatorUrl }: Where): Promise<Sce
   search.addSecret('the master key', Buffer.from(masterKey, 'base64'))
   search.addSecret('the master key in base64', Buffer.from(masterKey))
   // Made up by somebody: it begins as no key of Stele's does.
-  const adminKey = markers.make('secret', 'the first API key')
+  // A key that somebody makes up must not be guessed easily, and what marks it may have few characters.
+  const adminKey = `${markers.make('secret', 'the first API key')}-ABCDEFGH`
 
   const upstream = await startUpstream()
   speakInMarkers(upstream, markers)
