@@ -8,6 +8,7 @@ import { accountOfRow } from '../../src/store/account-columns.ts'
 import { begin, completed, settle, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { rowsOf } from '../harness/rows.ts'
+import { letClocksRun, rollUpAll } from '../harness/usage.ts'
 import { asked, askedTokens, endedCalls, openai, reply, reported, said, saidTokens } from './pricing-table.ts'
 
 /** What calls took and cost, however they end; and what of it can be told and put right later. */
@@ -152,6 +153,33 @@ export function pricingSuite(bed: Bed): void {
     })
     expect(await right.costs.reprice()).toMatchObject({ filled: 0, corrected: 1, addedNanousd: 2_400_000 })
     expect((await right.calls.get('ada', gone.callId))?.costNanousd).toBe(1_100_000)
+    await expectDaysToAdd(right)
+  })
+
+  test('what is summed up already follows a cost that changes: filled in, corrected, of every level', async () => {
+    const place = await bed.place()
+    const wrong = await place.stele({ pricing: { overrides: [{ model: 'gpt-4o*', input: 1, output: 1 }] } })
+    const record = async (provider: string, model: string, userId: string): Promise<void> => {
+      const call = await begin(wrong, asked, { ...openai, provider, requestModel: model, userId })
+      await settle(wrong, call, completed(reply(reported)))
+    }
+    await record('openai', 'gpt-4o', 'ada')
+    await record('acme', 'acme-1', 'ada')
+    await record('acme', 'acme-1', 'bob')
+    await letClocksRun(wrong)
+    await rollUpAll(wrong)
+    await record('acme', 'acme-1', 'bob')
+    await wrong.close()
+    const prices: PriceOverride[] = [{ model: '*', provider: 'acme', input: 2, output: 10 }]
+    const right = await place.stele({ pricing: { overrides: prices } })
+    const before = await right.usage.report({})
+    const { addedNanousd } = await right.costs.reprice()
+    expect(addedNanousd).toBeGreaterThan(0)
+    const after = await right.usage.report({})
+    expect(after.total.costNanousd - before.total.costNanousd).toBe(addedNanousd)
+    expect(after.total.unpricedCalls).toBe(0)
+    const check = await right.usage.check()
+    expect(check).toMatchObject({ calls: 4, differences: [] })
     await expectDaysToAdd(right)
   })
 
