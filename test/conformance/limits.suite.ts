@@ -333,6 +333,23 @@ export function limitsSuite(bed: Bed): void {
     await failure('invalid_value', stele.limits.setTimeZone('Mars/Olympus'))
   })
 
+  test('a limit of cost holds what a call may cost by its price, and counts what it cost', async () => {
+    // A micro-dollar a token, whichever way it goes.
+    const overrides = [{ model: '*', input: 1, output: 1 }]
+    const stele = await (await bed.place()).stele({ pricing: { overrides } })
+    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 500_000 })
+    const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => begin(stele, bounded(100))))
+    const calls = outcomes.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+    const held = calls[0]?.reserved?.nanousd ?? 0
+    expect(held).toBeGreaterThan(100_000)
+    expect(calls).toHaveLength(Math.floor(500_000 / held))
+    for (const one of outcomes)
+      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'insufficient_quota' })
+    for (const call of calls) await settle(stele, call, used(10, 20))
+    expect(await usedOf(stele, { user: 'ada' })).toEqual({ nanousdPerDay: calls.length * 30_000 })
+    expect(await stele.limits.examine()).toEqual([])
+  })
+
   test('the price of a call decides against a limit of cost, and an unknown one is no price of zero', async () => {
     const place = await bed.place()
     const stele = await place.stele()
