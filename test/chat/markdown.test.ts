@@ -75,8 +75,12 @@ test('what comes in pieces looks at its end as if it had come at once', () => {
   )
 })
 
-test('a text that is nested beyond all reason is shown as it stands', () => {
-  const text = `${'> '.repeat(3_000)}x`
+test.each([
+  ['quotes', '> ', 100],
+  ['quotes that no stack holds', '> ', 30_000],
+  ['lists', '1. ', 3_000],
+])('a text that is nested beyond all reason is shown as it stands: %s', (_, mark, times) => {
+  const text = `${mark.repeat(times)}x`
   const lines = textsOf(markdownLines(text, 80))
   expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''))
 })

@@ -18,8 +18,12 @@ export function markdownLines(text: string, width: number): Line[] {
   return blockLines(blocksOf(printableText(text)), width)
 }
 
+/** A hundred quotes and lists, one in another. A parser goes into each, as deep as its stack happens to reach. */
+const beyondReason = /^(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t]))){100}/m
+
 /** The blocks of a Markdown text; of one that is nested beyond all reason, the text as it stands. */
 export function blocksOf(text: string): Token[] {
+  if (beyondReason.test(text)) return [{ type: 'text', raw: text, text }]
   try {
     return new Lexer({ gfm: true }).lex(text)
   } catch {
