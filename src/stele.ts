@@ -35,18 +35,14 @@ import type { PriceBookOptions } from './pricing/price-book.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
-import { cacheSteps } from './recorder/cache-steps.ts'
-import { erasureSteps } from './recorder/erasure-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
 import { Recorder } from './recorder/recorder.ts'
-import { repriceSteps } from './recorder/reprice-steps.ts'
-import { retentionSteps } from './recorder/retention-steps.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
+import { stepsOf } from './recorder/steps.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
-import { usageSteps } from './recorder/usage-steps.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
@@ -258,15 +254,15 @@ function assemble(
     removeOldCounters: limits.tidy,
   })
   const told = tellingFailures(database)
-  const doStep = retentionSteps(database, writer)
+  const doStep = stepsOf('retention', database, writer)
   const { onError } = options
   const cache = new AnswerCache({
     database,
-    doStep: cacheSteps(database, writer),
+    doStep: stepsOf('cache', database, writer),
     limits: options.cache,
     onError,
   })
-  const usage = createUsage(database, usageSteps(database, writer))
+  const usage = createUsage(database, stepsOf('usage', database, writer))
   const usageJob = startUsageJob(usage, {
     isWanted: () => measured.isUsed && recorder.spool?.isSpooling !== true,
     onError,
@@ -289,7 +285,7 @@ function assemble(
       costLibrary({
         database,
         prices: () => accounting.prices(),
-        doStep: repriceSteps(database, writer),
+        doStep: stepsOf('reprice', database, writer),
       }),
     ),
     documents: told(documentLibrary(database, recorder)),
@@ -308,7 +304,7 @@ function assemble(
     ...told(
       createErasure({
         database,
-        doStep: erasureSteps(database, writer),
+        doStep: stepsOf('erasure', database, writer),
         doRetentionStep: doStep,
         ring: {
           forget(userId) {

@@ -1,15 +1,9 @@
-import { doAccessStep } from '../access/do-step.ts'
-import { doUsageStep } from '../analytics/do-step.ts'
-import { doCacheStep } from '../cache/do-step.ts'
 import type { Batch } from '../db/batch.ts'
-import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
 import type { LimitBook } from '../limits/book.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { doRepriceStep } from '../pricing/reprice-step.ts'
 import { quietReasonOf } from '../quiet-error.ts'
-import { doStep } from '../retention/do-step.ts'
 import type { Store } from '../store/contents.ts'
 import { openSealing } from '../store/sealed-batch.ts'
 import type { SearchTokens } from '../store/search-keys.ts'
@@ -39,6 +33,7 @@ import {
 import { NeedsCare } from './place-replies.ts'
 import { describe } from './refusal.ts'
 import type { StepOperation } from './step-operations.ts'
+import { doStep, isStep } from './steps.ts'
 
 type RecordOperation = Exclude<Operation, StepOperation>
 
@@ -77,22 +72,10 @@ export async function applyBatch(
   return answers
 }
 
-const stepKinds: ReadonlySet<string> = new Set([
-  'retention',
-  'erasure',
-  'access',
-  'reprice',
-  'cache',
-  'usage',
-] satisfies StepOperation['kind'][])
-
-function isStep(operation: Operation): operation is StepOperation {
-  return stepKinds.has(operation.kind)
-}
-
 async function applyStep({ database }: ApplyContext, operation: StepOperation): Promise<Applied> {
   try {
-    return done({ conversationId: undefined, isRepeat: false, ...(await stepResult(database, operation)) })
+    const step = await doStep(database, operation.kind, operation.step)
+    return done({ conversationId: undefined, isRepeat: false, step })
   } catch (error) {
     const isKnown = error instanceof SteleError || database.classify(error) !== 'unavailable'
     const reason = quietReasonOf(error)
@@ -100,23 +83,6 @@ async function applyStep({ database }: ApplyContext, operation: StepOperation): 
       ok: false,
       error: isKnown ? describe(error) : { code: 'store_unavailable', details: { reason } },
     }
-  }
-}
-
-async function stepResult(database: Store, operation: StepOperation): Promise<Partial<OperationResult>> {
-  switch (operation.kind) {
-    case 'retention':
-      return { step: await doStep(database, operation.step) }
-    case 'erasure':
-      return { erasure: await doErasureStep(database, operation.step) }
-    case 'access':
-      return { access: await doAccessStep(database, operation.step) }
-    case 'reprice':
-      return { repriced: await doRepriceStep(database, operation.step) }
-    case 'cache':
-      return { cache: await doCacheStep(database, operation.step) }
-    case 'usage':
-      return { usage: await doUsageStep(database, operation.step) }
   }
 }
 

@@ -1,8 +1,4 @@
-import type { AccessStepResult } from '../access/steps.ts'
-import type { UsageStepResult } from '../analytics/steps.ts'
-import type { CacheStepResult } from '../cache/steps.ts'
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
-import type { ErasureStepResult } from '../erasure/steps.ts'
 import type { ErrorCode } from '../errors.ts'
 import type {
   BeginDecision,
@@ -15,8 +11,7 @@ import type {
   Saved,
 } from '../model/call.ts'
 import type { Account } from '../model/usage.ts'
-import type { RetentionStepResult } from '../retention/steps.ts'
-import type { StepOperation } from './step-operations.ts'
+import type { StepKind, StepOperation, Steps } from './step-operations.ts'
 
 /** What is written when a call ends. Plain data: it crosses to the writer thread. */
 export interface Settlement extends Account {
@@ -346,17 +341,8 @@ export interface OperationResult {
   /** Of an index operation: whether nothing waits any more, and the conversations it was given of which something does. */
   readonly isIndexed?: boolean
   readonly left?: readonly ConversationPlace[]
-  /** Of a step of retention: what it did. */
-  readonly step?: RetentionStepResult
-  /** How many calls a step of repricing changed. */
-  readonly repriced?: number
-  /** The same of an erasure. */
-  readonly erasure?: ErasureStepResult
-  readonly access?: AccessStepResult
-  /** The same of the cache. */
-  readonly cache?: CacheStepResult
-  /** The same of summing up calls. */
-  readonly usage?: UsageStepResult
+  /** Of a step: what it did. */
+  readonly step?: Steps[StepKind][1]
 }
 
 /** The outcome of one operation of a batch, in a form that crosses threads. */

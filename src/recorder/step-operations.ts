@@ -1,51 +1,30 @@
-import type { AccessStep } from '../access/steps.ts'
-import type { UsageStep } from '../analytics/steps.ts'
-import type { CacheStep } from '../cache/steps.ts'
-import type { ErasureStep } from '../erasure/steps.ts'
+import type { AccessStep, AccessStepResult } from '../access/steps.ts'
+import type { UsageStep, UsageStepResult } from '../analytics/steps.ts'
+import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
+import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { RepriceStep } from '../pricing/reprice-step.ts'
-import type { RetentionStep } from '../retention/steps.ts'
+import type { RetentionStep, RetentionStepResult } from '../retention/steps.ts'
 
-/** A step of letting go what has expired, in a transaction of its own between those of calls. */
-export interface RetentionOperation {
-  readonly kind: 'retention'
-  readonly step: RetentionStep
+/** Work beside calls that is done in steps, each in a transaction of its own between those of calls: a step and what comes of it. */
+export interface Steps {
+  /** Letting go what has expired. */
+  readonly retention: readonly [RetentionStep, RetentionStepResult]
+  readonly erasure: readonly [ErasureStep, ErasureStepResult]
+  /** What a login writes. */
+  readonly access: readonly [AccessStep, AccessStepResult]
+  /** Computing costs anew: how many calls changed. */
+  readonly reprice: readonly [RepriceStep, number]
+  /** What answers may be given again. */
+  readonly cache: readonly [CacheStep, CacheStepResult]
+  /** Summing up calls. */
+  readonly usage: readonly [UsageStep, UsageStepResult]
 }
 
-/** What a login writes, in the same way. */
-export interface AccessOperation {
-  readonly kind: 'access'
-  readonly step: AccessStep
-}
+export type StepKind = keyof Steps
 
-/** A step of erasing a user, in the same way. */
-export interface ErasureOperation {
-  readonly kind: 'erasure'
-  readonly step: ErasureStep
-}
+/** Does one step. */
+export type DoStepOf<K extends StepKind> = (step: Steps[K][0]) => Promise<Steps[K][1]>
 
-/** A step of computing costs anew, in the same way. */
-export interface RepriceOperation {
-  readonly kind: 'reprice'
-  readonly step: RepriceStep
-}
-
-/** A change of what answers may be given again, in the same way. */
-export interface CacheOperation {
-  readonly kind: 'cache'
-  readonly step: CacheStep
-}
-
-/** A step of summing up calls, in the same way. */
-export interface UsageOperation {
-  readonly kind: 'usage'
-  readonly step: UsageStep
-}
-
-/** Steps that are done each in a transaction of its own, between those of calls. */
-export type StepOperation =
-  | RetentionOperation
-  | ErasureOperation
-  | AccessOperation
-  | RepriceOperation
-  | CacheOperation
-  | UsageOperation
+export type StepOperation = {
+  readonly [K in StepKind]: { readonly kind: K; readonly step: Steps[K][0] }
+}[StepKind]

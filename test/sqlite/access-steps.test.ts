@@ -39,7 +39,7 @@ test('the writer gets what logins write one after the other, also when one fails
         operation?.kind === 'access' && operation.step.kind === 'seen' ? operation.step.sessionId : ''
       if (id === '3') throw new Error('the disk is full')
       written.push(id)
-      return [{ ok: true, result: { conversationId: undefined, isRepeat: false, access: { ended: 0 } } }]
+      return [{ ok: true, result: { conversationId: undefined, isRepeat: false, step: { ended: 0 } } }]
     },
   })
   const steps = Array.from({ length: 6 }, (_, index) =>
