@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
+import { emptyDay } from '../store/usage.ts'
 import { keyText, readCalls, settledOf } from './calls.ts'
 import { dailyColumns, noSums } from './check.ts'
 import { addCall, addStored, addSums, endOfDay, noMeasures, startOfDay } from './measures.ts'
@@ -23,17 +24,7 @@ export async function repairCell(
   const { user_id, day, model } = keyOf(cell)
   await tx
     .insertInto('usage_daily')
-    .values({
-      user_id,
-      day,
-      model,
-      calls: 0,
-      errors: 0,
-      input_tokens: 0,
-      output_tokens: 0,
-      cost_nanousd: 0,
-      unpriced_calls: 0,
-    })
+    .values(emptyDay({ user_id, day, model }))
     .onConflict(conflict => conflict.columns(['user_id', 'day', 'model']).doNothing())
     .execute()
   const daily = await tx

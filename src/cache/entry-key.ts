@@ -2,6 +2,7 @@ import { canonicalJson } from '../model/canonical.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import type { PlainRequest } from '../model/plain-request.ts'
+import { deliveryOnly } from '../model/prepared-request.ts'
 import { isFields } from '../model/reply.ts'
 import type { CachePlace } from '../store/cache-entries.ts'
 
@@ -27,15 +28,8 @@ export interface KeyedRequest {
 }
 
 /** Parameters that say how an answer is delivered, filed or paid for. Every other one, known or not, tells requests apart. */
-const deliveryOnly: ReadonlySet<string> = new Set([
-  'model',
-  'messages',
-  'stream',
-  'stream_options',
-  'user',
-  'store',
-  'metadata',
-  'safety_identifier',
+const tellsNothing: ReadonlySet<string> = new Set([
+  ...deliveryOnly,
   'prompt_cache_key',
   'prompt_cache_retention',
 ])
@@ -52,7 +46,7 @@ export function entryKey(
   embeddings?: string,
 ): EntryKey | undefined {
   const parameters = Object.entries(body.value).filter(
-    ([name, value]) => !deliveryOnly.has(name) && value !== null,
+    ([name, value]) => !tellsNothing.has(name) && value !== null,
   )
   const isChat = 'messages' in body
   const messages = isChat ? [...(body.preface ?? []), ...body.messages].map(({ value }) => value) : []

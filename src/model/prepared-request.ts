@@ -27,7 +27,7 @@ export interface PreparedRequest {
 }
 
 /** Parameters that do not change what is answered, only how it is delivered or filed. */
-const deliveryOnly = new Set([
+export const deliveryOnly: ReadonlySet<string> = new Set([
   'model',
   'messages',
   'stream',

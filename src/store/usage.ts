@@ -73,23 +73,26 @@ export function correctUsage(batch: StoredBatch, corrections: readonly CostCorre
   return batch.insertOrAdd('usage_daily', ['user_id', 'day', 'model'], sums, differences)
 }
 
+/** The sums of a user's day and model before anything is counted. */
+export function emptyDay(key: Pick<Row<'usage_daily'>, 'user_id' | 'day' | 'model'>): Row<'usage_daily'> {
+  return {
+    ...key,
+    calls: 0,
+    errors: 0,
+    input_tokens: 0,
+    output_tokens: 0,
+    cost_nanousd: 0,
+    unpriced_calls: 0,
+  }
+}
+
 /** One row per user, day and model, in key order: every writer locks them in the same order and none deadlocks. */
 function sumUsage(calls: readonly CallUsage[]): Row<'usage_daily'>[] {
   const rows = new Map<string, Row<'usage_daily'>>()
   for (const { userId, model, status, inputTokens, outputTokens, costNanousd, settledAt } of calls) {
     const day = dayOf(settledAt)
     const key = `${day} ${userId.length} ${userId} ${model}`
-    const row = rows.get(key) ?? {
-      user_id: userId,
-      day,
-      model,
-      calls: 0,
-      errors: 0,
-      input_tokens: 0,
-      output_tokens: 0,
-      cost_nanousd: 0,
-      unpriced_calls: 0,
-    }
+    const row = rows.get(key) ?? emptyDay({ user_id: userId, day, model })
     row.calls += 1
     row.errors += status === 'failed' || status === 'orphaned' ? 1 : 0
     row.input_tokens += inputTokens ?? 0
