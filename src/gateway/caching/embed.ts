@@ -7,7 +7,7 @@ import { parsePlainRequest } from '../../model/plain-request.ts'
 import { isFields } from '../../model/reply.ts'
 import type { Target } from '../../providers/registry.ts'
 import { type AttemptParts, answerClient } from '../attempts.ts'
-import type { Client } from '../client.ts'
+import { CollectingClient } from '../collecting-client.ts'
 import { plainRequest } from '../gateway-request.ts'
 
 /** Whose words are to be compared, and through which key they came. */
@@ -30,8 +30,9 @@ export async function embed(
   { said, userId, apiKeyId, log, signal }: Embedding,
 ): Promise<Float32Array | undefined> {
   const body = JSON.stringify({ model, input: said, encoding_format: 'float' })
-  const client = new ReplyCollector(log)
-  const leave = (): void => client.abort.abort(new SteleError('client_closed_request'))
+  const abort = new AbortController()
+  const client = new CollectingClient({ abort, log, header: () => undefined })
+  const leave = (): void => abort.abort(new SteleError('client_closed_request'))
   const timer = setTimeout(leave, timeout)
   signal.addEventListener('abort', leave, { once: true })
   try {
@@ -55,47 +56,10 @@ export async function embed(
   return vectorIn(client.reply)
 }
 
-function vectorIn(reply: string | undefined): Float32Array | undefined {
-  const value = maybeJson(reply ?? '')
+function vectorIn(reply: string | Uint8Array | undefined): Float32Array | undefined {
+  const value = maybeJson(typeof reply === 'string' ? reply : Buffer.from(reply ?? []).toString('utf8'))
   const list = isFields(value) && Array.isArray(value['data']) ? value['data'] : []
   const vector: unknown = isFields(list[0]) ? list[0]['embedding'] : undefined
   const isVector = Array.isArray(vector) && vector.every(each => typeof each === 'number')
   return isVector ? normalized(vector) : undefined
-}
-
-/** A client within this process: takes a reply that comes whole. */
-class ReplyCollector implements Client {
-  readonly abort = new AbortController()
-  readonly log: FastifyBaseLogger
-  readonly isStreaming = false
-  callId: string | undefined
-  reply: string | undefined
-
-  constructor(log: FastifyBaseLogger) {
-    this.log = log
-  }
-
-  get signal(): AbortSignal {
-    return this.abort.signal
-  }
-
-  header(name: string, value: string): void {
-    if (name === 'x-stele-call-id') this.callId = value
-  }
-
-  sendWhole(body: string | Buffer | Uint8Array): void {
-    this.reply = typeof body === 'string' ? body : Buffer.from(body).toString('utf8')
-  }
-
-  startStream(): void {}
-
-  async write(): Promise<void> {}
-
-  endStream(): void {}
-
-  failStream(): void {}
-
-  tell(): void {}
-
-  release(): void {}
 }

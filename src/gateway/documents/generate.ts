@@ -12,11 +12,11 @@ import { endDocument } from '../../recorder/documents.ts'
 import type { StoredDocumentType } from '../../store/document-types.ts'
 import type { AttemptFailure } from '../attempt-failure.ts'
 import { type AttemptParts, answerClient } from '../attempts.ts'
+import { CollectingClient, type Waiting } from '../collecting-client.ts'
 import { chatRequest, type GatewayRequest } from '../gateway-request.ts'
 import { asKnown } from '../live-call.ts'
 import { maskedRequest } from '../masking/masked-request.ts'
 import type { Masking } from '../masking/masking.ts'
-import { CollectingClient, type Waiting } from './collecting-client.ts'
 
 /** A document that somebody asks for, all that it names looked up and checked. */
 export interface AskedDocument {

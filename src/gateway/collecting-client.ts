@@ -1,9 +1,9 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { SteleError } from '../../errors.ts'
-import type { AttemptFailure } from '../attempt-failure.ts'
-import type { Client } from '../client.ts'
+import type { SteleError } from '../errors.ts'
+import type { AttemptFailure } from './attempt-failure.ts'
+import type { Client } from './client.ts'
 
-/** Whoever waits for what is made of replies, and gets none of them. */
+/** Whoever waits for what is made of a reply, and does not get the reply itself. */
 export interface Waiting {
   /** Ends all work for it. */
   readonly abort: AbortController
@@ -14,12 +14,14 @@ export interface Waiting {
 
 /**
  * Stands for a client while calls are made for something else than their replies: takes what it would be sent, and
- * keeps why there was none. What was said is on record.
+ * keeps a whole reply, or why there was none. What was said is on record.
  */
 export class CollectingClient implements Client {
   readonly #waiting: Waiting
   callId: string | undefined
   isStreaming = false
+  /** A reply that came in one piece. */
+  reply: string | Buffer | Uint8Array | undefined
   /** Why there is no reply, when a provider was asked. */
   failure: AttemptFailure | undefined
   /** Why a stream ended before its time. */
@@ -46,7 +48,9 @@ export class CollectingClient implements Client {
     this.#waiting.header(name, value)
   }
 
-  sendWhole(): void {}
+  sendWhole(body: string | Buffer | Uint8Array): void {
+    this.reply = body
+  }
 
   startStream(): void {
     this.isStreaming = true
