@@ -75,16 +75,21 @@ cleanup.defer(() => directory.remove())
 const contenders = flags.postgres ? await onPostgres(cleanup) : await onSqlite(directory.path)
 for (const contender of contenders) cleanup.defer(() => contender.close())
 
+/** Another first one each round, and every other round backwards: what one leaves for the disk to write is not always the same one's burden. */
+function orderOf(turn: number): Contender[] {
+  const first = turn % contenders.length
+  const order = [...contenders.slice(first), ...contenders.slice(0, first)]
+  return turn % 2 === 0 ? order : order.reverse()
+}
+
 const turns = new Map(contenders.map(c => [c.name, new Map(writerCounts.map(w => [w, [] as number[]]))]))
 const series = (name: string, writers: number): number[] => turns.get(name)?.get(writers) ?? []
 say(`Warming up, then ${rounds} rounds of ${seconds} s for each of ${contenders.map(c => c.name).join(', ')}`)
 for (const contender of contenders) await contender.run(32, Math.min(1, seconds))
 for (let turn = 0; turn < rounds; turn++) {
   for (const writers of writerCounts) {
-    const order = contenders
-      .map((_, i) => contenders[(i + turn) % contenders.length])
-      .filter(c => c !== undefined)
-    for (const contender of order) series(contender.name, writers).push(await contender.run(writers, seconds))
+    for (const contender of orderOf(turn))
+      series(contender.name, writers).push(await contender.run(writers, seconds))
   }
 }
 
