@@ -245,7 +245,7 @@ describeEachDatabase('what a key demands', bed => {
     }
     expect(own).toMatchObject(told)
     const chat = () => ask(running, 'POST', '/v1/chat/completions', { key: own.secret, body: hello })
-    expect((await chat()).headers).toMatchObject({ 'x-stele-cache': 'miss', 'x-stele-compression': 'high/1' })
+    expect((await chat()).headers).toMatchObject({ 'x-stele-cache': 'miss', 'x-stele-compression': 'high/2' })
     const change = (body: object, by = key) =>
       ask(running, 'PATCH', `/v1/api_keys/${own.id}`, { key: by, body })
     expect(settings(await change({ cache: 'off', cache_partition: null, compression: null }))).toEqual({
