@@ -40,6 +40,7 @@ export async function replayCall(
   const client = new CollectingClient(waiting)
   const asked = requestOf(call, request, target)
   const { documentType: type, documentVersion: version } = call
+  const compression = levelOfLabel(call.compression)
   const again: GatewayRequest = {
     ...asked,
     recording: {
@@ -59,7 +60,8 @@ export async function replayCall(
     // As compressed as it was.
     request: compressedRequest(
       await maskedRequest(again, masking, parts.settings),
-      levelOfLabel(call.compression),
+      compression?.level,
+      compression?.version,
     ),
     // Asked once: what came of a retry would be compared as if it had come at once.
     targets: [{ ...target, policy: { ...target.policy, retries: 0 } }],
