@@ -64,7 +64,7 @@ export function entryKey(
     context:
       said === undefined
         ? undefined
-        : { hash: hash('context', scope, messages.slice(0, -1), embeddings), said },
+        : { hash: hash('context', scope, messages.slice(0, -1), embeddings, numbersIn(said)), said },
   }
 }
 
@@ -83,6 +83,14 @@ function saidLast({ messages }: ChatRequest): string | undefined {
   if (!texts.every(text => typeof text === 'string')) return undefined
   const said = texts.join('\n')
   return said.trim() === '' ? undefined : said
+}
+
+/**
+ * The numbers in what is said, in their order. To a model of meaning what was earned in 2023 is next to what was earned in 2024,
+ * but what is answered to the one is wrong for the other.
+ */
+function numbersIn(said: string): readonly string[] {
+  return said.match(/\p{N}+(?:[.,:/]\p{N}+)*/gu) ?? []
 }
 
 function isExact(value: unknown): boolean {

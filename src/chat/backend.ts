@@ -23,6 +23,8 @@ export interface Question {
 /** What became of a question. It is on record, whatever it is. */
 export interface Answer {
   readonly status: 'completed' | 'aborted' | 'failed'
+  /** True of one that was there already: nobody was asked, and nothing was paid. */
+  readonly isCached?: boolean
   /** The model that answered, as it calls itself. */
   readonly model: string
   /** What the conversation has of it; undefined when it failed, or when nothing had come. */

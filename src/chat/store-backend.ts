@@ -30,6 +30,7 @@ import {
 } from './backend.ts'
 import { type ChatMessage, messageFrom, requestBody } from './message.ts'
 import { askProvider, inKeptForm, type ProviderEnd } from './provider-call.ts'
+import type { ChatCache, ChatCaching } from './store-cache.ts'
 import { StoreSessions } from './store-sessions.ts'
 
 export interface StoreBackendOptions {
@@ -42,6 +43,8 @@ export interface StoreBackendOptions {
   readonly masking?: (() => Masking | undefined) | undefined
   /** How prompts are compressed; not at all when left out. */
   readonly compress?: CompressionName
+  /** Whether an answer that is there already may do; none when left out. */
+  readonly caching?: ChatCaching
 }
 
 /** A chat straight on a store: what a gateway does for a call, without HTTP. */
@@ -117,9 +120,23 @@ export class StoreBackend implements ChatBackend {
   }
 
   async ask(question: Question, model: string, onText: (text: string) => void): Promise<Answer> {
-    const targets = this.#options.providers.targets(model)
-    const request = await this.#prepared(model, question.messages)
-    return new Attempts(this.#options, this.#sessions, { ...question, request, targets, onText }).run()
+    const { providers, masking, caching, userId } = this.#options
+    const targets = providers.targets(model)
+    const masked = masking?.()
+    const request = await this.#prepared(model, question.messages, masked)
+    const cache = await caching?.(userId, masked)
+    const attempts = new Attempts(this.#options, this.#sessions, {
+      ...question,
+      request,
+      targets,
+      onText,
+      cache,
+    })
+    try {
+      return await attempts.run()
+    } finally {
+      cache?.release()
+    }
   }
 
   async compare(
@@ -127,13 +144,13 @@ export class StoreBackend implements ChatBackend {
     models: readonly string[],
     onText: (index: number, text: string) => void,
   ): Promise<Comparison> {
-    const { providers, stele, userId, replyLimit } = this.#options
+    const { providers, stele, userId, replyLimit, masking } = this.#options
     const groupId = newId('call')
     const asked = await Promise.all(
       models.map(async (model, index) => {
         const [target] = providers.targets(model)
         if (target === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-        const asking = await this.#prepared(model, messages)
+        const asking = await this.#prepared(model, messages, masking?.())
         const request = (await asking.forTarget?.(target)) ?? asking
         const callId = index === 0 ? groupId : newId('call')
         return { target, request, callId }
@@ -179,10 +196,14 @@ export class StoreBackend implements ChatBackend {
   }
 
   /** A request as it goes to a provider: masked, then compressed. @throws SteleError masking_unavailable */
-  async #prepared(model: string, messages: readonly ChatMessage[]): Promise<GatewayRequest> {
-    const { masking, compress = 'off', replyLimit } = this.#options
+  async #prepared(
+    model: string,
+    messages: readonly ChatMessage[],
+    masking: Masking | undefined,
+  ): Promise<GatewayRequest> {
+    const { compress = 'off', replyLimit } = this.#options
     const request = chatRequest(parseChatRequest(requestBody(model, messages)))
-    return compressedRequest(await maskedRequest(request, masking?.(), { replyLimit }), levelOf(compress))
+    return compressedRequest(await maskedRequest(request, masking, { replyLimit }), levelOf(compress))
   }
 
   /** What the store answers, its failures in the table's terms. */
@@ -199,6 +220,7 @@ interface Asking extends Question {
   readonly request: GatewayRequest
   readonly targets: readonly Target[]
   readonly onText: (text: string) => void
+  readonly cache: ChatCache | undefined
 }
 
 /** Asks a model's targets until one answers, as a gateway does: each attempt is begun and settled before the next. */
@@ -219,6 +241,8 @@ class Attempts {
   }
 
   async run(): Promise<Answer> {
+    const given = await this.#given()
+    if (given !== undefined) return given
     for (const [index, target] of this.#asking.targets.entries()) {
       const answer = await this.#ask(target, index === 0 ? undefined : 'fallback')
       if (answer !== undefined) return answer
@@ -227,6 +251,28 @@ class Attempts {
     if (this.#last !== undefined) return this.#last.answer
     const provider = this.#asking.targets[0]?.provider.name ?? ''
     throw new SteleError('provider_unavailable', { provider })
+  }
+
+  /** The answer that is there already, recorded as one; undefined when a provider is to be asked. */
+  async #given(): Promise<Answer | undefined> {
+    const { cache, thread, ...asked } = this.#asking
+    const { userId } = this.#options
+    const { conversationId } = thread
+    const given = await cache?.answer({ ...asked, userId, conversationId, callId: this.#groupId })
+    if (given === undefined) return undefined
+    const { reply, text, callId, latencyMs } = given
+    return {
+      status: 'completed',
+      isCached: true,
+      model: reply.responseModel ?? asked.targets[0]?.model ?? '',
+      message: reply.message && messageFrom(assistantMessageText(reply.message)),
+      text,
+      error: undefined,
+      usage: { inputTokens: 0, outputTokens: 0 },
+      latencyMs,
+      callId,
+      thread: await this.#sessions.follow(thread, given.conversationId),
+    }
   }
 
   /** Asks one target as often as its policy says. Undefined when the next one is to be asked. */
@@ -250,7 +296,7 @@ class Attempts {
     passage: Passage,
   ): Promise<{ answer: Answer; failure: AttemptFailure | undefined }> {
     const { stele, userId, replyLimit } = this.#options
-    const { request: asking, thread, signal, onText } = this.#asking
+    const { request: asking, thread, signal, onText, cache } = this.#asking
     const { recorder } = stele
     try {
       const request = (await asking.forTarget?.(target)) ?? asking
@@ -266,11 +312,11 @@ class Attempts {
         sent: request.recording?.sent,
         conversationId: thread.conversationId,
       })
-      const end = await inKeptForm(
-        await askProvider({ target, request, userId, signal, replyLimit, onText }),
-        request,
-      )
+      const asked = await askProvider({ target, request, userId, signal, replyLimit, onText })
+      const end = await inKeptForm(asked, request)
       const settled = await recorder.settle(call, end.outcome, { once: true })
+      if (end.outcome.status === 'completed')
+        cache?.completed({ callId: call.callId, target, request, outcome: asked.outcome, kept: end.outcome })
       const placed = await this.#sessions.follow(thread, settled.conversationId)
       const failure =
         end.error === undefined

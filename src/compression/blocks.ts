@@ -19,11 +19,34 @@ const codeLine =
 const tableLine = /^\s*\|.*\||\|.*\|.*\|/
 const indented = /^(?: {4}|\t)/
 
+/** Whether a line is code beside what always counts as such. */
+export type LineCheck = (lines: readonly string[], at: number) => boolean
+
+const none: LineCheck = () => false
+
+/** Options, loops, chains and pipes of a shell. */
+const shellLine = /(?:^|\s)--?[a-z][\w-]*(?=[\s=]|$)|;\s*(?:do|done|then|fi|else)\b|&&|\|\||\s\|\s/
+/** A row of data: two commas without a space behind them that part no thousands. One beside such a row has two commas at least. */
+const rowLine = /,(?!\d{3}\b)[^\s,].*,(?!\d{3}\b)\S/
+const commas = /,.*,/
+/** A name and a value, as one of several such lines. */
+const settingLine = /^[ \t]*(?:- +)?[a-z][\w.-]*:(?:\s|$)/
+
+/** Commands, rows of data and settings that nothing encloses. */
+export const bareCode: LineCheck = (lines, at) => {
+  const line = lines[at] ?? ''
+  if (shellLine.test(line)) return true
+  const around = [lines[at - 1] ?? '', lines[at + 1] ?? '']
+  const isBeside = (look: RegExp): boolean => around.some(other => look.test(other))
+  if (rowLine.test(line) || (commas.test(line) && isBeside(rowLine))) return true
+  return settingLine.test(line) && isBeside(settingLine)
+}
+
 /**
  * Takes a text apart into prose and what must not be touched: code, fenced, indented or bare; JSON and other bracketed data;
  * tables, formulas, raw elements of HTML. What cannot be told for sure counts as such.
  */
-export function blocksOf(text: string): Block[] {
+export function blocksOf(text: string, isCode: LineCheck = none): Block[] {
   if (isData(text)) return [{ text, isProse: false }]
   const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? []
   const blocks: Block[] = []
@@ -40,7 +63,7 @@ export function blocksOf(text: string): Block[] {
   }
   for (let at = 0; at < lines.length; ) {
     const end = endOfBlock(lines, at)
-    const isProse = end === at && isProseLine(lines[at] ?? '')
+    const isProse = end === at && isProseLine(lines[at] ?? '') && !isCode(lines, at)
     for (; at <= end; at++) add(lines[at] ?? '', isProse)
   }
   flush()

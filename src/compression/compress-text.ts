@@ -1,5 +1,6 @@
+import { bareCode } from './blocks.ts'
 import type { CompressionLevel } from './levels.ts'
-import { nameRepeats } from './lossless.ts'
+import { byCharacters, byWords, nameRepeats } from './lossless.ts'
 import { compressLossily } from './lossy.ts'
 
 /**
@@ -9,7 +10,12 @@ import { compressLossily } from './lossy.ts'
 export const versions: Readonly<Record<number, (text: string, level: CompressionLevel) => string>> = {
   1: (text, level) => {
     if (text.length > longestText) return text
-    return level === 'lossless' ? nameRepeats(text) : compressLossily(text, level)
+    return level === 'lossless' ? nameRepeats(text, byCharacters) : compressLossily(text, level)
+  },
+  /** Leaves commands, rows of data and settings alone too, and names only what surely pays. */
+  2: (text, level) => {
+    if (text.length > longestText) return text
+    return level === 'lossless' ? nameRepeats(text, byWords(text)) : compressLossily(text, level, bareCode)
   },
 }
 
@@ -17,4 +23,4 @@ export const versions: Readonly<Record<number, (text: string, level: Compression
 const longestText = 200_000
 
 /** The one that requests are compressed with. */
-export const currentVersion = 1
+export const currentVersion = 2

@@ -18,7 +18,10 @@ export function levelOf(name: CompressionName): CompressionLevel | undefined {
   return name === 'gzip' ? 'lossless' : name
 }
 
-/** The level of a call that is labelled as `high/1`; undefined for one without a label. */
-export function levelOfLabel(label: string | undefined): CompressionLevel | undefined {
-  return compressionLevels.find(level => label?.startsWith(`${level}/`))
+/** How a call was compressed that is labelled as `high/1`; undefined for one without a label. */
+export function levelOfLabel(
+  label: string | undefined,
+): { readonly level: CompressionLevel; readonly version: number } | undefined {
+  const level = compressionLevels.find(one => label?.startsWith(`${one}/`))
+  return level && { level, version: Number(label?.slice(level.length + 1)) }
 }

@@ -12,10 +12,29 @@ const introduced = /^\[(§[a-z]*)1\(text/
 /** Words of a passage at least, and how many passages get names. */
 const leastWords = 6
 const mostNames = 64
-/** What names cost in characters of four to a token: each use, each definition, the line in front. */
-const useCost = 16
-const definitionCost = 20
-const introductionCost = 110
+/** What a passage is worth, and what names cost in the same measure: each use, each definition, the line in front. */
+export interface Costs {
+  readonly size: (passage: string) => number
+  readonly use: number
+  readonly definition: number
+  readonly introduction: number
+}
+
+/** In characters, of four to a token: right on average, too little for words of many letters. */
+export const byCharacters: Costs = {
+  size: ({ length }) => length,
+  use: 16,
+  definition: 20,
+  introduction: 110,
+}
+
+/** In tokens: no word has less than one, so what this finds to pay does. A text that holds the usual mark needs a longer one. */
+export function byWords(text: string): Costs {
+  const size = (passage: string): number => passage.match(/\S+/g)?.length ?? 0
+  return text.includes('§')
+    ? { size, use: 5, definition: 7, introduction: 30 }
+    : { size, use: 3, definition: 5, introduction: 26 }
+}
 
 interface Part {
   readonly text: string
@@ -25,10 +44,9 @@ interface Part {
 }
 
 /** The inverse is `expandRepeats`: of every string. */
-export function nameRepeats(text: string): string {
-  const parts = named(text)
-  const passages = new Set(parts.flatMap(({ passage }) => passage ?? []))
-  const isWorth = text.length - lengthOf(parts, passages.size) > introductionCost && passages.size > 0
+export function nameRepeats(text: string, costs: Costs): string {
+  const parts = named(text, costs)
+  const isWorth = savedBy(parts, costs) > costs.introduction
   if (!isWorth && !introduced.test(text)) return text
   const mark = unusedMark(text)
   if (!isWorth) return introduction(mark) + text
@@ -71,22 +89,26 @@ function letters(number: number): string {
   return number < 26 ? last : letters(Math.floor(number / 26) - 1) + last
 }
 
-function lengthOf(parts: readonly Part[], names: number): number {
-  const said = parts.reduce(
-    (sum, { text, passage }) => sum + (passage === undefined ? text.length : useCost),
+/** What names save, but for the line in front. */
+function savedBy(parts: readonly Part[], { size, use, definition }: Costs): number {
+  const uses = new Map<string, number>()
+  for (const { passage } of parts) if (passage !== undefined) uses.set(passage, (uses.get(passage) ?? 0) + 1)
+  return [...uses].reduce(
+    (sum, [passage, times]) => sum + (times - 1) * (size(passage) - use) - definition,
     0,
   )
-  const passages = new Set(parts.flatMap(({ passage }) => passage ?? []))
-  return said + names * definitionCost + [...passages].reduce((sum, { length }) => sum + length - useCost, 0)
 }
 
 /** The text in parts, repeated passages apart. */
-function named(text: string): Part[] {
-  let parts: Part[] = blocksOf(text).map(({ text: said, isProse }) => ({ text: said, isFixed: !isProse }))
+function named(text: string, { size, use, definition }: Costs): Part[] {
+  let parts: Part[] = blocksOf(text).map(({ text: said, isProse }) => ({
+    text: said,
+    isFixed: !isProse,
+  }))
   for (const passage of repeatedPassages(parts)) {
     const split = parts.map(part => (part.isFixed ? [part] : apart(part.text, passage)))
     const uses = split.reduce((sum, some) => sum + some.filter(part => part.passage === passage).length, 0)
-    if ((uses - 1) * passage.length > uses * useCost + definitionCost) parts = split.flat()
+    if ((uses - 1) * size(passage) > uses * use + definition) parts = split.flat()
   }
   return parts
 }

@@ -1,4 +1,4 @@
-import { blocksOf } from './blocks.ts'
+import { blocksOf, type LineCheck } from './blocks.ts'
 import { piecesOf } from './inline.ts'
 import type { CompressionLevel } from './levels.ts'
 import { dropArticles, dropFillers, isEnglish, type Rewrite, shortenPhrases } from './rewrite.ts'
@@ -13,8 +13,8 @@ const lineEnd = /[ \t]*(\r?\n)?$/
 const lead = /^[ \t]*(?:(?:[-*+>]|#{1,6}|\d{1,9}[.)])[ \t]+)*/
 
 /** A text with fewer words and spaces; never an empty one for one that says something. */
-export function compressLossily(text: string, level: keyof typeof rewrites): string {
-  const blocks = blocksOf(text)
+export function compressLossily(text: string, level: keyof typeof rewrites, isCode?: LineCheck): string {
+  const blocks = blocksOf(text, isCode)
   const around = isEnglish(
     blocks
       .filter(({ isProse }) => isProse)

@@ -30,11 +30,17 @@ export interface Sending {
   readonly asksUsage: boolean
   /** False for a request in the words of Responses, which is sent as it is. */
   readonly isChat: boolean
+  /** What the level does; today's when left out. */
+  readonly version?: number | undefined
 }
 
-/** A request's text compressed at today's version. */
-export function compressed(text: string, level: CompressionLevel): Promise<string> {
-  return compressedBy(text, level, currentVersion)
+/** A request's text compressed, as today when no version is named. @throws SteleError content_unreadable for one that there is not */
+export function compressed(
+  text: string,
+  level: CompressionLevel,
+  version: number = currentVersion,
+): Promise<string> {
+  return compressedBy(text, level, version)
 }
 
 /**
@@ -50,10 +56,10 @@ export function sentRecord(
     readonly mayKeep: boolean
     readonly body: string
   },
-  { level, model, asksUsage, isChat }: Sending,
+  { level, model, asksUsage, isChat, version = currentVersion }: Sending,
 ): SentRecord {
   const { told, recorded, mayKeep, body } = texts
-  const compression = `${level}/${currentVersion}`
+  const compression = `${level}/${version}`
   const edits = told === recorded ? [] : mayKeep ? differences(recorded, told) : undefined
   if (edits === undefined) return { compression, facts: undefined }
   const bytes = asSent(body, { model, asksUsage, isChat })
@@ -96,7 +102,7 @@ async function compressedBy(text: string, level: CompressionLevel, version: numb
   return compressRequest(text, said => compress(said, level))
 }
 
-function asSent(body: string, { model, asksUsage, isChat }: Omit<Sending, 'level'>): string {
+function asSent(body: string, { model, asksUsage, isChat }: Omit<Sending, 'level' | 'version'>): string {
   return isChat ? upstreamBody(parseChatRequest(body), model, asksUsage) : body
 }
 

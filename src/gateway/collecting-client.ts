@@ -58,7 +58,7 @@ export class CollectingClient implements Client {
 
   async write(): Promise<void> {}
 
-  endStream(): void {}
+  endStream(_bytes: string | Buffer): void {}
 
   failStream(error: SteleError): void {
     this.broken = error

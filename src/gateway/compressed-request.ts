@@ -48,13 +48,17 @@ function askedFor(given: string | string[] | undefined): CompressionName | undef
   throw new SteleError('invalid_value', { name: header, reason }, { param: header })
 }
 
-/** The same request, its prompts compressed on their way to providers, after they are masked. What is recorded stays what it is. */
+/**
+ * The same request, its prompts compressed on their way to providers, after they are masked. What is recorded stays what it is.
+ * @param version what the level does; today's when left out
+ */
 export function compressedRequest(
   request: GatewayRequest,
   level: CompressionLevel | undefined,
+  version?: number,
 ): GatewayRequest {
   if (level === undefined) return request
-  const compress = onceInARow(text => compressed(text, level))
+  const compress = onceInARow(text => compressed(text, level, version))
   return {
     ...request,
     async forTarget(target) {
@@ -68,6 +72,7 @@ export function compressedRequest(
         { told, recorded, mayKeep, body: await compress(told) },
         {
           level,
+          version,
           model,
           asksUsage: provider.asksUsage === true,
           isChat: given.recording?.operation === undefined,

@@ -1,7 +1,7 @@
 import { SteleError } from '../errors.ts'
 import type { Outcome } from '../model/call.ts'
 import type { ChatRequest } from '../model/chat-request.ts'
-import { completionEvents, writtenReply } from '../model/completion-wire.ts'
+import { completionEvents, withOwnFacts, writtenReply } from '../model/completion-wire.ts'
 import { readPlainReply } from '../model/plain-reply.ts'
 import { type PlainRequest, plainUpstreamBody } from '../model/plain-request.ts'
 import { type Reply, readChoices, readCompletion } from '../model/reply.ts'
@@ -57,7 +57,7 @@ export function chatRequest(chat: ChatRequest): GatewayRequest {
     asEvents(value, call) {
       const read = readCompletion(value) ?? { finishReasons: [], usage: {} }
       const written = writtenReply(read, readChoices(value), chat.model, call)
-      return Buffer.from(completionEvents(written, chat.includeUsage).join(''))
+      return Buffer.from(completionEvents(withOwnFacts(written, value), chat.includeUsage).join(''))
     },
   }
 }

@@ -282,3 +282,6 @@ export interface SettledCall {
   /** What it cost by the settlement given, in nano-US-dollars; undefined when that is unknown. */
   readonly costNanousd?: number | undefined
 }
+
+/** A call that was recorded whole, and what is left of the limits that apply to it. */
+export type RecordedCall = SettledCall & Pick<BegunCall, 'limits'>

@@ -1,4 +1,4 @@
-import type { Choice, Reply } from './reply.ts'
+import { type Choice, isFields, type Reply } from './reply.ts'
 
 /** Replies that Stele itself writes, in the wire format of chat completions. */
 export interface WrittenReply {
@@ -7,6 +7,8 @@ export interface WrittenReply {
   /** Seconds since 1970. */
   readonly created: number
   readonly choices: readonly Choice[]
+  /** What else every event of a stream tells of it. */
+  readonly more?: Readonly<Record<string, unknown>> | undefined
   readonly usage:
     | { readonly prompt_tokens: number; readonly completion_tokens: number; readonly total_tokens: number }
     | undefined
@@ -39,6 +41,19 @@ export function writtenReply(
   }
 }
 
+/** What a whole reply says that its events do not tell by themselves, as its provider said it. */
+export function withOwnFacts(written: WrittenReply, value: unknown): WrittenReply {
+  if (!isFields(value)) return written
+  const more = Object.fromEntries(
+    ['service_tier', 'system_fingerprint'].flatMap(name =>
+      value[name] == null ? [] : [[name, value[name]]],
+    ),
+  )
+  const usage =
+    isFields(value['usage']) && written.usage ? { ...value['usage'], ...written.usage } : written.usage
+  return { ...written, more, usage }
+}
+
 /** The reply as one JSON text. */
 export function completionText({ id, model, created, choices, usage }: WrittenReply): string {
   return JSON.stringify({
@@ -58,12 +73,12 @@ export function completionText({ id, model, created, choices, usage }: WrittenRe
 
 /** The reply as server-sent events, its content cut by `split`. */
 export function completionEvents(
-  { id, model, created, choices, usage }: WrittenReply,
+  { id, model, created, choices, more, usage }: WrittenReply,
   includeUsage: boolean,
   split: (content: string) => readonly string[] = content => [content],
 ): string[] {
   const event = (rest: object): string =>
-    `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...rest })}\n\n`
+    `data: ${JSON.stringify({ id, object: 'chat.completion.chunk', created, model, ...more, ...rest })}\n\n`
   const delta = (
     index: number,
     fields: object,

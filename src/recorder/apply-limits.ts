@@ -120,7 +120,8 @@ export async function admit<O extends Operation>(
 
 /** Calls that were made elsewhere, or while the database was away, are counted; whether they may be made is over. */
 function isUnasked(operation: Operation): boolean {
-  return operation.kind === 'record' || (operation.kind === 'begin' && operation.isDrained === true)
+  if (operation.kind === 'record') return operation.isAsked !== true || operation.isDrained === true
+  return operation.kind === 'begin' && operation.isDrained === true
 }
 
 function settledBy(operation: Operation) {

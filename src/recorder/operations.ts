@@ -61,11 +61,13 @@ export interface SettleOperation {
   readonly isDrained?: true
 }
 
-/** Both at once, for calls that were made elsewhere. */
+/** Both at once, for calls that were made elsewhere or that took nothing. */
 export interface RecordOperation {
   readonly kind: 'record'
   readonly start: CallStart
   readonly settlement: Settlement
+  /** Nobody was told anything of it yet: limits may refuse it. */
+  readonly isAsked?: true
   readonly isAcknowledged?: true
   readonly isDrained?: true
 }

@@ -8,6 +8,7 @@ import {
   type CallStart,
   type Outcome,
   type PlacedCall,
+  type RecordedCall,
   type SettledCall,
 } from '../model/call.ts'
 import { promptInstances } from '../store/instances.ts'
@@ -32,7 +33,7 @@ import type {
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
-import { begunBy, Reserving, withoutStanding } from './reserving.ts'
+import { begunBy, Reserving, takesNothing, withoutStanding } from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
@@ -163,19 +164,24 @@ export class Recorder {
     })
   }
 
-  /** Commits a whole call that was made elsewhere, in one transaction. */
-  record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
+  /**
+   * Commits a whole call in one transaction.
+   * @param options.isAsked it took nothing, and limits may refuse it; else it was made elsewhere, and whether it may be is over
+   * @throws SteleError as `begin` and `settle` do
+   */
+  record(input: BeginInput, outcome: Outcome, { isAsked = false } = {}): Promise<RecordedCall> {
     return this.#accept(async () => {
-      const start = this.#startOf(input)
+      const start = this.#startOf(input, isAsked ? takesNothing : undefined)
       await this.#ready()
       const { callId, userId } = start
       const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
-      const { conversationId, isRepeat } = await this.#unindexed.during(callId, async () => {
+      const operation = { kind: 'record', start, settlement, ...(isAsked ? { isAsked } : {}) } as const
+      const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
-        return this.#doubts.unless(callId, this.#queue.submit({ kind: 'record', start, settlement }))
+        return this.#doubts.unless(callId, this.#queue.submit(operation))
       })
       this.#unindexed.keep(userId, conversationId, callId)
-      return { callId, conversationId: conversationId || undefined, isRepeat }
+      return { callId, conversationId: conversationId || undefined, isRepeat, limits }
     })
   }
 
@@ -362,8 +368,9 @@ export class Recorder {
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
   }
 
-  #startOf(input: BeginInput): CallStart {
-    return callStart(input, this.#options.hashes, this.#instance.id)
+  #startOf(input: BeginInput, reservation?: CallStart['reservation']): CallStart {
+    const start = callStart(input, this.#options.hashes, this.#instance.id)
+    return reservation === undefined ? start : { ...start, reservation }
   }
 
   /** Counts work from the moment it is accepted, before it reaches the queue: `close` waits for it. */

@@ -1,11 +1,20 @@
 import { Reserver } from '../limits/reserve.ts'
-import { type BegunCall, begunCall, type CallStart, unplacedCall } from '../model/call.ts'
+import {
+  type AskedReservation,
+  type BegunCall,
+  begunCall,
+  type CallStart,
+  unplacedCall,
+} from '../model/call.ts'
 import { readRequest } from '../model/recorded-request.ts'
 import type { BeginInput } from './begin-input.ts'
 import type { BeginAllOperation, BeginOperation, OperationResult } from './operations.ts'
 
 type Begin = BeginOperation | BeginAllOperation
 type Submit = (operation: Begin) => Promise<OperationResult>
+
+/** What a call may take that no provider is asked for. */
+export const takesNothing: AskedReservation = { tokens: 0, nanousd: 0, isBound: false, isOpenEnded: false }
 
 /** Rounds that saying what calls may take can need: not said, said quickly, said exactly. */
 const mostRounds = 3

@@ -6,7 +6,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { type KeyCaching, keyCachingOf, keyCachingText } from '../model/caching.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import { keyText } from '../model/json-object.ts'
+import { type JsonObject, keyText } from '../model/json-object.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
 import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
@@ -17,7 +17,18 @@ import { checkUserId, newUserRow } from './users.ts'
 
 export type { Scope } from '../model/permissions.ts'
 
-export interface ApiKey {
+/** What a key demands of every request that is made with it. */
+export interface KeySettings {
+  /** How what is said with it is kept; undefined where its user's mode holds. */
+  readonly contentMode?: ContentMode | undefined
+  readonly masking?: MaskingPolicy | undefined
+  /** How its calls are cached, where that differs from everybody's. */
+  readonly cache?: KeyCaching | undefined
+  /** How the prompts of its requests are compressed; undefined where the configuration decides. */
+  readonly compression?: CompressionName | undefined
+}
+
+export interface ApiKey extends Required<KeySettings> {
   readonly id: string
   readonly userId: string
   readonly name: string
@@ -25,18 +36,10 @@ export interface ApiKey {
   readonly prefix: string
   /** What it may do at most; its user's role may allow less. */
   readonly scopes: readonly Scope[]
-  /** How what is said with it is kept; undefined where its user's mode holds. */
-  readonly contentMode: ContentMode | undefined
   readonly createdAt: number
   readonly expiresAt: number | undefined
   readonly revokedAt: number | undefined
   readonly lastUsedAt: number | undefined
-  /** What it demands of every request. */
-  readonly masking: MaskingPolicy | undefined
-  /** How its calls are cached, where that differs from everybody's. */
-  readonly cache: KeyCaching | undefined
-  /** How the prompts of its requests are compressed; undefined where the configuration decides. */
-  readonly compression: CompressionName | undefined
   /** When it got its present secret, if that is not its first. */
   readonly rotatedAt: number | undefined
   /** Until when the secret before that is good too. */
@@ -57,18 +60,14 @@ export interface KeyHolder {
 const keyStart = 'sk-stele-'
 const shownLength = 4
 
-interface NewApiKey {
+interface NewApiKey extends KeySettings {
   readonly userId: string
   readonly name?: string
   readonly scopes?: readonly Scope[]
   readonly expiresAt?: number | undefined
   readonly secret?: string | undefined
-  readonly contentMode?: ContentMode | undefined
   /** Who makes it; the operator when left out, who may give its user the role that it needs. */
   readonly by?: Actor | undefined
-  readonly masking?: MaskingPolicy | undefined
-  readonly cache?: KeyCaching | undefined
-  readonly compression?: CompressionName | undefined
 }
 
 interface Rotation {
@@ -198,6 +197,24 @@ export function apiKeyStore(
         await tx.updateTable('api_keys').set({ revoked_at: now }).where('id', '=', id).execute()
         await addEvents(tx, contents, keyEvent(row, 'api_key.revoked', by, now))
         return fromRow({ ...row, revoked_at: now })
+      })
+    },
+    /**
+     * Changes what a key demands of its requests, but for how what is said with it is kept. What it has sent is as it was.
+     * @param change says what it is to be of what it is. May refuse by raising.
+     * @throws SteleError api_key_not_found
+     */
+    update(
+      id: string,
+      change: (key: ApiKey) => Omit<KeySettings, 'contentMode'>,
+      { by = operator }: { by?: Actor } = {},
+    ): Promise<ApiKey> {
+      return changeKey(id, async (tx, row, now) => {
+        const { masking, cache, compression = null } = change(fromRow(row))
+        const set = { masking: policyText(masking), cache: keyCachingText(cache), compression }
+        await tx.updateTable('api_keys').set(set).where('id', '=', id).execute()
+        await addEvents(tx, contents, keyEvent(row, 'api_key.updated', by, now, set))
+        return fromRow({ ...row, ...set })
       })
     },
     /**
@@ -332,6 +349,12 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
   }
 }
 
-function keyEvent(row: Row<'api_keys'>, action: string, by: Actor, now: number): Row<'audit_events'> {
-  return securityEvent({ userId: row.user_id, by, action, target: row.id }, now)
+function keyEvent(
+  row: Row<'api_keys'>,
+  action: string,
+  by: Actor,
+  now: number,
+  details?: JsonObject,
+): Row<'audit_events'> {
+  return securityEvent({ userId: row.user_id, by, action, target: row.id, details }, now)
 }

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest'
 import { Chat } from '../../src/chat/chat.ts'
 import { StoreBackend } from '../../src/chat/store-backend.ts'
+import { storeCaching } from '../../src/chat/store-cache.ts'
 import { resolveConfig } from '../../src/config.ts'
 import { configuredMasking } from '../../src/gateway/masking/masking.ts'
 import { createProviders } from '../../src/providers/registry.ts'
@@ -43,6 +44,7 @@ export async function chatOnStore(
     replyLimit: 1_000_000,
     masking: configuredMasking(resolved),
     compress: resolved.compress,
+    caching: storeCaching(stele, registry, resolved),
   })
   const another = (): Chat => new Chat({ backend, model: 'gpt-test' })
   return { place, stele, upstream, backend, chat: another(), another }

@@ -31,6 +31,7 @@ test('what is piped in is one question, answered plainly on stdout, and kept', a
     call_id: call?.id,
     input_tokens: 11,
     output_tokens: 1,
+    cached: false,
   })
   expect(await historyOf(stele, conversation?.id ?? '')).toEqual([
     user(input.trimEnd()),

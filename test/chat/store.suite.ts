@@ -65,7 +65,7 @@ export function chatOnStoreSuite(bed: Bed): void {
     const compared = await compare(chat, said, ['one', 'two'])
     await compared.choose(0)
     const calls = (await stele.calls.list()).reverse()
-    expect(calls.map(({ compression }) => compression)).toEqual(Array.from({ length: 4 }, () => 'high/1'))
+    expect(calls.map(({ compression }) => compression)).toEqual(Array.from({ length: 4 }, () => 'high/2'))
     const bodies = await Promise.all(calls.map(({ id }) => stele.calls.sentRequest('ada', id)))
     expect(bodies.map(String).sort()).toEqual(upstream.journal.map(({ text }) => text).sort())
   })

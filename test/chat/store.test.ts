@@ -1,4 +1,5 @@
 import { describeEachDatabase } from '../harness/databases.ts'
+import { cachedChatSuite } from './caching.suite.ts'
 import { comparisonSuite } from './comparison.suite.ts'
 import { maskedChatSuite } from './masking.suite.ts'
 import { chatOnStoreSuite } from './store.suite.ts'
@@ -7,4 +8,5 @@ describeEachDatabase('chat', bed => {
   chatOnStoreSuite(bed)
   comparisonSuite(bed)
   maskedChatSuite(bed)
+  cachedChatSuite(bed)
 })

@@ -22,7 +22,7 @@ describeEachDatabase('stele calls show --sent', bed => {
     const request = await runStele(['calls', 'show', call.callId, '--request'], { place })
     expect(request.stdout).toBe(body)
     const { stdout } = await runStele(['calls', 'show', call.callId], { place })
-    expect(stdout).toMatch(/^compression +medium\/1$/m)
+    expect(stdout).toMatch(/^compression +medium\/2$/m)
     expect(stdout).toContain(said)
     const plain = await exchange(stele, [user('plain')], 'plain too')
     const refused = await runStele(['calls', 'show', plain.call.callId, '--sent'], { place })

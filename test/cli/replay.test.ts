@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { compressed, sentRecord } from '../../src/compression/sent.ts'
 import { startGateway } from '../gateway/running.ts'
 import { type Answer, json, reset, startUpstream, stream } from '../gateway/upstream.ts'
 import { answerEvents } from '../gateway/wire.ts'
@@ -27,6 +28,7 @@ async function recordedCall(answer: Answer, body: object = {}) {
     ...gateway,
     id,
     upstream,
+    env,
     replay: (next: Answer, ...more: string[]) => {
       upstream.answer(next)
       return runStele(['calls', 'replay', id, ...more], { place, env })
@@ -156,4 +158,23 @@ test('what cannot be made again or compared ends with 2 and says why', async () 
   const unkept = await recordedCall(said('x'), { store: false })
   const { code, stderr } = await unkept.replay(said('x'))
   expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('was not kept') })
+})
+
+test('a call is compressed as it was then, not as the same level does it today', async () => {
+  const { stele, upstream, place, env } = await recordedCall(said('x'))
+  const replay = (id: string) => runStele(['calls', 'replay', id], { place, env })
+  const body = JSON.stringify({
+    model: 'm',
+    messages: [{ role: 'user', content: 'git commit -m really the --amend' }],
+  })
+  const was = await compressed(body, 'medium', 1)
+  expect(was).not.toBe(await compressed(body, 'medium'))
+  const sending = { level: 'medium', model: 'm', asksUsage: true, isChat: true, version: 1 } as const
+  const sent = sentRecord({ told: body, recorded: body, mayKeep: true, body: was }, sending)
+  const call = await stele.recorder.begin({ userId: 'ada', provider: 'test', body, sent })
+  await stele.recorder.settle(call, { status: 'completed', body: JSON.stringify(completion('x')) })
+  const asked = upstream.journal.length
+  expect((await replay(call.callId)).code).toBe(0)
+  expect(upstream.journal[asked]?.text).toBe(was)
+  expect((await stele.calls.group('ada', call.callId))[1]).toMatchObject({ compression: 'medium/1' })
 })

@@ -171,3 +171,27 @@ test('what version 1 does never changes: requests of the past are made again by 
     digest.update(versions[1]?.(text, level) ?? '').update('\0')
   expect(digest.digest('hex')).toBe('8639308b28173a7977339ddd7ce93cab0f798ebf07988e77550579d73a5f9c29')
 })
+
+test('nor does what version 2 does', () => {
+  const text = [
+    'Could you please explain, in order to be sure, what the very first of the users that are named here did?',
+    'git commit -m really the --amend\nid,the name,a value\n1,  really big,the x\nname: the  service\nkind: a  thing',
+    `${'the house at the end of the street in the town where we live; '.repeat(12)}`,
+  ].join('\n')
+  const digest = createHash('sha256')
+  for (const level of [...lossy, 'lossless'] as const)
+    digest.update(versions[2]?.(text, level) ?? '').update('\0')
+  expect(digest.digest('hex')).toBe('075afd4bb66daed5c053243dd657be4884c6641dc844db73c7b77e55cf8d0f67')
+})
+
+test.each([
+  'git commit -m really the --amend',
+  'for the in a; do echo the; done',
+  'cat the  log | grep a',
+  'make the && make a  test',
+  'id,the name,a value\\n1,  really big, the x',
+  'name: the service\nreplicas:  3\nimage: a/b:latest',
+])('what nothing encloses and is code all the same stays as it is: %j', code => {
+  const told = `Could you please tell me what the following does, in order to be sure?\n${code}\nThank you.`
+  for (const level of lossy) expect(versions[currentVersion]?.(told, level)).toContain(code)
+})

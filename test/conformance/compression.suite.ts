@@ -39,7 +39,7 @@ export function compressionSuite(bed: Bed): void {
     expect(second.call.conversationId).toBe(first.call.conversationId)
     for (const { call, bytes } of [first, second]) {
       expect(await sentOf(stele, call.callId)).toBe(bytes)
-      expect(await stele.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/1' })
+      expect(await stele.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/2' })
       expect((await stele.calls.exactRequest('ada', call.callId)).toString()).toContain(said)
     }
     for (const { sent } of await rowsOf(stele, 'llm_requests')) expect(sent?.byteLength).toBeLessThan(200)
@@ -56,7 +56,7 @@ export function compressionSuite(bed: Bed): void {
       expect(Buffer.from(sent as unknown as Uint8Array).toString('latin1')).not.toContain('TEXT_1')
     const key = await stele.apiKeys.create({ userId: 'ada', contentMode: 'hashed' })
     const { call } = await compressedCall(stele, [user('Tell me the other one.')], { apiKeyId: key.id })
-    expect(await stele.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/1' })
+    expect(await stele.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/2' })
     await failure('content_not_kept', stele.calls.sentRequest('ada', call.callId))
   })
 
@@ -71,9 +71,9 @@ export function compressionSuite(bed: Bed): void {
     const other = await (await bed.place()).stele()
     await importLines(other.database, other.hashes, Readable.from([Buffer.from(text)]))
     expect(await sentOf(other, call.callId)).toBe(bytes)
-    expect(await other.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/1' })
+    expect(await other.calls.get('ada', call.callId)).toMatchObject({ compression: 'high/2' })
     const changed = await (await bed.place()).stele()
-    const lines = text.replaceAll('"compression":"high/1"', '"compression":"low/1"')
+    const lines = text.replaceAll('"compression":"high/2"', '"compression":"low/2"')
     await importLines(changed.database, changed.hashes, Readable.from([Buffer.from(lines)]))
     await failure('content_unreadable', changed.calls.sentRequest('ada', call.callId))
   })

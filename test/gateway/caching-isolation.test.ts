@@ -181,14 +181,19 @@ test('requests that differ in anything that counts have different keys, those th
         meaning(JSON.parse(JSON.stringify(other))),
       ]
       if (first !== second) expect(keyOf({ model: 'x', ...other })?.entryHash).not.toBe(a?.entryHash)
-      // All but what is said last.
-      const said = one.messages.with(-1, { role: 'user', content: 'other words' })
+      // All but what is said last, of which numbers count.
+      const numbers = one.messages.at(-1)?.content.replace(/[^\p{N}.,:/]+/gu, ' ') ?? ''
+      const saying = (content: string) => one.messages.with(-1, { role: 'user', content })
       const lastIsWords =
         one.messages.at(-1)?.role === 'user' &&
         one.messages.at(-1)?.name === undefined &&
         one.messages.at(-1)?.tool_call_id === undefined
-      if (lastIsWords && a?.context !== undefined)
-        expect(keyOf({ model: 'x', ...one, messages: said })?.context?.hash).toBe(a.context.hash)
+      if (lastIsWords && a?.context !== undefined) {
+        const contextOf = (said: string) =>
+          keyOf({ model: 'x', ...one, messages: saying(said) })?.context?.hash
+        expect(contextOf(`other words ${numbers}`)).toBe(a.context.hash)
+        expect(contextOf(`other words ${numbers} 7`)).not.toBe(a.context.hash)
+      }
       for (const elsewhere of [
         { userId: 'bob' },
         { partition: 'team' },

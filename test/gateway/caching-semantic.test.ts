@@ -83,6 +83,7 @@ test.each([
     },
   ],
   ['what a tool says', { messages: [{ role: 'tool', tool_call_id: 'x', content: 'two one' }] }],
+  ['another number', { messages: [{ role: 'user', content: 'two one 2' }] }],
   ['other words', { messages: [{ role: 'user', content: 'something else altogether' }] }],
 ])('it is not answered where there is %s', async (_, change) => {
   const { running, asked } = await startCaching(semantic)

@@ -115,7 +115,9 @@ test('a stream of a hit is that of a provider: chunks, the usage if asked for, t
   expect(plain.every(({ object }) => object === 'chat.completion.chunk')).toBe(true)
   expect(plain.some(({ usage }) => usage != null)).toBe(false)
   const withUsage = await eventsOf({ stream_options: { include_usage: true } })
-  expect(withUsage.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 7, completion_tokens: 3 } })
+  const { usage } = completionOf('')
+  expect(withUsage.at(-1)).toMatchObject({ choices: [], usage })
+  expect(plain.every(one => one['system_fingerprint'] === 'fp_1')).toBe(true)
 })
 
 test('calls of tools are given again, to streaming clients too', async () => {
@@ -324,4 +326,25 @@ test('a restart, and another gateway on the same database, know what was answere
   await third.stele.close()
   const stele = await place.stele()
   expect(await rowsOf(stele, 'cache_entries')).toMatchObject([{ hits: 2 }])
+})
+
+test('an answer does for no longer than is said now, and not when its provider is elsewhere', async () => {
+  const place = await sqlitePlace()
+  const upstream = await startUpstream(novelist())
+  const first = await startCaching(exact, { upstream, place })
+  const headers = { authorization: `Bearer ${first.running.key}` }
+  await first.running.post(questionOf('Hi'))
+  await expect.poll(async () => (await rowsOf(first.running.stele, 'cache_entries')).length).toBe(1)
+  const elsewhere = await startUpstream(novelist())
+  const moved = await startGateway({ upstream: elsewhere, place, config: exact })
+  expect(cacheOf(await moved.post(questionOf('Hi'), { ...headers, 'cache-control': 'max-age=3000' }))).toBe(
+    'miss',
+  )
+  await first.running.stele.database.kysely
+    .updateTable('cache_entries')
+    .set({ created_at: Date.now() - 61_000 })
+    .execute()
+  const shorter = await startGateway({ upstream, place, config: { ...exact, cacheTtl: 60 } })
+  expect(cacheOf(await first.running.post(questionOf('Hi')))).toBe('hit')
+  expect(cacheOf(await shorter.post(questionOf('Hi'), headers))).toBe('miss')
 })

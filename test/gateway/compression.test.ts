@@ -34,7 +34,7 @@ describeEachDatabase('compressed prompts', bed => {
       { role: 'user' as const, content: [{ type: 'text' as const, text: said }] },
     ]
     const { data, response } = await client.chat.completions.create({ model: 'm', messages }).withResponse()
-    expect(response.headers.get('x-stele-compression')).toBe('high/1')
+    expect(response.headers.get('x-stele-compression')).toBe('high/2')
     const id = response.headers.get('x-stele-call-id') ?? ''
     const sent = upstream.journal[0]?.text ?? ''
     expect(askedOf({ text: sent } as never).messages.map(({ content }) => content)).toEqual([
@@ -44,7 +44,7 @@ describeEachDatabase('compressed prompts', bed => {
       [{ type: 'text', text: high }],
     ])
     const { call, request } = await onlyCall(running)
-    expect(call).toMatchObject({ id, compression: 'high/1', status: 'completed' })
+    expect(call).toMatchObject({ id, compression: 'high/2', status: 'completed' })
     expect(JSON.parse(request)).toEqual({ model: 'm', messages })
     expect(await sentOf(running, id)).toBe(sent)
     const history = await historyOf(running.stele, call.conversationId)
@@ -101,7 +101,7 @@ describeEachDatabase('compressed prompts', bed => {
     const open = await running.post(questionOf(text), { ...both, 'x-mask-pii-before-llm': 'false' })
     expect(upstream.journal[1]?.text).toContain(`Write to ${secrets.mail} of end.`)
     const other = String(open.headers['x-stele-call-id'])
-    expect(await running.stele.calls.find(other)).toMatchObject({ compression: 'high/1' })
+    expect(await running.stele.calls.find(other)).toMatchObject({ compression: 'high/2' })
     await failure('content_not_kept', sentOf(running, other))
   })
 
@@ -118,7 +118,7 @@ describeEachDatabase('compressed prompts', bed => {
       }
       await client.responses.create(next)
       const calls = (await running.stele.calls.list()).reverse()
-      expect(calls.map(({ compression }) => compression)).toEqual(['high/1', 'high/1'])
+      expect(calls.map(({ compression }) => compression)).toEqual(['high/2', 'high/2'])
       for (const [index, { id }] of calls.entries()) {
         const { text } = upstream.journal[index] ?? { text: '' }
         expect(text).toContain(high)
@@ -192,7 +192,7 @@ describe('who asks for it', () => {
       const { running, upstream } = await start()
       const text = 'The terms of the contract that was signed in the year before the last one. '.repeat(9)
       const reply = await running.post(questionOf(text), { [header]: level })
-      expect(reply.headers['x-stele-compression']).toBe('lossless/1')
+      expect(reply.headers['x-stele-compression']).toBe('lossless/2')
       const told = String(askedOf(upstream.journal[0] ?? ({} as never)).messages[0]?.content)
       expect(told.length).toBeLessThan(text.length / 2)
       expect(expandRepeats(told)).toBe(text)
@@ -234,10 +234,10 @@ describe('who asks for it', () => {
       const reply = await running.post(questionOf(said), { 'x-stele-cache': 'exact', [header]: level })
       return [String(reply.headers['x-stele-cache']).replace(/;.*/, ''), reply.headers['x-stele-compression']]
     }
-    expect(await ask('high')).toEqual(['miss', 'high/1'])
+    expect(await ask('high')).toEqual(['miss', 'high/2'])
     await expect.poll(() => ask('high')).toEqual(['hit', undefined])
     expect(await ask('off')).toEqual(['miss', undefined])
-    expect(await ask('low')).toEqual(['miss', 'low/1'])
+    expect(await ask('low')).toEqual(['miss', 'low/2'])
     const hits = (await running.stele.calls.list()).filter(({ status }) => status === 'cached')
     expect(hits.map(({ compression }) => compression)).toContain(undefined)
     expect(upstream.journal.length + hits.length).toBe((await running.stele.calls.list()).length)
@@ -252,7 +252,7 @@ describe('who asks for it', () => {
     const reply = await running.post(questionOf(said))
     expect(reply.status).toBe(502)
     const [call] = await running.stele.calls.list()
-    expect(call).toMatchObject({ status: 'failed', compression: 'high/1' })
+    expect(call).toMatchObject({ status: 'failed', compression: 'high/2' })
     expect(await sentOf(running, call?.id)).toContain(high)
   })
 })

@@ -59,6 +59,12 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
       { path: '/v1/api_keys', body: { scopes: ['service'] }, own: denied },
     ],
   },
+  'PATCH /v1/api_keys/:id': {
+    isOfOneself: true,
+    attempts: ({ apiKey }) => [
+      { path: `/v1/api_keys/${apiKey}`, body: { masking: { before_llm: true } }, own: noKey },
+    ],
+  },
   'POST /v1/api_keys/:id/rotate': {
     isOfOneself: true,
     attempts: ({ apiKey }) => [{ path: `/v1/api_keys/${apiKey}/rotate`, body: {}, own: noKey }],

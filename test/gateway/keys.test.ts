@@ -215,3 +215,124 @@ test('a grant that is revoked or another’s opens nothing', async () => {
   })
   expect(errorOf(bad)).toMatchObject({ code: 'invalid_value', param: 'reason' })
 })
+
+const settings = (reply: RawReply): unknown => {
+  expect(reply.status, reply.text).toBe(200)
+  const { content_mode, masking, cache, cache_partition, compression } = JSON.parse(reply.text)
+  return { content_mode, masking, cache, cache_partition, compression }
+}
+
+describeEachDatabase('what a key demands', bed => {
+  test('is said when it is made and changed later, and every request follows it from then on', async () => {
+    const running = await startGateway({
+      place: await bed.place(),
+      config: { cache: { partitions: ['faq'] } },
+    })
+    const { key } = running
+    const body = {
+      masking: { in_storage: true },
+      cache: 'exact',
+      cache_partition: 'faq',
+      compression: 'high',
+    }
+    const own = await made(running, key, body)
+    const told = {
+      content_mode: null,
+      masking: { before_llm: false, in_storage: true },
+      cache: 'exact',
+      cache_partition: 'faq',
+      compression: 'high',
+    }
+    expect(own).toMatchObject(told)
+    const chat = () => ask(running, 'POST', '/v1/chat/completions', { key: own.secret, body: hello })
+    expect((await chat()).headers).toMatchObject({ 'x-stele-cache': 'miss', 'x-stele-compression': 'high/2' })
+    const change = (body: object, by = key) =>
+      ask(running, 'PATCH', `/v1/api_keys/${own.id}`, { key: by, body })
+    expect(settings(await change({ cache: 'off', cache_partition: null, compression: null }))).toEqual({
+      ...told,
+      cache: 'off',
+      cache_partition: null,
+      compression: null,
+    })
+    const { headers } = await chat()
+    expect([headers['x-stele-cache'], headers['x-stele-compression']]).toEqual([undefined, undefined])
+    const admin = await running.newKey('root', 'admin')
+    expect(settings(await change({ masking: null, cache: null }, admin))).toEqual({
+      ...told,
+      masking: { before_llm: false, in_storage: false },
+      cache: null,
+      cache_partition: null,
+      compression: null,
+    })
+    const events = (await rowsOf(running.stele, 'audit_events')).filter(
+      ({ action }) => action === 'api_key.updated',
+    )
+    expect(events.map(({ actor, target, details }) => [actor, target, details])).toEqual([
+      ['ada', own.id, '{"masking":"in-storage","cache":"off","compression":null}'],
+      ['root', own.id, '{"masking":null,"cache":null,"compression":null}'],
+    ])
+  })
+
+  test('nobody gets around it by a key of their own', async () => {
+    const running = await startGateway({ place: await bed.place() })
+    const { apiKeys } = running.stele
+    const masking = { beforeLlm: true, inStorage: true }
+    const careful = { masking, cache: { mode: 'off' }, contentMode: 'hashed' } as const
+    const { secret } = await apiKeys.create({ userId: 'mia', ...careful, compression: 'low' })
+    const free = await apiKeys.create({ userId: 'mia' })
+    const child = await made(running, secret)
+    const told = {
+      content_mode: 'hashed',
+      masking: { before_llm: true, in_storage: true },
+      cache: 'off',
+      cache_partition: null,
+      compression: 'low',
+    }
+    expect(child).toMatchObject(told)
+    for (const body of [
+      { masking: null },
+      { masking: { in_storage: false } },
+      { cache: 'exact' },
+      { cache: null },
+      { content_mode: 'encrypted' },
+      { content_mode: null },
+    ]) {
+      const create = await ask(running, 'POST', '/v1/api_keys', { key: secret, body })
+      expect(errorOf(create).code, JSON.stringify(body)).toBe('permission_denied')
+      if ('content_mode' in body) continue
+      const change = await ask(running, 'PATCH', `/v1/api_keys/${child.id}`, { key: child.secret, body })
+      expect(errorOf(change).code, JSON.stringify(body)).toBe('permission_denied')
+    }
+    const rotate = (id: string, key: string) =>
+      ask(running, 'POST', `/v1/api_keys/${id}/rotate`, { key, body: {} })
+    expect(errorOf(await rotate(free.id, secret)).code).toBe('permission_denied')
+    expect((await rotate(child.id, secret)).status).toBe(200)
+    expect((await rotate(child.id, free.secret)).status).toBe(200)
+    // What protects nobody is free, and more may be asked for.
+    expect(await made(running, secret, { compression: null })).toMatchObject({ ...told, compression: null })
+    expect(await made(running, free.secret, { content_mode: 'hashed' })).toMatchObject({
+      content_mode: 'hashed',
+    })
+    const plain = { key: free.secret, body: { content_mode: 'plain' } }
+    expect(errorOf(await ask(running, 'POST', '/v1/api_keys', plain)).code).toBe('permission_denied')
+  })
+})
+
+test('what no key can demand is refused by name', async () => {
+  const running = await startGateway()
+  const refused = [
+    [{ cache: 'always' }, 'cache'],
+    [{ cache_partition: 'user' }, 'cache_partition'],
+    [{ compression: 'zip' }, 'compression'],
+    [{ masking: { before_llm: 'yes' } }, 'masking.before_llm'],
+  ] as const
+  const [own] = await running.stele.apiKeys.list({ userId: 'ada' })
+  for (const [body, param] of refused)
+    for (const [method, path] of [
+      ['POST', '/v1/api_keys'],
+      ['PATCH', `/v1/api_keys/${own?.id}`],
+    ] as const) {
+      const reply = await ask(running, method, path, { key: running.key, body })
+      expect(errorOf(reply), JSON.stringify(body)).toMatchObject({ code: 'invalid_value', param })
+    }
+})

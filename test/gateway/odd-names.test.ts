@@ -17,6 +17,7 @@ const named: [method: string, path: string, body?: object][] = [
   ['GET', '/v1/api_keys?user=%00'],
   ['GET', '/v1/api_keys?after=%00'],
   ['DELETE', '/v1/api_keys/%00'],
+  ['PATCH', '/v1/api_keys/%00', {}],
   ['POST', '/v1/api_keys/%00/rotate', {}],
   ['GET', '/v1/usage?user=%00'],
   ['GET', '/v1/users?after=%00'],

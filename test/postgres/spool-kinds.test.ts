@@ -54,7 +54,7 @@ test('every kind of call goes through the spool: no chat, one that is listed, on
     callId: listedId,
     metadata: { a: 'b' },
   })
-  expect(await witness.calls.find(compressedId)).toMatchObject({ compression: 'high/1' })
+  expect(await witness.calls.find(compressedId)).toMatchObject({ compression: 'high/2' })
   expect((await witness.calls.sentRequest('ada', compressedId))?.toString()).toBe(short)
   expect(await witness.calls.find(unkeptId)).toMatchObject({ status: 'completed', outputTokens: 5 })
   await failure('content_not_kept', witness.calls.exactRequest('ada', unkeptId))

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { countTokens } from 'gpt-tokenizer/encoding/o200k_base'
 import { expect, test } from 'vitest'
 import { currentVersion, versions } from '../../src/compression/compress-text.ts'
 import { type CompressionLevel, compressionLevels } from '../../src/compression/levels.ts'
@@ -65,6 +66,23 @@ test('and it is used where something repeats', () => {
       const said = joints.map(joint => passage + joint).join('')
       expect(at('lossless', said).length).toBeLessThan(said.length)
     }),
+  )
+})
+
+test('no level makes more tokens of a text', () => {
+  const words = fc.constantFrom(
+    ...'the of internationalization contract 数据 123 foo-bar, https://x.y/z really § {a} "q" to'.split(' '),
+  )
+  const passages = fc
+    .array(fc.array(words, { minLength: 3, maxLength: 24 }), { minLength: 1, maxLength: 3 })
+    .chain(some => fc.array(fc.constantFrom(...some), { minLength: 1, maxLength: 8 }))
+    .map(all => all.map(one => one.join(' ')).join('\n'))
+  fc.assert(
+    fc.property(passages, said => {
+      for (const level of compressionLevels)
+        expect(countTokens(at(level, said)), level).toBeLessThanOrEqual(countTokens(said))
+    }),
+    { numRuns: 500 },
   )
 })
 
@@ -159,6 +177,6 @@ test('other bytes never stand in for those that were sent', async () => {
   await expect(changed('{}')).rejects.toMatchObject({ code: 'content_unreadable' })
   await expect(sentBytes(`${recorded} `, sent, sending)).rejects.toMatchObject({ code: 'content_unreadable' })
   const unknown = sentRecord({ ...texts, told: recorded.replace('me', 'you'), mayKeep: false }, sending)
-  expect(unknown).toEqual({ compression: 'high/1', facts: undefined })
+  expect(unknown).toEqual({ compression: 'high/2', facts: undefined })
   await expect(sentBytes(recorded, unknown, sending)).rejects.toMatchObject({ code: 'content_not_kept' })
 })

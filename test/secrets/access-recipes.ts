@@ -64,6 +64,14 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     s.learn('an API key', String(secret))
     await fine(s.send('POST', '/v1/api_keys', { body: { scopes: [s.word('a scope that is none')] } }), 400)
   },
+  'PATCH /v1/api_keys/:id': async (s, { apiKey }) => {
+    const body = { compression: 'low', note: s.text('a note on what a key demands') }
+    await fine(s.send('PATCH', `/v1/api_keys/${apiKey}`, { body }))
+    await fine(
+      s.send('PATCH', `/v1/api_keys/${apiKey}`, { body: { cache: s.word('a mode that is none') } }),
+      400,
+    )
+  },
   'POST /v1/api_keys/:id/rotate': async (s, { apiKey }) => {
     const body = { note: s.text('a note on a rotation') }
     const { secret } = await s.ask('POST', `/v1/api_keys/${apiKey}/rotate`, { body })

@@ -7,14 +7,14 @@ import type { Line } from './styled.ts'
  * @param heading the model's name as it stands above the reply, if it does
  */
 export function answerNotes(
-  { status, model, usage, latencyMs, error, text }: Answer,
+  { status, isCached, model, usage, latencyMs, error, text }: Answer,
   heading?: string,
 ): Line[] {
   const { inputTokens, outputTokens } = usage
   const tokens =
     inputTokens === undefined || outputTokens === undefined ? [] : [`${inputTokens} → ${outputTokens} tokens`]
   const name = model === heading || model === '' ? [] : [printableLine(model)]
-  const facts = [...name, ...tokens, secondsText(latencyMs)]
+  const facts = [...name, ...(isCached === true ? ['from the cache'] : tokens), secondsText(latencyMs)]
   const line: Line = [{ text: facts.join(' · '), style: { dim: true } }]
   if (status === 'completed') return [line]
   if (status === 'aborted') {

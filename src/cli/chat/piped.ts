@@ -59,7 +59,7 @@ async function textOf(input: NodeJS.ReadStream, signal: AbortSignal): Promise<st
 
 async function answerAsJson(chat: Chat, text: string, signal: AbortSignal): Promise<boolean> {
   const answer = await chat.ask(text, signal, () => undefined)
-  const { status, model, usage, callId, thread, error } = answer
+  const { status, isCached, model, usage, callId, thread, error } = answer
   if (status === 'failed') throw error ?? new SteleError('internal_error')
   const told = {
     status,
@@ -70,6 +70,7 @@ async function answerAsJson(chat: Chat, text: string, signal: AbortSignal): Prom
     call_id: callId ?? null,
     input_tokens: usage.inputTokens ?? null,
     output_tokens: usage.outputTokens ?? null,
+    cached: isCached === true,
   }
   await writeJson(told, { inOneLine: true })
   return true

@@ -5,6 +5,7 @@ import { createMasking } from '../../gateway/masking/masking.ts'
 import { replayCall } from '../../gateway/replay-call.ts'
 import { createProviders, type ProviderRegistry } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
+import { endOfCall } from '../../store/call-place.ts'
 import type { Call } from '../../store/calls.ts'
 import { diffText } from '../diff-text.ts'
 import { Failure, Verdict } from '../failure.ts'
@@ -78,7 +79,8 @@ async function replay(id: string, options: ReplayCallOptions): Promise<Replayed>
       const parts = { stele, providers, state: aloneState(), settings: config }
       const masking = createMasking(config)({ headers: {} }, { masking: undefined })
       const target = targetOf(providers, before, options)
-      const again = { call: before, request, target, masking }
+      const end = await endOfCall(stele.database, before.userId, id)
+      const again = { call: before, request, target, masking, end }
       const waiting = { abort: interrupt, log: pino({ level: 'silent' }), header: () => undefined }
       const after = await calls.get(before.userId, await replayCall(parts, again, waiting))
       if (after === undefined) throw new Failure('The new call is not on record yet: the database is away.')

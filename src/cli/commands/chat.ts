@@ -4,6 +4,7 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
+import { storeCaching } from '../../chat/store-cache.ts'
 import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
@@ -140,6 +141,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       limits: limitsOf(config),
       retention: retentionOf(config),
       pricing: pricingOf(config),
+      cache: config.cache,
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
           isSpooling
@@ -162,7 +164,8 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
     const userId = user ?? loginName()
     const { replyLimit, compress } = config
     const masking = configuredMasking(config)
-    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking, compress })
+    const caching = storeCaching(stele, providers, config)
+    const backend = new StoreBackend({ stele, providers, userId, replyLimit, masking, compress, caching })
     const { isEchoOnly, aliases } = providers
     const notices = [
       ...(store ? [] : ['Nothing is kept: this chat is in memory alone.']),

@@ -81,8 +81,11 @@ export class QuestionCache implements CachedAnswers {
   async #find(key: EntryKey): Promise<Hit | undefined> {
     const { cache } = this.#parts.stele
     const { policy } = this.#handling
+    const { cacheTtl } = this.#parts.settings
+    // An answer was kept for as long as was said then; what is said now may be less.
+    const within = { maxAge: Math.min(policy.maxAge ?? Number.POSITIVE_INFINITY, cacheTtl * 1000) }
     const exactly = async (): Promise<Hit | undefined> => {
-      const entry = await cache.exact(key, policy)
+      const entry = await cache.exact(key, within)
       return entry && { entry, hit: 'exact' }
     }
     const first = await exactly()
@@ -98,7 +101,7 @@ export class QuestionCache implements CachedAnswers {
     const vector = await this.#vectorOf(key)
     if (vector === undefined) return undefined
     const { threshold } = this.#parts.settings.cache
-    const entry = await cache.similar(key, { vector, threshold }, policy)
+    const entry = await cache.similar(key, { vector, threshold }, within)
     return entry && { entry, hit: 'semantic' }
   }
 
@@ -150,7 +153,9 @@ export class QuestionCache implements CachedAnswers {
     const { beforeLlm = false, inStorage = false } = masking?.policy ?? {}
     const variant = `${contentMode} ${beforeLlm ? 'masked' : ''} ${inStorage ? 'masked' : ''} ${request.recording?.sent?.compression ?? ''}`
     const place = { userId, partition: policy.partition }
-    const keyed = { body: request.body, provider: provider.name, model, variant }
+    // A provider of the same name that is elsewhere now is another.
+    const asked = JSON.stringify([provider.name, provider.address ?? null])
+    const keyed = { body: request.body, provider: provider.name, model, variant: `${variant} ${asked}` }
     return entryKey(this.#parts.stele.hashes, place, keyed, this.#parts.settings.cache.embeddings)
   }
 }

@@ -7,6 +7,7 @@ import type { FoundEntry } from '../../store/cache-entries.ts'
 import type { Question } from '../attempts.ts'
 import type { Client } from '../client.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
+import { standingHeaders } from '../limit-headers.ts'
 
 interface Found {
   readonly recorder: Recorder
@@ -81,12 +82,14 @@ export async function relayCached(
       createdAt: call.createdAt,
     },
     request.forStorage === undefined ? outcome : await request.forStorage(outcome),
+    { isAsked: true },
   )
   const latencyMs = Math.round(performance.now() - startedAt)
   const facts = { callId, provider: provider.name, model, status: outcome.status, hit, latencyMs }
   client.log.info(facts, 'call')
   client.header('x-stele-call-id', callId)
   client.header('x-stele-cache', headerOf(hit, age, entry.similarity))
+  for (const [name, text] of Object.entries(standingHeaders(recorded.limits))) client.header(name, text)
   if (recorded.conversationId !== undefined) client.header('x-stele-conversation', recorded.conversationId)
   if (!request.stream) {
     client.sendWhole(rendition?.whole() ?? text, {})

@@ -112,15 +112,9 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
     const body = { ...forwardedBody(request, text, model, messages), historySpan }
     return {
       ...shared,
+      ...forwardedResponse(text),
       body,
       recording: { operation: 'responses', continues, response },
-      replyKind: 'a response',
-      async send({ provider, model }, user, signal) {
-        const answer = provider.forward?.({ operation: 'responses', userId: user, body: text, signal })
-        if (answer === undefined) throw new SteleError('model_not_found', { model, hint: '' })
-        return answer
-      },
-      readReply: readResponse,
       render: () => upstreamRendition(begun, rendering),
     }
   }
@@ -135,7 +129,24 @@ export function responseRequest(ask: ResponseAsk, recorder: Pick<Recorder, 'chan
   }
 }
 
-function speaksResponses({ provider }: Target): boolean {
+/** A request that is passed on in the words of Responses. */
+export function forwardedResponse(
+  text: string,
+): Pick<GatewayRequest, 'replyKind' | 'send' | 'readReply' | 'hidesUsage' | 'asEvents'> {
+  return {
+    replyKind: 'a response',
+    hidesUsage: false,
+    async send({ provider, model }, user, signal) {
+      const answer = provider.forward?.({ operation: 'responses', userId: user, body: text, signal })
+      if (answer === undefined) throw new SteleError('model_not_found', { model, hint: '' })
+      return answer
+    },
+    readReply: readResponse,
+    asEvents: () => Buffer.alloc(0),
+  }
+}
+
+export function speaksResponses({ provider }: Target): boolean {
   return provider.forwards?.has('responses') === true
 }
 
@@ -143,7 +154,7 @@ function speaksResponses({ provider }: Target): boolean {
 const leaveOut: Refuse = () => undefined
 
 /** A request in the words of Responses: kept as one text, and threaded by what chat messages can hold of it. */
-function forwardedBody(
+export function forwardedBody(
   { fields, stream, store }: ResponseRequest,
   text: string,
   model: string,

@@ -13,11 +13,18 @@ import {
   shareable,
 } from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
-import type { ApiKey } from '../../store/api-keys.ts'
+import type { ApiKey, KeySettings } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import type { Access, Principal } from '../access.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
+import {
+  changedSettings,
+  demandsLess,
+  settingsChange,
+  settingsObject,
+  settingsOfNew,
+} from './key-settings.ts'
 import { listOf } from './paging.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
@@ -40,7 +47,9 @@ const creation = z.looseObject({
   name: word.nullish(),
   scopes: z.array(z.string()).min(1).max(32).nullish(),
   expires_in: z.int().min(1).max(longestLife).nullish(),
+  ...settingsOfNew,
 })
+const change = z.looseObject(settingsChange)
 const rotation = z.looseObject({ grace: z.int().min(0).max(longestGrace).nullish() })
 
 interface Parts {
@@ -84,7 +93,9 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
     const given = checked(creation, readObject(request.body ?? '{}'))
     const userId = checkUserId(userOf(request, given.user ?? undefined))
     const scopes = await scopesFor(key, userId, given.scopes ?? undefined)
+    const settings = settingsFor(key, userId, given)
     const made = apiKeys.create({
+      ...settings,
       userId,
       name: given.name ?? '',
       scopes,
@@ -92,6 +103,24 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
       by: actorOf(request),
     })
     return secretly(reply, await told(made))
+  })
+
+  app.patch('/v1/api_keys/:id', needs('keys:write'), async (request: Received) => {
+    const { id } = await visible(request)
+    const given = checked(change, readObject(request.body ?? '{}'))
+    const by = actorOf(request)
+    const updated = apiKeys.update(
+      id,
+      before => {
+        const settings = changedSettings(before, given)
+        checkDemands(keyOf(request), settings, before)
+        return settings
+      },
+      { by },
+    )
+    const key = await told(updated)
+    access.forget(one => one.id === key.id)
+    return keyObject(key)
   })
 
   app.post('/v1/api_keys/:id/rotate', needs('keys:write'), async (request: Received, reply) => {
@@ -116,8 +145,10 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
   })
 
   /** @throws SteleError permission_denied where the new secret of a key could do more than the key that gets to see it */
-  const checkReach = async ({ userId, role, permissions }: Principal, key: ApiKey): Promise<void> => {
+  const checkReach = async (maker: Principal, key: ApiKey): Promise<void> => {
+    const { userId, role, permissions } = maker
     const isOwn = key.userId === userId
+    if (isOwn) checkDemands(maker, key, { ...maker, contentMode: maker.contentMode ?? key.contentMode })
     const reach = isOwn
       ? permissionsOf(role, key.scopes)
       : shareable(permissionsOf(roleOf((await told(users.get(key.userId)))?.role), key.scopes))
@@ -163,6 +194,30 @@ export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Part
   }
 }
 
+/**
+ * What a new key demands: what is said, and of one's own what the key demands that it is made with, which would else be
+ * a way around it.
+ */
+function settingsFor(
+  maker: Principal,
+  userId: string,
+  given: Parameters<typeof changedSettings>[1],
+): KeySettings {
+  const before: KeySettings = userId === maker.userId ? maker : {}
+  const settings = changedSettings(before, given)
+  checkDemands(maker, settings, before)
+  return settings
+}
+
+/** @throws SteleError permission_denied where less would be demanded, unless whoever asks looks after all keys */
+function checkDemands({ permissions }: Principal, now: KeySettings, before: KeySettings): void {
+  if (permissions.has('keys:any_user') || !demandsLess(now, before)) return
+  throw new SteleError('permission_denied', {
+    action:
+      'have less demanded than is demanded of it: masking, a cache that is off, how what is said is kept',
+  })
+}
+
 function secretly(reply: FastifyReply, key: ApiKey & { readonly secret: string }): object {
   reply.header('cache-control', 'no-store')
   return { ...keyObject(key), secret: key.secret }
@@ -185,5 +240,6 @@ function keyObject(key: ApiKey): { readonly id: string } {
     last_used_at: seconds(key.lastUsedAt),
     rotated_at: seconds(key.rotatedAt),
     previous_expires_at: seconds(key.previousExpiresAt),
+    ...settingsObject(key),
   } as { readonly id: string }
 }
