@@ -53,6 +53,7 @@ import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openEventSecret, openGuard, openSecret } from './store/secrets.ts'
+import { openTelemetryWatcher } from './telemetry/open-telemetry.ts'
 
 export interface SteleOptions extends DatabaseSettings {
   /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
@@ -253,6 +254,7 @@ function assemble(
     }),
     removeOldCounters: limits.tidy,
   })
+  recorder.watchers.add(openTelemetryWatcher())
   const told = tellingFailures(database)
   const doStep = stepsOf('retention', database, writer)
   const { onError } = options

@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
-import { isMeant, type UsageFilter } from './report.ts'
+import { isMeant, sumOf, type UsageFilter } from './report.ts'
 import { isAnyOf, sumConversations } from './rollups.ts'
 import { readTail } from './tail.ts'
 
@@ -83,12 +83,10 @@ function keyOf({ conversation_id, user_id }: Pick<Sums, 'conversation_id' | 'use
 }
 
 function sumsFrom(db: Kysely<Tables>, { since, until, user }: ConversationQuery) {
-  const total = (column: 'calls' | 'tokens' | 'cost_nanousd') =>
-    sql<number>`CAST(sum(${sql.ref(column)}) AS bigint)`.as(column)
   return db
     .selectFrom('usage_conversations')
     .select(['user_id', 'conversation_id'])
-    .select([total('calls'), total('tokens'), total('cost_nanousd')])
+    .select([sumOf('calls'), sumOf('tokens'), sumOf('cost_nanousd')])
     .where('day', '>=', since)
     .where('day', '<=', until)
     .$if(user !== undefined, query => query.where('user_id', '=', user ?? ''))

@@ -169,8 +169,7 @@ export class StoreBackend implements ChatBackend {
             const { outcome } = end
             // The replies that were not taken are kept with their calls alone.
             if (index === chosen) return [{ call, outcome }]
-            const reply = outcome.reply && { ...outcome.reply, message: undefined }
-            return [{ call, outcome: { ...outcome, reply, said: undefined } }]
+            return [{ call, outcome: { ...outcome, said: undefined, isApart: true } }]
           }),
         )
         return this.#sessions.follow(placed, conversationId)

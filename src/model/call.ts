@@ -249,6 +249,8 @@ export interface Outcome {
   readonly body?: string | Uint8Array | undefined
   /** What `body` says. Left out, it is read from a JSON `body`. */
   readonly reply?: Reply | undefined
+  /** True when the reply is not to be in the conversation that its request is in. */
+  readonly isApart?: boolean | undefined
   /** The reply's message as its client has it and will send it back, when what is kept of it is another text. */
   readonly said?: AssistantMessage | undefined
   /** False when its provider was not asked, so that there is nothing to pay for. */
@@ -281,4 +283,10 @@ export interface SettledCall {
   readonly isRepeat: boolean
   /** What it cost by the settlement given, in nano-US-dollars; undefined when that is unknown. */
   readonly costNanousd?: number | undefined
+}
+
+/** Calls that were settled in one transaction. */
+export interface SettledTogether extends Pick<SettledCall, 'conversationId' | 'isRepeat'> {
+  /** What each of them cost, in nano-US-dollars, by its id; undefined when that is unknown. */
+  readonly costs: ReadonlyMap<string, number | undefined>
 }

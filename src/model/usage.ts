@@ -167,6 +167,10 @@ function isObject(value: unknown): value is Fields {
   return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
 
+/** Many times what any model reads or makes for one request: a larger count is a mistake, and sums of such would be none. */
+export const mostTokens = 1_000_000_000
+
 function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+  const isCount = typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  return isCount && value <= mostTokens ? value : undefined
 }

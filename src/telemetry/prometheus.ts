@@ -106,8 +106,10 @@ export function createCounts(): Counts {
         const model = modelOf(provider, asked)
         calls.inc({ provider, model, outcome: status })
         if (status === 'failed') errors.inc({ provider, code: errorCode ?? 'unknown' })
-        duration.observe({ provider, model }, latencyMs / 1000)
-        if (timeToFirstChunkMs !== undefined)
+        // How fast Stele's own cache is says nothing of the provider.
+        const isAnswered = status !== 'cached'
+        if (isAnswered && latencyMs !== undefined) duration.observe({ provider, model }, latencyMs / 1000)
+        if (isAnswered && timeToFirstChunkMs !== undefined)
           firstChunk.observe({ provider, model }, timeToFirstChunkMs / 1000)
         if (costNanousd === undefined) unpriced.inc({ provider, model })
         else cost.inc({ provider, model }, costNanousd / 1e9)

@@ -125,6 +125,11 @@ test.each([
   ],
   ['nothing but zeros, which is no count', { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }, {}],
   ['what is no number', { prompt_tokens: '12', completion_tokens: -3, total_tokens: 1.5 }, {}],
+  [
+    'more than anybody can have read, which would spoil every sum',
+    { prompt_tokens: Number.MAX_SAFE_INTEGER, completion_tokens: 5, total_tokens: 1_000_000_001 },
+    { inputTokens: undefined, outputTokens: 5 },
+  ],
   ['nothing', null, {}],
 ])('usage is read of %s', (_, told, expected) => {
   expect(readUsage(told)).toEqual(expected)
