@@ -33,6 +33,7 @@ export function checkOutcome({ reply, costNanousd, createdAt, ...outcome }: Outc
   for (const name of counts)
     if (usage[name] !== undefined) wholeNumber(`usage.${name}`, usage[name], 0, mostCounted)
   if (costNanousd !== undefined) wholeNumber('costNanousd', costNanousd, 0, mostCost)
+  if (usage.toldNanousd !== undefined) wholeNumber('usage.toldNanousd', usage.toldNanousd, 0, mostCost)
   if (createdAt !== undefined) wholeNumber('createdAt', createdAt, 0, lastTime)
   for (const name of ['latencyMs', 'timeToFirstChunkMs'] as const) {
     const time = outcome[name]
