@@ -53,7 +53,11 @@ describeEachDatabase('stele usage', bed => {
     expect(report.rows).toMatchObject([{ day: '2026-01-31' }, { day: '2026-01-30' }])
     expect(report.total).toMatchObject({ calls: 2, unpriced_calls: 1, latency_ms: { average: 100 } })
     const top = await runStele(['usage', 'conversations', ...days, '--limit', '1'], { place })
-    expect(top.stdout).toMatch(/^CONVERSATION +USER +CALLS +TOKENS +COST\nconv_\w+ +ada +1 +15 +\$2.00\n$/)
+    expect(top.stdout).toMatch(
+      /^CONVERSATION +USER +CALLS +TOKENS +COST +UNPRICED\nconv_\w+ +ada +1 +15 +\$2.00 +0\n$/,
+    )
+    const last = await runStele(['usage', 'conversations', ...days, '--user', 'ada'], { place })
+    expect(last.stdout).toMatch(/\nconv_\w+ +ada +1 +15 +- +1\n$/)
 
     const sound = await runStele(['doctor', '--usage'], { place })
     expect(sound).toMatchObject({ code: 0, stdout: '3 calls counted, 3 sums compared: all are right.\n' })

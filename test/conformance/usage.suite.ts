@@ -78,7 +78,7 @@ function expectTotals(found: UsageTotals, expected: UsageTotals): void {
     for (const share of ['p50', 'p95', 'p99'] as const) {
       const exact = other[share]
       if (exact === undefined) expect(one[share]).toBeUndefined()
-      else expect(Math.abs((one[share] ?? Number.NaN) - exact)).toBeLessThanOrEqual(exact * 0.02 + 0.5)
+      else expect(Math.abs((one[share] ?? Number.NaN) - exact)).toBeLessThanOrEqual(exact * 0.020001)
     }
   }
 }

@@ -5,7 +5,7 @@ import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { type Column, formatTable } from '../table.ts'
 import { sumUpFirst } from '../usage-progress.ts'
-import { costText } from '../values.ts'
+import { costText, none } from '../values.ts'
 
 export interface UsageConversationsOptions extends GlobalOptions {
   readonly order: ConversationOrder
@@ -22,7 +22,12 @@ const columns: readonly Column<ConversationUsage>[] = [
   { title: 'USER', text: ({ userId }) => userId, elastic: true },
   { title: 'CALLS', text: ({ calls }) => String(calls), align: 'right' },
   { title: 'TOKENS', text: ({ tokens }) => String(tokens), align: 'right' },
-  { title: 'COST', text: ({ costNanousd }) => costText(costNanousd), align: 'right' },
+  {
+    title: 'COST',
+    text: ({ calls, costNanousd, unpricedCalls }) => (unpricedCalls === calls ? none : costText(costNanousd)),
+    align: 'right',
+  },
+  { title: 'UNPRICED', text: ({ unpricedCalls }) => String(unpricedCalls), align: 'right' },
 ]
 
 /** Prints the conversations that took most. */
