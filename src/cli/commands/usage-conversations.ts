@@ -3,6 +3,7 @@ import { conversationsCsv } from '../../analytics/csv.ts'
 import { conversationRecord } from '../../analytics/record.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
+import { printableCsv } from '../printable.ts'
 import { type Column, formatTable } from '../table.ts'
 import { sumUpFirst } from '../usage-progress.ts'
 import { costText, none } from '../values.ts'
@@ -38,7 +39,7 @@ export async function showConversationUsage(options: UsageConversationsOptions):
     return stele.usage.conversations({ order, since, until, user, limit })
   })
   if (json === true || format === 'json') return writeJson(found.map(conversationRecord))
-  if (format === 'csv') return write(conversationsCsv(found))
+  if (format === 'csv') return write(printableCsv(conversationsCsv(found)))
   if (found.length === 0) return say('No calls in any conversation.')
   await write(formatTable(columns, found, outputWidth()))
 }
