@@ -111,9 +111,15 @@ test('the number of models told apart is bounded, and counting a call costs micr
     counts.watch({ ...call, model: `m${index}`, traceHeaders: undefined })(end)
   const micros = ((performance.now() - startedAt) / 5_000) * 1_000
   expect(micros).toBeLessThan(500)
+  for (let index = 0; index < 1_000; index++)
+    counts.watch({ ...call, provider: `p${index}`, model: 'm', traceHeaders: undefined })({
+      ...{ status: 'failed', errorCode: `code ${index}`, latencyMs: undefined },
+    })
   return counts.registry.getMetricsAsJSON().then(figures => {
-    const calls = figures.find(({ name }) => name === 'stele_calls_total') as { values?: unknown[] }
-    expect(calls.values).toHaveLength(201)
+    const valuesOf = (name: string) =>
+      (figures.find(one => one.name === name) as { values?: unknown[] }).values
+    expect(valuesOf('stele_calls_total')).toHaveLength(401)
+    expect(valuesOf('stele_upstream_errors_total')).toHaveLength(200)
   })
 })
 
