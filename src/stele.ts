@@ -32,6 +32,7 @@ import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
+import { checkSellers } from './pricing/sellers.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
@@ -176,6 +177,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
   checkOverrides(options.pricing?.overrides ?? [])
+  await checkSellers(options.pricing ?? {})
   checkLimits(options.limits ?? {})
   const database = openDatabase(databaseUrl, options)
   try {

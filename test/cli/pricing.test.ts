@@ -93,4 +93,9 @@ test('a call that is not there, a bad date and a bad price are refused in words'
   const refused = await runStele(['usage', 'unpriced'], { place, cwd })
   expect(refused.code).toBe(1)
   expect(refused.stderr).toContain('prices.0.input')
+  const providers = { mine: { baseUrl: 'http://127.0.0.1:1/v1', pricesOf: 'opnai' } }
+  await writeFile(join(cwd, 'stele.config.json'), JSON.stringify({ providers }))
+  const misspelt = await runStele(['usage', 'unpriced'], { place, cwd })
+  expect(misspelt.code).toBe(1)
+  expect(misspelt.stderr).toContain("providers.mine.pricesOf: there is no 'opnai'")
 })
