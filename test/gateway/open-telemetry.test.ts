@@ -19,6 +19,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { newId } from '../../src/ids.ts'
 import { begin, chatBody, completion, user } from '../harness/chat.ts'
 import { memoryPlace } from '../harness/databases.ts'
+import { compare } from './comparing.ts'
 import { startGateway } from './running.ts'
 import { type Answer, json, startUpstream } from './upstream.ts'
 import { questionOf } from './wire.ts'
@@ -164,6 +165,33 @@ test('what an application records is a span that began when the call did, a part
     ['gen_ai.client.token.usage', { sum: 5, count: 1 }],
   ])
   expect(JSON.stringify([span?.attributes, span?.events, points])).not.toMatch(/secret|ada/)
+})
+
+test('a cached reply is a span of its own and in no metric; compared calls are one span each', async () => {
+  const sdk = registerSdk()
+  const upstream = await startUpstream(json(completion('said')))
+  const running = await startGateway({ upstream, config: { cacheMode: 'exact' } })
+  const traceId = '0af7651916cd43dd8448eb211c80319c'
+  const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01` }
+  await running.post(questionOf('q', { model: 'gpt-test' }))
+  const again = await running.post(questionOf('q', { model: 'gpt-test' }), headers)
+  const [asked, cached] = sdk.spans()
+  expect(asked?.attributes).not.toHaveProperty('stele.cached')
+  expect(cached?.spanContext().traceId).toBe(traceId)
+  expect(cached?.attributes).toMatchObject({
+    'stele.cached': true,
+    'stele.call.id': again.headers['x-stele-call-id'],
+    'gen_ai.request.model': 'gpt-test',
+  })
+  await compare(running)
+  expect(sdk.spans().map(({ name }) => name)).toEqual([
+    'chat gpt-test',
+    'chat gpt-test',
+    'chat one',
+    'chat two',
+  ])
+  const durations = (await sdk.points()).find(({ name }) => name.endsWith('duration'))?.dataPoints ?? []
+  expect(durations.map(({ value }) => value)).toMatchObject([{ count: 1 }, { count: 1 }, { count: 1 }])
 })
 
 test("whatever goes wrong in an SDK is not the call's", async () => {
