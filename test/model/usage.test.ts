@@ -27,6 +27,14 @@ test('percentiles are those of nearest rank, within 2 %, through packing and add
   )
 })
 
+test('of short times too a percentile is within 2 %, and whole where that is near enough', () => {
+  for (let time = 1; time <= 1_000; time++) {
+    const [found = Number.NaN] = percentiles(sketchOf([time]), [0.5])
+    expect(Math.abs(found - time), String(time)).toBeLessThanOrEqual(time * 0.020001)
+  }
+  expect([1, 2, 5, 10, 20].map(time => percentiles(sketchOf([time]), [0.5])[0])).toEqual([1, 2, 5, 10, 20])
+})
+
 test('what is added and taken away again leaves nothing', () => {
   fc.assert(
     fc.property(durations, values => {
