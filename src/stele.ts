@@ -32,6 +32,7 @@ import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
+import { checkSellers } from './pricing/sellers.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
@@ -53,6 +54,7 @@ import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openEventSecret, openGuard, openSecret } from './store/secrets.ts'
+import { openTelemetryWatcher } from './telemetry/open-telemetry.ts'
 
 export interface SteleOptions extends DatabaseSettings {
   /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
@@ -175,6 +177,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const databaseUrl = options.databaseUrl ?? defaultDatabaseUrl
   checkPeriods(options.retention ?? {})
   checkOverrides(options.pricing?.overrides ?? [])
+  await checkSellers(options.pricing ?? {})
   checkLimits(options.limits ?? {})
   const database = openDatabase(databaseUrl, options)
   try {
@@ -253,6 +256,7 @@ function assemble(
     }),
     removeOldCounters: limits.tidy,
   })
+  recorder.watchers.add(openTelemetryWatcher())
   const told = tellingFailures(database)
   const doStep = stepsOf('retention', database, writer)
   const { onError } = options

@@ -1,8 +1,9 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
-import { isMeant, type UsageFilter } from './report.ts'
+import { isMeant, sumOf, type UsageFilter } from './report.ts'
 import { isAnyOf, sumConversations } from './rollups.ts'
 import { readTail } from './tail.ts'
+import { placeText, unpricedCalls } from './unpriced-calls.ts'
 
 /** By what conversations are put in order, with the column that tells it. */
 export const conversationOrders = { cost: 'cost_nanousd', tokens: 'tokens', calls: 'calls' } as const
@@ -28,6 +29,8 @@ export interface ConversationUsage {
   readonly tokens: number
   /** Nano-US-dollars of the calls whose price is known. */
   readonly costNanousd: number
+  /** Those whose price is not known, which the cost leaves out; without calls that retention has let go. */
+  readonly unpricedCalls: number
 }
 
 type Sums = Omit<Row<'usage_conversations'>, 'day'>
@@ -47,14 +50,14 @@ export async function topConversations(
     .orderBy('user_id')
     .limit(limit + fresh.size)
     .execute()
-  const sums = new Map(rows.map(row => [keyOf(row), { ...row }]))
-  const missing = [...fresh.values()].filter(row => !sums.has(keyOf(row)))
+  const sums = new Map(rows.map(row => [placeText(row), { ...row }]))
+  const missing = [...fresh.values()].filter(row => !sums.has(placeText(row)))
   for (let at = 0; at < missing.length; at += keysAtATime) {
     const keys = missing.slice(at, at + keysAtATime)
     const more = await sumsFrom(db, query)
       .where(isAnyOf(['user_id', 'conversation_id'], keys))
       .execute()
-    for (const row of more) sums.set(keyOf(row), { ...row })
+    for (const row of more) sums.set(placeText(row), { ...row })
   }
   for (const [key, { user_id, conversation_id, calls, tokens, cost_nanousd }] of fresh) {
     const known = sums.get(key) ?? { user_id, conversation_id, calls: 0, tokens: 0, cost_nanousd: 0 }
@@ -63,32 +66,28 @@ export async function topConversations(
     known.cost_nanousd += cost_nanousd
     sums.set(key, known)
   }
-  return [...sums.values()]
+  const shown = [...sums.values()]
     .filter(row => row.calls !== 0 && (user === undefined || row.user_id === user))
-    .sort((a, b) => b[column] - a[column] || (keyOf(a) < keyOf(b) ? -1 : 1))
+    .sort((a, b) => b[column] - a[column] || (placeText(a) < placeText(b) ? -1 : 1))
     .slice(0, limit)
-    .map(({ user_id, conversation_id, calls, tokens, cost_nanousd }) => ({
-      conversationId: conversation_id,
-      userId: user_id,
-      calls,
-      tokens,
-      costNanousd: cost_nanousd,
-    }))
+  const unpriced = await unpricedCalls(db, shown, query)
+  return shown.map(row => ({
+    conversationId: row.conversation_id,
+    userId: row.user_id,
+    calls: row.calls,
+    tokens: row.tokens,
+    costNanousd: row.cost_nanousd,
+    unpricedCalls: unpriced.get(placeText(row)) ?? 0,
+  }))
 }
 
 const keysAtATime = 500
 
-function keyOf({ conversation_id, user_id }: Pick<Sums, 'conversation_id' | 'user_id'>): string {
-  return `${conversation_id} ${user_id}`
-}
-
 function sumsFrom(db: Kysely<Tables>, { since, until, user }: ConversationQuery) {
-  const total = (column: 'calls' | 'tokens' | 'cost_nanousd') =>
-    sql<number>`CAST(sum(${sql.ref(column)}) AS bigint)`.as(column)
   return db
     .selectFrom('usage_conversations')
     .select(['user_id', 'conversation_id'])
-    .select([total('calls'), total('tokens'), total('cost_nanousd')])
+    .select([sumOf('calls'), sumOf('tokens'), sumOf('cost_nanousd')])
     .where('day', '>=', since)
     .where('day', '<=', until)
     .$if(user !== undefined, query => query.where('user_id', '=', user ?? ''))
@@ -104,7 +103,7 @@ async function freshSums(
   const sums = new Map<string, Sums>()
   for await (const calls of readTail(db, user))
     for (const row of sumConversations(calls.filter(call => isMeant(call, filter)))) {
-      const key = keyOf(row)
+      const key = placeText(row)
       const known = sums.get(key)
       sums.set(key, {
         user_id: row.user_id,

@@ -10,7 +10,10 @@ export function reportCsv(report: UsageReport): string {
 }
 
 export function conversationsCsv(found: readonly ConversationUsage[]): string {
-  return csv(['conversation', 'user', 'calls', 'tokens', 'cost_nanousd'], found.map(conversationRecord))
+  return csv(
+    ['conversation', 'user', 'calls', 'tokens', 'cost_nanousd', 'unpriced_calls'],
+    found.map(conversationRecord),
+  )
 }
 
 type Cells = Readonly<Record<string, unknown>>

@@ -38,5 +38,6 @@ export function conversationRecord(usage: ConversationUsage) {
     calls: usage.calls,
     tokens: usage.tokens,
     cost_nanousd: usage.costNanousd,
+    unpriced_calls: usage.unpricedCalls,
   }
 }

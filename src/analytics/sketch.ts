@@ -34,10 +34,15 @@ export function percentiles(sketch: Sketch, shares: readonly number[]): (number 
   })
 }
 
-/** The value that is no further than `accuracy` from any in the bucket. Durations are whole milliseconds. */
+/** The value that is no further than `accuracy` from any in the bucket: a whole number of milliseconds where one is. */
 function middleOf(bucket: number): number {
   if (bucket === 0) return 0
-  return Math.round((2 * factor ** (bucket - 1)) / (factor + 1))
+  const middle = (2 * factor ** (bucket - 1)) / (factor + 1)
+  const whole = Math.round(middle)
+  const lowest = Math.floor(factor ** (bucket - 2)) + 1
+  const highest = Math.floor(factor ** (bucket - 1))
+  const isNear = Math.max(whole / lowest - 1, 1 - whole / highest) <= accuracy
+  return isNear ? whole : Math.round(middle * 100) / 100
 }
 
 /** As it is stored: buckets by their distance from the one before, and counts, as LEB128 numbers. */

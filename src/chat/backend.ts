@@ -1,5 +1,6 @@
 import type { SteleError } from '../errors.ts'
 import type { Usage } from '../model/reply.ts'
+import type { DayDimension, DayUsage } from './day-usage.ts'
 import type { ChatMessage } from './message.ts'
 
 /** Where a chat's messages are recorded. Both are undefined until that is known. */
@@ -129,7 +130,7 @@ export interface ChatBackend {
   search(words: string, limit: number): Promise<SearchHit[]>
   /** What the calls of a thread came to; undefined where nobody knows. */
   totals(thread: Thread): Promise<UsageSums | undefined>
-  /** The user's calls of this day (UTC). */
-  usageToday(): Promise<UsageSums>
+  /** The user's calls of this day (UTC), in all and told apart. */
+  usageToday(by: DayDimension): Promise<DayUsage>
   close(): Promise<void>
 }

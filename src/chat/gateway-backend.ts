@@ -12,8 +12,8 @@ import {
   type SearchHit,
   type SessionSummary,
   type Thread,
-  type UsageSums,
 } from './backend.ts'
+import { type DayDimension, type DayUsage, dayRows, dayUsageFrom } from './day-usage.ts'
 import { GatewayComparison } from './gateway-comparison.ts'
 import {
   asksUsage,
@@ -202,8 +202,11 @@ export class GatewayBackend implements ChatBackend {
     return undefined
   }
 
-  async usageToday(): Promise<UsageSums> {
-    throw new SteleError('usage', { reason: 'A gateway does not tell the sums of a day; ask its database.' })
+  async usageToday(by: DayDimension): Promise<DayUsage> {
+    const today = new Date().toISOString().slice(0, 10)
+    const query = new URLSearchParams({ by, since: today, until: today, limit: String(dayRows) })
+    if (this.userId !== undefined) query.set('user', this.userId)
+    return dayUsageFrom(await this.#get(`/v1/usage?${query}`, 'usage'), by)
   }
 
   async close(): Promise<void> {

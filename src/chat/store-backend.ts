@@ -28,6 +28,7 @@ import {
   type Thread,
   type UsageSums,
 } from './backend.ts'
+import { type DayDimension, type DayUsage, dayRows, dayUsageOf } from './day-usage.ts'
 import { type ChatMessage, messageFrom, requestBody } from './message.ts'
 import { askProvider, inKeptForm, type ProviderEnd } from './provider-call.ts'
 import type { ChatCache, ChatCaching } from './store-cache.ts'
@@ -106,12 +107,11 @@ export class StoreBackend implements ChatBackend {
     return this.#store(this.#sessions.totals(thread))
   }
 
-  async usageToday(): Promise<UsageSums> {
+  async usageToday(by: DayDimension): Promise<DayUsage> {
     const today = new Date().toISOString()
     const { usage } = this.#options.stele
-    const { total } = await this.#store(usage.report({ user: this.userId, since: today, until: today }))
-    const { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls } = total
-    return { calls, errors, inputTokens, outputTokens, costNanousd, unpricedCalls }
+    const query = { user: this.userId, since: today, until: today, by: [by], limit: dayRows }
+    return dayUsageOf(await this.#store(usage.report(query)), by)
   }
 
   async close(): Promise<void> {
@@ -186,8 +186,7 @@ export class StoreBackend implements ChatBackend {
             const { outcome } = end
             // The replies that were not taken are kept with their calls alone.
             if (index === chosen) return [{ call, outcome }]
-            const reply = outcome.reply && { ...outcome.reply, message: undefined }
-            return [{ call, outcome: { ...outcome, reply, said: undefined } }]
+            return [{ call, outcome: { ...outcome, said: undefined, isApart: true } }]
           }),
         )
         return this.#sessions.follow(placed, conversationId)

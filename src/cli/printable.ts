@@ -22,6 +22,11 @@ export function printableJson(json: string): string {
   return json.replace(obeyed, char => (char === '\n' ? char : unicodeEscape(char)))
 }
 
+/** CSV with every such character spelled out; tabs and line ends stay, of which CSV knows what they are. */
+export function printableCsv(csv: string): string {
+  return csv.replace(obeyed, char => ('\t\r\n'.includes(char) ? char : spelled(char)))
+}
+
 function spelled(char: string): string {
   if (char === '\n') return '\\n'
   if (char === '\r') return '\\r'

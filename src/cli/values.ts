@@ -17,6 +17,23 @@ export function countText(count: number | undefined): string {
   return count === undefined ? none : String(count)
 }
 
+/** The counts and the cost of a call; those that a tokenizer estimated, and what follows from them, after a `~`. */
+export function inputText({ inputTokens, usageSource }: Call): string {
+  return estimateText(usageSource, countText(inputTokens))
+}
+
+export function outputText({ outputTokens, usageSource }: Call): string {
+  return estimateText(usageSource, countText(outputTokens))
+}
+
+export function callCostText({ costNanousd, usageSource }: Call): string {
+  return costNanousd ? estimateText(usageSource, costText(costNanousd)) : costText(costNanousd)
+}
+
+function estimateText(source: Call['usageSource'], text: string): string {
+  return source === 'estimated' && text !== none ? `~${text}` : text
+}
+
 /** Nano-US-dollars as dollars, every digit that counts; an unknown price is not a zero. */
 export function costText(nanousd: number | undefined): string {
   if (nanousd === undefined) return none

@@ -100,7 +100,7 @@ export class LiveCall {
     const took = { latencyMs, timeToFirstChunkMs }
     let settled: SettledCall
     try {
-      settled = await recorder.settle(this.begun, { ...kept, ...took }, { once: true })
+      settled = await recorder.settle(this.begun, { ...kept, ...took }, { once: true, isWatched: true })
     } catch (error) {
       const { code } = asKnown(error)
       if (settledNoMore.has(code)) watch({ ...outcome, ...took, status: 'failed', errorCode: code })
@@ -147,7 +147,11 @@ const settledNoMore: ReadonlySet<string> = new Set(['store_unavailable', 'call_o
 
 /** What may be told of a call to those who count. */
 export function watchedCall(
-  { callId, conversationId, requestModel: model }: BegunCall,
+  {
+    callId,
+    conversationId,
+    requestModel: model,
+  }: Pick<BegunCall, 'callId' | 'conversationId' | 'requestModel'>,
   { target, request, client }: { target: Target; request: GatewayRequest; client: Client },
 ): WatchedCall {
   const { name: provider, address } = target.provider

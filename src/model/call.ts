@@ -249,6 +249,8 @@ export interface Outcome {
   readonly body?: string | Uint8Array | undefined
   /** What `body` says. Left out, it is read from a JSON `body`. */
   readonly reply?: Reply | undefined
+  /** True when the reply is not to be in the conversation that its request is in. */
+  readonly isApart?: boolean | undefined
   /** The reply's message as its client has it and will send it back, when what is kept of it is another text. */
   readonly said?: AssistantMessage | undefined
   /** False when its provider was not asked, so that there is nothing to pay for. */
@@ -285,3 +287,9 @@ export interface SettledCall {
 
 /** A call that was recorded whole, and what is left of the limits that apply to it. */
 export type RecordedCall = SettledCall & Pick<BegunCall, 'limits'>
+
+/** Calls that were settled in one transaction. */
+export interface SettledTogether extends Pick<SettledCall, 'conversationId' | 'isRepeat'> {
+  /** What each of them cost, in nano-US-dollars, by its id; undefined when that is unknown. */
+  readonly costs: ReadonlyMap<string, number | undefined>
+}

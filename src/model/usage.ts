@@ -1,3 +1,5 @@
+import { toldCost } from './told-cost.ts'
+
 /**
  * What a call has used. Token counts as OpenTelemetry's GenAI conventions name them; undefined where the provider did not
  * say. Input counts all that was read and output all that was made: the others are parts of these two.
@@ -15,6 +17,8 @@ export interface Usage {
   /** Those of them that came from the cache. */
   readonly audioCacheReadInputTokens?: number | undefined
   readonly audioOutputTokens?: number | undefined
+  /** What the provider says that the call cost, in nano-US-dollars. */
+  readonly toldNanousd?: number | undefined
   /** The class of service it was answered with, where that is not the usual one: it has prices of its own. */
   readonly serviceTier?: string | undefined
 }
@@ -47,6 +51,7 @@ export function readUsage(value: unknown): Usage {
   // A reply that was read from nothing: services that do not count say zero. It is no count.
   if (!told.input && !told.output && !cacheRead && !cacheCreation) return {}
   const cached = (cacheRead ?? 0) + (cacheCreation ?? 0)
+  const toldNanousd = toldCost(value)
   const input = told.input === undefined || !leavesOutCache(value, told) ? told.input : told.input + cached
   return {
     inputTokens: input === 0 ? undefined : input,
@@ -58,6 +63,7 @@ export function readUsage(value: unknown): Usage {
     ...(told.audioInput ? { audioInputTokens: told.audioInput } : {}),
     ...(told.audioCacheRead ? { audioCacheReadInputTokens: told.audioCacheRead } : {}),
     ...(told.audioOutput ? { audioOutputTokens: told.audioOutput } : {}),
+    ...(toldNanousd === undefined ? {} : { toldNanousd }),
   }
 }
 
@@ -167,6 +173,10 @@ function isObject(value: unknown): value is Fields {
   return value !== null && typeof value === 'object' && !Array.isArray(value)
 }
 
+/** Many times what any model reads or makes for one request: a larger count is a mistake, and sums of such would be none. */
+export const mostTokens = 1_000_000_000
+
 function count(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined
+  const isCount = typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+  return isCount && value <= mostTokens ? value : undefined
 }

@@ -17,6 +17,11 @@ export function perPiece(dollars: number): bigint {
   return (scaled(dollars) * femtoPerDollar) / 10n ** BigInt(decimals)
 }
 
+/** Femto-dollars for whole nano-dollars. */
+export function fromNano(nano: number): bigint {
+  return BigInt(nano) * femtoPerNano
+}
+
 /** Whole nano-dollars, rounded half up; undefined beyond what a number holds exactly. */
 export function toNano(femto: bigint): number | undefined {
   const nano = (femto + femtoPerNano / 2n) / femtoPerNano

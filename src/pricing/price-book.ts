@@ -1,4 +1,5 @@
 import type { Usage } from '../model/usage.ts'
+import { fromNano } from './money.ts'
 import { checkOverrides, type Override, type PriceOverride, preparedOverride } from './overrides.ts'
 import { type ListPrice, PriceList } from './price-list.ts'
 import { type CostLine, costLines, costOfLines, type Rates } from './rates.ts'
@@ -43,11 +44,16 @@ export type PriceSource =
     }
   /** Stele's own providers, of which nobody sends an invoice. */
   | { readonly kind: 'own' }
+  /** The provider says with its reply what it charges. */
+  | { readonly kind: 'told' }
 
 export interface Price {
   readonly source: PriceSource
   readonly rates: Rates
 }
+
+/** Those who say what they charge, in US dollars. Elsewhere a number of that name may be anything. */
+const believed: ReadonlySet<string> = new Set(['openrouter', 'x-ai'])
 
 /** Looked-up list prices that are remembered; clients name models as they like. */
 const maxRemembered = 1_000
@@ -94,7 +100,7 @@ export class PriceBook {
   }
 
   /** The price that holds for a call. */
-  priceOf(call: PricedCall, { inputTokens = 0, serviceTier }: TokenUsage): Price | undefined {
+  priceOf(call: PricedCall, { inputTokens = 0, serviceTier, toldNanousd }: TokenUsage): Price | undefined {
     const override = this.#overrides.length === 0 ? undefined : this.#overrideFor(call, serviceTier)
     if (override !== undefined) {
       const { index, given, rates } = override
@@ -103,6 +109,8 @@ export class PriceBook {
     const provider = this.#providers.get(call.provider)
     const type = provider?.type ?? (provider === undefined ? call.provider : undefined)
     if (type === 'echo' || type === 'replay') return own
+    if (toldNanousd !== undefined && believed.has(this.#sellerOf(call.provider, call.model) ?? ''))
+      return { source: { kind: 'told' }, rates: { call: fromNano(toldNanousd) } }
     // The public prices are those of the usual service; a faster one costs more, a slower one less.
     if (serviceTier !== undefined) return undefined
     const listed = this.#listed(call, call.model) ?? this.#listed(call, call.requestModel)

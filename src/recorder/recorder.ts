@@ -10,9 +10,11 @@ import {
   type PlacedCall,
   type RecordedCall,
   type SettledCall,
+  type SettledTogether,
 } from '../model/call.ts'
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
+import type { CallWatcher } from '../telemetry/watch.ts'
 import type { Adopted } from './adopt-spools.ts'
 import type { BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
@@ -36,6 +38,7 @@ import { giveUp, recoverOrphans } from './recovery.ts'
 import { begunBy, Reserving, takesNothing, withoutStanding } from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
+import { type EndedCall, type EndOfCall, tellEnded } from './tell-ended.ts'
 import { UnindexedConversations } from './unindexed.ts'
 
 /** A call and how it ended. */
@@ -52,6 +55,8 @@ const clockTolerance = 60_000
 
 /** Owns every transaction of a call: what `begin` and `settle` resolve with is committed. */
 export class Recorder {
+  /** Told how calls ended that are recorded through the library. */
+  readonly watchers = new Set<CallWatcher>()
   readonly #options: RecorderOptions
   readonly #queue: CommitQueue
   readonly #settlements: Settlements
@@ -143,10 +148,10 @@ export class Recorder {
 
   /**
    * Commits how a call ended. Repeating it changes nothing.
-   * @param options.once refuses to repeat it: what was to be recorded would not be
-   * @throws SteleError store_unavailable, call_orphaned; call_id_taken
+   * @param options.once refuses to repeat it: what was to be recorded would not be; `isWatched`: the watchers know of it
+   * @throws SteleError invalid_value, store_unavailable, call_orphaned; call_id_taken
    */
-  settle(call: BegunCall, outcome: Outcome, { once = false } = {}): Promise<SettledCall> {
+  settle(call: BegunCall, outcome: Outcome, { once = false, isWatched = false } = {}): Promise<SettledCall> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await this.#settlements.of(outcome, call)
@@ -155,33 +160,37 @@ export class Recorder {
         call.callId,
         this.#queue.submit(operation),
       )
-      this.#unindexed.keep(call.userId, conversationId, call.callId)
-      this.#open.delete(call.callId)
-      this.#settlements.ended(call.callId)
-      if (isOwn === false && once) throw idTaken(call.callId)
       const { costNanousd } = settlement
+      this.#ended(call, { outcome, costNanousd, conversationId, isTold: isRepeat || isWatched })
+      if (isOwn === false && once) throw idTaken(call.callId)
       return { callId: call.callId, conversationId: conversationId || undefined, isRepeat, costNanousd }
     })
   }
 
   /**
    * Commits a whole call in one transaction.
-   * @param options.isAsked it took nothing, and limits may refuse it; else it was made elsewhere, and whether it may be is over
+   * @param options.isAsked it took nothing, and limits may refuse it; else it was made elsewhere, and whether it may be is over;
+   *   `isWatched`: the watchers know of it
    * @throws SteleError as `begin` and `settle` do
    */
-  record(input: BeginInput, outcome: Outcome, { isAsked = false } = {}): Promise<RecordedCall> {
+  record(
+    input: BeginInput,
+    outcome: Outcome,
+    { isAsked = false, isWatched = false } = {},
+  ): Promise<RecordedCall> {
     return this.#accept(async () => {
       const start = this.#startOf(input, isAsked ? takesNothing : undefined)
       await this.#ready()
-      const { callId, userId } = start
+      const { callId } = start
       const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
       const operation = { kind: 'record', start, settlement, ...(isAsked ? { isAsked } : {}) } as const
       const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
         return this.#doubts.unless(callId, this.#queue.submit(operation))
       })
-      this.#unindexed.keep(userId, conversationId, callId)
-      return { callId, conversationId: conversationId || undefined, isRepeat, limits }
+      const { costNanousd } = settlement
+      this.#ended(start, { outcome, costNanousd, conversationId, isTold: isRepeat || isWatched })
+      return { callId, conversationId: conversationId || undefined, isRepeat, costNanousd, limits }
     })
   }
 
@@ -241,21 +250,20 @@ export class Recorder {
   }
 
   /** Commits how such calls ended, in one transaction. At most one of them adds a message to their conversation. */
-  settleAll(endings: readonly Ended[]): Promise<Pick<SettledCall, 'conversationId' | 'isRepeat'>> {
+  settleAll(endings: readonly Ended[], { isWatched = false } = {}): Promise<SettledTogether> {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
         call,
         settlement: await this.#settlements.of(outcome, call),
       }))
-      const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const
-      const { conversationId, isRepeat } = await this.#queue.submit(operation)
-      for (const { call } of endings) {
-        this.#unindexed.keep(call.userId, conversationId, call.callId)
-        this.#open.delete(call.callId)
-        this.#settlements.ended(call.callId)
-      }
-      return { conversationId, isRepeat }
+      const settled = await Promise.all(settlements)
+      const { conversationId, isRepeat } = await this.#queue.submit({ kind: 'settle-all', endings: settled })
+      const costs = new Map(settled.map(({ call, settlement }) => [call.callId, settlement.costNanousd]))
+      const isTold = isRepeat || isWatched
+      for (const { call, outcome } of endings)
+        this.#ended(call, { outcome, costNanousd: costs.get(call.callId), conversationId, isTold })
+      return { conversationId, isRepeat, costs }
     })
   }
 
@@ -366,6 +374,13 @@ export class Recorder {
     // What could not be written, and what was used again meanwhile, goes with the next.
     for (const { id, at: usedAt } of usedKeys)
       if (this.#usedKeys.get(id) === usedAt) this.#usedKeys.delete(id)
+  }
+
+  #ended(call: EndedCall, ended: EndOfCall & { readonly isTold: boolean }): void {
+    this.#unindexed.keep(call.userId, ended.conversationId, call.callId)
+    this.#open.delete(call.callId)
+    this.#settlements.ended(call.callId)
+    if (!ended.isTold) tellEnded(this.watchers, call, ended)
   }
 
   #startOf(input: BeginInput, reservation?: CallStart['reservation']): CallStart {

@@ -29,7 +29,8 @@ export async function settlementOf(
   hashes: ConversationHashes,
 ): Promise<Settlement> {
   const facts = factsOf(outcome, reply, account)
-  const message = conversing.has(outcome.status) && call.upToSeq >= 0 ? reply?.message : undefined
+  const isInPlace = conversing.has(outcome.status) && call.upToSeq >= 0 && outcome.isApart !== true
+  const message = isInPlace ? reply?.message : undefined
   const canonical = message && canonicalMessage({ role: 'assistant', ...(outcome.said ?? message) })
   if (!call.keepsContent) {
     return {

@@ -4,6 +4,7 @@ import type { ConversationHashes } from '../model/hashes.ts'
 import type { RequestBody } from '../model/recorded-request.ts'
 import type { Accounting } from '../pricing/accounting.ts'
 import type { Settlement } from './operations.ts'
+import { checkOutcome } from './outcome-input.ts'
 import { readReply, settlementOf } from './settlement.ts'
 
 /** Makes settlements of outcomes: what is stored of a reply, and what it took and cost. */
@@ -28,6 +29,7 @@ export class Settlements {
     this.#asked.delete(callId)
   }
 
+  /** @throws SteleError invalid_value */
   async of(outcome: Outcome, call: BegunCall): Promise<Settlement> {
     return this.#of(outcome, call, this.#asked.get(call.callId))
   }
@@ -38,6 +40,7 @@ export class Settlements {
   }
 
   async #of(outcome: Outcome, call: BegunCall, asked: RequestBody | undefined): Promise<Settlement> {
+    checkOutcome(outcome)
     const reply = outcome.reply ?? readReply(outcome.body)
     const account = await this.#accounting.accountOf(call, outcome, reply, asked)
     return settlementOf(outcome, reply, account, call, this.#hashes)

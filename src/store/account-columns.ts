@@ -5,12 +5,13 @@ import type { Account, Usage } from '../model/usage.ts'
 
 type Columns = Pick<Row<'llm_responses'>, 'usage_source' | 'cache_creation_input_tokens' | 'usage_details'>
 
-/** The counts that few calls have stand together in one column, by their names here. */
+/** The numbers that few calls have stand together in one column, by their names here. */
 const rareCounts = [
   'longCacheCreationInputTokens',
   'audioInputTokens',
   'audioCacheReadInputTokens',
   'audioOutputTokens',
+  'toldNanousd',
 ] as const
 
 /** What of an account has no column of its own besides. */
@@ -44,7 +45,7 @@ export function accountOfRow(row: AccountRow): Account {
   const told = isFields(details) ? details : {}
   const counts = rareCounts.flatMap(name => {
     const count = told[name]
-    return typeof count === 'number' ? [[name, count] as const] : []
+    return typeof count === 'number' && Number.isSafeInteger(count) ? [[name, count] as const] : []
   })
   const tier = told['serviceTier']
   return {

@@ -1,6 +1,7 @@
 import {
   type Attributes,
   type Context,
+  context,
   type Histogram,
   type MeterProvider,
   metrics,
@@ -23,16 +24,21 @@ export function openTelemetryWatcher(): CallWatcher {
       const name = `${attributes['gen_ai.operation.name']} ${call.model}`
       const span = trace
         .getTracer(scope)
-        .startSpan(name, { kind: SpanKind.CLIENT, attributes }, parentOf(call.traceHeaders))
+        .startSpan(name, { kind: SpanKind.CLIENT, attributes, ...startOf(call) }, parentOf(call.traceHeaders))
       return end => {
         if (span.isRecording()) endSpan(span, call, end)
-        recordMetrics(attributes, end)
+        // These are of operations at providers: of a cached reply nobody was asked.
+        if (end.status !== 'cached') recordMetrics(attributes, end)
       }
     },
   }
 }
 
 const scope = 'stele'
+
+function startOf({ startedAt }: WatchedCall): { startTime?: number } {
+  return startedAt === undefined ? {} : { startTime: startedAt }
+}
 
 /** The names that the conventions have for operations that Stele calls otherwise. */
 const operationNames: Readonly<Record<string, string>> = { completions: 'text_completion' }
@@ -47,9 +53,9 @@ function attributesOf({ provider, model, operation, address }: WatchedCall): Att
 }
 
 function endSpan(span: Span, { callId, conversationId }: WatchedCall, end: CallEnd): void {
-  const { reply, status } = end
+  const { reply, status, endedAt } = end
   const { usage } = reply ?? {}
-  const found: Readonly<Record<string, string | number | readonly string[] | undefined>> = {
+  const found: Readonly<Record<string, string | number | boolean | readonly string[] | undefined>> = {
     'stele.call.id': callId,
     'gen_ai.conversation.id': conversationId,
     'gen_ai.response.model': reply?.responseModel,
@@ -59,11 +65,12 @@ function endSpan(span: Span, { callId, conversationId }: WatchedCall, end: CallE
     'gen_ai.usage.output_tokens': usage?.outputTokens,
     'gen_ai.usage.cache_read.input_tokens': usage?.cacheReadInputTokens,
     'error.type': errorTypeOf(end),
+    'stele.cached': status === 'cached' ? true : undefined,
   }
   for (const [name, value] of Object.entries(found))
     if (value !== undefined) span.setAttribute(name, typeof value === 'object' ? [...value] : value)
   if (status === 'failed') span.setStatus({ code: SpanStatusCode.ERROR })
-  span.end()
+  span.end(endedAt)
 }
 
 function errorTypeOf({ status, errorCode }: CallEnd): string | undefined {
@@ -115,10 +122,11 @@ function recordMetrics(start: Attributes, end: CallEnd): void {
     ...start,
     ...(responseModel === undefined ? {} : { 'gen_ai.response.model': responseModel }),
   }
-  duration.record(
-    end.latencyMs / 1000,
-    errorType === undefined ? attributes : { ...attributes, 'error.type': errorType },
-  )
+  if (end.latencyMs !== undefined)
+    duration.record(
+      end.latencyMs / 1000,
+      errorType === undefined ? attributes : { ...attributes, 'error.type': errorType },
+    )
   for (const [type, count] of [
     ['input', usage?.inputTokens],
     ['output', usage?.outputTokens],
@@ -128,8 +136,13 @@ function recordMetrics(start: Attributes, end: CallEnd): void {
 
 const traceparent = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
 
-/** What the client traces, as W3C Trace Context says it; of what is malformed nothing. */
+/**
+ * What this process traces already, as an application does, or what watches its HTTP server. Else what the client traces, as W3C
+ * Trace Context says it; of what is malformed nothing.
+ */
 function parentOf(headers: TraceHeaders | undefined): Context {
+  const active = context.active()
+  if (trace.getSpan(active) !== undefined) return active
   const [, traceId, spanId, flags] = traceparent.exec(headers?.traceparent ?? '') ?? []
   if (traceId === undefined || spanId === undefined || flags === undefined) return ROOT_CONTEXT
   if (/^0+$/.test(traceId) || /^0+$/.test(spanId)) return ROOT_CONTEXT

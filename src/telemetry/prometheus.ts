@@ -1,9 +1,10 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { errorTable } from '../errors.ts'
 import type { CallWatcher } from './watch.ts'
 
-/** Names of models that are told apart; others are one. */
-const mostModels = 200
-const otherModels = 'other'
+/** Names of models that are told apart, and of providers; others are one. */
+const mostNames = 200
+const others = 'other'
 
 const seconds = [0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300]
 const commitSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5]
@@ -89,25 +90,28 @@ export function createCounts(): Counts {
   })
   const offered = new Map<string, ReadonlySet<string>>()
   const used = new Set<string>()
+  const providers = new Set<string>()
 
   /** A client may ask for whatever it likes, and some services answer to any name: only what a provider lists is told apart. */
   const modelOf = (provider: string, model: string): string => {
-    if (offered.get(provider)?.has(model) !== true) return otherModels
-    if (!used.has(model) && used.size >= mostModels) return otherModels
-    used.add(model)
-    return model
+    if (offered.get(provider)?.has(model) !== true) return others
+    return toldApart(used, model)
   }
 
   return {
     registry,
     learn: (provider, models) => void offered.set(provider, new Set(models)),
-    watch({ provider, model: asked }) {
+    watch({ provider: name, model: asked }) {
       return ({ status, errorCode, reply, costNanousd, latencyMs, timeToFirstChunkMs }) => {
-        const model = modelOf(provider, asked)
+        const model = modelOf(name, asked)
+        // An application may record calls of whoever it likes, and failures by names of its own.
+        const provider = toldApart(providers, name)
         calls.inc({ provider, model, outcome: status })
-        if (status === 'failed') errors.inc({ provider, code: errorCode ?? 'unknown' })
-        duration.observe({ provider, model }, latencyMs / 1000)
-        if (timeToFirstChunkMs !== undefined)
+        if (status === 'failed') errors.inc({ provider, code: codeOf(errorCode) })
+        // How fast Stele's own cache is says nothing of the provider.
+        const isAnswered = status !== 'cached'
+        if (isAnswered && latencyMs !== undefined) duration.observe({ provider, model }, latencyMs / 1000)
+        if (isAnswered && timeToFirstChunkMs !== undefined)
           firstChunk.observe({ provider, model }, timeToFirstChunkMs / 1000)
         if (costNanousd === undefined) unpriced.inc({ provider, model })
         else cost.inc({ provider, model }, costNanousd / 1e9)
@@ -128,6 +132,17 @@ export function createCounts(): Counts {
       commits.observe(took / 1000)
     },
   }
+}
+
+/** A name, as long as there are not too many. */
+function toldApart(names: Set<string>, name: string): string {
+  if (!names.has(name) && names.size >= mostNames) return others
+  names.add(name)
+  return name
+}
+
+function codeOf(code = 'unknown'): string {
+  return code === 'unknown' || code === 'external' || Object.hasOwn(errorTable, code) ? code : others
 }
 
 /** A figure that is read when it is asked for. */

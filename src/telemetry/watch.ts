@@ -1,6 +1,6 @@
 import type { Outcome } from '../model/call.ts'
 
-/** A call as it is about to be dispatched. Nothing of what is said. */
+/** A call as it is about to be dispatched, or as it was. Nothing of what is said. */
 export interface WatchedCall {
   readonly callId: string
   readonly conversationId: string | undefined
@@ -12,6 +12,8 @@ export interface WatchedCall {
   readonly operation: string
   /** As the client sent them: what it traces, and the call is a part of. */
   readonly traceHeaders: TraceHeaders | undefined
+  /** When it was begun, in milliseconds since 1970, where that is told only now that it has ended. */
+  readonly startedAt?: number
 }
 
 /** Of W3C Trace Context. */
@@ -19,10 +21,12 @@ export interface TraceHeaders {
   readonly traceparent: string
 }
 
-/** How a call ended, and how long it took in milliseconds. */
+/** How a call ended, and how long it took in milliseconds, as far as that is known. */
 export interface CallEnd extends Pick<Outcome, 'status' | 'errorCode' | 'reply' | 'costNanousd'> {
-  readonly latencyMs: number
-  readonly timeToFirstChunkMs: number | undefined
+  readonly latencyMs: number | undefined
+  readonly timeToFirstChunkMs?: number | undefined
+  /** When, in milliseconds since 1970; just now when left out. */
+  readonly endedAt?: number | undefined
 }
 
 /** Told once how a call ended. */

@@ -4,7 +4,7 @@ import { GatewayBackend } from '../../src/chat/gateway-backend.ts'
 import { type Running, startGateway } from '../gateway/running.ts'
 import { type Answer, eventStream, json, startUpstream, stream, type Upstream } from '../gateway/upstream.ts'
 import { answerEvents, chunk, openAiError } from '../gateway/wire.ts'
-import { assistant, historyOf, user } from '../harness/chat.ts'
+import { assistant, exchange, historyOf, user } from '../harness/chat.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf } from '../harness/rows.ts'
 import { ask, askAndStop, compare, saying } from './backends.ts'
@@ -162,7 +162,18 @@ test('the models of the gateway are listed', async () => {
 test('what a gateway cannot do is said plainly', async () => {
   const nameless = backendTo((await startUpstream()).baseUrl)
   expect((await failure('usage', nameless.sessions(5))).message).toContain('--user')
-  expect((await failure('usage', nameless.usageToday())).message).toContain('gateway')
+})
+
+test('what was used today is told by the gateway, of this user alone', async () => {
+  const { running, chat, backend } = await start(saying('yes'))
+  await exchange(running.stele, [user('other')], 'yes', { userId: 'bob' })
+  await ask(chat, 'one')
+  const { total, rows, isWhole } = await backend.usageToday('key')
+  expect(total).toMatchObject({ calls: 1, errors: 0, inputTokens: 7, outputTokens: 1, unpricedCalls: 1 })
+  const [key] = await running.stele.apiKeys.list()
+  expect(rows).toEqual([{ name: key?.id, ...total }])
+  expect(isWhole).toBe(true)
+  expect((await backend.usageToday('provider')).rows).toEqual([{ name: 'test', ...total }])
 })
 
 test('conversations are listed, resumed and searched by the routes of the gateway', async () => {

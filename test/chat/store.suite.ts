@@ -295,17 +295,20 @@ export function chatOnStoreSuite(bed: Bed): void {
 
   test('what was used today is told of this user alone', async () => {
     const { stele, chat, backend } = await chatOnStore(bed)
-    expect(await backend.usageToday()).toMatchObject({ calls: 0, outputTokens: 0 })
+    expect(await backend.usageToday('model')).toMatchObject({
+      total: { calls: 0, outputTokens: 0 },
+      rows: [],
+    })
     await exchange(stele, [user('other')], 'yes', { userId: 'bob' })
     await ask(chat, 'one')
     await ask(chat, 'two')
-    expect(await backend.usageToday()).toEqual({
-      calls: 2,
-      errors: 0,
-      inputTokens: 14,
-      outputTokens: 4,
-      costNanousd: 0,
-      unpricedCalls: 2,
-    })
+    const sums = {
+      ...{ calls: 2, errors: 0, inputTokens: 14, outputTokens: 4 },
+      ...{ costNanousd: 0, unpricedCalls: 2 },
+    }
+    const rows = (name: string) => ({ total: sums, rows: [{ name, ...sums }], isWhole: true })
+    expect(await backend.usageToday('provider')).toEqual(rows('test'))
+    expect(await backend.usageToday('key')).toEqual(rows(''))
+    expect(await backend.usageToday('document_type')).toEqual(rows(''))
   })
 }

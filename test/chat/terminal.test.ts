@@ -157,7 +157,9 @@ describe.skipIf(noTerminal !== undefined)(`chat in a terminal${noTerminal ?? ''}
     second.enter('/search nowhere-said')
     await second.sees('Nothing was found.')
     second.enter('/dbstats')
-    await second.sees(/requests\s+4\s+tokens\s+31 in, 8 out/)
+    await second.sees(/requests\s+4\s+tokens\s+31 in, 8 out[\s\S]*MODEL +CALLS +FAILED +IN +OUT/)
+    second.enter('/dbstats words')
+    await second.sees('Say by what: /dbstats model, provider, key')
     const exported = (await import(file, { with: { type: 'json' } })) as { default: { messages: unknown } }
     expect(exported.default.messages).toEqual([user('the first one'), assistant('an answer')])
     const lengths = (await stele.conversations.list()).map(({ nextSeq }) => nextSeq)

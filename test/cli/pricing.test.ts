@@ -80,6 +80,17 @@ describeEachDatabase('stele usage', bed => {
   })
 })
 
+test('what was estimated is marked as such, and so is what follows from it', async () => {
+  const place = await sqlitePlace()
+  const stele = await place.stele()
+  const interaction = { userId: 'ada', provider: 'openai', model: 'gpt-4o', messages: [user('Hi')] }
+  await stele.saveInteraction({ ...interaction, responseText: 'Hello' })
+  await stele.saveInteraction({ ...interaction, responseText: 'Hello', inputTokens: 8, outputTokens: 1 })
+  await stele.close()
+  const { stdout } = await runStele(['calls', 'list'], { place })
+  expect(stdout).toMatch(/ gpt-4o +8 +1 +\$0\.00003 +-\n.* gpt-4o +~8 +~1 +~\$0\.00003 +-\n$/)
+})
+
 test('a call that is not there, a bad date and a bad price are refused in words', async () => {
   const place = await sqlitePlace()
   await record(place)
@@ -93,4 +104,9 @@ test('a call that is not there, a bad date and a bad price are refused in words'
   const refused = await runStele(['usage', 'unpriced'], { place, cwd })
   expect(refused.code).toBe(1)
   expect(refused.stderr).toContain('prices.0.input')
+  const providers = { mine: { baseUrl: 'http://127.0.0.1:1/v1', pricesOf: 'opnai' } }
+  await writeFile(join(cwd, 'stele.config.json'), JSON.stringify({ providers }))
+  const misspelt = await runStele(['usage', 'unpriced'], { place, cwd })
+  expect(misspelt.code).toBe(1)
+  expect(misspelt.stderr).toContain("providers.mine.pricesOf: there is no 'opnai'")
 })

@@ -4,6 +4,8 @@ import { describeEachDatabase, type Place, sqlitePlace } from '../harness/databa
 import { outcomeOf } from '../harness/usage.ts'
 import { runJson, runStele } from './run-stele.ts'
 
+/** As a client may name a model. */
+const large = 'large\u001b]0;x\u0007\u009b2J'
 const formula = '=HYPERLINK("http://evil","x")'
 
 async function filled(place: Place): Promise<void> {
@@ -11,7 +13,7 @@ async function filled(place: Place): Promise<void> {
   const calls = [
     { userId: 'ada', model: 'small', costNanousd: 2_000_000_000, createdAt: Date.UTC(2026, 0, 30, 12) },
     { userId: formula, model: 'small', costNanousd: 500_000_000, createdAt: Date.UTC(2026, 0, 31, 12) },
-    { userId: 'ada', model: 'large', createdAt: Date.UTC(2026, 0, 31, 13) },
+    { userId: 'ada', model: large, createdAt: Date.UTC(2026, 0, 31, 13) },
   ]
   for (const { userId, model, ...more } of calls) {
     const call = await begin(stele, chatBody([user('q')], { model }), { userId })
@@ -32,7 +34,7 @@ describeEachDatabase('stele usage', bed => {
       'USER|MODEL|CALLS',
       'ada|small|1',
       `${formula}|small|1`,
-      'ada|large|1',
+      'ada|large\\x1b]0;x\\x07\\x9b2J|1',
       'in all|3|0',
       '',
     ])
@@ -46,6 +48,9 @@ describeEachDatabase('stele usage', bed => {
       '',
     ])
     expect(csv.stdout).toContain(`"'=HYPERLINK(""http://evil"",""x"")"`)
+    // Whoever may name a model must not be obeyed by the terminal of whoever looks at it.
+    const named = await runStele(['usage', '--by', 'model', ...days, '--format', 'csv'], { place })
+    expect(named.stdout).toContain('\r\nlarge\\x1b]0;x\\x07\\x9b2J,1,')
     const report = await runJson<{ rows: unknown[]; total: unknown }>(
       ['usage', '--user', 'ada', ...days, '--format', 'json'],
       { place },
@@ -53,7 +58,11 @@ describeEachDatabase('stele usage', bed => {
     expect(report.rows).toMatchObject([{ day: '2026-01-31' }, { day: '2026-01-30' }])
     expect(report.total).toMatchObject({ calls: 2, unpriced_calls: 1, latency_ms: { average: 100 } })
     const top = await runStele(['usage', 'conversations', ...days, '--limit', '1'], { place })
-    expect(top.stdout).toMatch(/^CONVERSATION +USER +CALLS +TOKENS +COST\nconv_\w+ +ada +1 +15 +\$2.00\n$/)
+    expect(top.stdout).toMatch(
+      /^CONVERSATION +USER +CALLS +TOKENS +COST +UNPRICED\nconv_\w+ +ada +1 +15 +\$2.00 +0\n$/,
+    )
+    const last = await runStele(['usage', 'conversations', ...days, '--user', 'ada'], { place })
+    expect(last.stdout).toMatch(/\nconv_\w+ +ada +1 +15 +- +1\n$/)
 
     const sound = await runStele(['doctor', '--usage'], { place })
     expect(sound).toMatchObject({ code: 0, stdout: '3 calls counted, 3 sums compared: all are right.\n' })

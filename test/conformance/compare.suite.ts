@@ -65,7 +65,8 @@ export function compareSuite(bed: Bed): void {
     const settled = await stele.recorder.settleAll(endings(calls, 1))
 
     const conversationId = calls[0]?.conversationId ?? ''
-    expect(settled).toEqual({ conversationId, isRepeat: false })
+    const costs = new Map(calls.map(call => [call.callId, undefined]))
+    expect(settled).toEqual({ conversationId, isRepeat: false, costs })
     expect(await historyOf(stele, conversationId)).toEqual([user('q'), assistant('reply 1')])
     expect(await countOf(stele, 'conversations')).toBe(1)
     expect(await countOf(stele, 'messages')).toBe(2)

@@ -47,6 +47,26 @@ export function interactionSuite(bed: Bed): void {
     expect(await countOf(stele, 'messages')).toBe(4)
   })
 
+  test.each([
+    { inputTokens: -5 },
+    { outputTokens: 1.5 },
+    { inputTokens: '12' },
+    { outputTokens: 2 ** 60 },
+    { costNanousd: -7 },
+    { costNanousd: 0.5 },
+    { costNanousd: Number.POSITIVE_INFINITY },
+    { costNanousd: 2 ** 60 },
+    { latencyMs: -4 },
+    { latencyMs: Number.NaN },
+    { latencyMs: 1e300 },
+  ])('a number that would spoil sums is refused, and nothing is recorded: %j', async wrong => {
+    const stele = await (await bed.place()).stele()
+    const interaction = { userId: 'ada', model: 'm', messages: [user('Hi')], responseText: 'Hello' }
+    await failure('invalid_value', stele.saveInteraction({ ...interaction, ...wrong } as typeof interaction))
+    expect(await countOf(stele, 'llm_requests')).toBe(0)
+    expect((await stele.usage.report()).total.calls).toBe(0)
+  })
+
   test('an interaction without an answer is a failed call', async () => {
     const stele = await (await bed.place()).stele()
     const { callId } = await stele.saveInteraction({

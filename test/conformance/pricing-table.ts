@@ -81,6 +81,17 @@ export const endedCalls: readonly EndedCall[] = [
     is: [1_000, 100, 'reported', null],
   },
   {
+    name: 'whole, of a provider that says what it charges',
+    input: { provider: 'openrouter' },
+    outcome: completed(reply({ ...reported, cost: 0.00123, is_byok: false }, { service_tier: 'priority' })),
+    is: [1_000, 100, 'reported', 1_230_000],
+  },
+  {
+    name: 'whole, of one that says so and is not known to mean dollars',
+    outcome: completed(reply({ ...reported, cost: 0.00123 })),
+    is: [1_000, 100, 'reported', 3_500_000],
+  },
+  {
     name: 'whole, of Stele itself',
     input: { provider: 'echo' },
     outcome: completed(reply(reported)),

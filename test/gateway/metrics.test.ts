@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks'
 import { expect, test } from 'vitest'
 import { createCounts } from '../../src/telemetry/prometheus.ts'
-import { completion } from '../harness/chat.ts'
+import { completion, user } from '../harness/chat.ts'
+import { compare, question } from './comparing.ts'
 import { type Running, startGateway } from './running.ts'
 import { json, startUpstream } from './upstream.ts'
 import { questionOf } from './wire.ts'
@@ -42,6 +43,50 @@ test('a call that fails is counted with its code, and no name that a client make
   expect(text).not.toContain('made-up')
 })
 
+test('a reply from the cache is a call that cost nothing, and no sign of how fast a provider is', async () => {
+  const upstream = await startUpstream(json(completion('said')))
+  const running = await startGateway({
+    upstream,
+    provider: { models: ['gpt-test'] },
+    config: { cacheMode: 'exact' },
+  })
+  await metricsOf(running)
+  await running.post(questionOf('q', { model: 'gpt-test' }))
+  const again = await running.post(questionOf('q', { model: 'gpt-test' }))
+  expect(again.headers['x-stele-cache']).toMatch(/^hit/)
+  const text = await metricsOf(running)
+  const labels = 'provider="test",model="gpt-test"'
+  expect(text).toContain(`stele_calls_total{${labels},outcome="cached"} 1\n`)
+  expect(text).toContain(`stele_calls_total{${labels},outcome="completed"} 1\n`)
+  expect(text).toContain(`stele_tokens_total{${labels},type="input"} 10\n`)
+  expect(text).toContain(`stele_unpriced_calls_total{${labels}} 1\n`)
+  expect(text).toContain(`stele_cost_dollars_total{${labels}} 0\n`)
+  expect(text).toContain(`stele_call_duration_seconds_count{${labels}} 1\n`)
+})
+
+test('what an application records in the same process is counted, once; the cost of compared calls too', async () => {
+  const upstream = await startUpstream(json(completion('said')))
+  const prices = [{ model: 'gpt-*', perCall: 0.5 }]
+  const running = await startGateway({
+    upstream,
+    provider: { models: ['gpt-a', 'gpt-b'] },
+    config: { prices },
+  })
+  await metricsOf(running)
+  const interaction = { userId: 'ada', model: 'gpt-a', messages: [user('a secret')], responseText: 'said' }
+  const saved = { ...interaction, provider: 'test', inputTokens: 7, latencyMs: 80 }
+  const { callId } = await running.stele.saveInteraction(saved)
+  await running.stele.saveInteraction({ ...saved, callId })
+  await compare(running, question({ models: ['gpt-a', 'gpt-b'] }))
+  const text = await metricsOf(running)
+  expect(text).toContain('stele_calls_total{provider="test",model="gpt-a",outcome="completed"} 2\n')
+  expect(text).toContain('stele_tokens_total{provider="test",model="gpt-a",type="input"} 17\n')
+  expect(text).toContain('stele_cost_dollars_total{provider="test",model="gpt-a"} 1\n')
+  expect(text).toContain('stele_cost_dollars_total{provider="test",model="gpt-b"} 0.5\n')
+  expect(text).not.toMatch(/stele_unpriced_calls_total\{/)
+  expect(text).not.toContain('a secret')
+})
+
 test('the number of models told apart is bounded, and counting a call costs microseconds', () => {
   const counts = createCounts()
   counts.learn(
@@ -66,9 +111,15 @@ test('the number of models told apart is bounded, and counting a call costs micr
     counts.watch({ ...call, model: `m${index}`, traceHeaders: undefined })(end)
   const micros = ((performance.now() - startedAt) / 5_000) * 1_000
   expect(micros).toBeLessThan(500)
+  for (let index = 0; index < 1_000; index++)
+    counts.watch({ ...call, provider: `p${index}`, model: 'm', traceHeaders: undefined })({
+      ...{ status: 'failed', errorCode: `code ${index}`, latencyMs: undefined },
+    })
   return counts.registry.getMetricsAsJSON().then(figures => {
-    const calls = figures.find(({ name }) => name === 'stele_calls_total') as { values?: unknown[] }
-    expect(calls.values).toHaveLength(201)
+    const valuesOf = (name: string) =>
+      (figures.find(one => one.name === name) as { values?: unknown[] }).values
+    expect(valuesOf('stele_calls_total')).toHaveLength(401)
+    expect(valuesOf('stele_upstream_errors_total')).toHaveLength(200)
   })
 })
 

@@ -1,4 +1,13 @@
-import { metrics, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import {
+  type Context,
+  context,
+  metrics,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api'
 import {
   AggregationTemporality,
   InMemoryMetricExporter,
@@ -7,7 +16,10 @@ import {
 } from '@opentelemetry/sdk-metrics'
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import { expect, onTestFinished, test } from 'vitest'
-import { completion } from '../harness/chat.ts'
+import { newId } from '../../src/ids.ts'
+import { begin, chatBody, completion, user } from '../harness/chat.ts'
+import { memoryPlace } from '../harness/databases.ts'
+import { compare } from './comparing.ts'
 import { startGateway } from './running.ts'
 import { type Answer, json, startUpstream } from './upstream.ts'
 import { questionOf } from './wire.ts'
@@ -22,9 +34,22 @@ function registerSdk() {
     new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter: spans })] }),
   )
   metrics.setGlobalMeterProvider(meters)
+  const contexts = new AsyncLocalStorage<Context>()
+  context.setGlobalContextManager({
+    active: () => contexts.getStore() ?? ROOT_CONTEXT,
+    with: (inner, work, self, ...given) => contexts.run(inner, () => work.call(self as never, ...given)),
+    bind: (_, work) => work,
+    enable() {
+      return this
+    },
+    disable() {
+      return this
+    },
+  })
   onTestFinished(async () => {
     trace.disable()
     metrics.disable()
+    context.disable()
     await meters.shutdown()
   })
   return {
@@ -106,6 +131,67 @@ test('a call that fails is a span that failed, with the code of the failure; a m
   const [duration] = (await sdk.points()).filter(({ name }) => name.endsWith('duration'))
   expect(duration?.dataPoints[0]?.attributes).toMatchObject({ 'error.type': 'provider_error' })
   expect(JSON.stringify([span?.attributes, span?.status])).not.toContain('a secret')
+})
+
+test('what an application records is a span that began when the call did, a part of what it traces; once', async () => {
+  const sdk = registerSdk()
+  const stele = await (await memoryPlace()).stele()
+  const callId = newId('call')
+  const interaction = {
+    ...{ callId, userId: 'ada', provider: 'openai', model: 'gpt-4o', messages: [user('a secret')] },
+    ...{ responseText: 'another secret', inputTokens: 10, outputTokens: 5, latencyMs: 2_000 },
+  }
+  const outer = trace.getTracer('application').startSpan('work')
+  await context.with(trace.setSpan(context.active(), outer), () => stele.saveInteraction(interaction))
+  await stele.saveInteraction(interaction)
+  const [span, ...others] = sdk.spans()
+  expect(others).toEqual([])
+  expect(span).toMatchObject({ name: 'chat gpt-4o', kind: SpanKind.CLIENT })
+  expect(span?.parentSpanContext?.spanId).toBe(outer.spanContext().spanId)
+  expect(span?.duration).toEqual([2, 0])
+  expect(span?.attributes).toMatchObject({
+    'gen_ai.provider.name': 'openai',
+    'gen_ai.usage.input_tokens': 10,
+    'stele.call.id': callId,
+  })
+  const begun = await begin(stele, chatBody([user('Hi')], { model: 'gpt-4o' }))
+  await stele.recorder.settle(begun, { status: 'failed', errorCode: 'provider_timeout', isAsked: true })
+  expect(sdk.spans()[1]?.attributes).toMatchObject({ 'error.type': 'provider_timeout' })
+  const points = await sdk.points()
+  const sums = points.flatMap(({ name, dataPoints }) => dataPoints.map(({ value }) => [name, value]))
+  expect(sums).toMatchObject([
+    ['gen_ai.client.operation.duration', { sum: 2, count: 1 }],
+    ['gen_ai.client.token.usage', { sum: 10, count: 1 }],
+    ['gen_ai.client.token.usage', { sum: 5, count: 1 }],
+  ])
+  expect(JSON.stringify([span?.attributes, span?.events, points])).not.toMatch(/secret|ada/)
+})
+
+test('a cached reply is a span of its own and in no metric; compared calls are one span each', async () => {
+  const sdk = registerSdk()
+  const upstream = await startUpstream(json(completion('said')))
+  const running = await startGateway({ upstream, config: { cacheMode: 'exact' } })
+  const traceId = '0af7651916cd43dd8448eb211c80319c'
+  const headers = { traceparent: `00-${traceId}-b7ad6b7169203331-01` }
+  await running.post(questionOf('q', { model: 'gpt-test' }))
+  const again = await running.post(questionOf('q', { model: 'gpt-test' }), headers)
+  const [asked, cached] = sdk.spans()
+  expect(asked?.attributes).not.toHaveProperty('stele.cached')
+  expect(cached?.spanContext().traceId).toBe(traceId)
+  expect(cached?.attributes).toMatchObject({
+    'stele.cached': true,
+    'stele.call.id': again.headers['x-stele-call-id'],
+    'gen_ai.request.model': 'gpt-test',
+  })
+  await compare(running)
+  expect(sdk.spans().map(({ name }) => name)).toEqual([
+    'chat gpt-test',
+    'chat gpt-test',
+    'chat one',
+    'chat two',
+  ])
+  const durations = (await sdk.points()).find(({ name }) => name.endsWith('duration'))?.dataPoints ?? []
+  expect(durations.map(({ value }) => value)).toMatchObject([{ count: 1 }, { count: 1 }, { count: 1 }])
 })
 
 test("whatever goes wrong in an SDK is not the call's", async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { countTokens } from '../../src/pricing/tokens.ts'
-import { completion } from '../harness/chat.ts'
+import { completion, historyOf } from '../harness/chat.ts'
+import { compare, told } from './comparing.ts'
 import { FakeTiming } from './fake-timing.ts'
 import { type RunningOptions, startGateway } from './running.ts'
 import { type Answer, json, reset, startUpstream, stream } from './upstream.ts'
@@ -151,4 +152,15 @@ test('at an address that is nobody in the list the price is unknown, and the bui
   await running.post({ ...question, model: 'echo/echo' })
   const costs = (await accounts(running)).map(account => account.at(-1))
   expect(costs).toEqual([undefined, 0])
+})
+
+test('compared replies of which nothing is told are estimated whole, and none is in the conversation', async () => {
+  const running = await start([json({ ...completion('Paris is it', { model }), usage: undefined })])
+  const { id } = told(await compare(running, { models: [model, 'gpt-4o-mini'], messages: question.messages }))
+  expect(await accounts(running)).toEqual([
+    ['completed', askedTokens, 3, undefined, 'estimated', askedTokens * 2_500 + 3 * 10_000],
+    ['completed', askedTokens, 3, undefined, 'estimated', askedTokens * 2_500 + 3 * 10_000],
+  ])
+  const conversation = (await running.stele.calls.get('ada', id))?.conversationId ?? ''
+  expect(await historyOf(running.stele, conversation)).toEqual(question.messages)
 })

@@ -125,6 +125,39 @@ test.each([
   ],
   ['nothing but zeros, which is no count', { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 }, {}],
   ['what is no number', { prompt_tokens: '12', completion_tokens: -3, total_tokens: 1.5 }, {}],
+  [
+    'more than anybody can have read, which would spoil every sum',
+    { prompt_tokens: Number.MAX_SAFE_INTEGER, completion_tokens: 5, total_tokens: 1_000_000_001 },
+    { inputTokens: undefined, outputTokens: 5 },
+  ],
+  [
+    'OpenRouter, with what it charges',
+    { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost: 0.00014535, is_byok: false },
+    { inputTokens: 9, outputTokens: 5, toldNanousd: 145_350 },
+  ],
+  [
+    'OpenRouter with a key of one’s own, which is charged elsewhere too',
+    {
+      ...{ prompt_tokens: 9, completion_tokens: 5, total_tokens: 14 },
+      ...{ cost: 0.000001, is_byok: true, cost_details: { upstream_inference_cost: 0.00002 } },
+    },
+    { inputTokens: 9, outputTokens: 5, toldNanousd: 21_000 },
+  ],
+  [
+    'the same, without what that is',
+    { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost: 0.000001, is_byok: true },
+    { inputTokens: 9, outputTokens: 5 },
+  ],
+  [
+    'xAI, with what it charges',
+    { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost_in_usd_ticks: 37_756_000 },
+    { inputTokens: 9, outputTokens: 5, toldNanousd: 3_775_600 },
+  ],
+  [
+    'a cost that is none',
+    { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost: -1, cost_in_usd_ticks: '7' },
+    { inputTokens: 9, outputTokens: 5 },
+  ],
   ['nothing', null, {}],
 ])('usage is read of %s', (_, told, expected) => {
   expect(readUsage(told)).toEqual(expected)

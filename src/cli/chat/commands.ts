@@ -3,6 +3,7 @@ import { conversationCommands } from './conversation-commands.ts'
 import type { Completion } from './line-editor.ts'
 import { modelCommands } from './model-commands.ts'
 import type { Line } from './styled.ts'
+import { usageCommands } from './usage-commands.ts'
 import { wrapWords } from './wrap.ts'
 
 export interface ChatCommand {
@@ -16,6 +17,7 @@ export interface ChatCommand {
 
 const commands: readonly ChatCommand[] = [
   ...conversationCommands,
+  ...usageCommands,
   ...modelCommands,
   { name: 'help', help: 'this list', run: showHelp },
   { name: 'exit', help: 'leave; quit and Ctrl-D too', run: async () => false },

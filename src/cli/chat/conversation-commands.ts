@@ -1,11 +1,10 @@
 import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { SearchHit, SessionSummary, UsageSums } from '../../chat/backend.ts'
+import type { SearchHit, SessionSummary } from '../../chat/backend.ts'
 import { transcriptText } from '../../chat/transcript.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
 import { printableLine } from '../printable.ts'
 import { fitText } from '../text-width.ts'
-import { costText } from '../values.ts'
 import { ageText } from './answer-notes.ts'
 import type { ChatSession } from './chat-session.ts'
 import type { ChatCommand } from './commands.ts'
@@ -33,8 +32,6 @@ export const conversationCommands: readonly ChatCommand[] = [
     help: 'forget what was said when asking on; the conversation stays on record and goes on',
     run: reset,
   },
-  { name: 'stats', help: 'what this conversation came to', run: showStats },
-  { name: 'dbstats', help: 'what all your calls of today (UTC) came to', run: showDayStats },
   {
     name: 'export',
     takes: '[FILE]',
@@ -160,47 +157,6 @@ function marked({ text, ranges }: SearchHit): Span[] {
 async function reset({ chat, screen }: ChatSession): Promise<void> {
   chat.clear()
   await screen.show([note('What was said is not sent any more. The conversation goes on.'), []])
-}
-
-async function showStats(session: ChatSession): Promise<void> {
-  const { chat, screen } = session
-  const { sessionId } = chat.thread
-  await screen.show([
-    ...(sessionId === undefined ? [] : [fact('conversation', sessionId)]),
-    fact(
-      'messages',
-      `${chat.transcript.length}, of which ${chat.contextLength} are sent with the next question`,
-    ),
-    ...usageFacts(await session.wait(chat.stats())),
-    [],
-  ])
-}
-
-async function showDayStats(session: ChatSession): Promise<void> {
-  const { chat, screen } = session
-  await screen.show([...usageFacts(await session.wait(chat.backend.usageToday())), []])
-}
-
-function usageFacts({
-  calls,
-  errors,
-  inputTokens,
-  outputTokens,
-  costNanousd,
-  unpricedCalls,
-}: UsageSums): Line[] {
-  const cost = unpricedCalls === calls ? 'unknown' : costText(costNanousd)
-  const unpriced =
-    unpricedCalls > 0 && unpricedCalls < calls ? ` and ${unpricedCalls} calls of unknown price` : ''
-  return [
-    fact('requests', `${calls}${errors > 0 ? `, ${errors} failed` : ''}`),
-    fact('tokens', `${inputTokens} in, ${outputTokens} out`),
-    fact('cost', cost + unpriced),
-  ]
-}
-
-function fact(name: string, value: string): Line {
-  return [{ text: name.padEnd(14), style: { dim: true } }, { text: value }]
 }
 
 async function exportTo({ chat, screen }: ChatSession, given: string): Promise<void> {

@@ -93,6 +93,8 @@ function priceText(source: PriceSource | undefined): string {
     }
     case 'list':
       return `public, ${source.provider}/${source.model}${source.since === undefined ? '' : `, since ${source.since}`}`
+    case 'told':
+      return 'what the provider says with its reply that it charges'
     case 'own':
       return 'answered by Stele itself'
     default:

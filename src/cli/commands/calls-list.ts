@@ -3,7 +3,7 @@ import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { type Column, formatTable } from '../table.ts'
-import { attemptText, costText, countText, timeText } from '../values.ts'
+import { attemptText, callCostText, countText, inputText, outputText, timeText } from '../values.ts'
 
 export interface ListCallsOptions extends GlobalOptions {
   readonly user?: string
@@ -18,9 +18,9 @@ const columns: readonly Column<Call>[] = [
   { title: 'STATUS', text: ({ status }) => status },
   { title: 'USER', text: ({ userId }) => userId, elastic: true },
   { title: 'MODEL', text: ({ responseModel, requestModel }) => responseModel ?? requestModel, elastic: true },
-  { title: 'IN', text: ({ inputTokens }) => countText(inputTokens), align: 'right' },
-  { title: 'OUT', text: ({ outputTokens }) => countText(outputTokens), align: 'right' },
-  { title: 'COST', text: ({ costNanousd }) => costText(costNanousd), align: 'right' },
+  { title: 'IN', text: inputText, align: 'right' },
+  { title: 'OUT', text: outputText, align: 'right' },
+  { title: 'COST', text: callCostText, align: 'right' },
   { title: 'MS', text: ({ latencyMs }) => countText(latencyMs), align: 'right' },
 ]
 

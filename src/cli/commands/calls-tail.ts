@@ -5,7 +5,7 @@ import { say, writeJson, writeLine } from '../output.ts'
 import { toRecord } from '../record.ts'
 import { SettledCalls } from '../settled-calls.ts'
 import { type Column, formatRow, formatTable } from '../table.ts'
-import { countText, timeText } from '../values.ts'
+import { countText, inputText, outputText, timeText } from '../values.ts'
 
 export interface TailCallsOptions extends GlobalOptions {
   readonly user?: string
@@ -18,8 +18,8 @@ const columns: readonly Column<Call>[] = [
   { title: 'SETTLED', text: ({ settledAt }) => timeText(settledAt), width: 20 },
   { title: 'ID', text: ({ id }) => id, width: 31 },
   { title: 'STATUS', text: ({ status }) => status, width: 9 },
-  { title: 'IN', text: ({ inputTokens }) => countText(inputTokens), align: 'right', width: 6 },
-  { title: 'OUT', text: ({ outputTokens }) => countText(outputTokens), align: 'right', width: 6 },
+  { title: 'IN', text: inputText, align: 'right', width: 6 },
+  { title: 'OUT', text: outputText, align: 'right', width: 6 },
   { title: 'MS', text: ({ latencyMs }) => countText(latencyMs), align: 'right', width: 6 },
   { title: 'USER', text: ({ userId }) => userId, width: 16 },
   { title: 'MODEL', text: ({ responseModel, requestModel }) => responseModel ?? requestModel },

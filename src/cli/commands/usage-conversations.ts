@@ -3,9 +3,10 @@ import { conversationsCsv } from '../../analytics/csv.ts'
 import { conversationRecord } from '../../analytics/record.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
+import { printableCsv } from '../printable.ts'
 import { type Column, formatTable } from '../table.ts'
 import { sumUpFirst } from '../usage-progress.ts'
-import { costText } from '../values.ts'
+import { costText, none } from '../values.ts'
 
 export interface UsageConversationsOptions extends GlobalOptions {
   readonly order: ConversationOrder
@@ -22,7 +23,12 @@ const columns: readonly Column<ConversationUsage>[] = [
   { title: 'USER', text: ({ userId }) => userId, elastic: true },
   { title: 'CALLS', text: ({ calls }) => String(calls), align: 'right' },
   { title: 'TOKENS', text: ({ tokens }) => String(tokens), align: 'right' },
-  { title: 'COST', text: ({ costNanousd }) => costText(costNanousd), align: 'right' },
+  {
+    title: 'COST',
+    text: ({ calls, costNanousd, unpricedCalls }) => (unpricedCalls === calls ? none : costText(costNanousd)),
+    align: 'right',
+  },
+  { title: 'UNPRICED', text: ({ unpricedCalls }) => String(unpricedCalls), align: 'right' },
 ]
 
 /** Prints the conversations that took most. */
@@ -33,7 +39,7 @@ export async function showConversationUsage(options: UsageConversationsOptions):
     return stele.usage.conversations({ order, since, until, user, limit })
   })
   if (json === true || format === 'json') return writeJson(found.map(conversationRecord))
-  if (format === 'csv') return write(conversationsCsv(found))
+  if (format === 'csv') return write(printableCsv(conversationsCsv(found)))
   if (found.length === 0) return say('No calls in any conversation.')
   await write(formatTable(columns, found, outputWidth()))
 }

@@ -4,6 +4,7 @@ import type { Dimension, UsageGroup, UsageReport, UsageTotals } from '../../anal
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { bar, sparkline } from '../plots.ts'
+import { printableCsv } from '../printable.ts'
 import { type Column, formatTable } from '../table.ts'
 import { sumUpFirst } from '../usage-progress.ts'
 import { costText, none } from '../values.ts'
@@ -33,7 +34,7 @@ export async function showUsage(options: UsageOptions): Promise<void> {
     return stele.usage.report(input)
   })
   if (json === true || format === 'json') return writeJson(reportRecord(report))
-  if (format === 'csv') return write(reportCsv(report))
+  if (format === 'csv') return write(printableCsv(reportCsv(report)))
   await write(usageTable(report, outputWidth()))
   const left = report.rowCount - report.rows.length
   if (left > 0) say(`${left} more rows: --limit shows them; the total is of all.`)

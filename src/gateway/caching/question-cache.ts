@@ -59,7 +59,12 @@ export class QuestionCache implements CachedAnswers {
     if (request.stream && operationOf(request) === 'chat' && !isStreamable(found.entry.text)) return false
     const { cache } = this.#parts.stele
     const isGiven = await relayCached(
-      { recorder: this.#parts.stele.recorder, ...found, age: cache.ageOf(found.entry) },
+      {
+        recorder: this.#parts.stele.recorder,
+        telemetry: this.#parts.state.telemetry,
+        ...found,
+        age: cache.ageOf(found.entry),
+      },
       { question, target, request, operation: operationOf(request), startedAt: this.#startedAt },
       client,
     )

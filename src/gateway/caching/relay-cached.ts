@@ -4,13 +4,16 @@ import { maybeJson } from '../../model/maybe-json.ts'
 import type { Target } from '../../providers/registry.ts'
 import type { Recorder } from '../../recorder/recorder.ts'
 import type { FoundEntry } from '../../store/cache-entries.ts'
+import type { CallWatcher } from '../../telemetry/watch.ts'
 import type { Question } from '../attempts.ts'
 import type { Client } from '../client.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
 import { standingHeaders } from '../limit-headers.ts'
+import { watchedCall } from '../live-call.ts'
 
 interface Found {
   readonly recorder: Recorder
+  readonly telemetry: CallWatcher
   readonly entry: FoundEntry & { readonly similarity?: number }
   readonly hit: CacheHit
   /** Seconds. */
@@ -37,7 +40,7 @@ const noUsage = { inputTokens: 0, outputTokens: 0, cacheReadInputTokens: 0, reas
  * @throws SteleError as beginning and settling a call do
  */
 export async function relayCached(
-  { recorder, entry, hit, age }: Found,
+  { recorder, telemetry, entry, hit, age }: Found,
   { question, target, request, operation, startedAt }: Asked,
   client: Client,
 ): Promise<boolean> {
@@ -82,11 +85,14 @@ export async function relayCached(
       createdAt: call.createdAt,
     },
     request.forStorage === undefined ? outcome : await request.forStorage(outcome),
-    { isAsked: true },
+    { isAsked: true, isWatched: true },
   )
   const latencyMs = Math.round(performance.now() - startedAt)
   const facts = { callId, provider: provider.name, model, status: outcome.status, hit, latencyMs }
   client.log.info(facts, 'call')
+  const place = { callId, conversationId: recorded.conversationId ?? '', requestModel: model }
+  const watched = watchedCall(place, { target, request, client })
+  telemetry.watch({ ...watched, address: undefined, startedAt: call.createdAt })({ ...outcome, latencyMs })
   client.header('x-stele-call-id', callId)
   client.header('x-stele-cache', headerOf(hit, age, entry.similarity))
   for (const [name, text] of Object.entries(standingHeaders(recorded.limits))) client.header(name, text)

@@ -1,5 +1,5 @@
 import { SteleError } from '../../errors.ts'
-import type { BegunCall, Outcome, PlacedCall, SettledCall } from '../../model/call.ts'
+import type { BegunCall, Outcome, PlacedCall, SettledCall, SettledTogether } from '../../model/call.ts'
 import type { Recorder } from '../../recorder/recorder.ts'
 
 /**
@@ -10,7 +10,7 @@ export class JointEnd {
   readonly #recorder: Pick<Recorder, 'settle' | 'settleAll'>
   readonly #calls: readonly PlacedCall[]
   readonly #outcomes = new Map<string, Outcome>()
-  readonly #settled = Promise.withResolvers<Pick<SettledCall, 'isRepeat'>>()
+  readonly #settled = Promise.withResolvers<SettledTogether>()
 
   constructor(recorder: Pick<Recorder, 'settle' | 'settleAll'>, calls: readonly PlacedCall[]) {
     this.#recorder = recorder
@@ -31,11 +31,11 @@ export class JointEnd {
   async settle(call: BegunCall, outcome: Outcome): Promise<SettledCall> {
     const { callId, conversationId } = call
     const kept = apart(outcome)
-    if (this.#outcomes.has(callId)) return this.#recorder.settle(call, kept, { once: true })
+    if (this.#outcomes.has(callId)) return this.#recorder.settle(call, kept, { once: true, isWatched: true })
     this.#outcomes.set(callId, kept)
     if (this.#outcomes.size === this.#calls.length) void this.#settleAll()
-    const { isRepeat } = await this.#settled.promise
-    return { callId, conversationId, isRepeat }
+    const { isRepeat, costs } = await this.#settled.promise
+    return { callId, conversationId, isRepeat, costNanousd: costs.get(callId) }
   }
 
   /** For a call of which no more will be heard: the others do not wait for it. */
@@ -50,12 +50,12 @@ export class JointEnd {
       outcome: this.#outcomes.get(call.callId) ?? { status: 'failed' as const },
     }))
     try {
-      this.#settled.resolve(await this.#recorder.settleAll(endings))
+      this.#settled.resolve(await this.#recorder.settleAll(endings, { isWatched: true }))
     } catch (error) {
       const isAway = error instanceof SteleError && error.code === 'store_unavailable'
       // None of them is left open for the others' sake.
       for (const { call, outcome } of isAway ? [] : endings)
-        await this.#recorder.settle(call, outcome, { once: true }).catch(() => undefined)
+        await this.#recorder.settle(call, outcome, { once: true, isWatched: true }).catch(() => undefined)
       this.#settled.reject(error)
     }
   }
@@ -63,6 +63,5 @@ export class JointEnd {
 
 /** What is kept of how a call ended, in no conversation. */
 function apart({ said: _, ...outcome }: Outcome): Outcome {
-  const { reply = { finishReasons: [], usage: {} } } = outcome
-  return { ...outcome, reply: { ...reply, message: undefined } }
+  return { ...outcome, reply: outcome.reply ?? { finishReasons: [], usage: {} }, isApart: true }
 }

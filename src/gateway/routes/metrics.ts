@@ -39,7 +39,11 @@ export async function metricsRoutes(app: FastifyInstance, parts: MetricsParts): 
     ...breakerReadings(providers),
   ])
   stele.commits.listen(batch => counts.committed(batch))
-  app.addHook('onClose', async () => stele.commits.listen(undefined))
+  stele.recorder.watchers.add(counts)
+  app.addHook('onClose', async () => {
+    stele.commits.listen(undefined)
+    stele.recorder.watchers.delete(counts)
+  })
   const registries = [counts.registry, ...(processCounts === undefined ? [] : [processCounts])]
   const own = (): Promise<string> => Registry.merge(registries).metrics()
   const learn = modelLearner(providers, counts)
