@@ -1,10 +1,11 @@
 import { type Kysely, sql } from 'kysely'
-import type { Tables } from '../db/tables.ts'
+import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
 import { type Actor, addEvents, operator, securityEvent } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import {
+  type Amounts,
   byPeriod,
   type CapChange,
   type CapName,
@@ -13,9 +14,11 @@ import {
   type Metric,
   metrics,
   noCaps,
+  nothing,
   unlimited,
 } from './caps.ts'
 import type { LimitScope } from './counted.ts'
+import { recount } from './recount.ts'
 import { readState, writeState } from './state.ts'
 import { type LimitTarget, type StoredTarget, storedTarget, targetOf } from './targets.ts'
 import { checkTimeZone, type Period, periods, Windows } from './windows.ts'
@@ -49,6 +52,17 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
       const said = byPeriod(change)
       if (said.size === 0)
         throw new SteleError('invalid_value', { name: 'limits', reason: 'none of them is given' })
+      const isOfUsers = stored.scope === 'user' || stored.scope === 'each_user'
+      const lifted = Object.entries(change).find(([, value]) => value === 'unlimited')
+      if (lifted !== undefined && !isOfUsers)
+        throw new SteleError(
+          'invalid_value',
+          {
+            name: lifted[0],
+            reason: "only a user's limit can be lifted: there is none that it would replace",
+          },
+          { param: lifted[0] },
+        )
       await holding('limits', 'alone', async tx => {
         const { timeZone, version } = await readState(tx)
         for (const [period, caps] of said) await setPeriod(tx, stored, period, caps)
@@ -195,6 +209,7 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
   const windows = new Windows((await readState(db)).timeZone)
   const now = Date.now()
   const starts = new Map(periods.map(period => [period, windows.at(period, now).start]))
+  const counted = new Map<Period, Amounts>()
   const counters =
     target.scope === 'each_user'
       ? []
@@ -204,6 +219,22 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
           .where(isOf(target))
           .where('window_start', 'in', [...starts.values()])
           .execute()
+  /** A limit that no call has met yet has no counter: what its calls came to before it was set is on record. */
+  const amountsIn = async (period: Period): Promise<Amounts> => {
+    const window = windows.at(period, now)
+    const isOfNow = (row: Row<'limit_counters'>): boolean =>
+      row.period === period && row.window_start === window.start
+    const known = counters.find(isOfNow) ?? counted.get(period)
+    if (known !== undefined) return known
+    const setAt = rows.find(row => row.period === period)?.counted_from ?? 0
+    const { scope, subject, model } = target
+    const amounts =
+      scope === 'each_user' || setAt <= window.start
+        ? nothing
+        : await recount(db, { scope, subject, model, period, window })
+    counted.set(period, amounts)
+    return amounts
+  }
   const caps: { [N in CapName]?: number | 'unlimited' } = {}
   const used: { [N in CapName]?: number } = {}
   for (const name of Object.keys(capNames) as CapName[]) {
@@ -212,8 +243,7 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
     if (cap === null) continue
     caps[name] = cap === unlimited ? 'unlimited' : cap
     if (target.scope === 'each_user') continue
-    const counter = counters.find(row => row.period === period && row.window_start === starts.get(period))
-    used[name] = counter?.[metric] ?? 0
+    used[name] = (await amountsIn(period))[metric]
   }
   return { ...targetOf(target), caps, used, updatedAt: Math.max(...rows.map(row => row.updated_at)) }
 }

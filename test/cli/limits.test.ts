@@ -41,4 +41,9 @@ test('limits are set, listed with what is used, and removed; doctor compares the
   expect((await run('limits', 'remove', '--user', 'ada')).stderr).toContain('No limits of user ada any more.')
   expect(await run('limits', 'remove', '--user', 'ada')).toMatchObject({ code: 1, stdout: '' })
   expect((await run('limits', 'set', '--user', 'ada', '--cost-per-day', 'five')).code).toBe(2)
+
+  const key = await stele.apiKeys.create({ userId: 'ada', name: 'k' })
+  const ofKey = await run('limits', 'set', '--key', key.id, '--requests-per-minute', '60')
+  expect(ofKey.stderr).toContain(`Limits of key ${key.id}: 0/60 requests per minute.`)
+  expect((await run('limits', 'set', '--key', key.secret, '--requests-per-minute', '60')).code).toBe(1)
 })

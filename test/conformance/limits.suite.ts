@@ -153,7 +153,8 @@ export function limitsSuite(bed: Bed): void {
     await exchange(stele, [user('a')], 'one')
     await exchange(stele, [user('b')], 'two', { userId: 'bob' })
     const open = await begin(stele, bounded(100))
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 10_000, requestsPerDay: 4 })
+    const set = await stele.limits.set({ user: 'ada' }, { tokensPerDay: 10_000, requestsPerDay: 4 })
+    expect(set.used).toEqual({ tokensPerDay: 15, requestsPerDay: 2 })
     // What is under way without a reservation counts from its end on.
     await settle(stele, open, used(7, 8))
     await exchange(stele, [user('c')], 'three')
@@ -330,6 +331,7 @@ export function limitsSuite(bed: Bed): void {
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, { tokensPerDay: -1 }))
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, { tokensPerHour: 1 } as never))
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, {}))
+    await failure('invalid_value', stele.limits.set({ model: 'm' }, { tokensPerDay: 'unlimited' }))
     await failure('invalid_value', stele.limits.setTimeZone('Mars/Olympus'))
   })
 

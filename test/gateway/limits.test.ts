@@ -212,4 +212,24 @@ test('administrators set, list and remove limits over HTTP', async () => {
   expect((await send('POST', '/v1/limits', { user: 'ada' })).status).toBe(400)
   const events = await running.stele.auditEvents.list({ limit: 10, action: 'limit.set' })
   expect(events.map(({ actor }) => actor)).toEqual(['root', 'root'])
+
+  const [key] = await running.stele.apiKeys.list({ userId: 'ada', limit: 1 })
+  const ofKey = { key: key?.id, requests_per_day: 1 }
+  expect(await send('POST', '/v1/limits', ofKey)).toMatchObject({ status: 200, value: ofKey })
+  expect((await running.post(ask)).status).toBe(200)
+  expect((await running.post(ask)).status).toBe(429)
+  expect((await send('GET', `/v1/limits?key=${key?.id}`)).value).toMatchObject({
+    data: [{ key: key?.id, used: { requests_per_day: 1 } }],
+  })
+  expect((await send('DELETE', `/v1/limits?key=${key?.id}`)).status).toBe(200)
+  expect((await running.post(ask)).status).toBe(200)
+
+  // What would be a limit of all together, or of nobody, is a mistake.
+  expect((await send('POST', '/v1/limits', { key: running.key, tokens_per_day: 5 })).status).toBe(404)
+  expect((await send('POST', '/v1/limits', { users: 'ada', tokens_per_day: 5 })).status).toBe(400)
+  expect((await send('POST', '/v1/limits', { user: null, tokens_per_day: 5 })).status).toBe(400)
+  expect((await send('POST', '/v1/limits', { tokens_per_day: 'unlimited' })).status).toBe(400)
+  await send('POST', '/v1/limits', { tokens_per_day: 5 })
+  expect((await send('DELETE', '/v1/limits?users=ada')).status).toBe(400)
+  expect((await send('DELETE', '/v1/limits')).status).toBe(200)
 })
