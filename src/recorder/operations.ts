@@ -66,6 +66,8 @@ export interface RecordOperation {
   readonly kind: 'record'
   readonly start: CallStart
   readonly settlement: Settlement
+  /** Nobody has been given its reply yet: limits decide whether anybody is. */
+  readonly isWished?: true | undefined
   readonly isAcknowledged?: true
   readonly isDrained?: true
 }

@@ -32,7 +32,7 @@ import type {
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
-import { begunBy, Reserving, withoutStanding } from './reserving.ts'
+import { begunBy, Reserving, takesNothing, withoutStanding } from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
@@ -163,19 +163,29 @@ export class Recorder {
     })
   }
 
-  /** Commits a whole call that was made elsewhere, in one transaction. */
-  record(input: BeginInput, outcome: Outcome): Promise<SettledCall> {
+  /**
+   * Commits a whole call in one transaction: one that was made elsewhere, or one that takes no provider.
+   * @param options.isWished nobody has its reply yet: it counts as one that is to be begun, which limits may refuse
+   */
+  record(
+    input: BeginInput,
+    outcome: Outcome,
+    { isWished }: { isWished?: true } = {},
+  ): Promise<SettledCall & Pick<BegunCall, 'limits'>> {
     return this.#accept(async () => {
-      const start = this.#startOf(input)
+      const start = { ...this.#startOf(input), ...(isWished && { reservation: takesNothing }) }
       await this.#ready()
       const { callId, userId } = start
       const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
-      const { conversationId, isRepeat } = await this.#unindexed.during(callId, async () => {
+      const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
-        return this.#doubts.unless(callId, this.#queue.submit({ kind: 'record', start, settlement }))
+        return this.#doubts.unless(
+          callId,
+          this.#queue.submit({ kind: 'record', start, settlement, isWished }),
+        )
       })
       this.#unindexed.keep(userId, conversationId, callId)
-      return { callId, conversationId: conversationId || undefined, isRepeat }
+      return { callId, conversationId: conversationId || undefined, isRepeat, limits }
     })
   }
 
@@ -217,12 +227,13 @@ export class Recorder {
       await this.#ready()
       for (const { callId } of starts) this.#open.add(callId)
       try {
-        const { decisions } = await this.#reserving.beginAll(starts, inputs)
+        const { decisions, limits } = await this.#reserving.beginAll(starts, inputs)
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
           if (decision === undefined) return []
-          return [this.#settlements.begun(begunCall(start, decision), inputs[index]?.body ?? '')]
+          const call = { ...begunCall(start, decision), limits }
+          return [this.#settlements.begun(call, inputs[index]?.body ?? '')]
         })
       } catch (error) {
         for (const { callId } of starts) {
@@ -239,7 +250,7 @@ export class Recorder {
     return this.#accept(async () => {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
-        call,
+        call: withoutStanding(call),
         settlement: await this.#settlements.of(outcome, call),
       }))
       const operation = { kind: 'settle-all', endings: await Promise.all(settlements) } as const

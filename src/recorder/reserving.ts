@@ -1,8 +1,17 @@
 import { Reserver } from '../limits/reserve.ts'
-import { type BegunCall, begunCall, type CallStart, unplacedCall } from '../model/call.ts'
+import {
+  type AskedReservation,
+  type BegunCall,
+  begunCall,
+  type CallStart,
+  unplacedCall,
+} from '../model/call.ts'
 import { readRequest } from '../model/recorded-request.ts'
 import type { BeginInput } from './begin-input.ts'
 import type { BeginAllOperation, BeginOperation, OperationResult } from './operations.ts'
+
+/** Of a call that no provider is asked for. */
+export const takesNothing: AskedReservation = { tokens: 0, nanousd: 0, isBound: false, isOpenEnded: false }
 
 type Begin = BeginOperation | BeginAllOperation
 type Submit = (operation: Begin) => Promise<OperationResult>

@@ -222,7 +222,8 @@ export class SpoolingWriter implements Writer {
         { reason: 'whether the idempotency key is new cannot be told' },
         mayBeCommitted,
       )
-    if (operation.kind === 'begin' && this.#options.mayBegin?.(operation.start) === false)
+    const isWished = operation.kind === 'begin' || (isNew && operation.isWished === true)
+    if (isWished && this.#options.mayBegin?.(operation.start) === false)
       return refused(
         'store_unavailable',
         { reason: 'whether the limits allow the call cannot be told' },

@@ -2,6 +2,7 @@ import OpenAI from 'openai'
 import { expect, test } from 'vitest'
 import { completion, user } from '../harness/chat.ts'
 import { countOf } from '../harness/rows.ts'
+import { byName, compare, question, told } from './comparing.ts'
 import { errorOf, type Running, startGateway } from './running.ts'
 import { json, startUpstream, stream, whole } from './upstream.ts'
 import { answerEvents, openAiError, questionOf } from './wire.ts'
@@ -179,6 +180,43 @@ test('of a request whose first target fails, the other target is asked without a
   expect(limit?.used).toEqual({ requestsPerDay: 1, tokensPerDay: 15 })
   expect((await running.post(ask)).status).toBe(429)
   expect(await running.stele.limits.examine()).toEqual([])
+})
+
+test('an answer from the cache is a request: it tells what is left, and a full limit refuses it', async () => {
+  const running = await start()
+  await running.stele.limits.set({ user: 'ada' }, { requestsPerDay: 2, tokensPerDay: 1_000 })
+  const again = () => running.post({ ...ask, temperature: 0 }, { 'x-stele-cache': 'exact' })
+  expect((await again()).headers['x-stele-cache']).toBe('miss')
+  await expect.poll(() => countOf(running.stele, 'cache_entries')).toBe(1)
+  const hit = await again()
+  expect(hit.headers).toMatchObject({
+    'x-stele-cache': expect.stringMatching(/^hit/) as string,
+    'x-ratelimit-remaining-requests': '0',
+    'x-ratelimit-remaining-tokens': '985',
+  })
+  const refused = await again()
+  expect([refused.status, errorOf(refused).code]).toEqual([429, 'insufficient_quota'])
+  expect(running.asked()).toBe(1)
+  const [limit] = await running.stele.limits.list({ user: 'ada' })
+  expect(limit?.used).toEqual({ requestsPerDay: 2, tokensPerDay: 15 })
+  expect(await countOf(running.stele, 'llm_requests')).toBe(2)
+  expect(await running.stele.limits.examine()).toEqual([])
+})
+
+test('a comparison tells what is left of the limit that its calls have used most of', async () => {
+  const running = await startGateway({ upstream: await startUpstream(byName) })
+  await running.stele.limits.set({ user: 'ada' }, { requestsPerDay: 9 })
+  await running.stele.limits.set({ model: 'two' }, { requestsPerDay: 2 })
+  const first = await compare(running, question({}))
+  expect(first.headers).toMatchObject({
+    'x-ratelimit-limit-requests': '2',
+    'x-ratelimit-remaining-requests': '1',
+  })
+  expect(told(first).replies).toHaveLength(2)
+  await compare(running, question({}))
+  const refused = await compare(running, question({}))
+  expect([refused.status, errorOf(refused).code]).toEqual([429, 'insufficient_quota'])
+  expect(await countOf(running.stele, 'llm_requests')).toBe(4)
 })
 
 test('administrators set, list and remove limits over HTTP', async () => {

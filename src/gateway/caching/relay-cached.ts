@@ -7,6 +7,7 @@ import type { FoundEntry } from '../../store/cache-entries.ts'
 import type { Question } from '../attempts.ts'
 import type { Client } from '../client.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
+import { standingHeaders } from '../limit-headers.ts'
 
 interface Found {
   readonly recorder: Recorder
@@ -81,6 +82,7 @@ export async function relayCached(
       createdAt: call.createdAt,
     },
     request.forStorage === undefined ? outcome : await request.forStorage(outcome),
+    { isWished: true },
   )
   const latencyMs = Math.round(performance.now() - startedAt)
   const facts = { callId, provider: provider.name, model, status: outcome.status, hit, latencyMs }
@@ -88,6 +90,7 @@ export async function relayCached(
   client.header('x-stele-call-id', callId)
   client.header('x-stele-cache', headerOf(hit, age, entry.similarity))
   if (recorded.conversationId !== undefined) client.header('x-stele-conversation', recorded.conversationId)
+  for (const [name, value] of Object.entries(standingHeaders(recorded.limits))) client.header(name, value)
   if (!request.stream) {
     client.sendWhole(rendition?.whole() ?? text, {})
     return true
