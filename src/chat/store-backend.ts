@@ -149,6 +149,7 @@ export class StoreBackend implements ChatBackend {
         requestModel: target.model,
         body: request.body,
         sent: request.recording?.sent,
+        sentText: request.recording?.sentText,
         conversationId: thread.conversationId,
       })),
     )
@@ -264,6 +265,7 @@ class Attempts {
         requestModel: target.model,
         body: request.body,
         sent: request.recording?.sent,
+        sentText: request.recording?.sentText,
         conversationId: thread.conversationId,
       })
       const end = await inKeptForm(

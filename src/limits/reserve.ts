@@ -1,5 +1,6 @@
 import type { AskedReservation } from '../model/call.ts'
-import { type CountedRequest, countTokens, promptOf } from '../pricing/tokens.ts'
+import { countedBeside } from '../pricing/count-beside.ts'
+import { type CountedRequest, promptOf } from '../pricing/tokens.ts'
 
 /** What decides how much is held back for a call. */
 export interface ReservationRules {
@@ -55,13 +56,13 @@ export class Reserver {
   /** Takes no time to speak of, and is never less than what comes of it. */
   bound(reserving: Reserving): AskedReservation {
     const { texts, others } = promptOf(reserving.request)
-    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-    return this.#reservation(reserving, bytes + others, true)
+    return this.#reservation(reserving, bytesOf(texts) + others, true)
   }
 
-  exact(reserving: Reserving): AskedReservation {
+  /** Beside the event loop; where that takes too long, the bound stands. */
+  async exact(reserving: Reserving): Promise<AskedReservation> {
     const { texts, others } = promptOf(reserving.request)
-    const tokens = texts.reduce((sum, text) => sum + countTokens(reserving.requestModel, text), 0)
+    const tokens = (await countedBeside(reserving.requestModel, texts)) ?? bytesOf(texts)
     return this.#reservation(reserving, tokens + others, false)
   }
 
@@ -71,7 +72,7 @@ export class Reserver {
     isBound: boolean,
   ): AskedReservation {
     const { defaultOutput = usualOutput, openEnded = 'reserve', unpriced = 'refuse' } = this.#rules
-    const stated = answersInWords(operation) ? longestReply(request) : 0
+    const stated = answersInWords(operation) ? longestReply(request, operation) : 0
     const outputTokens = stated ?? defaultOutput
     const nanousd = this.#prices?.costOf({ provider, model, at }, { inputTokens, outputTokens })
     return {
@@ -83,13 +84,33 @@ export class Reserver {
   }
 }
 
-/** Tokens of all answers together that a request allows; undefined when it does not say. */
-function longestReply({ value }: CountedRequest): number | undefined {
-  const stated = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
-    .map(name => value[name])
-    .find(most => typeof most === 'number' && most >= 0)
-  const answers = [value['n'], value['best_of']].filter(many => typeof many === 'number')
-  return typeof stated === 'number' ? Math.ceil(stated * Math.max(1, ...answers)) : undefined
+function bytesOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+}
+
+/** Where a request says how long its reply may be. A name that its provider does not know bounds nothing. */
+const boundNames: Readonly<Record<string, readonly string[]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+}
+
+/** No reply is longer: a bound beyond it is none that a sum must hold. */
+const longestOutput = 1_000_000_000
+
+/**
+ * Tokens of all answers together that a request allows; undefined when it does not say. Of two bounds the larger one: providers
+ * know the one or the other. To some 0 is no bound.
+ */
+function longestReply({ value }: CountedRequest, operation: string): number | undefined {
+  const stated = (boundNames[operation] ?? []).map(name => value[name]).filter(isPositive)
+  if (stated.length === 0) return undefined
+  const answers = [value['n'], value['best_of']].filter(isPositive)
+  return Math.min(longestOutput, Math.ceil(Math.max(...stated) * Math.max(1, ...answers)))
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && value > 0
 }
 
 /** Embeddings and moderations have an output that is no tokens. */

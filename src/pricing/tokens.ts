@@ -93,6 +93,13 @@ export interface CountedRequest {
   readonly preface?: readonly { readonly value: unknown }[] | undefined
 }
 
+/** The same of a request's JSON text in the words of its operation. */
+export function countedText(text: string): CountedRequest {
+  const value = JSON.parse(text) as CountedRequest['value']
+  const said = [value['messages'], value['input']].find(list => Array.isArray(list) && list.some(isFields))
+  return Array.isArray(said) ? { value, messages: said.map(each => ({ value: each as unknown })) } : { value }
+}
+
 export function promptOf({ value, messages, preface = [] }: CountedRequest): Prompt {
   const texts: string[] = []
   let others = messages === undefined ? 0 : perAnswer
@@ -115,7 +122,7 @@ export function promptOf({ value, messages, preface = [] }: CountedRequest): Pro
     read(message.value)
   }
   if (messages === undefined) for (const name of ['input', 'prompt', 'suffix']) read(value[name])
-  else read(value['instructions'])
+  read(value['instructions'])
   for (const name of ['tools', 'functions', 'response_format', 'text'])
     if (isFields(value[name]) || Array.isArray(value[name])) texts.push(JSON.stringify(value[name]))
   return { texts, others }
@@ -129,24 +136,3 @@ const unreadable: ReadonlySet<string> = new Set([
   'file',
   'input_file',
 ])
-
-/** What a request may come to, at a glance. */
-export interface RequestEstimate {
-  readonly inputTokens: number
-  /** The largest output that it allows; undefined when it sets no bound. */
-  readonly maxOutputTokens: number | undefined
-}
-
-/** What to reserve for a request: quick, not exact. */
-export function estimateRequest(request: CountedRequest): RequestEstimate {
-  const { texts, others } = promptOf(request)
-  const { value } = request
-  const bound = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
-    .map(name => value[name])
-    .find(limit => typeof limit === 'number' && limit >= 0)
-  const answers = Math.max(1, ...[value['n'], value['best_of']].filter(many => typeof many === 'number'))
-  return {
-    inputTokens: texts.reduce((sum, text) => sum + quickTokens(text), others),
-    maxOutputTokens: typeof bound === 'number' ? bound * answers : undefined,
-  }
-}

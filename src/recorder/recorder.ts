@@ -13,7 +13,7 @@ import {
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
 import type { Adopted } from './adopt-spools.ts'
-import type { BeginInput } from './begin-input.ts'
+import { askedIn, type BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
 import { Doubts } from './doubts.ts'
@@ -131,7 +131,7 @@ export class Recorder {
         const result = await this.#reserving.begin(start, input)
         if (result.isOwn === false && input.isNew) throw idTaken(start.callId)
         this.#unindexed.keep(start.userId, result.decision?.conversationId, start.callId)
-        return this.#settlements.begun(begunBy(start, result), input.body)
+        return this.#settlements.begun(begunBy(start, result), askedIn(input))
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -176,7 +176,7 @@ export class Recorder {
       const start = { ...this.#startOf(input), ...(isWished && { reservation: takesNothing }) }
       await this.#ready()
       const { callId, userId } = start
-      const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
+      const settlement = await this.#settlements.ofRecorded(outcome, start, askedIn(input))
       const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
         return this.#doubts.unless(
@@ -233,7 +233,7 @@ export class Recorder {
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
           if (decision === undefined) return []
           const call = { ...begunCall(start, decision), limits }
-          return [this.#settlements.begun(call, inputs[index]?.body ?? '')]
+          return [this.#settlements.begun(call, askedIn(inputs[index] ?? {}))]
         })
       } catch (error) {
         for (const { callId } of starts) {

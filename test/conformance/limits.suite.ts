@@ -365,6 +365,49 @@ export function limitsSuite(bed: Bed): void {
     expect(await stele.limits.examine()).toEqual([])
   })
 
+  test('a bound of a reply is one that its provider knows, the larger of two, of each of several answers', async () => {
+    const stele = await (await bed.place()).stele({ limits: { defaultOutput: 500 } })
+    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 10_000 })
+    const heldFor = async (operation: string, parameters: object): Promise<number> => {
+      const said = operation === 'chat' ? { messages: [user('q')] } : { prompt: 'q' }
+      const body = JSON.stringify({ model: 'test-model', ...said, ...parameters })
+      const call = await begin(stele, body, { operation })
+      // Beside its output it holds back seven bytes with what frames them, or the one of a prompt.
+      return (call.reserved?.tokens ?? 0) - (operation === 'chat' ? 8 : 1)
+    }
+    expect(await heldFor('chat', { max_completion_tokens: 10, max_tokens: 700 })).toBe(700)
+    expect(await heldFor('chat', { max_output_tokens: 1 })).toBe(500)
+    expect(await heldFor('chat', { max_tokens: 0 })).toBe(500)
+    expect(await heldFor('chat', { max_tokens: 0.5 })).toBe(1)
+    expect(await heldFor('chat', { max_tokens: 200, n: 4 })).toBe(800)
+    expect(await heldFor('completions', { max_tokens: 600, max_completion_tokens: 1 })).toBe(600)
+  })
+
+  test('a bound beyond reason is more than any limit, and nothing that a sum cannot hold', async () => {
+    const overrides = [{ model: '*', perCall: 0 }]
+    const stele = await (await bed.place()).stele({ pricing: { overrides } })
+    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 1_000 })
+    const bodies = ['1e400', '1e30', '9007199254740993'].map(many =>
+      chatBody([user('q')]).replace(/}$/, `,"max_tokens":${many},"n":${many}}`),
+    )
+    for (const body of bodies) await settle(stele, await begin(stele, body), used(10, 20))
+    expect(await stele.limits.examine()).toEqual([])
+    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000_000 })
+    for (const body of bodies) await failure('insufficient_quota', begin(stele, body))
+  })
+
+  test('what is sent in the place of a request is what it is counted by', async () => {
+    const stele = await (await bed.place()).stele()
+    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000 })
+    const sentText = bounded(100, 'house '.repeat(20))
+    const call = await begin(stele, bounded(100, 'house '.repeat(2_000)), { sentText })
+    expect(call.reserved?.tokens).toBeGreaterThan(110)
+    expect(call.reserved?.tokens).toBeLessThan(240)
+    await settle(stele, call, { status: 'aborted' })
+    expect(await recordedTokens(stele, call.callId)).toBeLessThan(40)
+    expect(await stele.limits.examine()).toEqual([])
+  })
+
   test('a request that does not say how long its reply may be counts for a usual one, or is refused', async () => {
     const place = await bed.place()
     const stele = await place.stele({ limits: { defaultOutput: 500 } })

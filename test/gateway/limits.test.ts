@@ -142,6 +142,31 @@ test('a stream tells what is left in its head, and settles to what it took', asy
 })
 
 test.each([
+  ['/v1/chat/completions', (text: string) => ({ model: 'm', messages: [user(text)], max_tokens: 50 })],
+  ['/v1/responses', (text: string) => ({ model: 'm', input: text, max_output_tokens: 50 })],
+  ['/v1/comparisons', (text: string) => ({ models: ['m', 'm2'], messages: [user(text)], max_tokens: 50 })],
+] as const)('a compressed request to %s counts for what is sent of it', async (path, bodyOf) => {
+  const upstream = await startUpstream(good)
+  const running = await startGateway({ upstream, config: { compress: 'high' } })
+  const wordy = 'I would really like you to please very kindly explain this. '.repeat(100)
+  const ask = () =>
+    running.send('POST', path, {
+      headers: { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(bodyOf(wordy)),
+    })
+  await running.stele.limits.set({ user: 'ada' }, { tokensPerDay: 100_000 })
+  expect((await ask()).status).toBe(200)
+  const { kysely } = running.stele.database
+  const { reserved_tokens } = await kysely
+    .selectFrom('llm_requests')
+    .select('reserved_tokens')
+    .executeTakeFirstOrThrow()
+  const sent = upstream.journal[0]?.text.length ?? 0
+  expect(sent).toBeLessThan(wordy.length - 500)
+  expect(reserved_tokens).toBeLessThan(sent + 60)
+})
+
+test.each([
   ['/v1/responses', { model: 'm', input: 'Hi' }],
   ['/v1/embeddings', { model: 'm', input: 'Hi' }],
   ['/v1/completions', { model: 'm', prompt: 'Hi' }],

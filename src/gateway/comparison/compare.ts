@@ -120,6 +120,7 @@ function beginnings({ callId: groupId, asked, userId, apiKeyId, conversationId }
     requestModel: target.model,
     body: request.body,
     sent: request.recording?.sent,
+    sentText: request.recording?.sentText,
     conversationId,
   }))
 }
