@@ -318,6 +318,24 @@ export function limitsSuite(bed: Bed): void {
     expect(await admitted(stele, 9)).toBe(4)
   })
 
+  test('calls that the retention has let go stay in the counters of their month', async () => {
+    const stele = await (await bed.place()).stele({ retention: { metadataDays: 1 } })
+    const caps = { requestsPerMonth: 5, requestsPerDay: 9 }
+    await stele.limits.set({}, caps)
+    await exchange(stele, [user('a')], 'one')
+    await exchange(stele, [user('b')], 'two')
+    await stele.retention.run({ now: Date.now() + 2 * 86_400_000 })
+    expect(await countOf(stele, 'llm_requests')).toBe(0)
+    expect(await stele.limits.examine()).toEqual([])
+    expect(await stele.limits.repair()).toEqual([])
+    expect(await usedOf(stele, {})).toEqual({ requestsPerMonth: 2, requestsPerDay: 2 })
+    // What is less than the calls that are left is still found.
+    await exchange(stele, [user('c')], 'three')
+    await stele.database.kysely.updateTable('limit_counters').set({ requests: 0 }).execute()
+    expect(await stele.limits.repair()).toHaveLength(2)
+    expect(await usedOf(stele, {})).toEqual({ requestsPerMonth: 1, requestsPerDay: 1 })
+  })
+
   test('limits are listed by what they are for, and refused when they make no sense', async () => {
     const stele = await (await bed.place()).stele()
     await stele.limits.set({}, { nanousdPerDay: 5_000_000_000 })
