@@ -1,6 +1,7 @@
 import type { AskedReservation } from '../model/call.ts'
+import { serviceTierOf, type Usage } from '../model/usage.ts'
 import { countedBeside } from '../pricing/count-beside.ts'
-import { type CountedRequest, promptOf } from '../pricing/tokens.ts'
+import { type CountedRequest, type Prompt, promptOf } from '../pricing/tokens.ts'
 
 /** What decides how much is held back for a call. */
 export interface ReservationRules {
@@ -17,7 +18,7 @@ export const usualOutput = 4_096
 /** Nano-US-dollars; undefined when the price is unknown. */
 type CostOf = (
   call: { readonly provider: string; readonly model: string; readonly at: number },
-  usage: { readonly inputTokens: number; readonly outputTokens: number },
+  usage: Usage,
 ) => number | undefined
 
 /** What tells prices, once it is ready to. */
@@ -55,26 +56,34 @@ export class Reserver {
 
   /** Takes no time to speak of, and is never less than what comes of it. */
   bound(reserving: Reserving): AskedReservation {
-    const { texts, others } = promptOf(reserving.request)
-    return this.#reservation(reserving, bytesOf(texts) + others, true)
+    const prompt = promptOf(reserving.request)
+    return this.#reservation(reserving, prompt, bytesOf(prompt.texts), true)
   }
 
   /** Beside the event loop; where that takes too long, the bound stands. */
   async exact(reserving: Reserving): Promise<AskedReservation> {
-    const { texts, others } = promptOf(reserving.request)
-    const tokens = (await countedBeside(reserving.requestModel, texts)) ?? bytesOf(texts)
-    return this.#reservation(reserving, tokens + others, false)
+    const prompt = promptOf(reserving.request)
+    const tokens = await countedBeside(reserving.requestModel, prompt.texts)
+    return this.#reservation(reserving, prompt, tokens ?? bytesOf(prompt.texts), false)
   }
 
   #reservation(
     { request, operation, provider, requestModel: model, createdAt: at }: Reserving,
-    inputTokens: number,
+    prompt: Prompt,
+    textTokens: number,
     isBound: boolean,
   ): AskedReservation {
     const { defaultOutput = usualOutput, openEnded = 'reserve', unpriced = 'refuse' } = this.#rules
     const stated = answersInWords(operation) ? longestReply(request, operation) : 0
     const outputTokens = stated ?? defaultOutput
-    const nanousd = this.#prices?.costOf({ provider, model, at }, { inputTokens, outputTokens })
+    const inputTokens = textTokens + prompt.others
+    const serviceTier = serviceTierOf(request.value)
+    const costs = waysToPay({ inputTokens, outputTokens, serviceTier }, prompt).map(usage =>
+      this.#prices?.costOf({ provider, model, at }, usage),
+    )
+    const nanousd = costs.reduce((most, cost) =>
+      most === undefined || cost === undefined ? undefined : Math.max(most, cost),
+    )
     return {
       tokens: inputTokens + outputTokens,
       nanousd: nanousd ?? (unpriced === 'allow' ? 0 : undefined),
@@ -86,6 +95,23 @@ export class Reserver {
 
 function bytesOf(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+}
+
+interface Most extends Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
+
+/** The same tokens as what they may be paid as: what is dearest among these is held back. */
+function waysToPay(usual: Most, { hasAudio, marksCache }: Prompt): readonly Most[] {
+  const { inputTokens, outputTokens } = usual
+  return [
+    usual,
+    ...(marksCache
+      ? [{ ...usual, cacheCreationInputTokens: inputTokens, longCacheCreationInputTokens: inputTokens }]
+      : []),
+    ...(hasAudio ? [{ ...usual, audioInputTokens: inputTokens, audioOutputTokens: outputTokens }] : []),
+  ]
 }
 
 /** Where a request says how long its reply may be. A name that its provider does not know bounds nothing. */

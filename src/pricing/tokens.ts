@@ -78,6 +78,9 @@ export interface Prompt {
   readonly texts: readonly string[]
   /** Tokens that no text stands for: what frames messages, images, tokens given as numbers. */
   readonly others: number
+  /** What it holds or asks for that has a price of its own. */
+  readonly hasAudio?: true | undefined
+  readonly marksCache?: true | undefined
 }
 
 /** What OpenAI's models take for each message around it, and before their answer. */
@@ -103,6 +106,8 @@ export function countedText(text: string): CountedRequest {
 export function promptOf({ value, messages, preface = [] }: CountedRequest): Prompt {
   const texts: string[] = []
   let others = messages === undefined ? 0 : perAnswer
+  let hasAudio: true | undefined = isFields(value['audio']) || undefined
+  let marksCache: true | undefined = isFields(value['cache_control']) || undefined
   const read = (part: unknown): void => {
     if (typeof part === 'string') texts.push(part)
     else if (typeof part === 'number') others++
@@ -112,6 +117,8 @@ export function promptOf({ value, messages, preface = [] }: CountedRequest): Pro
   const readFields = (part: Readonly<Record<string, unknown>>): void => {
     const type = part['type']
     if (type === 'image_url' || type === 'input_image') others += perImage
+    if (type === 'input_audio') hasAudio = true
+    if (part['cache_control'] !== undefined) marksCache = true
     if (typeof type === 'string' && unreadable.has(type)) return
     for (const name of ['content', 'text', 'refusal', 'name', 'output', 'arguments', 'input'])
       read(part[name])
@@ -125,7 +132,9 @@ export function promptOf({ value, messages, preface = [] }: CountedRequest): Pro
   read(value['instructions'])
   for (const name of ['tools', 'functions', 'response_format', 'text'])
     if (isFields(value[name]) || Array.isArray(value[name])) texts.push(JSON.stringify(value[name]))
-  return { texts, others }
+  if (Array.isArray(value['tools']) && value['tools'].some(tool => isFields(tool) && 'cache_control' in tool))
+    marksCache = true
+  return { texts, others, hasAudio, marksCache }
 }
 
 /** Parts whose size in tokens their text does not tell. */

@@ -370,6 +370,27 @@ export function limitsSuite(bed: Bed): void {
     expect(await stele.limits.examine()).toEqual([])
   })
 
+  test('what may be paid as something dearer holds back that, and another class of service its own price', async () => {
+    const overrides = [
+      { model: 'm', input: 1, output: 1, cacheWrite: 3, audioInput: 5, audioOutput: 7 },
+      { model: 'm', serviceTier: 'priority', input: 2, output: 2 },
+    ]
+    const stele = await (await bed.place()).stele({ pricing: { overrides } })
+    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 100_000_000 })
+    const heldFor = async (parameters: object, content: unknown = 'hi'): Promise<number> => {
+      const body = { model: 'm', max_tokens: 100, messages: [{ role: 'user', content }], ...parameters }
+      const { reserved } = await begin(stele, JSON.stringify(body))
+      return reserved?.nanousd ?? 0
+    }
+    expect(await heldFor({})).toBe(109_000)
+    expect(await heldFor({}, [{ type: 'text', text: 'hi', cache_control: {} }])).toBe(127_000)
+    expect(await heldFor({ audio: {}, modalities: ['audio'] })).toBe(745_000)
+    expect(await heldFor({ service_tier: 'priority' })).toBe(218_000)
+    expect(await heldFor({ service_tier: 'auto' })).toBe(109_000)
+    const body = JSON.stringify({ model: 'm', service_tier: 'flex', messages: [user('hi')] })
+    await failure('price_unknown', begin(stele, body))
+  })
+
   test('the price of a call decides against a limit of cost, and an unknown one is no price of zero', async () => {
     const place = await bed.place()
     const stele = await place.stele()
