@@ -17,7 +17,7 @@ import {
   nothing,
   unlimited,
 } from './caps.ts'
-import type { LimitScope } from './counted.ts'
+import type { CounterScope, LimitScope } from './counted.ts'
 import { recount } from './recount.ts'
 import { readState, writeState } from './state.ts'
 import { type LimitTarget, type StoredTarget, storedTarget, targetOf } from './targets.ts'
@@ -27,7 +27,7 @@ import { checkTimeZone, type Period, periods, Windows } from './windows.ts'
 export interface Limit extends LimitTarget {
   /** Only the caps that are set. */
   readonly caps: { readonly [N in CapName]?: number | 'unlimited' }
-  /** How much of each is used or held back in the window of now; empty of each user. */
+  /** How much of each is used or held back in the window of now; empty of each user, unless one of them is asked for. */
   readonly used: { readonly [N in CapName]?: number }
   /** Milliseconds since 1970, UTC. */
   readonly updatedAt: number
@@ -85,7 +85,10 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         await note(tx, contents, stored, 'limit.removed', undefined, by)
       })
     },
-    /** The limits that are set, in order of what they are for. @throws SteleError invalid_value */
+    /**
+     * The limits that are set, in order of what they are for; those of a user with those of each user, and what that one has used of
+     * them. @throws SteleError invalid_value
+     */
     async list(filter: LimitFilter = {}): Promise<Limit[]> {
       const { limit, after, ...target } = filter
       const only = storedTarget(target)
@@ -95,7 +98,10 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         .distinct()
         .where(eb => eb.or(metrics.map(metric => eb(metric, 'is not', null))))
         .$if(only.scope !== 'global', query =>
-          query.where('scope', '=', only.scope).where('subject', '=', only.subject),
+          query.where(eb => {
+            const ofTarget = eb.and([eb('scope', '=', only.scope), eb('subject', '=', only.subject)])
+            return only.scope === 'user' ? eb.or([ofTarget, eb('scope', '=', 'each_user')]) : ofTarget
+          }),
         )
         .$if(only.model !== '', query => query.where('model', '=', only.model))
         .$if(after !== undefined, query => query.where(afterCursor(keyText('after', after))))
@@ -104,7 +110,7 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         .orderBy('model')
         .limit(pageLimit(limit, 100))
         .execute()
-      const found = await Promise.all(names.map(name => find(kysely, name as StoredTarget)))
+      const found = await Promise.all(names.map(name => find(kysely, name as StoredTarget, filter.user)))
       return found.filter(each => each !== undefined)
     },
     /** The time zone whose days and months are counted. */
@@ -202,7 +208,8 @@ function isOf({ scope, subject, model }: StoredTarget) {
   return sql<boolean>`scope = ${scope} AND subject = ${subject} AND model = ${model}`
 }
 
-async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | undefined> {
+/** @param user whose part of a limit of each user is told */
+async function find(db: Kysely<Tables>, target: StoredTarget, user?: string): Promise<Limit | undefined> {
   const rows = await db.selectFrom('limits').selectAll().where(isOf(target)).execute()
   const [first] = rows
   if (first === undefined) return undefined
@@ -210,13 +217,20 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
   const now = Date.now()
   const starts = new Map(periods.map(period => [period, windows.at(period, now).start]))
   const counted = new Map<Period, Amounts>()
+  const { scope, subject, model } = target
+  const counts: (StoredTarget & { readonly scope: CounterScope }) | undefined =
+    scope !== 'each_user'
+      ? { scope, subject, model }
+      : user !== undefined
+        ? { scope: 'user', subject: user, model }
+        : undefined
   const counters =
-    target.scope === 'each_user'
+    counts === undefined
       ? []
       : await db
           .selectFrom('limit_counters')
           .selectAll()
-          .where(isOf(target))
+          .where(isOf(counts))
           .where('window_start', 'in', [...starts.values()])
           .execute()
   /** A limit that no call has met yet has no counter: what its calls came to before it was set is on record. */
@@ -227,11 +241,10 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
     const known = counters.find(isOfNow) ?? counted.get(period)
     if (known !== undefined) return known
     const setAt = rows.find(row => row.period === period)?.counted_from ?? 0
-    const { scope, subject, model } = target
     const amounts =
-      scope === 'each_user' || setAt <= window.start
+      counts === undefined || setAt <= window.start
         ? nothing
-        : await recount(db, { scope, subject, model, period, window })
+        : await recount(db, { ...counts, period, window })
     counted.set(period, amounts)
     return amounts
   }
@@ -242,7 +255,7 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
     const cap = rows.find(row => row.period === period)?.[metric] ?? null
     if (cap === null) continue
     caps[name] = cap === unlimited ? 'unlimited' : cap
-    if (target.scope === 'each_user') continue
+    if (counts === undefined) continue
     used[name] = (await amountsIn(period))[metric]
   }
   return { ...targetOf(target), caps, used, updatedAt: Math.max(...rows.map(row => row.updated_at)) }

@@ -23,6 +23,7 @@ test('limits are set, listed with what is used, and removed; doctor compares the
   await stele.limits.set({ user: 'ada' }, { nanousdPerMonth: null })
   await exchange(stele, [user('q')], 'a')
   expect(await runJson(['limits', 'list', '--user', 'ada'], { place })).toMatchObject([
+    { each_user: true, model: 'm', caps: { requestsPerMinute: 5 }, used: { requestsPerMinute: 0 } },
     { user: 'ada', caps: { tokensPerDay: 100_000 }, used: { tokensPerDay: 15 } },
   ])
   const listed = await run('limits', 'list')
@@ -37,6 +38,12 @@ test('limits are set, listed with what is used, and removed; doctor compares the
   expect(wrong.stdout).toContain('run: stele doctor --repair-limits')
   expect((await run('doctor', '--repair-limits')).stdout).toContain('1 counters are put right')
   expect((await run('doctor')).stdout).toContain('every counter is the sum of its calls')
+
+  const env = { DAILY_TOKEN_CAP: '5000', DAILY_COST_CAP: '1000000' }
+  const configured = await runStele(['limits', 'list'], { place, env })
+  expect(configured.stderr).toContain(
+    'each user 5000 tokens per day, $1000000.00 per day, where nothing else',
+  )
 
   expect((await run('limits', 'remove', '--user', 'ada')).stderr).toContain('No limits of user ada any more.')
   expect(await run('limits', 'remove', '--user', 'ada')).toMatchObject({ code: 1, stdout: '' })
