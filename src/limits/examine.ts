@@ -5,7 +5,7 @@ import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { type Amounts, type Metric, metrics } from './caps.ts'
 import { writeSums } from './count.ts'
-import type { Counter, CounterScope } from './counted.ts'
+import { type Counter, type CounterScope, nameOf, nameOfRow } from './counted.ts'
 import { recount } from './recount.ts'
 import type { Period } from './windows.ts'
 
@@ -20,20 +20,23 @@ export interface Miscount extends Counter {
  * those that are left are the least that its counters may say.
  */
 export function examineCounters({ snapshot }: Pick<Database, 'snapshot'>): Promise<Miscount[]> {
-  return snapshot(db => miscounts(db))
+  return snapshot(async db => miscounts(db, await countersOfNow(db)))
 }
 
-/** Puts counters right while nothing is counted. Returns what they said. */
-export function repairCounters({ holding }: Pick<Database, 'holding'>): Promise<Miscount[]> {
-  return holding('limits', 'alone', async tx => {
-    const wrong = await miscounts(tx)
+/** Puts counters right while nothing is counted: only those that looked wrong before, as all calls wait for it. Returns what they said. */
+export async function repairCounters(database: Pick<Database, 'snapshot' | 'holding'>): Promise<Miscount[]> {
+  const suspects = new Set((await examineCounters(database)).map(nameOf))
+  if (suspects.size === 0) return []
+  return database.holding('limits', 'alone', async tx => {
+    const rows = (await countersOfNow(tx)).filter(row => suspects.has(nameOfRow(row)))
+    const wrong = await miscounts(tx, rows)
     for (const counter of wrong) await writeSums(tx, counter, counter.calls)
     return wrong
   })
 }
 
-async function miscounts(db: Kysely<Tables>): Promise<Miscount[]> {
-  const rows = await db
+function countersOfNow(db: Kysely<Tables>): Promise<Row<'limit_counters'>[]> {
+  return db
     .selectFrom('limit_counters')
     .selectAll()
     .where('window_end', '>', Date.now())
@@ -42,6 +45,9 @@ async function miscounts(db: Kysely<Tables>): Promise<Miscount[]> {
     .orderBy('model')
     .orderBy('window_start')
     .execute()
+}
+
+async function miscounts(db: Kysely<Tables>, rows: readonly Row<'limit_counters'>[]): Promise<Miscount[]> {
   const { goneTo } = await readProgress(db)
   const found: Miscount[] = []
   for (const row of rows) {
