@@ -1,8 +1,10 @@
+import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { begin, chatBody, settle, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { bounded, recordedTokens, used, usedOf } from '../harness/limits.ts'
+import { rowsOf } from '../harness/rows.ts'
 
 /** What calls hold back of tokens and money, and what they are settled to. */
 export function limitAmountsSuite(bed: Bed): void {
@@ -20,6 +22,55 @@ export function limitAmountsSuite(bed: Bed): void {
     expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay: 50 })
     await settle(stele, await begin(stele, bounded(900)), used(10, 890))
     expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay: 950 })
+    expect(await stele.limits.examine()).toEqual([])
+  })
+
+  test('over several stores, with calls that end in every way, no sum is ever beyond its cap', async () => {
+    const place = await bed.place()
+    const pricing = { overrides: [{ model: '*', input: 1, output: 2 }] }
+    const steles = await Promise.all([0, 1, 2].map(() => place.stele({ pricing })))
+    const [stele] = steles
+    if (stele === undefined) throw new Error('there is no store')
+    const most = { tokensPerDay: 1_500, nanousdPerDay: 2_600_000 }
+    await stele.limits.set({}, { tokensPerDay: 3_000 })
+    await stele.limits.set({ eachUser: true }, most)
+    let isOver = false
+    let refused = 0
+    const outcomes = [
+      used(7, 100),
+      used(3, 20),
+      { status: 'failed', errorCode: 'x' },
+      { status: 'aborted' },
+    ] as const
+    const work = async (worker: number): Promise<void> => {
+      for (let turn = 0; turn < 8; turn++) {
+        const own = steles[(worker + turn) % steles.length] ?? stele
+        const input = { userId: `user ${worker % 3}` }
+        try {
+          const call = await begin(own, bounded(100, `${worker} ${turn}`), input)
+          await settle(own, call, outcomes[(worker + turn) % outcomes.length] ?? used(1, 1))
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'insufficient_quota' })
+          refused++
+        }
+      }
+    }
+    const watch = async (): Promise<void> => {
+      for (; !isOver; await setImmediate())
+        for (const { scope, tokens, nanousd } of await rowsOf(stele, 'limit_counters')) {
+          expect(tokens).toBeLessThanOrEqual(scope === 'global' ? 3_000 : most.tokensPerDay)
+          if (scope === 'user') expect(nanousd).toBeLessThanOrEqual(most.nanousdPerDay)
+        }
+    }
+    const watching = watch()
+    await Promise.all(Array.from({ length: 12 }, (_, worker) => work(worker))).finally(() => {
+      isOver = true
+    })
+    await watching
+    expect(refused).toBeGreaterThan(0)
+    // What is left is let in to the last token.
+    const [sum] = (await rowsOf(stele, 'limit_counters')).filter(({ scope }) => scope === 'global')
+    expect(sum?.tokens).toBeGreaterThan(2_000)
     expect(await stele.limits.examine()).toEqual([])
   })
 
