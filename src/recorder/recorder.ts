@@ -32,7 +32,14 @@ import type {
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
-import { begunBy, Reserving, takesNothing, withoutStanding } from './reserving.ts'
+import {
+  begunBy,
+  type RecordedCall,
+  Reserving,
+  takesNothing,
+  type Wish,
+  withoutStanding,
+} from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
 import { UnindexedConversations } from './unindexed.ts'
@@ -163,15 +170,8 @@ export class Recorder {
     })
   }
 
-  /**
-   * Commits a whole call in one transaction: one that was made elsewhere, or one that takes no provider.
-   * @param options.isWished nobody has its reply yet: it counts as one that is to be begun, which limits may refuse
-   */
-  record(
-    input: BeginInput,
-    outcome: Outcome,
-    { isWished }: { isWished?: true } = {},
-  ): Promise<SettledCall & Pick<BegunCall, 'limits'>> {
+  /** Commits a whole call in one transaction: one that was made elsewhere, or a wish, which limits may refuse. */
+  record(input: BeginInput, outcome: Outcome, { isWished }: Wish = {}): Promise<RecordedCall> {
     return this.#accept(async () => {
       const start = { ...this.#startOf(input), ...(isWished && { reservation: takesNothing }) }
       await this.#ready()
@@ -179,10 +179,8 @@ export class Recorder {
       const settlement = await this.#settlements.ofRecorded(outcome, start, askedIn(input))
       const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
-        return this.#doubts.unless(
-          callId,
-          this.#queue.submit({ kind: 'record', start, settlement, isWished }),
-        )
+        const operation = { kind: 'record', start, settlement, isWished } as const
+        return this.#doubts.unless(callId, this.#queue.submit(operation))
       })
       this.#unindexed.keep(userId, conversationId, callId)
       return { callId, conversationId: conversationId || undefined, isRepeat, limits }

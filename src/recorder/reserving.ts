@@ -4,6 +4,7 @@ import {
   type BegunCall,
   begunCall,
   type CallStart,
+  type SettledCall,
   unplacedCall,
 } from '../model/call.ts'
 import { askedIn, type BeginInput } from './begin-input.ts'
@@ -11,6 +12,15 @@ import type { BeginAllOperation, BeginOperation, OperationResult } from './opera
 
 /** Of a call that no provider is asked for. */
 export const takesNothing: AskedReservation = { tokens: 0, nanousd: 0, isBound: false, isOpenEnded: false }
+
+/** How a whole call is to be recorded. */
+export interface Wish {
+  /** Nobody has its reply yet: it counts as one that is to be begun. No provider is asked for it. */
+  readonly isWished?: true | undefined
+}
+
+/** A call that was recorded whole. */
+export type RecordedCall = SettledCall & Pick<BegunCall, 'limits'>
 
 type Begin = BeginOperation | BeginAllOperation
 type Submit = (operation: Begin) => Promise<OperationResult>
