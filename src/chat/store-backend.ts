@@ -166,6 +166,7 @@ export class StoreBackend implements ChatBackend {
         requestModel: target.model,
         body: request.body,
         sent: request.recording?.sent,
+        sentText: request.recording?.sentText,
         conversationId: thread.conversationId,
       })),
     )
@@ -309,6 +310,7 @@ class Attempts {
         requestModel: target.model,
         body: request.body,
         sent: request.recording?.sent,
+        sentText: request.recording?.sentText,
         conversationId: thread.conversationId,
       })
       const asked = await askProvider({ target, request, userId, signal, replyLimit, onText })

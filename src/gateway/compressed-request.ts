@@ -68,8 +68,9 @@ export function compressedRequest(
       if (provider.answersFromRecord === true) return given
       const { text: recorded } = given.body
       const { text: told, mayKeep } = (await given.told?.()) ?? { text: recorded, mayKeep: true }
+      const sentText = await compress(told)
       const sent = sentRecord(
-        { told, recorded, mayKeep, body: await compress(told) },
+        { told, recorded, mayKeep, body: sentText },
         {
           level,
           version,
@@ -80,7 +81,7 @@ export function compressedRequest(
       )
       return {
         ...given,
-        recording: { ...given.recording, sent },
+        recording: { ...given.recording, sent, sentText },
         send: (to, userId, signal) =>
           given.send({ ...to, provider: compressingProvider(to.provider, compress) }, userId, signal),
       }

@@ -18,7 +18,7 @@ export interface GatewayRequest {
   /** What is recorded beside it; the response, or the document, only with the first call of a group. */
   readonly recording?: Pick<
     BeginInput,
-    'operation' | 'continues' | 'response' | 'documentKind' | 'document' | 'sent'
+    'operation' | 'continues' | 'response' | 'documentKind' | 'document' | 'sent' | 'sentText'
   >
   /** The client wants a stream. */
   readonly stream: boolean

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import type { LimitBook } from './book.ts'
-import { noCaps, nothing } from './caps.ts'
+import { type Amounts, noCaps, nothing } from './caps.ts'
 import { type Counter, counterKey, counterRow } from './counted.ts'
 import { recount } from './recount.ts'
 import { readState, writeState } from './state.ts'
@@ -26,17 +26,20 @@ export async function countCalls(
         .onConflict(conflict => conflict.columns([...counterKey]).doNothing())
         .executeTakeFirst()
       if (Number(numInsertedOrUpdatedRows ?? 0) === 0) return
-      await writeSums(tx, counter)
+      await writeSums(tx, counter, await recount(tx, counter))
     })
   }
 }
 
-/** Puts what the calls on record come to into a counter's row. */
-export async function writeSums(tx: Kysely<Tables>, counter: Counter): Promise<void> {
-  const { scope, subject, model, period, window } = counter
+/** Puts what calls come to into a counter's row. */
+export async function writeSums(
+  tx: Kysely<Tables>,
+  { scope, subject, model, period, window }: Counter,
+  { requests, tokens, nanousd }: Amounts,
+): Promise<void> {
   await tx
     .updateTable('limit_counters')
-    .set(await recount(tx, counter))
+    .set({ requests, tokens, nanousd })
     .where('scope', '=', scope)
     .where('subject', '=', subject)
     .where('model', '=', model)

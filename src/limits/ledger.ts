@@ -150,13 +150,15 @@ export class Ledger {
     }
   }
 
-  /** What is left of the limits of a call that was begun, once that is written; undefined when none applies. */
-  standingOf(callId: string): LimitStanding | undefined {
-    const call = this.#begun.get(callId)
-    if (call === undefined) return undefined
-    const counters = this.#countersOf(call)
-    const requests = this.#least('requests', counters, call.createdAt)
-    const tokens = this.#least('tokens', counters, call.createdAt)
+  /** What is left of the limits of calls that were begun together, once that is written; undefined when none applies. */
+  standingOf(calls: readonly Pick<WishedCall, 'callId'>[]): LimitStanding | undefined {
+    const begun = calls.flatMap(({ callId }) => this.#begun.get(callId) ?? [])
+    const [first] = begun
+    if (first === undefined) return undefined
+    const counters =
+      begun.length === 1 ? this.#countersOf(first) : begun.flatMap(call => this.#countersOf(call))
+    const requests = this.#least('requests', counters, first.createdAt)
+    const tokens = this.#least('tokens', counters, first.createdAt)
     return requests === undefined && tokens === undefined ? undefined : { requests, tokens }
   }
 

@@ -2,8 +2,10 @@ const nanoPerDollar = 9
 
 /** Nano-US-dollars of an amount in dollars, as in `5` or `0.25`; undefined when it is none, or more than a number holds exactly. */
 export function nanousdOf(dollars: string): number | undefined {
-  const [, whole, decimals = ''] = /^(\d{1,6})(?:\.(\d{1,9}))?$/.exec(dollars) ?? []
-  return whole === undefined ? undefined : Number(whole + decimals.padEnd(nanoPerDollar, '0'))
+  const [, whole, decimals = ''] = /^(\d{1,7})(?:\.(\d{1,9}))?$/.exec(dollars) ?? []
+  if (whole === undefined) return undefined
+  const nanousd = Number(whole + decimals.padEnd(nanoPerDollar, '0'))
+  return Number.isSafeInteger(nanousd) ? nanousd : undefined
 }
 
 /** The same the other way round, with cents at least. */

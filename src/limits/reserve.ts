@@ -1,5 +1,7 @@
 import type { AskedReservation } from '../model/call.ts'
-import { type CountedRequest, countTokens, promptOf } from '../pricing/tokens.ts'
+import { serviceTierOf, type Usage } from '../model/usage.ts'
+import { countedBeside } from '../pricing/count-beside.ts'
+import { type CountedRequest, type Prompt, promptOf } from '../pricing/tokens.ts'
 
 /** What decides how much is held back for a call. */
 export interface ReservationRules {
@@ -16,7 +18,7 @@ export const usualOutput = 4_096
 /** Nano-US-dollars; undefined when the price is unknown. */
 type CostOf = (
   call: { readonly provider: string; readonly model: string; readonly at: number },
-  usage: { readonly inputTokens: number; readonly outputTokens: number },
+  usage: Usage,
 ) => number | undefined
 
 /** What tells prices, once it is ready to. */
@@ -54,26 +56,34 @@ export class Reserver {
 
   /** Takes no time to speak of, and is never less than what comes of it. */
   bound(reserving: Reserving): AskedReservation {
-    const { texts, others } = promptOf(reserving.request)
-    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
-    return this.#reservation(reserving, bytes + others, true)
+    const prompt = promptOf(reserving.request)
+    return this.#reservation(reserving, prompt, bytesOf(prompt.texts), true)
   }
 
-  exact(reserving: Reserving): AskedReservation {
-    const { texts, others } = promptOf(reserving.request)
-    const tokens = texts.reduce((sum, text) => sum + countTokens(reserving.requestModel, text), 0)
-    return this.#reservation(reserving, tokens + others, false)
+  /** Beside the event loop; where that takes too long, the bound stands. */
+  async exact(reserving: Reserving): Promise<AskedReservation> {
+    const prompt = promptOf(reserving.request)
+    const tokens = await countedBeside(reserving.requestModel, prompt.texts)
+    return this.#reservation(reserving, prompt, tokens ?? bytesOf(prompt.texts), false)
   }
 
   #reservation(
     { request, operation, provider, requestModel: model, createdAt: at }: Reserving,
-    inputTokens: number,
+    prompt: Prompt,
+    textTokens: number,
     isBound: boolean,
   ): AskedReservation {
     const { defaultOutput = usualOutput, openEnded = 'reserve', unpriced = 'refuse' } = this.#rules
-    const stated = answersInWords(operation) ? longestReply(request) : 0
+    const stated = answersInWords(operation) ? longestReply(request, operation) : 0
     const outputTokens = stated ?? defaultOutput
-    const nanousd = this.#prices?.costOf({ provider, model, at }, { inputTokens, outputTokens })
+    const inputTokens = textTokens + prompt.others
+    const serviceTier = serviceTierOf(request.value)
+    const costs = waysToPay({ inputTokens, outputTokens, serviceTier }, prompt).map(usage =>
+      this.#prices?.costOf({ provider, model, at }, usage),
+    )
+    const nanousd = costs.reduce((most, cost) =>
+      most === undefined || cost === undefined ? undefined : Math.max(most, cost),
+    )
     return {
       tokens: inputTokens + outputTokens,
       nanousd: nanousd ?? (unpriced === 'allow' ? 0 : undefined),
@@ -83,13 +93,50 @@ export class Reserver {
   }
 }
 
-/** Tokens of all answers together that a request allows; undefined when it does not say. */
-function longestReply({ value }: CountedRequest): number | undefined {
-  const stated = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
-    .map(name => value[name])
-    .find(most => typeof most === 'number' && most >= 0)
-  const answers = [value['n'], value['best_of']].filter(many => typeof many === 'number')
-  return typeof stated === 'number' ? Math.ceil(stated * Math.max(1, ...answers)) : undefined
+function bytesOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+}
+
+interface Most extends Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
+
+/** The same tokens as what they may be paid as: what is dearest among these is held back. */
+function waysToPay(usual: Most, { hasAudio, marksCache }: Prompt): readonly Most[] {
+  const { inputTokens, outputTokens } = usual
+  return [
+    usual,
+    ...(marksCache
+      ? [{ ...usual, cacheCreationInputTokens: inputTokens, longCacheCreationInputTokens: inputTokens }]
+      : []),
+    ...(hasAudio ? [{ ...usual, audioInputTokens: inputTokens, audioOutputTokens: outputTokens }] : []),
+  ]
+}
+
+/** Where a request says how long its reply may be. A name that its provider does not know bounds nothing. */
+const boundNames: Readonly<Record<string, readonly string[]>> = {
+  chat: ['max_completion_tokens', 'max_tokens'],
+  completions: ['max_tokens'],
+  responses: ['max_output_tokens'],
+}
+
+/** No reply is longer: a bound beyond it is none that a sum must hold. */
+const longestOutput = 1_000_000_000
+
+/**
+ * Tokens of all answers together that a request allows; undefined when it does not say. Of two bounds the larger one: providers
+ * know the one or the other. To some 0 is no bound.
+ */
+function longestReply({ value }: CountedRequest, operation: string): number | undefined {
+  const stated = (boundNames[operation] ?? []).map(name => value[name]).filter(isPositive)
+  if (stated.length === 0) return undefined
+  const answers = [value['n'], value['best_of']].filter(isPositive)
+  return Math.min(longestOutput, Math.ceil(Math.max(...stated) * Math.max(1, ...answers)))
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && value > 0
 }
 
 /** Embeddings and moderations have an output that is no tokens. */

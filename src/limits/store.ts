@@ -1,10 +1,11 @@
 import { type Kysely, sql } from 'kysely'
-import type { Tables } from '../db/tables.ts'
+import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
 import { type Actor, addEvents, operator, securityEvent } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import {
+  type Amounts,
   byPeriod,
   type CapChange,
   type CapName,
@@ -13,9 +14,11 @@ import {
   type Metric,
   metrics,
   noCaps,
+  nothing,
   unlimited,
 } from './caps.ts'
-import type { LimitScope } from './counted.ts'
+import type { CounterScope, LimitScope } from './counted.ts'
+import { recount } from './recount.ts'
 import { readState, writeState } from './state.ts'
 import { type LimitTarget, type StoredTarget, storedTarget, targetOf } from './targets.ts'
 import { checkTimeZone, type Period, periods, Windows } from './windows.ts'
@@ -24,7 +27,7 @@ import { checkTimeZone, type Period, periods, Windows } from './windows.ts'
 export interface Limit extends LimitTarget {
   /** Only the caps that are set. */
   readonly caps: { readonly [N in CapName]?: number | 'unlimited' }
-  /** How much of each is used or held back in the window of now; empty of each user. */
+  /** How much of each is used or held back in the window of now; empty of each user, unless one of them is asked for. */
   readonly used: { readonly [N in CapName]?: number }
   /** Milliseconds since 1970, UTC. */
   readonly updatedAt: number
@@ -49,6 +52,17 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
       const said = byPeriod(change)
       if (said.size === 0)
         throw new SteleError('invalid_value', { name: 'limits', reason: 'none of them is given' })
+      const isOfUsers = stored.scope === 'user' || stored.scope === 'each_user'
+      const lifted = Object.entries(change).find(([, value]) => value === 'unlimited')
+      if (lifted !== undefined && !isOfUsers)
+        throw new SteleError(
+          'invalid_value',
+          {
+            name: lifted[0],
+            reason: "only a user's limit can be lifted: there is none that it would replace",
+          },
+          { param: lifted[0] },
+        )
       await holding('limits', 'alone', async tx => {
         const { timeZone, version } = await readState(tx)
         for (const [period, caps] of said) await setPeriod(tx, stored, period, caps)
@@ -71,7 +85,10 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         await note(tx, contents, stored, 'limit.removed', undefined, by)
       })
     },
-    /** The limits that are set, in order of what they are for. @throws SteleError invalid_value */
+    /**
+     * The limits that are set, in order of what they are for; those of a user with those of each user, and what that one has used of
+     * them. @throws SteleError invalid_value
+     */
     async list(filter: LimitFilter = {}): Promise<Limit[]> {
       const { limit, after, ...target } = filter
       const only = storedTarget(target)
@@ -81,7 +98,10 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         .distinct()
         .where(eb => eb.or(metrics.map(metric => eb(metric, 'is not', null))))
         .$if(only.scope !== 'global', query =>
-          query.where('scope', '=', only.scope).where('subject', '=', only.subject),
+          query.where(eb => {
+            const ofTarget = eb.and([eb('scope', '=', only.scope), eb('subject', '=', only.subject)])
+            return only.scope === 'user' ? eb.or([ofTarget, eb('scope', '=', 'each_user')]) : ofTarget
+          }),
         )
         .$if(only.model !== '', query => query.where('model', '=', only.model))
         .$if(after !== undefined, query => query.where(afterCursor(keyText('after', after))))
@@ -90,7 +110,7 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
         .orderBy('model')
         .limit(pageLimit(limit, 100))
         .execute()
-      const found = await Promise.all(names.map(name => find(kysely, name as StoredTarget)))
+      const found = await Promise.all(names.map(name => find(kysely, name as StoredTarget, filter.user)))
       return found.filter(each => each !== undefined)
     },
     /** The time zone whose days and months are counted. */
@@ -188,22 +208,46 @@ function isOf({ scope, subject, model }: StoredTarget) {
   return sql<boolean>`scope = ${scope} AND subject = ${subject} AND model = ${model}`
 }
 
-async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | undefined> {
+/** @param user whose part of a limit of each user is told */
+async function find(db: Kysely<Tables>, target: StoredTarget, user?: string): Promise<Limit | undefined> {
   const rows = await db.selectFrom('limits').selectAll().where(isOf(target)).execute()
   const [first] = rows
   if (first === undefined) return undefined
   const windows = new Windows((await readState(db)).timeZone)
   const now = Date.now()
   const starts = new Map(periods.map(period => [period, windows.at(period, now).start]))
+  const counted = new Map<Period, Amounts>()
+  const { scope, subject, model } = target
+  const counts: (StoredTarget & { readonly scope: CounterScope }) | undefined =
+    scope !== 'each_user'
+      ? { scope, subject, model }
+      : user !== undefined
+        ? { scope: 'user', subject: user, model }
+        : undefined
   const counters =
-    target.scope === 'each_user'
+    counts === undefined
       ? []
       : await db
           .selectFrom('limit_counters')
           .selectAll()
-          .where(isOf(target))
+          .where(isOf(counts))
           .where('window_start', 'in', [...starts.values()])
           .execute()
+  /** A limit that no call has met yet has no counter: what its calls came to before it was set is on record. */
+  const amountsIn = async (period: Period): Promise<Amounts> => {
+    const window = windows.at(period, now)
+    const isOfNow = (row: Row<'limit_counters'>): boolean =>
+      row.period === period && row.window_start === window.start
+    const known = counters.find(isOfNow) ?? counted.get(period)
+    if (known !== undefined) return known
+    const setAt = rows.find(row => row.period === period)?.counted_from ?? 0
+    const amounts =
+      counts === undefined || setAt <= window.start
+        ? nothing
+        : await recount(db, { ...counts, period, window })
+    counted.set(period, amounts)
+    return amounts
+  }
   const caps: { [N in CapName]?: number | 'unlimited' } = {}
   const used: { [N in CapName]?: number } = {}
   for (const name of Object.keys(capNames) as CapName[]) {
@@ -211,9 +255,8 @@ async function find(db: Kysely<Tables>, target: StoredTarget): Promise<Limit | u
     const cap = rows.find(row => row.period === period)?.[metric] ?? null
     if (cap === null) continue
     caps[name] = cap === unlimited ? 'unlimited' : cap
-    if (target.scope === 'each_user') continue
-    const counter = counters.find(row => row.period === period && row.window_start === starts.get(period))
-    used[name] = counter?.[metric] ?? 0
+    if (counts === undefined) continue
+    used[name] = (await amountsIn(period))[metric]
   }
   return { ...targetOf(target), caps, used, updatedAt: Math.max(...rows.map(row => row.updated_at)) }
 }

@@ -1,11 +1,10 @@
 import type { Outcome } from '../model/call.ts'
-import { type RequestBody, readRequest } from '../model/recorded-request.ts'
 import type { Reply } from '../model/reply.ts'
 import type { Account, Usage } from '../model/usage.ts'
 import { countBeside } from './count-beside.ts'
 import { outputTexts } from './output-texts.ts'
 import { PriceBook, type PriceBookOptions } from './price-book.ts'
-import { promptOf } from './tokens.ts'
+import { type CountedRequest, promptOf } from './tokens.ts'
 
 /** A call as its account sees it. */
 export interface AccountedCall {
@@ -14,6 +13,9 @@ export interface AccountedCall {
   readonly operation: string
   readonly createdAt: number
 }
+
+/** A request as its provider got it, read when something of it is to be counted. */
+export type AskedRequest = () => CountedRequest
 
 /**
  * Tells what calls took and cost when they end. The rules, in this order (docs/pricing.md has them as a table): a cost that
@@ -49,7 +51,7 @@ export class Accounting {
     call: AccountedCall,
     outcome: Outcome,
     reply: Reply | undefined,
-    asked: RequestBody | undefined,
+    asked: AskedRequest | undefined,
   ): Promise<Account> {
     const told = reply?.usage ?? {}
     const usageSource = hasTokens(told) ? 'reported' : undefined
@@ -83,7 +85,7 @@ export class Accounting {
     { requestModel, operation }: AccountedCall,
     outcome: Outcome,
     reply: Reply | undefined,
-    asked: RequestBody | undefined,
+    asked: AskedRequest | undefined,
   ): Promise<{ usage: Usage; isEstimate: boolean }> {
     const told = reply?.usage ?? {}
     if (!hasAnswer(outcome, reply) || operation === 'moderations') return { usage: told, isEstimate: false }
@@ -96,7 +98,7 @@ export class Accounting {
     if (!lacksInput && !lacksOutput) return { usage: told, isEstimate: false }
     const usage = {
       ...told,
-      ...(lacksInput ? { inputTokens: await inputTokens(requestModel, operation, asked) } : {}),
+      ...(lacksInput ? { inputTokens: await inputTokens(requestModel, asked) } : {}),
       ...(lacksOutput ? { outputTokens: await countBeside(requestModel, said) } : {}),
     }
     return { usage, isEstimate: true }
@@ -131,7 +133,7 @@ function hasAnswer({ status, httpStatus }: Outcome, reply: Reply | undefined): b
   return status === 'failed' && isBegun && reply?.message !== undefined
 }
 
-async function inputTokens(model: string, operation: string, asked: RequestBody): Promise<number> {
-  const { texts, others } = promptOf(readRequest(asked, operation))
+async function inputTokens(model: string, asked: AskedRequest): Promise<number> {
+  const { texts, others } = promptOf(asked())
   return others + (await countBeside(model, texts))
 }

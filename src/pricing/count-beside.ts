@@ -18,10 +18,15 @@ let thread: CountThread | undefined
 
 /** How many tokens a model makes of some texts, counted beside the event loop; by the quick count when that takes too long. */
 export async function countBeside(model: string, texts: readonly string[]): Promise<number> {
+  const tokens = await countedBeside(model, texts)
+  return tokens ?? texts.reduce((sum, text) => sum + quickTokens(text), 0)
+}
+
+/** The same; undefined when that takes too long. */
+export async function countedBeside(model: string, texts: readonly string[]): Promise<number | undefined> {
   if (texts.length === 0) return 0
   thread ??= new CountThread()
-  const tokens = await thread.count(model, texts)
-  return tokens ?? texts.reduce((sum, text) => sum + quickTokens(text), 0)
+  return thread.count(model, texts)
 }
 
 class CountThread {

@@ -78,6 +78,9 @@ export interface Prompt {
   readonly texts: readonly string[]
   /** Tokens that no text stands for: what frames messages, images, tokens given as numbers. */
   readonly others: number
+  /** What it holds or asks for that has a price of its own. */
+  readonly hasAudio?: true | undefined
+  readonly marksCache?: true | undefined
 }
 
 /** What OpenAI's models take for each message around it, and before their answer. */
@@ -93,9 +96,18 @@ export interface CountedRequest {
   readonly preface?: readonly { readonly value: unknown }[] | undefined
 }
 
+/** The same of a request's JSON text in the words of its operation. */
+export function countedText(text: string): CountedRequest {
+  const value = JSON.parse(text) as CountedRequest['value']
+  const said = [value['messages'], value['input']].find(list => Array.isArray(list) && list.some(isFields))
+  return Array.isArray(said) ? { value, messages: said.map(each => ({ value: each as unknown })) } : { value }
+}
+
 export function promptOf({ value, messages, preface = [] }: CountedRequest): Prompt {
   const texts: string[] = []
   let others = messages === undefined ? 0 : perAnswer
+  let hasAudio: true | undefined = isFields(value['audio']) || undefined
+  let marksCache: true | undefined = isFields(value['cache_control']) || undefined
   const read = (part: unknown): void => {
     if (typeof part === 'string') texts.push(part)
     else if (typeof part === 'number') others++
@@ -105,6 +117,8 @@ export function promptOf({ value, messages, preface = [] }: CountedRequest): Pro
   const readFields = (part: Readonly<Record<string, unknown>>): void => {
     const type = part['type']
     if (type === 'image_url' || type === 'input_image') others += perImage
+    if (type === 'input_audio') hasAudio = true
+    if (part['cache_control'] !== undefined) marksCache = true
     if (typeof type === 'string' && unreadable.has(type)) return
     for (const name of ['content', 'text', 'refusal', 'name', 'output', 'arguments', 'input'])
       read(part[name])
@@ -115,10 +129,12 @@ export function promptOf({ value, messages, preface = [] }: CountedRequest): Pro
     read(message.value)
   }
   if (messages === undefined) for (const name of ['input', 'prompt', 'suffix']) read(value[name])
-  else read(value['instructions'])
+  read(value['instructions'])
   for (const name of ['tools', 'functions', 'response_format', 'text'])
     if (isFields(value[name]) || Array.isArray(value[name])) texts.push(JSON.stringify(value[name]))
-  return { texts, others }
+  if (Array.isArray(value['tools']) && value['tools'].some(tool => isFields(tool) && 'cache_control' in tool))
+    marksCache = true
+  return { texts, others, hasAudio, marksCache }
 }
 
 /** Parts whose size in tokens their text does not tell. */
@@ -129,24 +145,3 @@ const unreadable: ReadonlySet<string> = new Set([
   'file',
   'input_file',
 ])
-
-/** What a request may come to, at a glance. */
-export interface RequestEstimate {
-  readonly inputTokens: number
-  /** The largest output that it allows; undefined when it sets no bound. */
-  readonly maxOutputTokens: number | undefined
-}
-
-/** What to reserve for a request: quick, not exact. */
-export function estimateRequest(request: CountedRequest): RequestEstimate {
-  const { texts, others } = promptOf(request)
-  const { value } = request
-  const bound = ['max_completion_tokens', 'max_tokens', 'max_output_tokens']
-    .map(name => value[name])
-    .find(limit => typeof limit === 'number' && limit >= 0)
-  const answers = Math.max(1, ...[value['n'], value['best_of']].filter(many => typeof many === 'number'))
-  return {
-    inputTokens: texts.reduce((sum, text) => sum + quickTokens(text), others),
-    maxOutputTokens: typeof bound === 'number' ? bound * answers : undefined,
-  }
-}

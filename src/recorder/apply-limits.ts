@@ -109,9 +109,9 @@ export async function admit<O extends Operation>(
       return operations.map(operation => {
         const answer = refused.get(operation) ?? applied.next().value
         if (answer === undefined) throw new Error('an operation gave no result')
-        const [first] = startsOf(operation)
-        if (!answer.ok || first === undefined) return answer
-        const standing = { limits: ledger.standingOf(first.callId), reserves: limits.reserves }
+        const starts = startsOf(operation)
+        if (!answer.ok || starts.length === 0) return answer
+        const standing = { limits: ledger.standingOf(starts), reserves: limits.reserves }
         return { ok: true, result: { ...answer.result, ...standing } }
       })
     },
@@ -120,7 +120,8 @@ export async function admit<O extends Operation>(
 
 /** Calls that were made elsewhere, or while the database was away, are counted; whether they may be made is over. */
 function isUnasked(operation: Operation): boolean {
-  if (operation.kind === 'record') return operation.isAsked !== true || operation.isDrained === true
+  if (operation.kind === 'record')
+    return operation.isAsked !== true || operation.isDrained === true || operation.isAcknowledged === true
   return operation.kind === 'begin' && operation.isDrained === true
 }
 

@@ -7,7 +7,9 @@ import type {
   SentRecord,
 } from '../model/call.ts'
 import type { Continuation } from '../model/prepared-request.ts'
-import type { RequestBody } from '../model/recorded-request.ts'
+import { type RequestBody, readRequest } from '../model/recorded-request.ts'
+import type { AskedRequest } from '../pricing/accounting.ts'
+import { countedText } from '../pricing/tokens.ts'
 
 /** A call about to be made. */
 export interface BeginInput {
@@ -41,10 +43,17 @@ export interface BeginInput {
   readonly operation?: string | undefined
   /** What is sent in the place of `body`, when that was compressed. */
   readonly sent?: SentRecord | undefined
+  /** Its JSON text, by which the call is counted where its provider does not say what it took; not recorded. */
+  readonly sentText?: string | undefined
   /** The first of the calls that are made for one request: itself, or an earlier one with the same messages. */
   readonly groupId?: string | undefined
   /** Set on every further call of a group: its messages are those of the first and are not recorded again. */
   readonly routeMode?: RouteMode | undefined
   /** Milliseconds since 1970; now when left out. */
   readonly createdAt?: number | undefined
+}
+
+/** What a provider is asked in a call: what is sent to it, where that is not what is recorded. */
+export function askedIn({ body, operation, sentText }: Partial<BeginInput>): AskedRequest {
+  return () => (sentText === undefined ? readRequest(body ?? '', operation) : countedText(sentText))
 }

@@ -15,8 +15,9 @@ import {
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
 import type { CallWatcher } from '../telemetry/watch.ts'
+import { AcceptedWork } from './accepted-work.ts'
 import type { Adopted } from './adopt-spools.ts'
-import type { BeginInput } from './begin-input.ts'
+import { askedIn, type BeginInput } from './begin-input.ts'
 import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
 import { Doubts } from './doubts.ts'
@@ -71,8 +72,7 @@ export class Recorder {
   #heartbeat: NodeJS.Timeout | undefined
   #started: Promise<number> | undefined
   #lastBeat: Promise<void> = Promise.resolve()
-  #accepted = 0
-  readonly #whenQuiet: (() => void)[] = []
+  readonly #accepted = new AcceptedWork()
   #isClosed = false
 
   constructor(options: RecorderOptions) {
@@ -88,7 +88,7 @@ export class Recorder {
     this.#reserving = new Reserving(options.reserver, operation => this.#queue.submit(operation))
     this.#unindexed = new UnindexedConversations({
       isOn: options.database.search !== undefined,
-      submit: operation => this.#accept(() => this.#queue.submit(operation)),
+      submit: operation => this.#accepted.during(() => this.#queue.submit(operation)),
       onError: options.onError,
     })
     this.#openSince = lowestIdAt('call', Date.now() - clockTolerance)
@@ -125,7 +125,7 @@ export class Recorder {
    * idempotency_key_reused, idempotency_key_in_use when another call holds the key; those of limits (docs/limits.md)
    */
   begin(input: BeginInput): Promise<BegunCall> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       const start = this.#startOf(input)
       await this.#ready()
       const isOpen = this.#open.has(start.callId)
@@ -137,7 +137,7 @@ export class Recorder {
         const result = await this.#reserving.begin(start, input)
         if (result.isOwn === false && input.isNew) throw idTaken(start.callId)
         this.#unindexed.keep(start.userId, result.decision?.conversationId, start.callId)
-        return this.#settlements.begun(begunBy(start, result), input.body)
+        return this.#settlements.begun(begunBy(start, result), askedIn(input))
       } catch (error) {
         if (error instanceof OutcomeUnknown) this.#doubts.note(start.callId)
         if (!isOpen) this.#open.delete(start.callId)
@@ -152,7 +152,7 @@ export class Recorder {
    * @throws SteleError invalid_value, store_unavailable, call_orphaned; call_id_taken
    */
   settle(call: BegunCall, outcome: Outcome, { once = false, isWatched = false } = {}): Promise<SettledCall> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       await this.#ready({ evenWhenClosing: this.#open.has(call.callId) })
       const settlement = await this.#settlements.of(outcome, call)
       const operation = { kind: 'settle', call: withoutStanding(call), settlement } as const
@@ -178,11 +178,11 @@ export class Recorder {
     outcome: Outcome,
     { isAsked = false, isWatched = false } = {},
   ): Promise<RecordedCall> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       const start = this.#startOf(input, isAsked ? takesNothing : undefined)
       await this.#ready()
       const { callId } = start
-      const settlement = await this.#settlements.ofRecorded(outcome, start, input.body)
+      const settlement = await this.#settlements.ofRecorded(outcome, start, askedIn(input))
       const operation = { kind: 'record', start, settlement, ...(isAsked ? { isAsked } : {}) } as const
       const { conversationId, isRepeat, limits } = await this.#unindexed.during(callId, async () => {
         if (callId < this.#openSince) await this.#beat()
@@ -196,7 +196,7 @@ export class Recorder {
 
   /** Changes what a stored completion is listed with, or takes it off the list. @throws SteleError store_unavailable */
   relist(change: Omit<RelistOperation, 'kind'>): Promise<void> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       await this.#ready()
       await this.#queue.submit({ kind: 'relist', ...change })
     })
@@ -215,7 +215,7 @@ export class Recorder {
       | DocumentOperation
       | ResealOperation,
   ): Promise<OperationResult> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       const { kind } = operation
       await this.#ready({ evenWhenClosing: kind === 'respond' || kind === 'document' })
       return this.#queue.submit(operation)
@@ -227,17 +227,18 @@ export class Recorder {
    * @throws SteleError as `begin` does; store_unavailable while the database is away, spool or not
    */
   beginAll(inputs: readonly BeginInput[]): Promise<PlacedCall[]> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       const starts = inputs.map(input => this.#startOf(input))
       await this.#ready()
       for (const { callId } of starts) this.#open.add(callId)
       try {
-        const { decisions } = await this.#reserving.beginAll(starts, inputs)
+        const { decisions, limits } = await this.#reserving.beginAll(starts, inputs)
         return starts.flatMap((start, index) => {
           const decision = decisions?.[index]
           this.#unindexed.keep(start.userId, decision?.conversationId, start.callId)
           if (decision === undefined) return []
-          return [this.#settlements.begun(begunCall(start, decision), inputs[index]?.body ?? '')]
+          const call = { ...begunCall(start, decision), limits }
+          return [this.#settlements.begun(call, askedIn(inputs[index] ?? {}))]
         })
       } catch (error) {
         for (const { callId } of starts) {
@@ -251,10 +252,10 @@ export class Recorder {
 
   /** Commits how such calls ended, in one transaction. At most one of them adds a message to their conversation. */
   settleAll(endings: readonly Ended[], { isWatched = false } = {}): Promise<SettledTogether> {
-    return this.#accept(async () => {
+    return this.#accepted.during(async () => {
       await this.#ready({ evenWhenClosing: endings.every(({ call }) => this.#open.has(call.callId)) })
       const settlements = endings.map(async ({ call, outcome }) => ({
-        call,
+        call: withoutStanding(call),
         settlement: await this.#settlements.of(outcome, call),
       }))
       const settled = await Promise.all(settlements)
@@ -277,7 +278,7 @@ export class Recorder {
 
   /** Puts messages that wait for it into the search index. True when no more wait. @throws SteleError store_unavailable */
   index(what: Pick<IndexOperation, 'userId' | 'limit' | 'conversations'>): Promise<boolean> {
-    return this.#accept(() => this.#unindexed.index(what))
+    return this.#accepted.during(() => this.#unindexed.index(what))
   }
 
   /** What of a user is on record and may not be in the search index. */
@@ -299,7 +300,7 @@ export class Recorder {
     clearInterval(this.#heartbeat)
     if (this.#started !== undefined) {
       await this.#started.catch(() => undefined)
-      if (this.#accepted > 0) await new Promise<void>(resolve => this.#whenQuiet.push(resolve))
+      await this.#accepted.done()
       const leave = async (): Promise<boolean> => {
         if (this.#usedKeys.size > 0 && this.spool?.isSpooling !== true) await this.#beat()
         return this.spool?.isSpooling === true || this.#unindexed.postpone(Number.POSITIVE_INFINITY)
@@ -321,7 +322,7 @@ export class Recorder {
       await this.#beat()
       const found = await this.#recover()
       const interval = (this.#options.lease ?? defaultLease) / beatsPerLease
-      this.#heartbeat = setInterval(() => void this.#accept(() => this.#tick()), interval).unref()
+      this.#heartbeat = setInterval(() => void this.#accepted.during(() => this.#tick()), interval).unref()
       return found
     } catch (error) {
       this.#started = undefined
@@ -386,17 +387,6 @@ export class Recorder {
   #startOf(input: BeginInput, reservation?: CallStart['reservation']): CallStart {
     const start = callStart(input, this.#options.hashes, this.#instance.id)
     return reservation === undefined ? start : { ...start, reservation }
-  }
-
-  /** Counts work from the moment it is accepted, before it reaches the queue: `close` waits for it. */
-  async #accept<T>(work: () => Promise<T>): Promise<T> {
-    this.#accepted++
-    try {
-      return await work()
-    } finally {
-      this.#accepted--
-      if (this.#accepted === 0) for (const resolve of this.#whenQuiet.splice(0)) resolve()
-    }
   }
 
   async #ready({ evenWhenClosing = false } = {}): Promise<void> {

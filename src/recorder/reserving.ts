@@ -6,8 +6,7 @@ import {
   type CallStart,
   unplacedCall,
 } from '../model/call.ts'
-import { readRequest } from '../model/recorded-request.ts'
-import type { BeginInput } from './begin-input.ts'
+import { askedIn, type BeginInput } from './begin-input.ts'
 import type { BeginAllOperation, BeginOperation, OperationResult } from './operations.ts'
 
 type Begin = BeginOperation | BeginAllOperation
@@ -49,7 +48,8 @@ export class Reserving {
     let wants: OperationResult['wants'] = this.#isAsked ? 'bound' : undefined
     for (let round = 1; ; round++) {
       if (wants !== undefined) await this.#reserver.ready()
-      const result = await this.#submit(operationOf(this.#saying(wants, starts, inputs)))
+      const said = wants === undefined ? starts : await this.#saying(wants, starts, inputs)
+      const result = await this.#submit(operationOf(said))
       if (result.reserves !== undefined) this.#isAsked = result.reserves
       if (result.wants === undefined) return result
       if (round === mostRounds) throw new Error('calls say what they may take and are asked again')
@@ -58,18 +58,16 @@ export class Reserving {
   }
 
   #saying(
-    how: OperationResult['wants'],
+    how: 'bound' | 'exact',
     starts: readonly CallStart[],
     inputs: readonly BeginInput[],
-  ): readonly CallStart[] {
-    if (how === undefined) return starts
-    return starts.map((start, index) => {
-      const body = inputs[index]?.body ?? ''
-      return {
-        ...start,
-        reservation: this.#reserver[how]({ ...start, request: readRequest(body, start.operation) }),
-      }
-    })
+  ): Promise<readonly CallStart[]> {
+    return Promise.all(
+      starts.map(async (start, index) => {
+        const request = askedIn(inputs[index] ?? {})()
+        return { ...start, reservation: await this.#reserver[how]({ ...start, request }) }
+      }),
+    )
   }
 }
 

@@ -1,8 +1,7 @@
 import type { BegunCall, CallStart, Outcome } from '../model/call.ts'
 import { unplacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
-import type { RequestBody } from '../model/recorded-request.ts'
-import type { Accounting } from '../pricing/accounting.ts'
+import type { Accounting, AskedRequest } from '../pricing/accounting.ts'
 import type { Settlement } from './operations.ts'
 import { checkOutcome } from './outcome-input.ts'
 import { readReply, settlementOf } from './settlement.ts'
@@ -12,7 +11,7 @@ export class Settlements {
   readonly #hashes: ConversationHashes
   readonly #accounting: Accounting
   /** What was asked in the calls under way: should a provider not say how much it read, it is counted. */
-  readonly #asked = new Map<string, RequestBody>()
+  readonly #asked = new Map<string, AskedRequest>()
 
   constructor(hashes: ConversationHashes, accounting: Accounting) {
     this.#hashes = hashes
@@ -20,7 +19,7 @@ export class Settlements {
   }
 
   /** Keeps in mind what was asked in a call, until it has ended. */
-  begun<C extends BegunCall>(call: C, asked: RequestBody): C {
+  begun<C extends BegunCall>(call: C, asked: AskedRequest): C {
     this.#asked.set(call.callId, asked)
     return call
   }
@@ -35,11 +34,11 @@ export class Settlements {
   }
 
   /** The same of a call that is recorded whole. */
-  async ofRecorded(outcome: Outcome, start: CallStart, asked: RequestBody): Promise<Settlement> {
+  async ofRecorded(outcome: Outcome, start: CallStart, asked: AskedRequest): Promise<Settlement> {
     return this.#of(outcome, unplacedCall(start), asked)
   }
 
-  async #of(outcome: Outcome, call: BegunCall, asked: RequestBody | undefined): Promise<Settlement> {
+  async #of(outcome: Outcome, call: BegunCall, asked: AskedRequest | undefined): Promise<Settlement> {
     checkOutcome(outcome)
     const reply = outcome.reply ?? readReply(outcome.body)
     const account = await this.#accounting.accountOf(call, outcome, reply, asked)

@@ -222,7 +222,7 @@ export class SpoolingWriter implements Writer {
         { reason: 'whether the idempotency key is new cannot be told' },
         mayBeCommitted,
       )
-    const isAsked = operation.kind === 'begin' || (operation.kind === 'record' && operation.isAsked === true)
+    const isAsked = operation.kind === 'begin' || (isNew && operation.isAsked === true)
     if (isAsked && this.#options.mayBegin?.(operation.start) === false)
       return refused(
         'store_unavailable',

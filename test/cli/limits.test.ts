@@ -23,6 +23,7 @@ test('limits are set, listed with what is used, and removed; doctor compares the
   await stele.limits.set({ user: 'ada' }, { nanousdPerMonth: null })
   await exchange(stele, [user('q')], 'a')
   expect(await runJson(['limits', 'list', '--user', 'ada'], { place })).toMatchObject([
+    { each_user: true, model: 'm', caps: { requestsPerMinute: 5 }, used: { requestsPerMinute: 0 } },
     { user: 'ada', caps: { tokensPerDay: 100_000 }, used: { tokensPerDay: 15 } },
   ])
   const listed = await run('limits', 'list')
@@ -38,7 +39,18 @@ test('limits are set, listed with what is used, and removed; doctor compares the
   expect((await run('doctor', '--repair-limits')).stdout).toContain('1 counters are put right')
   expect((await run('doctor')).stdout).toContain('every counter is the sum of its calls')
 
+  const env = { DAILY_TOKEN_CAP: '5000', DAILY_COST_CAP: '1000000' }
+  const configured = await runStele(['limits', 'list'], { place, env })
+  expect(configured.stderr).toContain(
+    'each user 5000 tokens per day, $1000000.00 per day, where nothing else',
+  )
+
   expect((await run('limits', 'remove', '--user', 'ada')).stderr).toContain('No limits of user ada any more.')
   expect(await run('limits', 'remove', '--user', 'ada')).toMatchObject({ code: 1, stdout: '' })
   expect((await run('limits', 'set', '--user', 'ada', '--cost-per-day', 'five')).code).toBe(2)
+
+  const key = await stele.apiKeys.create({ userId: 'ada', name: 'k' })
+  const ofKey = await run('limits', 'set', '--key', key.id, '--requests-per-minute', '60')
+  expect(ofKey.stderr).toContain(`Limits of key ${key.id}: 0/60 requests per minute.`)
+  expect((await run('limits', 'set', '--key', key.secret, '--requests-per-minute', '60')).code).toBe(1)
 })

@@ -4,35 +4,16 @@ import type { CapChange } from '../../src/limits/caps.ts'
 import type { LimitTarget } from '../../src/limits/targets.ts'
 import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import type { Stele } from '../../src/stele.ts'
-import { begin, chatBody, completed, completionBody, exchange, settle, user } from '../harness/chat.ts'
+import { begin, chatBody, exchange, settle, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
+import { bounded, used, usedOf } from '../harness/limits.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
 const minute = 60_000
 /** The same minute for all calls of a test, however long it takes. */
 const thisMinute = (): number => Math.floor(Date.now() / minute) * minute + 1_000
-
-/** A request whose reply may have `max` tokens; its one message has seven bytes with what frames it. */
-const bounded = (max: number, text = 'hi'): string => chatBody([user(text)], { max_completion_tokens: max })
-
-const used = (input: number, output: number) =>
-  completed(completionBody('a', { usage: { prompt_tokens: input, completion_tokens: output } }))
-
-async function usedOf(stele: Stele, target: LimitTarget): Promise<Readonly<Record<string, number>>> {
-  const [limit] = await stele.limits.list(target)
-  return limit?.used ?? {}
-}
-
-/** What a call took by the record, counted or estimated. */
-async function recordedTokens({ database }: Stele, callId: string): Promise<number> {
-  const columns = ['input_tokens', 'output_tokens', 'usage_source'] as const
-  const ended = database.kysely.selectFrom('llm_responses').select(columns).where('request_id', '=', callId)
-  const { input_tokens, output_tokens, usage_source } = await ended.executeTakeFirstOrThrow()
-  expect(usage_source).toBe('estimated')
-  return (input_tokens ?? 0) + (output_tokens ?? 0)
-}
 
 /** How many of so many calls at once were let in. */
 async function admitted(stele: Stele, count: number, input: Partial<BeginInput> = {}): Promise<number> {
@@ -92,49 +73,6 @@ export function limitsSuite(bed: Bed): void {
     expect(await stele.limits.examine()).toEqual([])
   })
 
-  test('what a call may take is held back, and settled to what it took', async () => {
-    const stele = await (await bed.place()).stele()
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000 })
-    const call = await begin(stele, bounded(900))
-    const held = (await usedOf(stele, { user: 'ada' }))['tokensPerDay'] ?? 0
-    // Never less than its output and a token for each byte would be more than there is.
-    expect(held).toBeGreaterThan(900)
-    expect(call.reserved?.tokens).toBe(held)
-    const refusal = await failure('insufficient_quota', begin(stele, bounded(200)))
-    expect(refusal.details).toMatchObject({ most: 1_000, left: 1_000 - held, metric: 'tokens' })
-    await settle(stele, call, used(20, 30))
-    expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay: 50 })
-    await settle(stele, await begin(stele, bounded(900)), used(10, 890))
-    expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay: 950 })
-    expect(await stele.limits.examine()).toEqual([])
-  })
-
-  test('the input is counted exactly where its bytes would be too much', async () => {
-    const stele = await (await bed.place()).stele()
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000 })
-    const words = 'house '.repeat(400)
-    const call = await begin(stele, bounded(100, words))
-    expect(call.reserved?.tokens).toBeLessThan(600)
-    expect(call.reserved?.tokens).toBeGreaterThan(500)
-  })
-
-  test.each([
-    ['failed', { status: 'failed', errorCode: 'provider_error' } as const, 0],
-    ['answered, with no word on its usage', { status: 'completed' } as const, 'estimated'],
-    ['aborted, with no word on its usage', { status: 'aborted' } as const, 'estimated'],
-    ['answered from the cache', { ...used(10, 20), status: 'cached' } as const, 0],
-    ['aborted after some of it', { ...used(10, 20), status: 'aborted' } as const, 30],
-    ['failed after some of it', { ...used(10, 20), status: 'failed', errorCode: 'x' } as const, 30],
-  ])('of a call that %s counts what it took', async (_, outcome, expected) => {
-    const stele = await (await bed.place()).stele()
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000, requestsPerDay: 5 })
-    const call = await begin(stele, bounded(100))
-    await settle(stele, call, outcome)
-    const tokensPerDay = expected === 'estimated' ? await recordedTokens(stele, call.callId) : expected
-    expect(await usedOf(stele, { user: 'ada' })).toEqual({ tokensPerDay, requestsPerDay: 1 })
-    expect(await stele.limits.examine()).toEqual([])
-  })
-
   test('repeating a begin or a settle counts nothing twice, and a full limit does not refuse what is on record', async () => {
     const stele = await (await bed.place()).stele()
     await stele.limits.set({ user: 'ada' }, { requestsPerDay: 1, tokensPerDay: 1_000 })
@@ -153,7 +91,8 @@ export function limitsSuite(bed: Bed): void {
     await exchange(stele, [user('a')], 'one')
     await exchange(stele, [user('b')], 'two', { userId: 'bob' })
     const open = await begin(stele, bounded(100))
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 10_000, requestsPerDay: 4 })
+    const set = await stele.limits.set({ user: 'ada' }, { tokensPerDay: 10_000, requestsPerDay: 4 })
+    expect(set.used).toEqual({ tokensPerDay: 15, requestsPerDay: 2 })
     // What is under way without a reservation counts from its end on.
     await settle(stele, open, used(7, 8))
     await exchange(stele, [user('c')], 'three')
@@ -182,6 +121,13 @@ export function limitsSuite(bed: Bed): void {
     expect(await admitted(stele, 5)).toBe(3)
     expect(await admitted(stele, 5, { userId: 'bob' })).toBe(1)
     expect(await admitted(stele, 5, { userId: 'eve' })).toBe(5)
+    expect(await stele.limits.list({ user: 'bob' })).toMatchObject([
+      { eachUser: true, caps: { requestsPerDay: 1 }, used: { requestsPerDay: 1 } },
+    ])
+    expect(await stele.limits.list({ user: 'ada' })).toMatchObject([
+      { eachUser: true, used: { requestsPerDay: 3 } },
+      { user: 'ada', used: { requestsPerDay: 3 } },
+    ])
     await stele.limits.set({ user: 'ada' }, { requestsPerDay: null })
     await failure('insufficient_quota', begin(stele, chatBody([user('q')])))
     await failure('insufficient_quota', begin(stele, bounded(100_000), { userId: 'eve' }))
@@ -317,6 +263,24 @@ export function limitsSuite(bed: Bed): void {
     expect(await admitted(stele, 9)).toBe(4)
   })
 
+  test('calls that the retention has let go stay in the counters of their month', async () => {
+    const stele = await (await bed.place()).stele({ retention: { metadataDays: 1 } })
+    const caps = { requestsPerMonth: 5, requestsPerDay: 9 }
+    await stele.limits.set({}, caps)
+    await exchange(stele, [user('a')], 'one')
+    await exchange(stele, [user('b')], 'two')
+    await stele.retention.run({ now: Date.now() + 2 * 86_400_000 })
+    expect(await countOf(stele, 'llm_requests')).toBe(0)
+    expect(await stele.limits.examine()).toEqual([])
+    expect(await stele.limits.repair()).toEqual([])
+    expect(await usedOf(stele, {})).toEqual({ requestsPerMonth: 2, requestsPerDay: 2 })
+    // What is less than the calls that are left is still found.
+    await exchange(stele, [user('c')], 'three')
+    await stele.database.kysely.updateTable('limit_counters').set({ requests: 0 }).execute()
+    expect(await stele.limits.repair()).toHaveLength(2)
+    expect(await usedOf(stele, {})).toEqual({ requestsPerMonth: 1, requestsPerDay: 1 })
+  })
+
   test('limits are listed by what they are for, and refused when they make no sense', async () => {
     const stele = await (await bed.place()).stele()
     await stele.limits.set({}, { nanousdPerDay: 5_000_000_000 })
@@ -330,49 +294,7 @@ export function limitsSuite(bed: Bed): void {
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, { tokensPerDay: -1 }))
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, { tokensPerHour: 1 } as never))
     await failure('invalid_value', stele.limits.set({ user: 'ada' }, {}))
+    await failure('invalid_value', stele.limits.set({ model: 'm' }, { tokensPerDay: 'unlimited' }))
     await failure('invalid_value', stele.limits.setTimeZone('Mars/Olympus'))
-  })
-
-  test('a limit of cost holds what a call may cost by its price, and counts what it cost', async () => {
-    // A micro-dollar a token, whichever way it goes.
-    const overrides = [{ model: '*', input: 1, output: 1 }]
-    const stele = await (await bed.place()).stele({ pricing: { overrides } })
-    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 500_000 })
-    const outcomes = await Promise.allSettled(Array.from({ length: 8 }, () => begin(stele, bounded(100))))
-    const calls = outcomes.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
-    const held = calls[0]?.reserved?.nanousd ?? 0
-    expect(held).toBeGreaterThan(100_000)
-    expect(calls).toHaveLength(Math.floor(500_000 / held))
-    for (const one of outcomes)
-      if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'insufficient_quota' })
-    for (const call of calls) await settle(stele, call, used(10, 20))
-    expect(await usedOf(stele, { user: 'ada' })).toEqual({ nanousdPerDay: calls.length * 30_000 })
-    expect(await stele.limits.examine()).toEqual([])
-  })
-
-  test('the price of a call decides against a limit of cost, and an unknown one is no price of zero', async () => {
-    const place = await bed.place()
-    const stele = await place.stele()
-    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 1_000 })
-    await failure('price_unknown', begin(stele, bounded(10)))
-    await begin(stele, bounded(10), { userId: 'bob' })
-    const lenient = await place.stele({ limits: { unpriced: 'allow' } })
-    const call = await begin(lenient, bounded(10))
-    await settle(lenient, call, { ...used(1, 1), costNanousd: 999 })
-    expect(await usedOf(stele, { user: 'ada' })).toEqual({ nanousdPerDay: 999 })
-    expect(await stele.limits.examine()).toEqual([])
-  })
-
-  test('a request that does not say how long its reply may be counts for a usual one, or is refused', async () => {
-    const place = await bed.place()
-    const stele = await place.stele({ limits: { defaultOutput: 500 } })
-    await stele.limits.set({ user: 'ada' }, { tokensPerDay: 1_000 })
-    const call = await begin(stele, chatBody([user('q')]))
-    expect(call.reserved?.tokens).toBeGreaterThanOrEqual(500)
-    expect(call.reserved?.tokens).toBeLessThan(520)
-    const strict = await place.stele({ limits: { openEnded: 'refuse' } })
-    const refusal = await failure('missing_required_parameter', begin(strict, chatBody([user('q')])))
-    expect(refusal.param).toBe('max_completion_tokens')
-    await begin(strict, bounded(10))
   })
 }

@@ -2,6 +2,7 @@ import OpenAI from 'openai'
 import { expect, test } from 'vitest'
 import { completion, user } from '../harness/chat.ts'
 import { countOf } from '../harness/rows.ts'
+import { byName, compare, question, told } from './comparing.ts'
 import { errorOf, type Running, startGateway } from './running.ts'
 import { json, startUpstream, stream, whole } from './upstream.ts'
 import { answerEvents, openAiError, questionOf } from './wire.ts'
@@ -141,6 +142,31 @@ test('a stream tells what is left in its head, and settles to what it took', asy
 })
 
 test.each([
+  ['/v1/chat/completions', (text: string) => ({ model: 'm', messages: [user(text)], max_tokens: 50 })],
+  ['/v1/responses', (text: string) => ({ model: 'm', input: text, max_output_tokens: 50 })],
+  ['/v1/comparisons', (text: string) => ({ models: ['m', 'm2'], messages: [user(text)], max_tokens: 50 })],
+] as const)('a compressed request to %s counts for what is sent of it', async (path, bodyOf) => {
+  const upstream = await startUpstream(good)
+  const running = await startGateway({ upstream, config: { compress: 'high' } })
+  const wordy = 'I would really like you to please very kindly explain this. '.repeat(100)
+  const ask = () =>
+    running.send('POST', path, {
+      headers: { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(bodyOf(wordy)),
+    })
+  await running.stele.limits.set({ user: 'ada' }, { tokensPerDay: 100_000 })
+  expect((await ask()).status).toBe(200)
+  const { kysely } = running.stele.database
+  const { reserved_tokens } = await kysely
+    .selectFrom('llm_requests')
+    .select('reserved_tokens')
+    .executeTakeFirstOrThrow()
+  const sent = upstream.journal[0]?.text.length ?? 0
+  expect(sent).toBeLessThan(wordy.length - 500)
+  expect(reserved_tokens).toBeLessThan(sent + 60)
+})
+
+test.each([
   ['/v1/responses', { model: 'm', input: 'Hi' }],
   ['/v1/embeddings', { model: 'm', input: 'Hi' }],
   ['/v1/completions', { model: 'm', prompt: 'Hi' }],
@@ -181,6 +207,43 @@ test('of a request whose first target fails, the other target is asked without a
   expect(await running.stele.limits.examine()).toEqual([])
 })
 
+test('an answer from the cache is a request: it tells what is left, and a full limit refuses it', async () => {
+  const running = await start()
+  await running.stele.limits.set({ user: 'ada' }, { requestsPerDay: 2, tokensPerDay: 1_000 })
+  const again = () => running.post({ ...ask, temperature: 0 }, { 'x-stele-cache': 'exact' })
+  expect((await again()).headers['x-stele-cache']).toBe('miss')
+  await expect.poll(() => countOf(running.stele, 'cache_entries')).toBe(1)
+  const hit = await again()
+  expect(hit.headers).toMatchObject({
+    'x-stele-cache': expect.stringMatching(/^hit/) as string,
+    'x-ratelimit-remaining-requests': '0',
+    'x-ratelimit-remaining-tokens': '985',
+  })
+  const refused = await again()
+  expect([refused.status, errorOf(refused).code]).toEqual([429, 'insufficient_quota'])
+  expect(running.asked()).toBe(1)
+  const [limit] = await running.stele.limits.list({ user: 'ada' })
+  expect(limit?.used).toEqual({ requestsPerDay: 2, tokensPerDay: 15 })
+  expect(await countOf(running.stele, 'llm_requests')).toBe(2)
+  expect(await running.stele.limits.examine()).toEqual([])
+})
+
+test('a comparison tells what is left of the limit that its calls have used most of', async () => {
+  const running = await startGateway({ upstream: await startUpstream(byName) })
+  await running.stele.limits.set({ user: 'ada' }, { requestsPerDay: 9 })
+  await running.stele.limits.set({ model: 'two' }, { requestsPerDay: 2 })
+  const first = await compare(running, question({}))
+  expect(first.headers).toMatchObject({
+    'x-ratelimit-limit-requests': '2',
+    'x-ratelimit-remaining-requests': '1',
+  })
+  expect(told(first).replies).toHaveLength(2)
+  await compare(running, question({}))
+  const refused = await compare(running, question({}))
+  expect([refused.status, errorOf(refused).code]).toEqual([429, 'insufficient_quota'])
+  expect(await countOf(running.stele, 'llm_requests')).toBe(4)
+})
+
 test('administrators set, list and remove limits over HTTP', async () => {
   const running = await start()
   const admin = await running.newKey('root', 'admin')
@@ -212,6 +275,26 @@ test('administrators set, list and remove limits over HTTP', async () => {
   expect((await send('POST', '/v1/limits', { user: 'ada' })).status).toBe(400)
   const events = await running.stele.auditEvents.list({ limit: 10, action: 'limit.set' })
   expect(events.map(({ actor }) => actor)).toEqual(['root', 'root'])
+
+  const [key] = await running.stele.apiKeys.list({ userId: 'ada', limit: 1 })
+  const ofKey = { key: key?.id, requests_per_day: 1 }
+  expect(await send('POST', '/v1/limits', ofKey)).toMatchObject({ status: 200, value: ofKey })
+  expect((await running.post(ask)).status).toBe(200)
+  expect((await running.post(ask)).status).toBe(429)
+  expect((await send('GET', `/v1/limits?key=${key?.id}`)).value).toMatchObject({
+    data: [{ key: key?.id, used: { requests_per_day: 1 } }],
+  })
+  expect((await send('DELETE', `/v1/limits?key=${key?.id}`)).status).toBe(200)
+  expect((await running.post(ask)).status).toBe(200)
+
+  // What would be a limit of all together, or of nobody, is a mistake.
+  expect((await send('POST', '/v1/limits', { key: running.key, tokens_per_day: 5 })).status).toBe(404)
+  expect((await send('POST', '/v1/limits', { users: 'ada', tokens_per_day: 5 })).status).toBe(400)
+  expect((await send('POST', '/v1/limits', { user: null, tokens_per_day: 5 })).status).toBe(400)
+  expect((await send('POST', '/v1/limits', { tokens_per_day: 'unlimited' })).status).toBe(400)
+  await send('POST', '/v1/limits', { tokens_per_day: 5 })
+  expect((await send('DELETE', '/v1/limits?users=ada')).status).toBe(400)
+  expect((await send('DELETE', '/v1/limits')).status).toBe(200)
 })
 
 test('answers from the cache are requests like any: refused beyond the limit, told what is left, and free of tokens', async () => {

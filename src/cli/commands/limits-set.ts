@@ -1,3 +1,4 @@
+import { SteleError } from '../../errors.ts'
 import type { CapChange } from '../../limits/caps.ts'
 import type { LimitTarget } from '../../limits/targets.ts'
 import { capsText, targetText } from '../limit-text.ts'
@@ -30,9 +31,11 @@ export async function setLimits(options: SetLimitsOptions): Promise<void> {
     nanousdPerDay: options.costPerDay,
     nanousdPerMonth: options.costPerMonth,
   }
-  const limit = await withStele(options, ({ limits }) =>
-    limits.set({ user, eachUser, key, model }, change, operatorHere()),
-  )
+  const limit = await withStele(options, async ({ limits, apiKeys }) => {
+    if (key !== undefined && (await apiKeys.get(key)) === undefined)
+      throw new SteleError('api_key_not_found', { key })
+    return limits.set({ user, eachUser, key, model }, change, operatorHere())
+  })
   if (options.json === true) return writeJson(toRecord(limit))
   say(`Limits of ${targetText(limit)}: ${capsText(limit)}.`)
 }

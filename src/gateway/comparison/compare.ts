@@ -9,6 +9,7 @@ import type { AttemptParts } from '../attempts.ts'
 import { HttpClient } from '../client.ts'
 import { dispatch, through } from '../dispatch.ts'
 import type { GatewayRequest } from '../gateway-request.ts'
+import { standingHeaders } from '../limit-headers.ts'
 import { asKnown, LiveCall, watchedCall } from '../live-call.ts'
 import { done } from '../stream-events.ts'
 import { ComparedClient, labelOf, type ReplyLabel } from './compared-client.ts'
@@ -75,6 +76,7 @@ async function run(parts: AttemptParts, comparing: Comparing, client: HttpClient
   const conversationId = calls[0]?.conversationId
   client.header('x-stele-call-id', id)
   if (conversationId !== undefined) client.header('x-stele-conversation', conversationId)
+  for (const [name, value] of Object.entries(standingHeaders(calls[0]?.limits))) client.header(name, value)
   const compared = calls.flatMap((begun, index): Compared[] => {
     const asked = comparing.asked[index]
     if (asked === undefined) return []
@@ -118,6 +120,7 @@ function beginnings({ callId: groupId, asked, userId, apiKeyId, conversationId }
     requestModel: target.model,
     body: request.body,
     sent: request.recording?.sent,
+    sentText: request.recording?.sentText,
     conversationId,
   }))
 }

@@ -1,9 +1,11 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { SteleError } from '../../errors.ts'
 import { type CapChange, type CapName, capNames } from '../../limits/caps.ts'
 import { cursorOf, type Limit } from '../../limits/store.ts'
 import type { LimitTarget } from '../../limits/targets.ts'
 import { checked, readObject, word } from '../../model/json-body.ts'
+import { invalid } from '../../model/responses/request.ts'
 import type { Stele } from '../../stele.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
@@ -20,20 +22,23 @@ const wireName = (name: string): string => name.replace(/[A-Z]/g, letter => `_${
 const names = Object.keys(capNames) as CapName[]
 const cap = z.union([z.int().min(0), z.literal('unlimited')]).nullish()
 
-const change = z.looseObject({
-  user: word.nullish(),
-  each_user: z.boolean().nullish(),
-  key: word.nullish(),
-  model: word.nullish(),
+/** Whom a limit is for. A name that is spelled wrong must not make it one of all together. */
+const targetNames = ['user', 'each_user', 'key', 'model'] as const
+
+const change = z.strictObject({
+  user: word.optional(),
+  each_user: z.boolean().optional(),
+  key: word.optional(),
+  model: word.optional(),
   ...Object.fromEntries(names.map(name => [wireName(name), cap])),
 })
 
 /** Limits, for administrators: what users, keys and models may take, and how much of it is used. */
 export async function limitRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Pick<Stele, 'limits' | 'database'> },
+  { stele }: { stele: Pick<Stele, 'limits' | 'apiKeys' | 'database'> },
 ): Promise<void> {
-  const { limits, database } = stele
+  const { limits, apiKeys, database } = stele
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -57,19 +62,26 @@ export async function limitRoutes(
 
   app.post('/v1/limits', needs('limits:write'), async (request: Received) => {
     userOf(request)
-    const given = checked(change, readObject(request.body ?? ''))
-    const target: LimitTarget = {
-      user: given.user ?? undefined,
-      eachUser: given.each_user ?? undefined,
-      key: given.key ?? undefined,
-      model: given.model ?? undefined,
-    }
-    const caps = Object.fromEntries(names.map(name => [name, given[wireName(name)]])) as CapChange
+    const {
+      user,
+      each_user: eachUser,
+      key,
+      model,
+      ...given
+    } = checked(change, readObject(request.body ?? ''))
+    const target: LimitTarget = { user, eachUser, key, model }
+    if (key !== undefined && (await told(apiKeys.get(key))) === undefined)
+      throw new SteleError('api_key_not_found', { key }, { param: 'key' })
+    const caps = Object.fromEntries(
+      names.map(name => [name, (given as Readonly<Record<string, unknown>>)[wireName(name)]]),
+    ) as CapChange
     return limitObject(await told(limits.set(target, caps, actorOf(request))))
   })
 
   app.delete('/v1/limits', needs('limits:write'), async (request: Received) => {
     userOf(request)
+    const unknown = Object.keys(request.query).find(name => !targetNames.some(known => known === name))
+    if (unknown !== undefined) throw invalid(unknown, `it may be ${targetNames.join(', ')}`)
     await told(limits.remove(targetIn(request.query), actorOf(request)))
     return { object: 'limit.deleted', deleted: true } as { readonly object: string }
   })

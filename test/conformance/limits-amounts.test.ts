@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { limitAmountsSuite } from './limits-amounts.suite.ts'
+
+describeEachDatabase('amounts of limits', limitAmountsSuite)
