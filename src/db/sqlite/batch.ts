@@ -46,8 +46,7 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
     },
     async first(table, limit, after) {
       const key = primaryKeys[table]
-      const behind =
-        after === undefined ? '' : ` WHERE (${list(key)}) > (${after.map(() => '?').join(', ')})`
+      const behind = after === undefined ? '' : ` WHERE (${list(key)}) > (${after.map(() => '?').join(', ')})`
       const statement = connection.prepare(
         `SELECT ${list(columnsOf(table))} FROM ${table}${behind} ORDER BY ${list(key)} LIMIT ?`,
       )
