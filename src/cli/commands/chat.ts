@@ -5,7 +5,15 @@ import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
 import { storeCaching } from '../../chat/store-cache.ts'
-import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
+import {
+  auditOf,
+  type Config,
+  limitsOf,
+  loadConfig,
+  pricingOf,
+  privacyOf,
+  retentionOf,
+} from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { configuredMasking } from '../../gateway/masking/masking.ts'
@@ -142,6 +150,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       retention: retentionOf(config),
       pricing: pricingOf(config),
       cache: config.cache,
+      ...(store ? { audit: auditOf(config) } : {}),
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
           isSpooling
