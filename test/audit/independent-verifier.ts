@@ -29,7 +29,7 @@ const order = [
 
 type Fields = Readonly<Record<string, unknown>>
 
-export function leafOf(salt: Buffer, event: Fields): Buffer {
+function leafOf(salt: Buffer, event: Fields): Buffer {
   const canonical = `{${order.map(name => `"${name}":${JSON.stringify(event[name])}`).join(',')}}`
   const commitment = sha256(salt, canonical).toString('base64')
   return sha256(Buffer.of(0), `stele-audit/v1\n${String(event['id'])}\n${commitment}\n`)
