@@ -134,14 +134,39 @@ class Sealer {
     if (missing.length === 0) return
     await welcomeBack(this.#stored, missing)
     const master = this.#contents.masters.find(await guardSecret(this.#stored))
+    const replaced = await this.#replacedKeys(missing)
     const now = Date.now()
     await this.#stored.insertAbsent(
       'data_keys',
-      missing.map(user => newKeyRow(user, master, now)),
+      missing.map(user => newKeyRow(user, master, now, replaced.get(user))),
     )
     await this.prepare(missing)
     if (missing.some(user => !this.#keys.has(user)))
       throw new SteleError('store_unavailable', { reason: 'a key was not kept' })
+  }
+
+  /** Keys that only open by now, whose places new ones take. */
+  async #replacedKeys(users: readonly string[]): Promise<ReadonlyMap<string, DataKey>> {
+    const rows = await this.#stored.find(
+      'data_keys',
+      ['user_id'],
+      users.map(user_id => ({ user_id })),
+      keyColumns,
+      { where: 'destroyed_at IS NULL' },
+    )
+    const keys = new Map<string, DataKey>()
+    for (const row of rows) {
+      const key = this.#contents.ring.take(row)
+      if (key !== undefined) keys.set(row.user_id, key)
+    }
+    return keys
+  }
+
+  /** What makes a commitment of this user's untellable. */
+  salt(userId: string, place: string): Buffer {
+    const key = this.#keys.get(userId)
+    if (key === undefined) throw new Error('a key was not asked for')
+    return key.saltFor(place)
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
