@@ -92,4 +92,12 @@ export type BatchLock = 'limits'
 export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {
   /** The same transaction with rows as they are stored. */
   readonly stored: StoredBatch
+  /** What makes commitments to what these users said untellable, 32 bytes each. A user who has no key yet gets one. */
+  salts(places: readonly SaltPlace[]): Promise<readonly Buffer[]>
+}
+
+export interface SaltPlace {
+  readonly userId: string
+  /** What is committed to: no two commitments of a user have the same place. */
+  readonly place: string
 }

@@ -235,6 +235,10 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
   return {
     stored,
     search: stored.search,
+    async salts(places) {
+      await sealer.require(new Set(places.map(({ userId }) => userId)))
+      return places.map(({ userId, place }) => sealer.salt(userId, place))
+    },
     async find(table, by, keys, columns, options) {
       const isContent = contentColumnsOf(table).some(({ name }) =>
         (columns as readonly string[]).includes(name),
