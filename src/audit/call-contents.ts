@@ -35,15 +35,23 @@ export async function checkCall(reading: Reading, event: CallEvent): Promise<Cal
   const { action, user_id: userId, target: callId, commitment } = event
   if (commitment === null || callId === null) return { kind: 'none' }
   const asked = await recordOf(reading, event, callId)
-  if (typeof asked !== 'string') return asked
+  if ('kind' in asked) return asked
   const [salt] = await readSalts(reading, [{ userId, place: saltPlace(action, callId) }])
   if (salt === undefined) return { kind: 'gone' }
-  if (commitContent(salt, asked).equals(commitment)) return { kind: 'same', opening: { salt, text: asked } }
+  const { text, isWhole } = asked
+  if (commitContent(salt, text).equals(commitment)) return { kind: 'same', opening: { salt, text } }
+  if (!isWhole) return { kind: 'gone' }
   return { kind: 'changed', reason: `what is on record of ${callId} is not what ${action} committed to` }
 }
 
 /** What the commitment must be to, by what is on record now. */
-async function recordOf(reading: Reading, event: CallEvent, callId: string): Promise<string | CallVerdict> {
+interface Asked {
+  readonly text: string
+  /** False when the reply is not kept: then there is a commitment to what is left only if it never was. */
+  readonly isWhole: boolean
+}
+
+async function recordOf(reading: Reading, event: CallEvent, callId: string): Promise<Asked | CallVerdict> {
   const calls = callStore(reading)
   const { action, user_id: userId, outcome } = event
   try {
@@ -52,18 +60,27 @@ async function recordOf(reading: Reading, event: CallEvent, callId: string): Pro
       const call = await calls.get(userId, callId)
       if (call === undefined) return { kind: 'gone' }
       const { requestModel: model, operation, provider } = call
-      return begunRecord({ model, operation, provider, request: contentDigest(request) })
+      return {
+        text: begunRecord({ model, operation, provider, request: contentDigest(request) }),
+        isWhole: true,
+      }
     }
     if (action !== 'call.settled') return { kind: 'none' }
     const facts = await calls.settledFacts(userId, callId)
     if (facts === undefined) return { kind: 'changed', reason: `the end of ${callId} is not on record` }
     if (facts.status !== outcome && outcome === 'orphaned') return { kind: 'replaced' }
-    const response = await calls.exactResponse(userId, callId)
-    return settledRecord(facts, response && contentDigest(response))
+    const response = await calls.exactResponse(userId, callId).catch(whenNotKept)
+    if (response === 'not kept') return { text: settledRecord(facts, undefined), isWhole: false }
+    return { text: settledRecord(facts, response && contentDigest(response)), isWhole: true }
   } catch (error) {
     if (!(error instanceof SteleError)) throw error
     if (goneCodes.has(error.code)) return { kind: 'gone' }
     if (error.code === 'content_unreadable') return { kind: 'changed', reason: error.message }
     throw error
   }
+}
+
+function whenNotKept(error: unknown): 'not kept' {
+  if (error instanceof SteleError && error.code === 'content_not_kept') return 'not kept'
+  throw error
 }

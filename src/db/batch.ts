@@ -92,8 +92,10 @@ export type BatchLock = 'limits'
 export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {
   /** The same transaction with rows as they are stored. */
   readonly stored: StoredBatch
-  /** What makes commitments to what these users said untellable, 32 bytes each. A user who has no key yet gets one. */
-  salts(places: readonly SaltPlace[]): Promise<readonly Buffer[]>
+  /** What makes commitments to what these users said untellable, 32 bytes each; undefined of a user who has no key. */
+  salts(places: readonly SaltPlace[]): readonly (Buffer | undefined)[]
+  /** Makes the keys that users lack of whom something is written that needs one. */
+  requireKeys(userIds: Iterable<string>): Promise<void>
 }
 
 export interface SaltPlace {

@@ -5,6 +5,7 @@ import { SteleError } from '../errors.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { reservedIn } from '../store/instances.ts'
 import { beginDocuments } from './apply-documents.ts'
+import { recordBegun } from './call-events.ts'
 import { claimKeys } from './claim-keys.ts'
 import { continued, findRetold, placeContinued, withdraw } from './continue.ts'
 import { findAttempts } from './find-attempts.ts'
@@ -217,6 +218,7 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
       batch,
       plans.map(plan => plan.request),
     ),
+    recordBegun(batch, starts),
     insertResponses(batch, plans),
     beginDocuments(batch, starts),
     withdraw(batch, starts),

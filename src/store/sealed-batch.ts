@@ -163,11 +163,8 @@ class Sealer {
     return keys
   }
 
-  /** What makes a commitment of this user's untellable. */
-  salt(userId: string, place: string): Buffer {
-    const key = this.#keys.get(userId)
-    if (key === undefined) throw new Error('a key was not asked for')
-    return key.saltFor(place)
+  salt(userId: string, place: string): Buffer | undefined {
+    return this.#keys.get(userId)?.saltFor(place)
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
@@ -235,10 +232,8 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
   return {
     stored,
     search: stored.search,
-    async salts(places) {
-      await sealer.require(new Set(places.map(({ userId }) => userId)))
-      return places.map(({ userId, place }) => sealer.salt(userId, place))
-    },
+    salts: places => places.map(({ userId, place }) => sealer.salt(userId, place)),
+    requireKeys: userIds => sealer.require(new Set(userIds)),
     async find(table, by, keys, columns, options) {
       const isContent = contentColumnsOf(table).some(({ name }) =>
         (columns as readonly string[]).includes(name),
