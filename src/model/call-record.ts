@@ -56,6 +56,11 @@ export function settledRecord(facts: SettledFacts, response: string | undefined)
   })
 }
 
+/** Whether an event of this kind commits to a call: with a salt of its own store, so that it says nothing in another. */
+export function commitsToCall(action: string): boolean {
+  return action === 'call.begun' || action === 'call.settled'
+}
+
 /** The place that the salt of such a commitment is made for: `action` is that of the event, `callId` its target. */
 export function saltPlace(action: string, callId: string): string {
   return `${action} ${callId}`
