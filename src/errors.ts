@@ -123,9 +123,13 @@ export const errorTable = {
     true,
   ),
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
+  audit_event_not_found: row(404, "There is no audit event '{event}'."),
+  audit_event_pending: row(409, "The audit event '{event}' is not in the log yet.", true),
+  audit_log_empty: row(409, 'Nothing is in the audit log yet.', true),
   note_invalid: row(400, 'The signed note is not valid: {reason}.'),
   checkpoint_invalid: row(400, 'The checkpoint is not valid: {reason}.'),
   vkey_invalid: row(400, 'The public key is not valid: {reason}.'),
+  audit_log_part_not_found: row(404, "The audit log has no '{part}'."),
   audit_log_broken: row(
     500,
     'Nothing more is taken into the audit log, because it is not as it was signed: {reason}.',

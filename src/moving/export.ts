@@ -131,8 +131,7 @@ async function* recordsOf(
 
 function eventOf({ commitment, ...row }: Row<'audit_events'>): LineOf<'audit_event'> {
   const isTold = commitment !== null && !commitsToCall(row.action)
-  const committed = !isTold ? {} : { commitment: Buffer.from(commitment).toString('hex') }
-  return { type: 'audit_event', ...row, ...committed }
+  return { type: 'audit_event', ...row, commitment: isTold ? Buffer.from(commitment).toString('hex') : null }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {
