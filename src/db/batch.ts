@@ -103,4 +103,14 @@ export type SoleWork = 'audit-log'
 export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {
   /** The same transaction with rows as they are stored. */
   readonly stored: StoredBatch
+  /** What makes commitments to what these users said untellable, 32 bytes each; undefined of a user who has no key. */
+  salts(places: readonly SaltPlace[]): readonly (Buffer | undefined)[]
+  /** Makes the keys that users lack of whom something is written that needs one. */
+  requireKeys(userIds: Iterable<string>): Promise<void>
+}
+
+export interface SaltPlace {
+  readonly userId: string
+  /** What is committed to: no two commitments of a user have the same place. */
+  readonly place: string
 }

@@ -1,3 +1,4 @@
+import { contentDigest } from './call-record.ts'
 import { canonicalJson, canonicalMessage } from './canonical.ts'
 import type { ChatMessage, ChatRequest } from './chat-request.ts'
 import type { ConversationHashes } from './hashes.ts'
@@ -22,6 +23,8 @@ export interface PreparedRequest {
   readonly separator: string
   readonly messages: readonly PreparedMessage[]
   readonly promptHash: string
+  /** Of the exact request; undefined when it is not kept. */
+  readonly contentDigest: string | undefined
   /** False when nothing of what is said may be kept: the texts are blank, their hashes are there. */
   readonly keepsContent: boolean
 }
@@ -85,14 +88,18 @@ export function prepareRequest(
 }
 
 /** What of a request is kept: of one that must not be, its hashes alone. */
-function kept({ store }: ChatRequest, prepared: Omit<PreparedRequest, 'keepsContent'>): PreparedRequest {
-  if (store !== false) return { ...prepared, keepsContent: true }
+function kept(
+  { store, text }: ChatRequest,
+  prepared: Omit<PreparedRequest, 'keepsContent' | 'contentDigest'>,
+): PreparedRequest {
+  if (store !== false) return { ...prepared, contentDigest: contentDigest(text), keepsContent: true }
   return {
     frame: '',
     messagesAt: undefined,
     separator: ',',
     messages: prepared.messages.map(message => ({ ...message, raw: '' })),
     promptHash: prepared.promptHash,
+    contentDigest: undefined,
     keepsContent: false,
   }
 }
@@ -132,6 +139,7 @@ export function preparePlainRequest(
     separator: ',',
     messages: [],
     promptHash: hashes.prompt('', `${operation} ${canonicalParameters(value)}`),
+    contentDigest: contentDigest(text),
     keepsContent: true,
   }
 }

@@ -293,7 +293,7 @@ const auditEvent = z.strictObject({
   target: text.nullable(),
   outcome: text,
   details: text.nullable(),
-  /** Hexadecimal; of an event with content beside it. */
+  /** Hexadecimal; of an event with content beside it. Of a call it would say nothing without the salt, which stays with its store. */
   commitment: z
     .string()
     .regex(/^[0-9a-f]{64}$/)

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { requireCurrentSchema } from '../db/migrate.ts'
 import type { Opened, Row, TableName, Tables } from '../db/tables.ts'
+import { commitsToCall } from '../model/call-record.ts'
 import { decodeContent, decodeText, isAbsent, unlessNotKept } from '../privacy/content.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
 import { callStore } from '../store/calls.ts'
@@ -129,8 +130,8 @@ async function* recordsOf(
 }
 
 function eventOf({ commitment, ...row }: Row<'audit_events'>): LineOf<'audit_event'> {
-  const hex = commitment === null ? null : Buffer.from(commitment).toString('hex')
-  return { type: 'audit_event', ...row, commitment: hex }
+  const isTold = commitment !== null && !commitsToCall(row.action)
+  return { type: 'audit_event', ...row, commitment: isTold ? Buffer.from(commitment).toString('hex') : null }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {

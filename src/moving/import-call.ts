@@ -114,6 +114,7 @@ async function preparedRequest(
       separator: ',',
       messages: [],
       promptHash: hashes.prompt('', text),
+      contentDigest: undefined,
       keepsContent: true,
     }
   const { request: prepared } = recordedRequest(content, operation, hashes)

@@ -1,5 +1,6 @@
 import type { Row, TableName } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { commitsToCall } from '../model/call-record.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import { type ChatMessage, parseChatRequest } from '../model/chat-request.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
@@ -102,7 +103,8 @@ export class ImportRows {
         return this.#snapshot(line, record)
       case 'audit_event': {
         const { type: kind, commitment, ...row } = record
-        const committed = { ...row, commitment: commitment == null ? null : Buffer.from(commitment, 'hex') }
+        const isOpen = commitment == null || commitsToCall(row.action)
+        const committed = { ...row, commitment: isOpen ? null : Buffer.from(commitment, 'hex') }
         return { line, kind, table: 'audit_events', rows: { audit_events: committed } }
       }
       case 'held':

@@ -94,9 +94,17 @@ export class KeyRing {
   }
 }
 
-/** A new key of a user, as it is stored. */
-export function newKeyRow(userId: string, master: MasterKey, createdAt: number): Row<'data_keys'> {
-  const bytes = randomBytes(dataKeyLength)
+/** A new key of a user, as it is stored. `replaced` is the one whose place it takes: what was committed to stays provable. */
+export function newKeyRow(
+  userId: string,
+  master: MasterKey,
+  createdAt: number,
+  replaced?: DataKey,
+): Row<'data_keys'> {
+  const bytes =
+    replaced === undefined
+      ? randomBytes(dataKeyLength)
+      : Buffer.concat([randomBytes(dataKeyLength), replaced.saltRoot.export()])
   try {
     const { id } = dataKey(userId, bytes)
     return {

@@ -1,16 +1,17 @@
 import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { newId } from '../ids.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { accountColumns } from '../store/account-columns.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endDocuments } from './apply-documents.ts'
 import { endResponses } from './apply-responses.ts'
+import { recordSettled } from './call-events.ts'
 import { addListed } from './listed.ts'
 import type { OperationResult, Settlement } from './operations.ts'
 import { type Placing, placeReplies } from './place-replies.ts'
+import { settlementFacts } from './settlement-facts.ts'
 import { type Orphaned, supersede } from './supersede.ts'
 import { splitIntoWaves } from './waves.ts'
 
@@ -69,7 +70,7 @@ async function applyWave(
     endResponses(batch, wave, placeOf),
     endDocuments(batch, wave),
     addUsage(batch, wave.map(usageOf)),
-    batch.insert('audit_events', wave.map(auditRow)),
+    recordSettled(batch, wave),
     addListed(batch, wave),
   ])
   for (const ending of wave) {
@@ -83,20 +84,13 @@ function responseRow({ call, settlement: s }: Ending, conversationId: string): R
   return {
     user_id: call.userId,
     request_id: call.callId,
-    status: s.status,
-    http_status: s.httpStatus ?? null,
+    ...settlementFacts(s),
     content_type: s.contentType ?? null,
     body: typeof s.body === 'string' ? encodeContent(s.body) : (s.body ?? null),
     content_at: s.contentAt ?? null,
     conversation_id: hasMessage ? conversationId : null,
     seq: hasMessage ? call.upToSeq + 1 : null,
-    response_model: s.responseModel ?? null,
     provider_response_id: s.providerResponseId ?? null,
-    finish_reasons: s.finishReasons.length === 0 ? null : JSON.stringify(s.finishReasons),
-    input_tokens: s.usage.inputTokens ?? null,
-    output_tokens: s.usage.outputTokens ?? null,
-    cache_read_input_tokens: s.usage.cacheReadInputTokens ?? null,
-    reasoning_output_tokens: s.usage.reasoningOutputTokens ?? null,
     ...accountColumns(s),
     cost_nanousd: s.costNanousd ?? null,
     latency_ms: s.latencyMs ?? null,
@@ -121,23 +115,6 @@ function usageOf({ call, settlement: s }: Ending): CallUsage {
     outputTokens: s.usage.outputTokens,
     costNanousd: s.costNanousd,
     settledAt: s.createdAt,
-  }
-}
-
-function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
-  const isGood = s.status === 'completed' || s.status === 'cached'
-  return {
-    user_id: call.userId,
-    id: newId('audit'),
-    actor: call.apiKeyId ?? 'library',
-    action: 'call.settled',
-    category: 'access',
-    severity: isGood ? 'info' : 'warning',
-    target: call.callId,
-    outcome: s.status,
-    details: null,
-    commitment: null,
-    created_at: s.createdAt,
   }
 }
 

@@ -132,6 +132,7 @@ function blankStart(start: CallStart): CallStart {
       separator: ',',
       messages: [],
       promptHash: '',
+      contentDigest: undefined,
       keepsContent: false,
     },
     continues: undefined,
@@ -147,6 +148,7 @@ function blankEnd(settlement: Settlement): Settlement {
   return {
     ...settlement,
     body: undefined,
+    bodyDigest: undefined,
     contentAt: undefined,
     message: undefined,
     canonicalMessage: undefined,

@@ -20,6 +20,8 @@ export interface Settlement extends Account {
   readonly contentType: string | undefined
   /** The reply: text still to be encoded, or bytes in their stored form. */
   readonly body: string | Uint8Array | undefined
+  /** Of the exact reply; undefined when there is none or it is not kept. */
+  readonly bodyDigest?: string | undefined
   /** Where the message's content was cut out of `body`. */
   readonly contentAt: number | undefined
   /** The reply's message as JSON text, and its normal form, when it has one. '' when it is not kept. */

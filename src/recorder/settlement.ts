@@ -1,5 +1,6 @@
 import { errorTable } from '../errors.ts'
 import type { BegunCall, DocumentEnd, Outcome, ResponseEnd } from '../model/call.ts'
+import { contentDigest } from '../model/call-record.ts'
 import { canonicalMessage } from '../model/canonical.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { maybeJson } from '../model/maybe-json.ts'
@@ -48,6 +49,7 @@ export async function settlementOf(
   return {
     ...facts,
     body: await storedBody(cut?.frame ?? outcome.body),
+    bodyDigest: outcome.body === undefined ? undefined : contentDigest(outcome.body),
     contentAt: cut?.contentAt,
     message: message && assistantMessageText(message),
     // What was said in other words than those that are kept waits nowhere but as its hash.
@@ -72,7 +74,14 @@ export function orphanSettlement(): Settlement {
 
 type Facts = Omit<
   Settlement,
-  'body' | 'contentAt' | 'message' | 'canonicalMessage' | 'messageHash' | 'response' | 'document'
+  | 'body'
+  | 'bodyDigest'
+  | 'contentAt'
+  | 'message'
+  | 'canonicalMessage'
+  | 'messageHash'
+  | 'response'
+  | 'document'
 >
 
 /** Of a call whose end nobody knows. */

@@ -2,6 +2,7 @@ import { sentBytes } from '../compression/sent.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import type { SentRecord } from '../model/call.ts'
+import type { SettledFacts } from '../model/call-record.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
 import { assembleRequest } from '../model/prepared-request.ts'
 import { restoreContent } from '../model/reply.ts'
@@ -184,6 +185,12 @@ export function callStore(reading: Reading) {
         .where('id', '=', keyText('id', id))
         .execute()
       return (await withReplies(rows))[0]
+    },
+    /** What of a call's end never changes; undefined where it has none. @throws SteleError call_not_found */
+    async settledFacts(userId: string, id: string): Promise<SettledFacts | undefined> {
+      const row = await responseRow(userId, id)
+      if (row === undefined) await requestRow(userId, id)
+      return row
     },
     /** The keys that calls of a user were made with. */
     async keysOf(userId: string, ids: readonly string[]): Promise<(string | null)[]> {

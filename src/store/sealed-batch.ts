@@ -135,14 +135,36 @@ class Sealer {
     if (missing.length === 0) return
     await welcomeBack(this.#stored, missing)
     const master = this.#contents.masters.find(await guardSecret(this.#stored))
+    const replaced = await this.#replacedKeys(missing)
     const now = Date.now()
     await this.#stored.insertAbsent(
       'data_keys',
-      missing.map(user => newKeyRow(user, master, now)),
+      missing.map(user => newKeyRow(user, master, now, replaced.get(user))),
     )
     await this.prepare(missing)
     if (missing.some(user => !this.#keys.has(user)))
       throw new SteleError('store_unavailable', { reason: 'a key was not kept' })
+  }
+
+  /** Keys that only open by now, whose places new ones take. */
+  async #replacedKeys(users: readonly string[]): Promise<ReadonlyMap<string, DataKey>> {
+    const rows = await this.#stored.find(
+      'data_keys',
+      ['user_id'],
+      users.map(user_id => ({ user_id })),
+      keyColumns,
+      { where: 'destroyed_at IS NULL' },
+    )
+    const keys = new Map<string, DataKey>()
+    for (const row of rows) {
+      const key = this.#contents.ring.take(row)
+      if (key !== undefined) keys.set(row.user_id, key)
+    }
+    return keys
+  }
+
+  salt(userId: string, place: string): Buffer | undefined {
+    return this.#keys.get(userId)?.saltFor(place)
   }
 
   /** A row as it is stored. `key` has its primary key and may hold more. */
@@ -210,6 +232,8 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
   return {
     stored,
     search: stored.search,
+    salts: places => places.map(({ userId, place }) => sealer.salt(userId, place)),
+    requireKeys: userIds => sealer.require(new Set(userIds)),
     async find(table, by, keys, columns, options) {
       const isContent = contentColumnsOf(table).some(({ name }) =>
         (columns as readonly string[]).includes(name),

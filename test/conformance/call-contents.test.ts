@@ -1,0 +1,4 @@
+import { describeEachDatabase } from '../harness/databases.ts'
+import { callContentsSuite } from './call-contents.suite.ts'
+
+describeEachDatabase('what events of calls commit to', callContentsSuite)
