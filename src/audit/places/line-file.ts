@@ -111,7 +111,7 @@ export class LineFile {
   /** Adds whole lines. @throws what the system says; then nothing was added */
   async append(text: string): Promise<void> {
     const bytes = Buffer.from(text)
-    if (this.#isUncertain) await this.#handle.truncate(this.#size)
+    if (this.#isUncertain) await this.#cutOff()
     this.#isUncertain = true
     for (let written = 0; written < bytes.byteLength; )
       written += (await this.#handle.write(bytes, written)).bytesWritten
@@ -119,18 +119,16 @@ export class LineFile {
     this.#isUncertain = false
     this.#hash.update(bytes)
     this.#size += bytes.byteLength
-    // The size is what it should be, not what is there: were there more, somebody else would have written it.
-    const { device, inode, changedAt } = stampFrom(await this.#handle.stat({ bigint: true }))
-    this.#stamp = { device, inode, changedAt, size: BigInt(this.#size) }
+    await this.#takeStamp()
   }
 
   /** What somebody else has done to the file; undefined when nothing was. Now and then all of it is read for that. */
   async damage(): Promise<Damage | undefined> {
     // What a failed attempt has left is no damage, and is still to be cut off.
     if (this.#isUncertain) {
-      await this.#handle.truncate(this.#size)
+      await this.#cutOff()
+      await this.#takeStamp()
       this.#isUncertain = false
-      this.#stamp = { ...stampFrom(await this.#handle.stat({ bigint: true })), size: BigInt(this.#size) }
     }
     const found = await stampOf(this.path)
     const difference = differenceOf(this.#stamp, found)
@@ -147,6 +145,17 @@ export class LineFile {
 
   async close(): Promise<void> {
     await this.#handle.close()
+  }
+
+  async #cutOff(): Promise<void> {
+    // A file that somebody else has made shorter would become longer.
+    if ((await this.#handle.stat()).size > this.#size) await this.#handle.truncate(this.#size)
+  }
+
+  /** The size is what it should be, not what is there: were there more, somebody else would have written it. */
+  async #takeStamp(): Promise<void> {
+    const stamp = stampFrom(await this.#handle.stat({ bigint: true }))
+    this.#stamp = { ...stamp, size: BigInt(this.#size) }
   }
 
   async #isSame(): Promise<boolean> {

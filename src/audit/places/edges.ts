@@ -1,0 +1,85 @@
+import { type FileHandle, open } from 'node:fs/promises'
+import { linesOf } from '../../moving/lines.ts'
+
+/** An event as a line of a file. */
+export interface EventLine {
+  readonly index: number
+  readonly text: string
+}
+
+/** Where the events of a file begin and end. */
+export interface Edges {
+  /** The leaf index of its first event; undefined when it has none. */
+  readonly first: number | undefined
+  /** Its last events in order, at most as many as were asked for. */
+  readonly last: readonly EventLine[]
+  /** The size of the tree that its last checkpoint tells of. */
+  readonly checkpoint: number | undefined
+}
+
+const firstReading = 256 * 1024
+
+/** Reads both ends of a file, whose lines may not all be whole or what they should be. @throws what the system says */
+export async function edgesOf(path: string, count: number): Promise<Edges> {
+  const handle = await open(path, 'r')
+  try {
+    const { size } = await handle.stat()
+    return { first: await firstIndex(handle), ...(await lastLines(handle, size, count)) }
+  } finally {
+    await handle.close()
+  }
+}
+
+async function firstIndex(handle: FileHandle): Promise<number | undefined> {
+  for await (const { bytes } of linesOf(handle.createReadStream({ start: 0, autoClose: false }))) {
+    const index = indexOf(bytes?.toString('utf8') ?? '')
+    if (index !== undefined) return index
+  }
+  return undefined
+}
+
+async function lastLines(
+  handle: FileHandle,
+  size: number,
+  count: number,
+): Promise<Pick<Edges, 'last' | 'checkpoint'>> {
+  for (let length = firstReading; ; length *= 4) {
+    const start = Math.max(0, size - length)
+    const buffer = Buffer.alloc(size - start)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.byteLength, start)
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1)
+    // The first of them may lack its beginning.
+    if (start > 0) lines.shift()
+    const last = lines.flatMap((text): EventLine[] => {
+      const index = indexOf(text)
+      return index === undefined ? [] : [{ index, text }]
+    })
+    if (last.length === 0 && start > 0) continue
+    return { last: last.slice(-count), checkpoint: lines.map(checkpointSize).findLast(isKnown) }
+  }
+}
+
+/** The leaf index of a line, if it is an event. */
+export function indexOf(line: string): number | undefined {
+  const index = memberOf(line, 'index')
+  return typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? index : undefined
+}
+
+function checkpointSize(line: string): number | undefined {
+  const note = memberOf(line, 'checkpoint')
+  const size = typeof note === 'string' ? Number(note.split('\n')[1]) : Number.NaN
+  return Number.isSafeInteger(size) ? size : undefined
+}
+
+function memberOf(line: string, name: string): unknown {
+  if (!line.startsWith(`{"${name}":`)) return undefined
+  try {
+    return (JSON.parse(line) as Record<string, unknown>)[name]
+  } catch {
+    return undefined
+  }
+}
+
+function isKnown(size: number | undefined): size is number {
+  return size !== undefined
+}
