@@ -282,7 +282,7 @@ describe('somebody else who changes a file', () => {
     await round()
     await close()
     const path = join(folder, first)
-    await writeFile(path, (await readFile(path, 'utf8')).split('\n').slice(0, 39).join('\n') + '\n')
+    await writeFile(path, `${(await readFile(path, 'utf8')).split('\n').slice(0, 39).join('\n')}\n`)
     const { tampered } = await again({ expected: 50 }).round()
     expect(tampered).toEqual([{ file: first, how: 'truncated', from: 38, to: 50 }])
     expect(await indexesIn(folder, first)).toEqual(upTo(38))
