@@ -296,6 +296,7 @@ function eventOf(
     target: userId,
     outcome: 'success',
     details: JSON.stringify({ ...(reason === undefined ? {} : { reason }), ...counts }),
+    commitment: null,
     created_at: at,
   }
 }
