@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { claimFile, type FileLock } from '../../db/file-lock.ts'
 import { readCheckpoint } from '../checkpoint.ts'
+import { checkpointLine } from '../export-line.ts'
 import { type Damage, LineFile } from './line-file.ts'
 
 export interface WrittenCheckpoint {
@@ -53,7 +54,7 @@ export class CheckpointFile {
     this.#lines ??= await LineFile.open((await this.#parts()).at(-1) ?? this.#path)
     const last = await this.last()
     if ((last?.size ?? -1) >= readCheckpoint(note).size) return true
-    await this.#lines.append(`${JSON.stringify({ checkpoint: note })}\n`)
+    await this.#lines.append(`${checkpointLine(note)}\n`)
     return true
   }
 

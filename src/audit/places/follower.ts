@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { setImmediate as afterThisTurn } from 'node:timers/promises'
 import { linesOf } from '../../moving/lines.ts'
 import { quietReasonOf } from '../../quiet-error.ts'
+import { checkpointLine, keyLine } from '../export-line.ts'
 import type { Gap } from './coverage.ts'
 import { dayOf } from './day-file.ts'
 import { type EventLine, indexOf } from './edges.ts'
@@ -226,11 +227,11 @@ export class Follower {
     const keys = await this.#source.keys()
     const known = this.#writtenKeys.get(file) ?? new Set()
     const added = keys.filter(key => !known.has(key))
-    const text = added.map(key => `${JSON.stringify({ key })}\n`)
+    const text = added.map(key => `${keyLine(key)}\n`)
     let at = from
     for (const { size: covered, note } of checkpoints) {
       text.push(...lines.slice(at - from, covered - from).map(line => `${line}\n`))
-      text.push(`${JSON.stringify({ checkpoint: note })}\n`)
+      text.push(`${checkpointLine(note)}\n`)
       at = covered
     }
     text.push(...lines.slice(at - from).map(line => `${line}\n`))

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { AuditPlaceStore } from '../../store/audit-places.ts'
 import { readCheckpoint } from '../checkpoint.ts'
+import { checkpointLine } from '../export-line.ts'
 import type { CheckpointFile } from './checkpoint-file.ts'
 import type { Damage } from './line-file.ts'
 import type { StoredCheckpoint } from './log-source.ts'
@@ -109,7 +110,7 @@ export class Publisher {
   #print({ size, note }: StoredCheckpoint): void {
     const { print } = this.#options
     if (print === undefined || size <= this.#printed) return
-    print(`${JSON.stringify({ checkpoint: note })}\n`)
+    print(`${checkpointLine(note)}\n`)
     this.#printed = size
     this.#options.onAttempt('stdout', undefined)
   }

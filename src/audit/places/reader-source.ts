@@ -1,10 +1,11 @@
 import { idTime } from '../../ids.ts'
 import type { Reading } from '../../store/contents.ts'
 import { openCheckpoint } from '../checkpoint.ts'
-import { canonicalEvent } from '../event-form.ts'
+import { logEntry } from '../event-form.ts'
+import { eventLine } from '../export-line.ts'
 import { isBacklog } from '../log/backlog.ts'
 import { auditLogReader, type LoggedEvent } from '../log/reader.ts'
-import { rootAt } from '../merkle.ts'
+import { leafHash, rootAt } from '../merkle.ts'
 import { parseVkey } from '../note-keys.ts'
 import type { LogSource, Standing } from './log-source.ts'
 
@@ -62,9 +63,10 @@ export function readerSource(reading: Reading, linesAtATime: number): LogSource 
 }
 
 /** An event as a line of an export, without what can be erased: a file keeps that for ever. */
-export function lineOf({ index, salt, event }: LoggedEvent): string {
-  const form = event === undefined ? 'null' : canonicalEvent(event)
-  return `{"index":${index},"salt":"${Buffer.from(salt).toString('base64')}","event":${form}}`
+function lineOf({ index, salt, event, eventId, commitment }: LoggedEvent): string {
+  // What the database has lost cannot be told any more. The line is none that verifies, as it should be.
+  if (event === undefined) return JSON.stringify({ index, event: null })
+  return eventLine({ index, salt, event, leaf: leafHash(logEntry(eventId, commitment)) })
 }
 
 function signedBy(vkeys: readonly string[], note: string) {
