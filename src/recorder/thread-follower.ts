@@ -1,14 +1,8 @@
+import type { RoundMaker } from '../audit/places/file-keeper.ts'
 import type { FollowerReport } from '../audit/places/follower.ts'
 import { Thread } from './thread.ts'
 import type { WriterSetup } from './writer.ts'
 
-/** What follows the log into files. */
-export interface RoundMaker {
-  /** Writes what has come; see Follower. @throws SteleError store_unavailable when the thread ends */
-  round(): Promise<FollowerReport>
-  /** Does a last round, and lets go of everything. */
-  close(): Promise<void>
-}
 
 export interface FollowerSetup extends Pick<WriterSetup, 'databaseUrl' | 'settings' | 'content'> {
   readonly folder: string

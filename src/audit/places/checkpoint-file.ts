@@ -3,12 +3,9 @@ import { basename, dirname, resolve } from 'node:path'
 import { claimFile, type FileLock } from '../../db/file-lock.ts'
 import { readCheckpoint } from '../checkpoint.ts'
 import { checkpointLine } from '../export-line.ts'
+import { checkpointIn } from './edges.ts'
 import { type Damage, LineFile } from './line-file.ts'
-
-export interface WrittenCheckpoint {
-  readonly size: number
-  readonly note: string
-}
+import type { StoredCheckpoint } from './log-source.ts'
 
 /** A file that has each checkpoint once, as lines of JSON. One process at a time writes it. */
 export class CheckpointFile {
@@ -24,12 +21,12 @@ export class CheckpointFile {
    * The last checkpoint in the file, or in those that stand in for it, whoever writes it; undefined when there is none.
    * @throws what the system says
    */
-  async last(): Promise<WrittenCheckpoint | undefined> {
+  async last(): Promise<StoredCheckpoint | undefined> {
     const parts = await this.#parts()
     for (const path of parts.reverse()) {
       const text = await readFile(path, 'utf8')
-      const found = text.split('\n').findLast(line => checkpointIn(line) !== undefined)
-      if (found !== undefined) return checkpointIn(found)
+      const found = text.split('\n').map(checkpointIn).findLast(each => each !== undefined)
+      if (found !== undefined) return found
     }
     return undefined
   }
@@ -80,15 +77,5 @@ export class CheckpointFile {
       })
       .sort((a, b) => a - b)
       .map(part => (part === 1 ? this.#path : `${this.#path}.${part}`))
-  }
-}
-
-function checkpointIn(line: string): WrittenCheckpoint | undefined {
-  try {
-    const { checkpoint } = JSON.parse(line) as { checkpoint?: unknown }
-    if (typeof checkpoint !== 'string') return undefined
-    return { size: readCheckpoint(checkpoint).size, note: checkpoint }
-  } catch {
-    return undefined
   }
 }

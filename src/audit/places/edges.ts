@@ -1,5 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { linesOf } from '../../moving/lines.ts'
+import { readCheckpoint } from '../checkpoint.ts'
+import type { StoredCheckpoint } from './log-source.ts'
 
 /** An event as a line of a file. */
 export interface EventLine {
@@ -13,8 +15,8 @@ export interface Edges {
   readonly first: number | undefined
   /** Its last events in order, at most as many as were asked for. */
   readonly last: readonly EventLine[]
-  /** The size of the tree that its last checkpoint tells of. */
-  readonly checkpoint: number | undefined
+  /** Its last checkpoint, if that is not far from its end. */
+  readonly checkpoint: StoredCheckpoint | undefined
 }
 
 const firstReading = 256 * 1024
@@ -55,7 +57,7 @@ async function lastLines(
       return index === undefined ? [] : [{ index, text }]
     })
     if (last.length === 0 && start > 0) continue
-    return { last: last.slice(-count), checkpoint: lines.map(checkpointSize).findLast(isKnown) }
+    return { last: last.slice(-count), checkpoint: lines.map(checkpointIn).findLast(found => found !== undefined) }
   }
 }
 
@@ -65,10 +67,15 @@ export function indexOf(line: string): number | undefined {
   return typeof index === 'number' && Number.isSafeInteger(index) && index >= 0 ? index : undefined
 }
 
-function checkpointSize(line: string): number | undefined {
+/** The checkpoint that a line holds, if it holds one. Whether it is signed is for others to say. */
+export function checkpointIn(line: string): StoredCheckpoint | undefined {
   const note = memberOf(line, 'checkpoint')
-  const size = typeof note === 'string' ? Number(note.split('\n')[1]) : Number.NaN
-  return Number.isSafeInteger(size) ? size : undefined
+  if (typeof note !== 'string') return undefined
+  try {
+    return { size: readCheckpoint(note).size, note }
+  } catch {
+    return undefined
+  }
 }
 
 function memberOf(line: string, name: string): unknown {
@@ -78,8 +85,4 @@ function memberOf(line: string, name: string): unknown {
   } catch {
     return undefined
   }
-}
-
-function isKnown(size: number | undefined): size is number {
-  return size !== undefined
 }

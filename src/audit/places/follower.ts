@@ -141,7 +141,7 @@ export class Follower {
     const newest = await this.#folder.newest(comparedLines)
     if (next > head.size) return false
     this.#gaps = [...gaps]
-    this.#lastCheckpoint = newest?.edges.checkpoint ?? 0
+    this.#lastCheckpoint = newest?.edges.checkpoint?.size ?? 0
     const expected = this.#options.expected ?? 0
     for (const { from, to } of gaps) this.#tell('', 'removed', from, to)
     if (newest !== undefined && !(await this.#areLogged(newest.edges.last))) {

@@ -59,10 +59,11 @@ export class Publisher {
     return this.#running
   }
 
-  /** Publishes once more, and ends. */
-  async close(): Promise<void> {
+  /** Ends. @param isLast publishes once more before */
+  async close({ isLast }: { readonly isLast: boolean }): Promise<void> {
     clearTimeout(this.#retry)
-    await this.publish()
+    if (isLast) await this.publish()
+    await this.#running
     clearTimeout(this.#retry)
     this.#stopping.abort()
     await this.#options.file?.close()
