@@ -5,6 +5,12 @@ import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
+import {
+  type AuditPlaces,
+  type AuditPlacesOptions,
+  type OpenedPlaces,
+  openAuditPlaces,
+} from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
 import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
@@ -30,12 +36,12 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
+import { databaseSettings, masterKeySource } from './opening.ts'
 import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
-import { masterKeyPath } from './privacy/master-key.ts'
-import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { LoadedMasterKeys } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
@@ -44,6 +50,7 @@ import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { stepsOf } from './recorder/steps.ts'
+import { threadFollower } from './recorder/thread-follower.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
@@ -96,6 +103,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly cache?: Partial<CacheLimits> | undefined
   /** How the log of audit events is kept. */
   readonly audit?: AuditOptions | undefined
+  /** Where it is taken to, outside the database; nowhere when left out. */
+  readonly auditPlaces?: AuditPlacesOptions | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -120,6 +129,8 @@ export interface Stele {
   readonly auditEvents: ReturnType<typeof auditEventStore>
   /** The log that proves them. */
   readonly auditLog: AuditLog
+  /** Where the log is taken to, outside the database. */
+  readonly auditPlaces: AuditPlaces
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
@@ -204,7 +215,19 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters, origin }, options)
+    const { onSql: _, ...settings } = databaseSettings(options)
+    const places = openAuditPlaces({
+      database: store,
+      holder: newId('instance'),
+      options: options.auditPlaces ?? {},
+      followElsewhere: database.capabilities.isShared
+        ? (folder, expected) => threadFollower({ databaseUrl, settings, content, folder, expected })
+        : undefined,
+    })
+    const parts = { hashKey, spoolKey, content, masters, origin, places }
+    const stele = assemble(store, databaseUrl, parts, options)
+    await places.start()
+    return stele
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -220,10 +243,12 @@ function assemble(
     content,
     masters,
     origin,
+    places,
   }: Pick<WriterSetup, 'hashKey' | 'content'> & {
     spoolKey: Uint8Array | undefined
     masters: LoadedMasterKeys
     origin: string
+    places: OpenedPlaces
   },
   options: SteleOptions,
 ): Stele {
@@ -254,8 +279,9 @@ function assemble(
     database,
     origin,
     doStep: stepsOf('audit', database, writer),
-    isWanted: () => spooling?.state.isSpooling !== true,
+    isWanted: () => spooling?.state.isSpooling !== true && places.isTrusted(),
     sequence: options.audit?.sequence,
+    places: places.checkpoints,
     onError: options.onError,
   })
   const accounting = new Accounting(options.pricing ?? {}, options.onError)
@@ -272,7 +298,10 @@ function assemble(
       costOf: (call, usage) => accounting.costOf(call, usage),
     }),
     removeOldCounters: limits.tidy,
-    lastWork: () => stopAuditLog(sequencingTime),
+    async lastWork() {
+      await stopAuditLog(sequencingTime)
+      await places.stop()
+    },
   })
   const told = tellingFailures(database)
   const doStep = stepsOf('retention', database, writer)
@@ -298,6 +327,7 @@ function assemble(
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),
     auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
+    auditPlaces: places.places,
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),
     conversationItems: told(conversationItemLibrary(database, recorder)),
@@ -358,33 +388,6 @@ function assemble(
       await database.close()
     },
   }
-}
-
-function databaseSettings({
-  poolSize,
-  maxOverflow,
-  poolTimeout,
-  commitTimeout,
-  schema,
-  search,
-  onSql,
-}: SteleOptions): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql }
-}
-
-/**
- * The key file lives beside the database file; a database elsewhere has it in the working directory. It is made only
- * for a database that has no secrets yet: beside an older one a new key would just hide that the right one is missing.
- */
-function masterKeySource(
-  { location }: Database,
-  { masterKey, masterKeyCommand, previousMasterKeys: previous = [] }: SteleOptions,
-): MasterKeySource {
-  if (masterKeyCommand !== undefined)
-    return { from: { kind: 'command', command: masterKeyCommand }, previous }
-  if (masterKey !== undefined) return { from: { kind: 'given', key: masterKey }, previous }
-  if (location.keyFolder === undefined) return { from: { kind: 'random' }, previous }
-  return { from: { kind: 'file', path: masterKeyPath(location.keyFolder) }, previous }
 }
 
 function asKnown(database: Database, error: unknown): unknown {

@@ -4,7 +4,7 @@ import { readerSource } from '../audit/places/reader-source.ts'
 import { openDatabase } from '../db/database.ts'
 import { LoadedMasterKeys } from '../privacy/master-keys.ts'
 import { quietReasonOf } from '../quiet-error.ts'
-import { Contents } from '../store/contents.ts'
+import { Contents, promptly } from '../store/contents.ts'
 import type { ThreadReply, ThreadRequest, ThreadTask } from './thread.ts'
 import type { FollowerRequest, FollowerSetup } from './thread-follower.ts'
 
@@ -16,7 +16,7 @@ parentPort?.on('message', ({ data, port }: ThreadTask) => {
   const own = { ...settings, poolSize: 1, maxOverflow: 0 }
   const database = openDatabase(databaseUrl, own, { isOpenElsewhere: true })
   const contents = new Contents({ ...content, masters: new LoadedMasterKeys(content.masterKeys) })
-  const source = readerSource({ kysely: database.kysely, contents }, linesAtATime)
+  const source = readerSource(promptly({ ...database, contents }), linesAtATime)
   const follower = new Follower({ folder, source, expected })
 
   port.on('message', async ({ id, request }: ThreadRequest<FollowerRequest>) => {

@@ -3,7 +3,6 @@ import type { FollowerReport } from '../audit/places/follower.ts'
 import { Thread } from './thread.ts'
 import type { WriterSetup } from './writer.ts'
 
-
 export interface FollowerSetup extends Pick<WriterSetup, 'databaseUrl' | 'settings' | 'content'> {
   readonly folder: string
   readonly expected: number

@@ -25,7 +25,10 @@ export class CheckpointFile {
     const parts = await this.#parts()
     for (const path of parts.reverse()) {
       const text = await readFile(path, 'utf8')
-      const found = text.split('\n').map(checkpointIn).findLast(each => each !== undefined)
+      const found = text
+        .split('\n')
+        .map(checkpointIn)
+        .findLast(each => each !== undefined)
       if (found !== undefined) return found
     }
     return undefined

@@ -57,7 +57,10 @@ async function lastLines(
       return index === undefined ? [] : [{ index, text }]
     })
     if (last.length === 0 && start > 0) continue
-    return { last: last.slice(-count), checkpoint: lines.map(checkpointIn).findLast(found => found !== undefined) }
+    return {
+      last: last.slice(-count),
+      checkpoint: lines.map(checkpointIn).findLast(found => found !== undefined),
+    }
   }
 }
 

@@ -3,7 +3,13 @@ import type { PublishedCheckpoint } from '../log/steps.ts'
 import { LogFolder } from './log-folder.ts'
 import type { LogSource, Standing, StoredCheckpoint } from './log-source.ts'
 import type { PlacesNews } from './news.ts'
-import { type OutsidePlace, outsidePlaces, Publisher, type PublisherOptions, publishedIn } from './publisher.ts'
+import {
+  type OutsidePlace,
+  outsidePlaces,
+  Publisher,
+  type PublisherOptions,
+  publishedIn,
+} from './publisher.ts'
 
 export interface OutsideKeeperOptions
   extends Omit<PublisherOptions, 'onAttempt' | 'onDamage' | 'onDisagreement'> {
@@ -140,8 +146,7 @@ export class OutsideKeeper {
   }
 
   #stand(size: number, target: string, standing: Exclude<Standing, 'consistent'>): void {
-    if (this.#standing !== standing)
-      this.#options.tell({ kind: 'log_rolled_back', target, standing, size })
+    if (this.#standing !== standing) this.#options.tell({ kind: 'log_rolled_back', target, standing, size })
     this.#standing = standing
   }
 

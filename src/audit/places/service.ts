@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import type { SteleError } from '../../errors.ts'
+import { inTime } from '../../in-time.ts'
 import { addEvents } from '../../store/audit-events.ts'
 import { auditPlaceStore } from '../../store/audit-places.ts'
 import { promptly, type Store } from '../../store/contents.ts'
@@ -52,6 +53,12 @@ const usualInterval = 60_000
 /** Lines that are written in one turn of the event loop, where there is no other thread: it takes a few milliseconds. */
 const linesInATurn = 64
 
+/** Milliseconds that ending may take. */
+const longestEnding = 5_000
+
+/** Who tells others over the network. */
+const lease = 'audit-outside'
+
 interface Parts {
   readonly database: Store
   /** The process. */
@@ -92,7 +99,8 @@ export function openAuditPlaces({ database, holder, options, followElsewhere }: 
           folder,
           placeId: `files:${hostname()}:${resolve(folder)}`,
           places: store,
-          follow: expected => followElsewhere?.(folder, expected) ?? new Follower({ folder, source, expected }),
+          follow: expected =>
+            followElsewhere?.(folder, expected) ?? new Follower({ folder, source, expected }),
           failClosed: options.failClosed ?? false,
           maxLag: options.maxLag ?? usualMaxLag,
           tell,
@@ -143,9 +151,14 @@ export function openAuditPlaces({ database, holder, options, followElsewhere }: 
     },
     async stop() {
       if (!hasPlaces) return
-      await files?.stop()
-      await outside.stop()
-      await desk.record()
+      const ending = async (): Promise<void> => {
+        await files?.stop()
+        await outside.stop()
+        await desk.record()
+        await leaseStore(database).release(lease, holder)
+      }
+      // What a database that is away holds up is done at the next start.
+      await inTime(ending(), longestEnding).catch(() => undefined)
     },
   }
 }
@@ -153,5 +166,5 @@ export function openAuditPlaces({ database, holder, options, followElsewhere }: 
 /** Another process takes over when this one was not heard of for three times as long as there is between two checkpoints. */
 function takeTurn(database: Store, holder: string, interval: number): Promise<boolean> {
   const now = Date.now()
-  return leaseStore(database).take('audit-outside', holder, { now, expiresAt: now + 3 * interval })
+  return leaseStore(database).take(lease, holder, { now, expiresAt: now + 3 * interval })
 }
