@@ -63,7 +63,8 @@ class GrowingLog implements LogSource {
 
 const lineOf = (index: number): string =>
   JSON.stringify({ index, salt: 'AA==', event: { id: `event ${index} ä` } })
-const noteOf = (size: number): string => `log\n${size}\nroot\n\n— log sig\n`
+const root = Buffer.alloc(32).toString('base64')
+const noteOf = (size: number): string => `log\n${size}\n${root}\n\n— log c2lnbmF0dXJl\n`
 
 interface Following {
   readonly folder: string
