@@ -126,6 +126,7 @@ export const errorTable = {
   note_invalid: row(400, 'The signed note is not valid: {reason}.'),
   checkpoint_invalid: row(400, 'The checkpoint is not valid: {reason}.'),
   vkey_invalid: row(400, 'The public key is not valid: {reason}.'),
+  audit_log_part_not_found: row(404, "The audit log has no '{part}'."),
   audit_log_broken: row(
     500,
     'Nothing more is taken into the audit log, because it is not as it was signed: {reason}.',

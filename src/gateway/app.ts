@@ -25,6 +25,7 @@ import { frontDoor } from './front-door.ts'
 import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { auditLogRoutes } from './routes/audit-log.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -87,6 +88,7 @@ export type ClientSettings = Pick<
   | 'compress'
   | 'metrics'
   | 'metricsToken'
+  | 'auditLogPublic'
 >
 
 export interface GatewayParts {
@@ -198,8 +200,10 @@ export function createGateway(parts: GatewayParts): Gateway {
     if (route === undefined ? !request.url.startsWith('/v1/') : permission === 'public') return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
     request.apiKey = await access.admit(request, permission)
+    if (!isReading.has(request.method)) requireRecord(stele)
     if (permission !== undefined)
       request.opened = await content.openNamed(request, request.apiKey, permission)
+    if (request.opened !== undefined) requireRecord(stele)
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') throw new SteleError('unsupported_media_type')
   })
@@ -261,6 +265,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(auditLogRoutes, { stele, settings })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }
@@ -280,9 +285,18 @@ function isAt(route: string, path: string): boolean {
   )
 }
 
+const isReading: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** Of what is to be on record in two places nothing is begun while one of them cannot take it. @throws SteleError audit_unavailable */
+function requireRecord({ auditPlaces }: Pick<Stele, 'auditPlaces'>): void {
+  const refusal = auditPlaces.refusal()
+  if (refusal !== undefined) throw refusal
+}
+
 /** Failures that may be over in a moment. */
 const soonOver: ReadonlySet<string> = new Set([
   'store_unavailable',
+  'audit_unavailable',
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',

@@ -62,6 +62,8 @@ export class Sequencer {
   #published: readonly PublishedCheckpoint[] | undefined
   #failure: SteleError | undefined
   #checkpoint: SignedNote | undefined
+  /** What went wrong the last time, which is told once. */
+  #told: string | undefined
 
   constructor(options: SequencerOptions) {
     this.#options = options
@@ -73,16 +75,18 @@ export class Sequencer {
   }
 
   /**
-   * Takes everything that is queued now into the log, unless another process is at it. Returns how many leaves were added.
+   * Takes everything that is queued now into the log. Returns how many leaves were added by this process.
+   * @param waits for another process that is at it, or leaves it to that
    * @throws SteleError audit_log_broken, store_unavailable
    */
-  async sequence({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+  async sequence({ signal, waits }: { readonly signal?: AbortSignal; waits: boolean }): Promise<number> {
     for (let total = 0; ; ) {
       const startedAt = performance.now()
       const { sequenced, isDone, isElsewhere, checkpoint } = await this.#step()
       total += sequenced
       if (checkpoint !== undefined) await this.#publish(checkpoint)
-      if (isDone || isElsewhere || signal?.aborted === true) return total
+      if (isDone || (isElsewhere && !waits) || signal?.aborted === true) return total
+      if (isElsewhere) await pauseFor(longestPause)
       // Calls get as much of the writer's time as this takes.
       await pauseFor(Math.min(performance.now() - startedAt, longestPause))
     }
@@ -103,7 +107,7 @@ export class Sequencer {
     const signal = AbortSignal.timeout(milliseconds)
     try {
       const { queued } = await this.#look()
-      if (queued !== undefined) await this.sequence({ signal })
+      if (queued !== undefined) await this.sequence({ signal, waits: false })
     } catch (error) {
       this.#options.onError?.(error)
     }
@@ -126,9 +130,9 @@ export class Sequencer {
         this.#deferrals++
         return idlePeriod
       }
-      const sequenced = await this.sequence({ signal: this.#stopping.signal })
+      const sequenced = await this.sequence({ signal: this.#stopping.signal, waits: false })
       this.#deferrals = 0
-      this.#failure = undefined
+      this.#told = undefined
       this.#isLeading = sequenced > 0
       return this.#isLeading ? period : idlePeriod
     } catch (error) {
@@ -145,16 +149,21 @@ export class Sequencer {
     this.#isLeading = false
     // What others have published may be more by now.
     this.#published = undefined
-    const isBroken = error instanceof SteleError && error.code === 'audit_log_broken'
-    if (!isBroken || this.#failure?.message !== error.message) this.#options.onError?.(error)
-    if (isBroken) this.#failure = error
-    return isBroken ? brokenPeriod : failedPeriod
+    const reason = error instanceof Error ? error.message : ''
+    if (reason !== this.#told) this.#options.onError?.(error)
+    this.#told = reason
+    return isBroken(error) ? brokenPeriod : failedPeriod
   }
 
   async #step(): Promise<AuditStepResult> {
     const { doStep, places } = this.#options
     this.#published ??= (await places?.published()) ?? []
-    const result = await doStep({ limit: leavesInAStep, published: this.#published })
+    const step = { limit: leavesInAStep, published: this.#published }
+    const result = await doStep(step).catch(error => {
+      if (isBroken(error)) this.#failure = error
+      throw error
+    })
+    if (!result.isElsewhere) this.#failure = undefined
     // Compared once; from then on what this process has signed last is.
     if (result.checkpoint !== undefined) {
       const { size, root } = result.checkpoint
@@ -182,4 +191,8 @@ export class Sequencer {
     const [row] = rows
     return { queued: row?.queued ?? undefined, newest: row?.newest ?? 0 }
   }
+}
+
+function isBroken(error: unknown): error is SteleError {
+  return error instanceof SteleError && error.code === 'audit_log_broken'
 }

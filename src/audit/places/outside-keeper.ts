@@ -92,9 +92,10 @@ export class OutsideKeeper {
     this.#timer = setTimeout(() => void this.#turn(), pause).unref()
   }
 
-  /** Compares, and begins to publish. Never rejects. */
-  async start(): Promise<void> {
+  /** Compares, and begins to publish, save when that is left to others. Never rejects. */
+  async start({ compareOnly }: { readonly compareOnly: boolean }): Promise<void> {
     await this.#compare()
+    this.#isStopped ||= compareOnly
     if (this.#isStopped) return
     this.#timer = setTimeout(() => void this.#turn(), this.#options.interval).unref()
   }

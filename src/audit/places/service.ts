@@ -34,6 +34,8 @@ export interface AuditPlacesOptions {
   readonly witness?: { readonly url: string; readonly key: string } | undefined
   /** Milliseconds between two checkpoints that leave, at least; 60,000 when left out. */
   readonly interval?: number | undefined
+  /** Whether the log is compared with what is outside, and nothing is taken there: that is left to others. */
+  readonly compareOnly?: boolean | undefined
   /** Told what there is to tell of them. */
   readonly onNews?: ((news: PlacesNews) => void) | undefined
 }
@@ -82,7 +84,7 @@ export interface OpenedPlaces {
 
 /** @throws SteleError vkey_invalid */
 export function openAuditPlaces({ database, holder, options, followElsewhere }: Parts): OpenedPlaces {
-  const { onNews, folder, interval = usualInterval } = options
+  const { onNews, folder, interval = usualInterval, compareOnly = false } = options
   const reading = promptly(database)
   const reader = auditLogReader(reading)
   const source = readerSource(reading, linesInATurn)
@@ -146,11 +148,11 @@ export function openAuditPlaces({ database, holder, options, followElsewhere }: 
     isTrusted: () => outside.isTrusted,
     async start() {
       if (!hasPlaces) return
-      await outside.start()
-      await files?.start()
+      await outside.start({ compareOnly })
+      if (!compareOnly) await files?.start()
     },
     async stop() {
-      if (!hasPlaces) return
+      if (!hasPlaces || compareOnly) return
       const ending = async (): Promise<void> => {
         await files?.stop()
         await outside.stop()

@@ -56,8 +56,8 @@ export class LogGrowth {
       throw new Fault({ reason: `the checkpoint is one of the log ${origin}, not of ${this.#origin}` })
     if (size !== this.size)
       throw new Fault({
-        index: Math.min(size, this.size),
-        reason: `the checkpoint is of ${size} entries and stands after ${this.size}`,
+        index: this.#verified?.size ?? 0,
+        reason: `from here on ${size > this.size ? 'entries are missing' : 'there are more entries than were signed for'}: the checkpoint is of ${size}, and ${this.size} come before it`,
       })
     if (!root.equals(this.#frontier.root())) throw this.#mismatch('the checkpoint that follows them')
     this.#verified = { note, size }
