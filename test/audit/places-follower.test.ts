@@ -13,58 +13,12 @@ import {
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Follower, type FollowerOptions } from '../../src/audit/places/follower.ts'
-import type { LogSource } from '../../src/audit/places/log-source.ts'
 import { temporaryFolder } from '../harness/databases.ts'
+import { GrowingLog, lineOf, noon, noteOf } from '../harness/growing-log.ts'
 
-const noon = Date.parse('2026-11-22T12:00:00Z')
 const day = 86_400_000
 const first = 'audit-2026-11-22.jsonl'
 const beside = 'audit-2026-11-22_02.jsonl'
-
-/** A log that grows when it is told to, with a checkpoint every ten leaves. */
-class GrowingLog implements LogSource {
-  size = 0
-  isAway = false
-  readonly #checkpoints: number[] = []
-
-  grow(count: number): void {
-    this.size += count
-    this.#checkpoints.push(this.size)
-  }
-
-  async head() {
-    if (this.isAway) throw new Error('away')
-    return { size: this.size, waitingSince: undefined }
-  }
-
-  async lines(from: number, to: number) {
-    const count = Math.max(0, Math.min(to, this.size, from + 40) - from)
-    return Array.from({ length: count }, (_, at) => lineOf(from + at))
-  }
-
-  async checkpoints(after: number, to: number) {
-    return this.#checkpoints
-      .filter(size => size > after && size <= to)
-      .map(size => ({ size, note: noteOf(size) }))
-  }
-
-  async keys() {
-    return ['log+00000000+key']
-  }
-
-  async timeOf(index: number) {
-    return noon - 1_000 + index
-  }
-
-  async standingOf() {
-    return 'consistent' as const
-  }
-}
-
-const lineOf = (index: number): string =>
-  JSON.stringify({ index, salt: 'AA==', event: { id: `event ${index} ä` } })
-const root = Buffer.alloc(32).toString('base64')
-const noteOf = (size: number): string => `log\n${size}\n${root}\n\n— log c2lnbmF0dXJl\n`
 
 interface Following {
   readonly folder: string

@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { formatVkey, noteAlgorithms } from '../../src/audit/note-keys.ts'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { formatVkey, noteAlgorithms } from '../../src/audit/note-keys.ts'
 import { loadConfig, resolveConfig } from '../../src/config.ts'
 import type { environmentVariables } from '../../src/config-environment.ts'
 import { temporaryFolder } from '../harness/databases.ts'
@@ -10,7 +10,11 @@ import { failure } from '../harness/errors.ts'
 
 const secret = 'sk-very-secret-value'
 
-const witnessKey = formatVkey('w.example', generateKeyPairSync('ed25519').publicKey, noteAlgorithms.cosignature)
+const witnessKey = formatVkey(
+  'w.example',
+  generateKeyPairSync('ed25519').publicKey,
+  noteAlgorithms.cosignature,
+)
 
 describe('defaults and precedence', () => {
   test('nothing given gives the defaults', () => {
@@ -191,10 +195,7 @@ describe('defaults and precedence', () => {
       { AUDIT_WITNESS_URL: 'https://w.example', AUDIT_WITNESS_KEY: 'w.example+1+2' },
       /it must be the vkey of a witness/,
     ],
-    [
-      { AUDIT_CHECKPOINT_WEBHOOK: 'http://audit.example/' },
-      /AUDIT_CHECKPOINT_WEBHOOK\): https:\/\/ only/,
-    ],
+    [{ AUDIT_CHECKPOINT_WEBHOOK: 'http://audit.example/' }, /AUDIT_CHECKPOINT_WEBHOOK\): https:\/\/ only/],
     [{ AUDIT_CHECKPOINT_WEBHOOK: 'https://a:b@audit.example/' }, /it may hold no user name or password/],
     [{ AUDIT_MAX_LAG_MS: '5' }, /AUDIT_MAX_LAG_MS/],
   ] as const)('places of the audit log that cannot be are refused: %o', ([environment, problem]) => {

@@ -143,7 +143,9 @@ export function openAuditPlaces({ database, holder, options, followElsewhere }: 
     },
     checkpoints: {
       published: () => outside.published(),
-      publish: async () => outside.signed(),
+      async publish() {
+        if (hasPlaces && !compareOnly) outside.signed()
+      },
     },
     isTrusted: () => outside.isTrusted,
     async start() {
