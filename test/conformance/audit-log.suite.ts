@@ -159,7 +159,7 @@ export function auditLogSuite(bed: Bed): void {
     await database.kysely.transaction().execute(tx => addEvents(tx, database.contents, early))
     const step = () => doAuditStep(database, { limit: 10, published: [] })
     expect(await step()).toMatchObject({ sequenced: 10, isDone: false })
-    expect(await provenLog(stele)).toMatchObject({ logged: expect.arrayContaining([`${early.id} eve`]) })
+    expect(await stele.auditLog.find(early.id)).toMatchObject([{ index: 0, userId: 'eve' }])
     await step()
     expect(await stele.auditLog.sequence()).toBe(11)
     const { logged, outside } = await provenLog(stele)
