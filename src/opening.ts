@@ -1,6 +1,11 @@
+import { type AuditPlacesOptions, type OpenedPlaces, openAuditPlaces } from './audit/places/service.ts'
 import type { Database, DatabaseSettings } from './db/database.ts'
+import { newId } from './ids.ts'
 import { masterKeyPath } from './privacy/master-key.ts'
 import type { MasterKeySource } from './privacy/master-keys.ts'
+import { threadFollower } from './recorder/thread-follower.ts'
+import type { WriterSetup } from './recorder/writer.ts'
+import type { Store } from './store/contents.ts'
 
 /** Where a store's master key is to come from. */
 export interface MasterKeyOptions {
@@ -35,4 +40,21 @@ export function masterKeySource(
   if (masterKey !== undefined) return { from: { kind: 'given', key: masterKey }, previous }
   if (location.keyFolder === undefined) return { from: { kind: 'random' }, previous }
   return { from: { kind: 'file', path: masterKeyPath(location.keyFolder) }, previous }
+}
+
+/** The places outside where the audit log is taken to. Files are written by a thread, where that can open the database too. */
+export function openPlaces(
+  database: Store,
+  setup: Pick<WriterSetup, 'databaseUrl' | 'content'>,
+  options: DatabaseSettings & { readonly auditPlaces?: AuditPlacesOptions | undefined },
+): OpenedPlaces {
+  const { onSql: _, ...settings } = databaseSettings(options)
+  return openAuditPlaces({
+    database,
+    holder: newId('instance'),
+    options: options.auditPlaces ?? {},
+    followElsewhere: database.capabilities.isShared
+      ? (folder, expected) => threadFollower({ ...setup, settings, folder, expected })
+      : undefined,
+  })
 }

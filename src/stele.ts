@@ -6,12 +6,7 @@ import { createUsage, type Usage } from './analytics/service.ts'
 import { auditLibrary } from './audit/library.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
-import {
-  type AuditPlaces,
-  type AuditPlacesOptions,
-  type OpenedPlaces,
-  openAuditPlaces,
-} from './audit/places/service.ts'
+import type { AuditPlaces, AuditPlacesOptions, OpenedPlaces } from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
 import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
@@ -37,7 +32,7 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
-import { databaseSettings, masterKeySource } from './opening.ts'
+import { databaseSettings, masterKeySource, openPlaces } from './opening.ts'
 import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
@@ -51,7 +46,6 @@ import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
 import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
 import { stepsOf } from './recorder/steps.ts'
-import { threadFollower } from './recorder/thread-follower.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
@@ -218,15 +212,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
-    const { onSql: _, ...settings } = databaseSettings(options)
-    const places = openAuditPlaces({
-      database: store,
-      holder: newId('instance'),
-      options: options.auditPlaces ?? {},
-      followElsewhere: database.capabilities.isShared
-        ? (folder, expected) => threadFollower({ databaseUrl, settings, content, folder, expected })
-        : undefined,
-    })
+    const places = openPlaces(store, { databaseUrl, content }, options)
     const parts = { hashKey, spoolKey, content, masters, origin, places }
     const stele = assemble(store, databaseUrl, parts, options)
     await places.start()

@@ -17,7 +17,7 @@ import { temporaryFolder } from '../harness/databases.ts'
 import { GrowingLog, lineOf, noon, noteOf } from '../harness/growing-log.ts'
 
 const day = 86_400_000
-const first = 'audit-2026-11-22.jsonl'
+const first = 'audit-2026-11-22_01.jsonl'
 const beside = 'audit-2026-11-22_02.jsonl'
 
 interface Following {
@@ -106,7 +106,7 @@ describe('files of the log', () => {
     log.grow(2)
     await round()
     expect(await indexesIn(folder, first)).toEqual([0, 1])
-    expect(await indexesIn(folder, 'audit-2026-11-23.jsonl')).toEqual([2, 3, 4, 5])
+    expect(await indexesIn(folder, 'audit-2026-11-23_01.jsonl')).toEqual([2, 3, 4, 5])
   })
 
   it('are gone on with after a restart, a half line included', async () => {
@@ -252,7 +252,7 @@ describe('somebody else who changes a file', () => {
       clock.now += day
     }
     await close()
-    await rm(join(folder, 'audit-2026-11-23.jsonl'))
+    await rm(join(folder, 'audit-2026-11-23_01.jsonl'))
     const follower = again()
     const { tampered } = await follower.round()
     expect(tampered).toEqual([{ file: '', how: 'removed', from: 50, to: 100 }])
@@ -273,7 +273,7 @@ describe('somebody else who changes a file', () => {
     await writeFile(join(folder, `${first}.archived`), '')
     await rm(join(folder, first))
     expect(await again().round()).toMatchObject({ tampered: [], position: 100 })
-    expect(await names(folder)).toEqual([`${first}.archived`, 'audit-2026-11-23.jsonl'])
+    expect(await names(folder)).toEqual([`${first}.archived`, 'audit-2026-11-23_01.jsonl'])
   })
 
   it('loses nothing when he removes the whole folder', async () => {

@@ -54,7 +54,7 @@ test('a process that is killed while it writes loses no event and doubles none, 
   await expect.poll(isDone, { timeout: 15_000 }).toBe(true)
   expect(following.flatMap(({ last }) => last.tampered)).toEqual([])
   const names = (await readdir(folder)).filter(name => name.endsWith('.jsonl'))
-  expect(names).toEqual(['audit-2026-11-22.jsonl'])
+  expect(names).toEqual(['audit-2026-11-22_01.jsonl'])
   const text = await readFile(join(folder, names[0] ?? ''), 'utf8')
   const lines = text.split('\n').filter(line => !line.startsWith('{"key"'))
   expect(lines.pop()).toBe('')

@@ -1,4 +1,7 @@
-/** One file of a day of the log: the first is `audit-2026-11-22.jsonl`, those beside it `audit-2026-11-22_02.jsonl` and so on. */
+/**
+ * One file of a day of the log: the first is `audit-2026-11-22_01.jsonl`, and those beside it count on, so that their names sort in the
+ * order in which they were begun, in every language.
+ */
 export interface DayFile {
   readonly name: string
   /** YYYY-MM-DD, UTC: when it was begun. */
@@ -10,17 +13,16 @@ export interface DayFile {
 /** A file that was taken elsewhere leaves an empty one with this added to its name. */
 const archivedSuffix = '.archived'
 
-const pattern = /^audit-(\d{4}-\d{2}-\d{2})(?:_(\d{2,}))?\.jsonl$/
+const pattern = /^audit-(\d{4}-\d{2}-\d{2})_(\d{2,})\.jsonl$/
 
 export function dayFile(day: string, part: number): DayFile {
-  const suffix = part === 1 ? '' : `_${String(part).padStart(2, '0')}`
-  return { name: `audit-${day}${suffix}.jsonl`, day, part }
+  return { name: `audit-${day}_${String(part).padStart(2, '0')}.jsonl`, day, part }
 }
 
 /** Undefined for a name that is not of such a file. */
 export function parseDayFile(name: string): DayFile | undefined {
   const [, day, part] = pattern.exec(name) ?? []
-  return day === undefined ? undefined : { name, day, part: part === undefined ? 1 : Number(part) }
+  return day === undefined || part === undefined ? undefined : { name, day, part: Number(part) }
 }
 
 /** The file that a marker stands for. */
