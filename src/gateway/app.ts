@@ -195,13 +195,13 @@ export function createGateway(parts: GatewayParts): Gateway {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')
     }
+    if (!isReading.has(request.method)) requireRecord(stele)
     // The matched route counts, not the path as it was written: `/%761/models` is the same route.
     const { url: route, config } = request.routeOptions
     const { permission } = config
     if (route === undefined ? !request.url.startsWith('/v1/') : permission === 'public') return
     // Before the body is read: a stranger must not make Stele hold 64 MiB.
     request.apiKey = await access.admit(request, permission)
-    if (!isReading.has(request.method)) requireRecord(stele)
     if (permission !== undefined)
       request.opened = await content.openNamed(request, request.apiKey, permission)
     if (request.opened !== undefined) requireRecord(stele)

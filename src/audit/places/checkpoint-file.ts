@@ -1,9 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, dirname, resolve } from 'node:path'
 import { claimFile, type FileLock } from '../../db/file-lock.ts'
 import { readCheckpoint } from '../checkpoint.ts'
 import { checkpointLine } from '../export-line.ts'
-import { checkpointIn } from './edges.ts'
+import { lastCheckpointIn } from './edges.ts'
 import { type Damage, LineFile } from './line-file.ts'
 import type { StoredCheckpoint } from './log-source.ts'
 
@@ -12,6 +12,10 @@ export class CheckpointFile {
   readonly #path: string
   #lock: FileLock | undefined
   #lines: LineFile | undefined
+  /** What this process has written, or found in the file when it began to. */
+  #last: StoredCheckpoint | undefined
+  /** The file that stands in for one that somebody has changed. */
+  #beside: string | undefined
 
   constructor(path: string) {
     this.#path = resolve(path)
@@ -22,13 +26,11 @@ export class CheckpointFile {
    * @throws what the system says
    */
   async last(): Promise<StoredCheckpoint | undefined> {
+    // Whoever writes it knows, whatever somebody else has made of the file.
+    if (this.#last !== undefined) return this.#last
     const parts = await this.#parts()
     for (const path of parts.reverse()) {
-      const text = await readFile(path, 'utf8')
-      const found = text
-        .split('\n')
-        .map(checkpointIn)
-        .findLast(each => each !== undefined)
+      const found = await lastCheckpointIn(path)
       if (found !== undefined) return found
     }
     return undefined
@@ -38,29 +40,36 @@ export class CheckpointFile {
   async damage(): Promise<Damage | undefined> {
     const damage = await this.#lines?.damage()
     if (damage === undefined) return undefined
-    await this.#lines?.close()
-    const beside = damage === 'removed' ? this.#path : `${this.#path}.${(await this.#parts()).length + 1}`
-    this.#lines = await LineFile.open(beside)
+    const damaged = this.#lines
+    this.#lines = undefined
+    this.#beside = damage === 'removed' ? damaged?.path : `${this.#path}.${(await this.#parts()).length + 1}`
+    await damaged?.close()
     return damage
   }
 
   /**
-   * Adds a checkpoint unless the file has it, or a later one. False when another process writes the file.
+   * Adds a checkpoint unless the file has it, or a later one; a file that stands in for another begins with one in any case. False when another process writes the file.
    * @throws what the system says; then nothing was added
    */
   async write(note: string): Promise<boolean> {
     this.#lock ??= claimFile(`${this.#path}.lock`)
     if (this.#lock === undefined) return false
-    this.#lines ??= await LineFile.open((await this.#parts()).at(-1) ?? this.#path)
     const last = await this.last()
-    if ((last?.size ?? -1) >= readCheckpoint(note).size) return true
+    const isBeside = this.#beside !== undefined
+    this.#lines ??= await LineFile.open(this.#beside ?? (await this.#parts()).at(-1) ?? this.#path)
+    const { size } = readCheckpoint(note)
+    this.#last = last
+    if (!isBeside && (last?.size ?? -1) >= size) return true
     await this.#lines.append(`${checkpointLine(note)}\n`)
+    this.#last = { size, note }
+    this.#beside = undefined
     return true
   }
 
   async close(): Promise<void> {
     await this.#lines?.close()
     this.#lines = undefined
+    this.#last = undefined
     this.#lock?.release()
     this.#lock = undefined
   }

@@ -45,6 +45,37 @@ async function lastLines(
   size: number,
   count: number,
 ): Promise<Pick<Edges, 'last' | 'checkpoint'>> {
+  for await (const { lines, isAll } of tailsOf(handle, size)) {
+    const last = lines.flatMap((text): EventLine[] => {
+      const index = indexOf(text)
+      return index === undefined ? [] : [{ index, text }]
+    })
+    if (last.length > 0 || isAll)
+      return { last: last.slice(-count), checkpoint: lines.map(checkpointIn).findLast(isFound) }
+  }
+  return { last: [], checkpoint: undefined }
+}
+
+/** The last checkpoint in a file; undefined when there is none. @throws what the system says */
+export async function lastCheckpointIn(path: string): Promise<StoredCheckpoint | undefined> {
+  const handle = await open(path, 'r')
+  try {
+    const { size } = await handle.stat()
+    for await (const { lines } of tailsOf(handle, size)) {
+      const found = lines.map(checkpointIn).findLast(isFound)
+      if (found !== undefined) return found
+    }
+    return undefined
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The whole lines at the end of a file: some, then more, until it is all of them. */
+async function* tailsOf(
+  handle: FileHandle,
+  size: number,
+): AsyncGenerator<{ readonly lines: string[]; readonly isAll: boolean }> {
   for (let length = firstReading; ; length *= 4) {
     const start = Math.max(0, size - length)
     const buffer = Buffer.alloc(size - start)
@@ -52,16 +83,13 @@ async function lastLines(
     const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(0, -1)
     // The first of them may lack its beginning.
     if (start > 0) lines.shift()
-    const last = lines.flatMap((text): EventLine[] => {
-      const index = indexOf(text)
-      return index === undefined ? [] : [{ index, text }]
-    })
-    if (last.length === 0 && start > 0) continue
-    return {
-      last: last.slice(-count),
-      checkpoint: lines.map(checkpointIn).findLast(found => found !== undefined),
-    }
+    yield { lines, isAll: start === 0 }
+    if (start === 0) return
   }
+}
+
+function isFound(checkpoint: StoredCheckpoint | undefined): boolean {
+  return checkpoint !== undefined
 }
 
 /** The leaf index of a line, if it is an event. */
@@ -71,7 +99,7 @@ export function indexOf(line: string): number | undefined {
 }
 
 /** The checkpoint that a line holds, if it holds one. Whether it is signed is for others to say. */
-export function checkpointIn(line: string): StoredCheckpoint | undefined {
+function checkpointIn(line: string): StoredCheckpoint | undefined {
   const note = memberOf(line, 'checkpoint')
   if (typeof note !== 'string') return undefined
   try {

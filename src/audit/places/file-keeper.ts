@@ -34,9 +34,9 @@ export interface FilesState extends Pick<FollowerReport, 'state' | 'reason' | 'p
   readonly tampered: number
 }
 
-/** Milliseconds between two rounds, and after one that failed. */
+/** Milliseconds between two rounds, and where another process writes, or a round failed. */
 const period = 200
-const failedPeriod = 1_000
+const longPeriod = 1_000
 
 /** Milliseconds between two notes in the database of how far the files have come. */
 const notePeriod = 10_000
@@ -102,12 +102,11 @@ export class FileKeeper {
 
   #schedule(): void {
     if (this.#isStopped) return
-    const isFine = this.#report?.state === 'writing' || this.#report?.state === 'standby'
     this.#timer = setTimeout(
       () => {
         this.#working = this.#turn().then(() => this.#schedule())
       },
-      isFine ? period : failedPeriod,
+      this.#report?.state === 'writing' ? period : longPeriod,
     ).unref()
   }
 
