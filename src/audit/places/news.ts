@@ -46,7 +46,7 @@ export function severityOf({ kind }: PlacesNews): Severity {
 }
 
 /** The event that tells of it. */
-export function eventOf(news: PlacesNews, createdAt: number): Row<'audit_events'> {
+function eventOf(news: PlacesNews, createdAt: number): Row<'audit_events'> {
   const { kind, target, ...details } = { target: null, ...news }
   const severity = severityOf(news)
   return {
