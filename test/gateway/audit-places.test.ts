@@ -89,8 +89,9 @@ test('calls and changes are refused while they cannot be on record twice; readin
 
   await rm(folder)
   await expect.poll(async () => (await running.post(ask)).status, { timeout: 5_000 }).toBe(200)
-  const { audit } = JSON.parse((await running.send('GET', '/readyz')).text)
-  expect(audit).toMatchObject({ files: 'writing', log: 'consistent', failing: [] })
+  const told = async () => JSON.parse((await running.send('GET', '/readyz')).text).audit
+  const expected = { files: 'writing', log: 'consistent', failing: [] }
+  await expect.poll(told, { timeout: 5_000 }).toMatchObject(expected)
   expect((await running.send('GET', '/metrics')).text).toMatch(/^stele_audit_files_failing 0$/m)
 })
 

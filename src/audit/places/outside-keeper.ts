@@ -79,9 +79,9 @@ export class OutsideKeeper {
     return this.#standing === undefined || this.#standing === 'consistent'
   }
 
-  /** What is known outside of the log, for whoever adds to it. @throws what the system says when a file cannot be read */
+  /** What is known outside of the log, for whoever adds to it. Never rejects: what cannot be read holds nothing up. */
   async published(): Promise<PublishedCheckpoint[]> {
-    return (await this.#known()).map(({ note }) => publishedIn(note))
+    return (await this.#known()).known.map(({ note }) => publishedIn(note))
   }
 
   /** A checkpoint was signed: it leaves now, or when the time between two is over. */
@@ -118,31 +118,35 @@ export class OutsideKeeper {
     this.#timer = setTimeout(() => void this.#turn(), interval).unref()
   }
 
-  /** The newest checkpoints that are outside the database, on this machine. */
-  async #known(): Promise<KnownOutside[]> {
+  /** The newest checkpoints that are outside the database, on this machine, as far as they can be read. */
+  async #known(): Promise<{ known: KnownOutside[]; isWhole: boolean }> {
     const { file, checkpointPath = '', folder } = this.#options
-    const known: KnownOutside[] = []
-    const written = await file?.last()
-    if (written !== undefined) known.push({ ...written, target: checkpointPath })
-    const newest = folder === undefined ? undefined : await new LogFolder(folder).newest(1)
-    if (newest?.edges.checkpoint !== undefined)
-      known.push({ ...newest.edges.checkpoint, target: newest.name })
-    return known
+    const ofFolder = async (path: string): Promise<KnownOutside | undefined> => {
+      const newest = await new LogFolder(path).newest(1)
+      return newest?.edges.checkpoint && { ...newest.edges.checkpoint, target: newest.name }
+    }
+    const found = await Promise.allSettled([
+      file?.last().then(last => last && { ...last, target: checkpointPath }),
+      folder === undefined ? undefined : ofFolder(folder),
+    ])
+    const known = found.flatMap(each => (each.status === 'fulfilled' && each.value ? [each.value] : []))
+    return { known, isWhole: found.every(({ status }) => status === 'fulfilled') }
   }
 
   async #compare(): Promise<void> {
-    const { source } = this.#options
+    const { source, tell } = this.#options
+    const { known, isWhole } = await this.#known()
     try {
-      for (const { note, size, target } of await this.#known()) {
+      for (const { note, size, target } of known) {
         const standing = await source.standingOf(note)
         if (standing !== 'consistent') return this.#stand(size, target, standing)
       }
     } catch {
-      // Whether the log is the one that it was cannot be told while it, or the file, cannot be read: who writes there tells of that.
+      // The database is away: it can be told when it is back.
       return
     }
-    if (this.#disagreement !== undefined) return
-    if (!this.isTrusted) this.#options.tell({ kind: 'log_consistent' })
+    if (this.#disagreement !== undefined || !isWhole) return
+    if (!this.isTrusted) tell({ kind: 'log_consistent' })
     this.#standing = 'consistent'
   }
 
