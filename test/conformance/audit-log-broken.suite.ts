@@ -47,6 +47,12 @@ const withOtherNote: Change = async ({ database: { kysely }, auditLog }) => {
   await kysely.updateTable('audit_checkpoints').set({ note }).where('tree_size', '=', 3).execute()
 }
 
+const withOtherHash: Change = async ({ database: { kysely }, auditLog }) => {
+  const hashes = Uint8Array.from((await auditLog.tile(0, 0)) ?? [])
+  hashes[0] = (hashes[0] ?? 0) ^ 1
+  await kysely.updateTable('audit_tiles').set({ hashes }).execute()
+}
+
 const changes: [string, Change][] = [
   ['the newest checkpoint is gone', run('DELETE FROM audit_checkpoints WHERE tree_size = 3')],
   ['all checkpoints are gone', run('DELETE FROM audit_checkpoints')],
@@ -61,6 +67,7 @@ const changes: [string, Change][] = [
     ),
   ],
   ['the last entry is of another event', run("UPDATE audit_log SET event_id = 'evt_x' WHERE leaf_index = 2")],
+  ['a hash of the tree is another', withOtherHash],
   ['a tile is gone', run('DELETE FROM audit_tiles')],
   [
     'the queue holds what nobody wrote',
@@ -82,7 +89,8 @@ export function auditLogBrokenSuite(bed: Bed): void {
     await change(stele)
     const before = await storedRowsOf(stele.database, 'audit_checkpoints')
     const entries = await storedRowsOf(stele.database, 'audit_log')
-    await failure('audit_log_broken', stele.auditLog.sequence())
+    // As a process does that has seen nothing of the log before.
+    await failure('audit_log_broken', doAuditStep(stele.database, { limit: 10, published: [] }))
     expect(await storedRowsOf(stele.database, 'audit_checkpoints')).toEqual(before)
     expect(await storedRowsOf(stele.database, 'audit_log')).toEqual(entries)
     expect(await storedRowsOf(stele.database, 'audit_queue')).toHaveLength(1)
