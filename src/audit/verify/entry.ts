@@ -9,7 +9,7 @@ export function leafOfEvent(event: EventFacts, salt: Uint8Array): Buffer {
 }
 
 /** Content that is there must be what the event has committed to; content that is gone proves nothing. @throws Fault */
-export function checkContent(event: EventFacts, content: ErasableContent | undefined): void {
+function checkContent(event: EventFacts, content: ErasableContent | undefined): void {
   if (content === undefined) return
   const { commitment } = event
   if (commitment === null)

@@ -18,6 +18,6 @@ export async function verifyProof(file: string, options: VerifyProofOptions): Pr
 }
 
 /** The public keys of the log of the database. */
-export function databaseKeys(options: GlobalOptions): Promise<string[]> {
+function databaseKeys(options: GlobalOptions): Promise<string[]> {
   return withStele(options, async ({ auditLog }) => (await auditLog.keys()).map(({ vkey }) => vkey))
 }
