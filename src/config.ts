@@ -4,6 +4,7 @@ import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
 import type { AuditOptions } from './audit/log/service.ts'
 import { isKeyName } from './audit/note-keys.ts'
+import { auditProblems, auditSettings } from './audit-settings.ts'
 import { compressionNames } from './compression/levels.ts'
 import { cache } from './config-cache.ts'
 import { environmentVariables } from './config-environment.ts'
@@ -212,6 +213,7 @@ const settings = z.strictObject({
   /** What the log of audit events is called, and whether anybody may read its tree. */
   auditOrigin: z.string().refine(isKeyName, 'a name without white space and without +').optional(),
   auditLogPublic: z.union([z.boolean(), z.stringbool()]).default(false),
+  ...auditSettings,
   /** Whether answers are given again where neither the request nor its key says so, and for how many seconds. */
   cacheMode: z.enum(cacheModes).default('off'),
   cacheTtl: z.coerce.number().positive().max(31_536_000).default(3_600),
@@ -315,7 +317,7 @@ function readFile(path: string, isRequired: boolean): unknown {
 }
 
 function withProviderKeys(config: Config, environment: Readonly<Record<string, string | undefined>>): Config {
-  const problems = networkProblems(config)
+  const problems = [...networkProblems(config), ...auditProblems(config)]
   for (const [name, provider] of Object.entries(config.providers)) {
     if (provider.type === 'openai-compatible' && provider.baseUrl === undefined)
       problems.push(`  providers.${name}.baseUrl: is missing`)

@@ -171,6 +171,11 @@ export const errorTable = {
     'The database is away and {limit} bytes wait for it on disk already; no more calls are taken until it is back.',
     true,
   ),
+  audit_unavailable: row(
+    503,
+    'Nothing is taken that is to be on record, because the files of the audit log are not up to it: {reason}.',
+    true,
+  ),
   shutting_down: row(503, 'Stele is shutting down.', true),
   config_invalid: row(500, 'The configuration is not valid:\n{problems}'),
   database_url_invalid: row(500, 'The database URL is not usable: {reason}'),

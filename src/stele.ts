@@ -6,6 +6,7 @@ import { createUsage, type Usage } from './analytics/service.ts'
 import { auditLibrary } from './audit/library.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
+import type { AuditPlaces, AuditPlacesOptions, OpenedPlaces } from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
 import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
@@ -31,13 +32,13 @@ import { ConversationHashes } from './model/hashes.ts'
 import { type BackupContents, type BackupOptions, backUp } from './moving/backup.ts'
 import { refuseUnfinishedCopy } from './moving/copy-state.ts'
 import { checkKeyFile, strikeFromKeyFile } from './moving/key-file.ts'
+import { databaseSettings, masterKeySource, openPlaces } from './opening.ts'
 import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
 import { checkSellers } from './pricing/sellers.ts'
-import { masterKeyPath } from './privacy/master-key.ts'
-import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { LoadedMasterKeys } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
@@ -99,6 +100,8 @@ export interface SteleOptions extends DatabaseSettings {
   readonly cache?: Partial<CacheLimits> | undefined
   /** How the log of audit events is kept. */
   readonly audit?: AuditOptions | undefined
+  /** Where it is taken to, outside the database; nowhere when left out. */
+  readonly auditPlaces?: AuditPlacesOptions | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -123,6 +126,8 @@ export interface Stele {
   readonly auditEvents: ReturnType<typeof auditEventStore>
   /** The log that proves them. */
   readonly auditLog: AuditLog
+  /** Where the log is taken to, outside the database. */
+  readonly auditPlaces: AuditPlaces
   /** Verifies that log, and makes proofs for others to verify. */
   readonly audit: ReturnType<typeof auditLibrary>
   readonly conversations: ReturnType<typeof conversationLibrary>
@@ -210,7 +215,11 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters, origin }, options)
+    const places = openPlaces(store, { databaseUrl, content }, options)
+    const parts = { hashKey, spoolKey, content, masters, origin, places }
+    const stele = assemble(store, databaseUrl, parts, options)
+    await places.start()
+    return stele
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -226,10 +235,12 @@ function assemble(
     content,
     masters,
     origin,
+    places,
   }: Pick<WriterSetup, 'hashKey' | 'content'> & {
     spoolKey: Uint8Array | undefined
     masters: LoadedMasterKeys
     origin: string
+    places: OpenedPlaces
   },
   options: SteleOptions,
 ): Stele {
@@ -260,8 +271,9 @@ function assemble(
     database,
     origin,
     doStep: stepsOf('audit', database, writer),
-    isWanted: () => spooling?.state.isSpooling !== true,
+    isWanted: () => spooling?.state.isSpooling !== true && places.isTrusted(),
     sequence: options.audit?.sequence,
+    places: places.checkpoints,
     onError: options.onError,
   })
   const accounting = new Accounting(options.pricing ?? {}, options.onError)
@@ -278,7 +290,10 @@ function assemble(
       costOf: (call, usage) => accounting.costOf(call, usage),
     }),
     removeOldCounters: limits.tidy,
-    lastWork: () => stopAuditLog(sequencingTime),
+    async lastWork() {
+      await stopAuditLog(sequencingTime)
+      await places.stop()
+    },
   })
   recorder.watchers.add(openTelemetryWatcher())
   const told = tellingFailures(database)
@@ -306,6 +321,7 @@ function assemble(
     auditEvents: told(auditEventStore(database)),
     audit: told(auditLibrary(database)),
     auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
+    auditPlaces: places.places,
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),
     conversationItems: told(conversationItemLibrary(database, recorder)),
@@ -366,33 +382,6 @@ function assemble(
       await database.close()
     },
   }
-}
-
-function databaseSettings({
-  poolSize,
-  maxOverflow,
-  poolTimeout,
-  commitTimeout,
-  schema,
-  search,
-  onSql,
-}: SteleOptions): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql }
-}
-
-/**
- * The key file lives beside the database file; a database elsewhere has it in the working directory. It is made only
- * for a database that has no secrets yet: beside an older one a new key would just hide that the right one is missing.
- */
-function masterKeySource(
-  { location }: Database,
-  { masterKey, masterKeyCommand, previousMasterKeys: previous = [] }: SteleOptions,
-): MasterKeySource {
-  if (masterKeyCommand !== undefined)
-    return { from: { kind: 'command', command: masterKeyCommand }, previous }
-  if (masterKey !== undefined) return { from: { kind: 'given', key: masterKey }, previous }
-  if (location.keyFolder === undefined) return { from: { kind: 'random' }, previous }
-  return { from: { kind: 'file', path: masterKeyPath(location.keyFolder) }, previous }
 }
 
 function asKnown(database: Database, error: unknown): unknown {

@@ -1,3 +1,4 @@
+import { auditPlacesOf } from '../audit-settings.ts'
 import { auditOf, type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../config.ts'
 import { type Database, type DatabaseSettings, openDatabase } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
@@ -32,6 +33,7 @@ export async function withStele<R>(options: GlobalOptions, work: (stele: Stele) 
       retention: retentionOf(config),
       pricing: pricingOf(config),
       audit: auditOf(config),
+      auditPlaces: { ...auditPlacesOf(config), compareOnly: true },
       migrate: false,
     }),
   )

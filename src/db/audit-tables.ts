@@ -20,6 +20,7 @@ export const auditTables = {
   audit_tiles: { level: integer, tile: integer, hashes: bytes },
   audit_checkpoints: { tree_size: integer, root: bytes, note: text, created_at: integer },
   audit_keys: { id: text, vkey: text, created_at: integer, retired_at: integerOrNull },
+  audit_places: { id: text, position: integer, updated_at: integer },
 } as const
 
 export const auditKeys = {
@@ -28,4 +29,5 @@ export const auditKeys = {
   audit_tiles: ['level', 'tile'],
   audit_checkpoints: ['tree_size'],
   audit_keys: ['id'],
+  audit_places: ['id'],
 } as const

@@ -84,8 +84,16 @@ export const derivedTables = ['message_search'] as const
 
 export const tableNames = Object.keys(tables) as readonly TableName[]
 
-/** What the record can do without: how far the search index has come is found in the messages again, cached answers by asking. */
-const aside: ReadonlySet<string> = new Set(['search_queue', 'search_progress', 'cache_entries'])
+/**
+ * What the record can do without: how far the search index has come is found in the messages again, cached answers by asking; how far
+ * places outside have come is true of this database alone.
+ */
+const aside: ReadonlySet<string> = new Set([
+  'search_queue',
+  'search_progress',
+  'cache_entries',
+  'audit_places',
+])
 
 /** Those that hold the record. */
 export const recordTables = tableNames.filter(table => !aside.has(table))

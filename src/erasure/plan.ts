@@ -43,6 +43,7 @@ export const afterErasure = {
   audit_tiles: 'none',
   audit_checkpoints: 'none',
   audit_keys: 'none',
+  audit_places: 'none',
   search_queue: 'removed',
   search_progress: 'removed',
 } as const satisfies Record<TableName, 'removed' | 'with its conversation' | 'blanked' | 'kept' | 'none'>

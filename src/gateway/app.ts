@@ -195,6 +195,7 @@ export function createGateway(parts: GatewayParts): Gateway {
       reply.header('connection', 'close')
       throw new SteleError('shutting_down')
     }
+    if (!isReading.has(request.method)) requireRecord(stele)
     // The matched route counts, not the path as it was written: `/%761/models` is the same route.
     const { url: route, config } = request.routeOptions
     const { permission } = config
@@ -203,6 +204,7 @@ export function createGateway(parts: GatewayParts): Gateway {
     request.apiKey = await access.admit(request, permission)
     if (permission !== undefined)
       request.opened = await content.openNamed(request, request.apiKey, permission)
+    if (request.opened !== undefined) requireRecord(stele)
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') throw new SteleError('unsupported_media_type')
   })
@@ -285,9 +287,18 @@ function isAt(route: string, path: string): boolean {
   )
 }
 
+const isReading: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** Of what is to be on record in two places nothing is begun while one of them cannot take it. @throws SteleError audit_unavailable */
+function requireRecord({ auditPlaces }: Pick<Stele, 'auditPlaces'>): void {
+  const refusal = auditPlaces.refusal()
+  if (refusal !== undefined) throw refusal
+}
+
 /** Failures that may be over in a moment. */
 const soonOver: ReadonlySet<string> = new Set([
   'store_unavailable',
+  'audit_unavailable',
   'spool_full',
   'shutting_down',
   'idempotency_key_in_use',

@@ -1,5 +1,7 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
+import { type PlacesNews, severityOf } from '../audit/places/news.ts'
+import { auditPlacesOf } from '../audit-settings.ts'
 import { auditOf, type Config, limitsOf, pricingOf, retentionOf } from '../config.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
@@ -50,6 +52,7 @@ export async function serve(
     retention: retentionOf(config),
     pricing: pricingOf(config),
     audit: auditOf(config),
+    auditPlaces: { ...auditPlacesOf(config), onNews: news => logNews(logger, news) },
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
@@ -112,6 +115,25 @@ export async function serve(
 
 async function closeQuietly(stele: Stele, onError: (error: unknown) => void): Promise<void> {
   await stele.close().catch(onError)
+}
+
+const levels = { info: 'info', warning: 'warn', error: 'error', critical: 'fatal' } as const
+
+const newsTexts: Readonly<Record<PlacesNews['kind'], string>> = {
+  file_failed: 'the files of the audit log cannot be written; the database has it all, and they catch up',
+  file_recovered: 'the files of the audit log are written again',
+  file_tampered: 'a file of the audit log was changed by somebody else; what is missing is written beside it',
+  file_archived: 'a file of the audit log was taken elsewhere',
+  log_rolled_back:
+    'the audit log is not the one that checkpoints outside the database tell of; it is not signed',
+  log_consistent: 'the audit log goes on from the checkpoints outside the database again',
+  checkpoint_failed: 'a checkpoint of the audit log could not leave the database; it is tried again',
+  checkpoint_recovered: 'checkpoints of the audit log leave the database again',
+}
+
+function logNews(logger: Logger, news: PlacesNews): void {
+  const { kind, ...facts } = news
+  logger[levels[severityOf(news)]](facts, newsTexts[kind])
 }
 
 function logSpooling(logger: Logger, change: SpoolChange): void {

@@ -1,12 +1,20 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { formatVkey, noteAlgorithms } from '../../src/audit/note-keys.ts'
 import { loadConfig, resolveConfig } from '../../src/config.ts'
 import type { environmentVariables } from '../../src/config-environment.ts'
 import { temporaryFolder } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 
 const secret = 'sk-very-secret-value'
+
+const witnessKey = formatVkey(
+  'w.example',
+  generateKeyPairSync('ed25519').publicKey,
+  noteAlgorithms.cosignature,
+)
 
 describe('defaults and precedence', () => {
   test('nothing given gives the defaults', () => {
@@ -95,6 +103,17 @@ describe('defaults and precedence', () => {
       STELE_CACHE_TTL: '90',
       AUDIT_ORIGIN: 'log.example',
       AUDIT_LOG_PUBLIC: 'true',
+      AUDIT_LOG_DIR: '/var/log/stele',
+      AUDIT_FAIL_CLOSED: 'true',
+      AUDIT_MAX_LAG_MS: '2500',
+      AUDIT_CHECKPOINT_FILE: '/var/log/checkpoints.jsonl',
+      AUDIT_CHECKPOINT_STDOUT: 'true',
+      AUDIT_CHECKPOINT_WEBHOOK: 'https://audit.example/hook',
+      AUDIT_WEBHOOK_SECRET: 'a secret of sixteen',
+      AUDIT_CHECKPOINT_INTERVAL: '30',
+      AUDIT_WITNESS_URL: 'http://localhost:8080/w',
+      AUDIT_WITNESS_KEY: witnessKey,
+      AUDIT_ALLOW_HTTP: 'false',
       STELE_COMPRESS: 'medium',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',
@@ -149,12 +168,43 @@ describe('defaults and precedence', () => {
       retentionInactive: 90,
       retentionDeleted: 7,
       retentionEvery: 60,
+      auditLogDir: '/var/log/stele',
+      auditFailClosed: true,
+      auditMaxLagMs: 2_500,
+      auditCheckpointFile: '/var/log/checkpoints.jsonl',
+      auditCheckpointStdout: true,
+      auditCheckpointWebhook: 'https://audit.example/hook',
+      auditWebhookSecret: 'a secret of sixteen',
+      auditCheckpointInterval: 30,
+      auditWitnessUrl: 'http://localhost:8080/w',
+      auditWitnessKey: witnessKey,
+      auditAllowHttp: false,
       chatModel: 'coach',
       chatSystem: 'Be a coach.',
       chatGreeting: 'Hello!',
       openaiBaseUrl: 'http://localhost:11434/v1',
       openaiApiKey: 'sk-1',
     })
+  })
+
+  test.for([
+    [{ AUDIT_FAIL_CLOSED: 'true' }, /AUDIT_FAIL_CLOSED\): there is no auditLogDir/],
+    [{ AUDIT_WEBHOOK_SECRET: 'a secret of sixteen' }, /AUDIT_WEBHOOK_SECRET\): there is no/],
+    [{ AUDIT_WITNESS_URL: 'https://w.example' }, /AUDIT_WITNESS_KEY\): both or neither/],
+    [
+      { AUDIT_WITNESS_URL: 'https://w.example', AUDIT_WITNESS_KEY: 'w.example+1+2' },
+      /it must be the vkey of a witness/,
+    ],
+    [{ AUDIT_CHECKPOINT_WEBHOOK: 'http://audit.example/' }, /AUDIT_CHECKPOINT_WEBHOOK\): https:\/\/ only/],
+    [{ AUDIT_CHECKPOINT_WEBHOOK: 'https://a:b@audit.example/' }, /it may hold no user name or password/],
+    [{ AUDIT_MAX_LAG_MS: '5' }, /AUDIT_MAX_LAG_MS/],
+  ] as const)('places of the audit log that cannot be are refused: %o', ([environment, problem]) => {
+    expect(() => resolveConfig({}, environment)).toThrow(problem)
+  })
+
+  test('a webhook elsewhere may be asked over plain HTTP where that is allowed', () => {
+    const environment = { AUDIT_CHECKPOINT_WEBHOOK: 'http://audit.example/', AUDIT_ALLOW_HTTP: 'true' }
+    expect(resolveConfig({}, environment).auditCheckpointWebhook).toBe('http://audit.example/')
   })
 
   test('content that would outlive its metadata is refused', () => {

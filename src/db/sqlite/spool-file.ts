@@ -1,8 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { NewSpoolEntry, RejectedEntry, SpoolEntry, SpoolFile } from '../spool-file.ts'
-import { isBusy } from './failures.ts'
+import { exclusively } from './file-lock.ts'
 
 const schema = [
   `CREATE TABLE IF NOT EXISTS entries (
@@ -184,20 +183,6 @@ function rewriteAll(
     if (changed === undefined) continue
     update.run(changed.callId, changed.kind, changed.rawBytes, changed.sealed, seq)
     rewritten++
-  }
-}
-
-/** A lock on a file of its own, held as long as the connection is open; undefined when another has it. */
-function exclusively(path: string): DatabaseSync | undefined {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const connection = new DatabaseSync(path, { timeout: 0 })
-  try {
-    connection.exec('BEGIN EXCLUSIVE')
-    return connection
-  } catch (error) {
-    connection.close()
-    if (isBusy(error)) return undefined
-    throw error
   }
 }
 

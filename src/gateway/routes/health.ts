@@ -23,11 +23,14 @@ export async function healthRoutes(app: FastifyInstance, { stele, providers }: P
     const isSpooling = spool !== undefined && (spool.isSpooling || !(await answers(stele)))
     if (spool === undefined && !(await answers(stele)))
       throw new SteleError('store_unavailable', { reason: 'it does not answer' })
+    const refusal = stele.auditPlaces.refusal()
+    if (refusal !== undefined) throw refusal
     const breakers = [...providers.breakers].map(([name, { state }]) => [name, state])
     return {
       status: isSpooling ? 'spooling' : 'ready',
       waiting: queueLength,
       ...(spool === undefined ? {} : { spool: figures(spool) }),
+      ...auditFigures(stele),
       audit_log: stele.auditLog.state().failure === undefined ? 'ok' : 'broken',
       providers: Object.fromEntries(breakers),
     }
@@ -41,6 +44,21 @@ function withoutReason({ code, details, cause }: SteleError): SteleError {
 
 function figures({ depth, bytes, oldestAt }: SpoolState): object {
   return { depth, bytes, age: oldestAt === undefined ? 0 : Math.max(0, (Date.now() - oldestAt) / 1000) }
+}
+
+/** Where the audit log is taken to; nothing where it is taken nowhere. Reasons, which name files, are for the log. */
+function auditFigures({ auditPlaces: { files, outside } }: Stele): object {
+  if (files === undefined && outside.standing === undefined) return {}
+  const failing = Object.entries(outside.places).flatMap(([place, { isFailing }]) =>
+    isFailing ? [place] : [],
+  )
+  return {
+    audit: {
+      ...(files === undefined ? {} : { files: files.state, lag: files.lag / 1000 }),
+      log: outside.standing ?? 'unknown',
+      failing,
+    },
+  }
 }
 
 async function answers(stele: Stele): Promise<boolean> {

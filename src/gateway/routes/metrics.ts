@@ -7,6 +7,7 @@ import { SteleError } from '../../errors.ts'
 import type { ProviderRegistry } from '../../providers/registry.ts'
 import type { Stele } from '../../stele.ts'
 import { addReadings, type Counts, type Reading } from '../../telemetry/prometheus.ts'
+import { auditPlaceReadings } from './audit-metrics.ts'
 import { needs } from './request-parts.ts'
 
 /** Figures of all processes that serve the address, where there are several. */
@@ -18,7 +19,7 @@ export interface SharedMetrics {
 }
 
 export interface MetricsParts {
-  readonly stele: Pick<Stele, 'recorder' | 'retention' | 'commits' | 'auditLog'>
+  readonly stele: Pick<Stele, 'recorder' | 'retention' | 'commits' | 'auditLog' | 'auditPlaces'>
   readonly providers: Pick<ProviderRegistry, 'breakers' | 'providers'>
   readonly counts: Counts
   readonly settings: Pick<Config, 'metrics' | 'metricsToken'>
@@ -37,6 +38,7 @@ export async function metricsRoutes(app: FastifyInstance, parts: MetricsParts): 
     ...recorderReadings(stele),
     ...retentionReadings(stele),
     ...auditLogReadings(stele),
+    ...auditPlaceReadings(stele),
     ...breakerReadings(providers),
   ])
   stele.commits.listen(batch => counts.committed(batch))
