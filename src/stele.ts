@@ -179,7 +179,12 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
-    else await migrateUp(database)
+    else
+      await migrateUp(database).catch((error: unknown) => {
+        // What is recorded finds room nevertheless.
+        if (!(error instanceof SteleError && error.code === 'partitions_missing')) throw error
+        options.onError?.(error)
+      })
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))

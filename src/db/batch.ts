@@ -1,3 +1,4 @@
+import type { ChangeReason } from './guards.ts'
 import type { SearchWriter } from './search-index.ts'
 import type { ColumnName, Opened, TableName, Tables } from './tables.ts'
 
@@ -81,6 +82,8 @@ export interface StoredBatch extends BatchOf<Tables> {
     add: readonly A[],
     rows: readonly Tables[T][],
   ): Promise<Some<Tables[T], K | A>[]>
+  /** As `Database.permit`, for the transaction of this batch. */
+  permit(reason: ChangeReason): Promise<void>
   /** Holds `lock` together with other batches until commit, and waits for whoever holds it alone (`Database.holding`). */
   share(lock: BatchLock): Promise<void>
 }

@@ -53,12 +53,26 @@ export async function migrationHistory(
 /**
  * Applies what is missing, up to and including `target` (all, when left out), in one transaction that excludes other
  * migrators; then prepares storage for the current time. Returns the names applied.
- * @throws SteleError schema_newer, migration_failed, and what `verify` raises
+ * @throws SteleError schema_newer, migration_failed, partitions_missing, and what `verify` raises
  */
 export async function migrateUp(database: Database, target = Number.POSITIVE_INFINITY): Promise<string[]> {
   const known = await knownMigrations()
   await database.verify()
-  const names = await database.exclusively(async tx => {
+  // A role that may define nothing finds that there is nothing to define.
+  const isDue = (await migrationHistory(database)).some(
+    ({ id, appliedAt }) => id <= target && appliedAt === undefined,
+  )
+  const names = isDue ? await applyMissing(database, known, target) : []
+  if (target > 0) await database.ensureStorage(Date.now())
+  return names
+}
+
+function applyMissing(
+  database: Database,
+  known: readonly KnownMigration[],
+  target: number,
+): Promise<string[]> {
+  return database.exclusively(async tx => {
     await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
     const applied = await readLedger(database, tx)
     refuseNewer(applied, known)
@@ -72,8 +86,6 @@ export async function migrateUp(database: Database, target = Number.POSITIVE_INF
     }
     return missing.map(({ name }) => name)
   })
-  if (target > 0) await database.ensureStorage(Date.now())
-  return names
 }
 
 /** Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first. */

@@ -364,7 +364,10 @@ test.each([
     // As if the answer to its commit had been lost on the way.
     const instance = (await rowsOf(witness, 'instances'))[0]?.id ?? ''
     await witness.recorder.begin(input)
-    await witness.database.kysely.updateTable('llm_requests').set({ instance_id: instance }).execute()
+    await witness.database.kysely.transaction().execute(async tx => {
+      await witness.database.permit(tx, 'retention')
+      await tx.updateTable('llm_requests').set({ instance_id: instance }).execute()
+    })
     link.restore()
     await expect
       .poll(() => witness.calls.find(input.callId), { timeout: 10_000 })

@@ -1,5 +1,6 @@
 import type { BatchLock, StoredBatch } from '../batch.ts'
 import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
+import { permitStatement } from './guards.ts'
 import { postgresSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
@@ -68,6 +69,9 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       const read = [...key, ...add].map(column => `${table}.${column}`).join(', ')
       const onConflict = `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums} RETURNING ${read}`
       return (await insert(run, table, rows, onConflict, key)) as never
+    },
+    async permit(reason) {
+      await run(permitStatement, [reason])
     },
     async share(lock) {
       await run('SELECT pg_advisory_xact_lock_shared($1)', [batchLocks[lock]])
