@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { securityEvent } from '../store/audit-events.ts'
+import { addAbsentEvents, securityEvent } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { countAttempt, countRegistration, forgetAttempt } from './attempts.ts'
 import { endSessions } from './sessions.ts'
@@ -107,10 +107,5 @@ async function noteAll(
   { contents }: Store,
   events: readonly Row<'audit_events'>[],
 ): Promise<void> {
-  if (events.length === 0) return
-  await tx
-    .insertInto('audit_events')
-    .values(events.map(event => contents.sealEvent(event)))
-    .onConflict(conflict => conflict.doNothing())
-    .execute()
+  await addAbsentEvents(tx, contents, events)
 }

@@ -31,8 +31,8 @@ export type ChangeReason = (typeof changeReasons)[number]
 /** What may still become of the rows of a table. */
 export interface Guard {
   readonly table: string
-  /** By which a row that is inserted would take the place of another. */
-  readonly key: readonly string[]
+  /** Columns that no two rows have in common: by any of these keys a row that is inserted could take the place of another. */
+  readonly keys: readonly (readonly string[])[]
   /** The reasons for which rows are updated. */
   readonly updated: readonly ChangeReason[]
   /** A condition over OLD and NEW under which an update needs no reason, in SQL that every database knows. */

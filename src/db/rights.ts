@@ -20,7 +20,7 @@ export const gatewayRights: {
   login_sessions: { update: 'all', remove: true },
   login_attempts: { update: 'all', remove: true },
   break_glass_grants: { update: ['revoked_at'] },
-  secrets: { update: ['wrapped_key', 'master_key_id'] },
+  secrets: { update: ['wrapped_key', 'master_key_id'], remove: true },
   data_keys: { update: ['wrapped_key', 'master_key_id', 'retired_at', 'destroyed_at'] },
   instances: { update: 'all', remove: true },
   conversations: { update: 'all', remove: true },
@@ -61,4 +61,9 @@ export const gatewayRights: {
   usage_pending: { remove: true },
   usage_progress: { update: 'all' },
   audit_events: {},
+  audit_queue: { update: ['leaves'], remove: true },
+  audit_log: {},
+  audit_tiles: { update: ['hashes'] },
+  audit_checkpoints: {},
+  audit_keys: { update: ['retired_at'] },
 }

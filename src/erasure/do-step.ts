@@ -299,6 +299,7 @@ function eventOf(
     target: userId,
     outcome: 'success',
     details: JSON.stringify({ ...(reason === undefined ? {} : { reason }), ...counts }),
+    commitment: null,
     created_at: at,
   }
 }

@@ -25,6 +25,7 @@ import { frontDoor } from './front-door.ts'
 import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { auditLogRoutes } from './routes/audit-log.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -87,6 +88,7 @@ export type ClientSettings = Pick<
   | 'compress'
   | 'metrics'
   | 'metricsToken'
+  | 'auditLogPublic'
 >
 
 export interface GatewayParts {
@@ -261,6 +263,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(auditLogRoutes, { stele, settings })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }

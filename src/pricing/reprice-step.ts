@@ -1,6 +1,7 @@
 import { changeSummedCosts } from '../analytics/changed-costs.ts'
 import type { Row } from '../db/tables.ts'
 import { newId } from '../ids.ts'
+import { writeEvents } from '../store/audit-queue.ts'
 import type { Store } from '../store/contents.ts'
 import { correctUsage } from '../store/usage.ts'
 
@@ -57,8 +58,7 @@ export function doRepriceStep(
     )
     await correctUsage(batch, changes)
     await changeSummedCosts(batch, changes)
-    const events = eventsOf(changes, step).map(event => database.contents.sealEvent(event))
-    await batch.insert('audit_events', events)
+    await writeEvents(batch, database.contents, eventsOf(changes, step))
     return changes.length
   })
 }
@@ -81,6 +81,7 @@ function eventsOf(changes: readonly CostChange[], { actor, at }: RepriceStep): R
       cost_nanousd_after: sum(own.map(({ after }) => after ?? 0)),
       unpriced_before: own.filter(({ before }) => before === null).length,
     }),
+    commitment: null,
     created_at: at,
   }))
 }

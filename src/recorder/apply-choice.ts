@@ -126,6 +126,7 @@ async function announce(
     target: chosen?.callId ?? groupId,
     outcome: chosen === undefined ? 'none' : 'taken',
     details: null,
+    commitment: null,
     created_at: createdAt,
   }
   await batch.insert('audit_events', [event])

@@ -7,6 +7,7 @@ import { countCalls, countConfigured } from '../limits/count.ts'
 import { type Decision, Ledger, Overtaken, type Refusal, Uncounted } from '../limits/ledger.ts'
 import { toldRefusal } from '../limits/refusals.ts'
 import type { CallStart } from '../model/call.ts'
+import { writeEvents } from '../store/audit-queue.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import type { Begun } from './apply-begins.ts'
 import type { Ending } from './apply-settles.ts'
@@ -99,11 +100,7 @@ export async function admit<O extends Operation>(
       }
       for (const { call, settlement } of endings)
         if (settled.get(call.callId)?.isRepeat === false) ledger.end(call, settlement)
-      if (refusals.length > 0)
-        await stored.insert(
-          'audit_events',
-          refusals.map(refusal => contents.sealEvent(refusalRow(refusal))),
-        )
+      await writeEvents(stored, contents, refusals.map(refusalRow))
       await ledger.write()
       const applied = answers.values()
       return operations.map(operation => {
@@ -163,6 +160,7 @@ function refusalRow(refusal: Refusal): Row<'audit_events'> {
     target: call.callId,
     outcome: 'denied',
     details: JSON.stringify({ code, model: call.requestModel, what, limit, used, requested }),
+    commitment: null,
     created_at: now,
   }
 }

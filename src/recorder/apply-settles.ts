@@ -136,6 +136,7 @@ function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
     target: call.callId,
     outcome: s.status,
     details: null,
+    commitment: null,
     created_at: s.createdAt,
   }
 }

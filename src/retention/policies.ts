@@ -92,6 +92,7 @@ function note(
     target: userId,
     outcome: 'success',
     details,
+    commitment: null,
     created_at: now,
   }
   return addEvents(tx, contents, event)

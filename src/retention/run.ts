@@ -137,6 +137,7 @@ class Run {
       target: null,
       outcome,
       details: JSON.stringify({ now, expired, dropped_months: monthNames(this.#months.dropped) }),
+      commitment: null,
       created_at: now,
     }
     await doStep({ kind: 'note', event })

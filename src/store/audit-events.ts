@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import { queueRow } from './audit-queue.ts'
 import type { Contents, Store } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
@@ -46,20 +47,41 @@ export function securityEvent(event: SecurityEvent, createdAt: number): Row<'aud
     target: event.target ?? null,
     outcome: event.outcome ?? 'success',
     details: event.details === undefined ? null : JSON.stringify(event.details),
+    commitment: null,
     created_at: createdAt,
   }
 }
 
-/** Adds events in the transaction of what they tell of. */
+/** Adds events in the transaction of what they tell of, and queues them for the log. */
 export async function addEvents(
   tx: Kysely<Tables>,
   contents: Pick<Contents, 'sealEvent'>,
   ...events: readonly Row<'audit_events'>[]
 ): Promise<void> {
+  if (events.length === 0) return
   await tx
     .insertInto('audit_events')
     .values(events.map(event => contents.sealEvent(event)))
     .execute()
+  await tx.insertInto('audit_queue').values(queueRow(events)).execute()
+}
+
+/** The same for what may be done once more: those that are there already stay as they are. */
+export async function addAbsentEvents(
+  tx: Kysely<Tables>,
+  contents: Pick<Contents, 'sealEvent'>,
+  events: readonly Row<'audit_events'>[],
+): Promise<void> {
+  if (events.length === 0) return
+  const added = await tx
+    .insertInto('audit_events')
+    .values(events.map(event => contents.sealEvent(event)))
+    .onConflict(conflict => conflict.doNothing())
+    .returning('id')
+    .execute()
+  const ids = new Set(added.map(({ id }) => id))
+  const fresh = events.filter(({ id }) => ids.has(id))
+  if (fresh.length > 0) await tx.insertInto('audit_queue').values(queueRow(fresh)).execute()
 }
 
 export interface AuditEvent {
@@ -88,7 +110,7 @@ export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'co
   return {
     /** Notes something that happened outside the database. */
     async add(event: SecurityEvent): Promise<void> {
-      await addEvents(kysely, contents, securityEvent(event, Date.now()))
+      await kysely.transaction().execute(tx => addEvents(tx, contents, securityEvent(event, Date.now())))
     },
     /** Events, the newest first. @throws SteleError content_unreadable */
     async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {

@@ -5,22 +5,22 @@ import type { Migration } from '../migrate.ts'
 const guarded: readonly Guard[] = [
   {
     table: 'llm_requests',
-    key: ['id', 'user_id'],
+    keys: [['id', 'user_id']],
     updated: ['retention', 'erasure', 'purge', 'rotation'],
     removed: ['retention', 'storage', 'copy'],
   },
   {
     table: 'llm_responses',
-    key: ['request_id', 'user_id'],
+    keys: [['request_id', 'user_id']],
     updated: ['retention', 'erasure', 'purge', 'rotation', 'repricing', 'choice'],
     removed: ['retention', 'recovery', 'storage', 'copy'],
   },
-  { table: 'audit_events', key: ['id', 'user_id'], updated: [], removed: ['storage', 'copy'] },
-  { table: 'audit_log', key: ['leaf_index'], updated: [], removed: ['copy'] },
-  { table: 'audit_checkpoints', key: ['tree_size'], updated: [], removed: ['copy'] },
+  { table: 'audit_events', keys: [['id', 'user_id']], updated: [], removed: ['storage', 'copy'] },
+  { table: 'audit_log', keys: [['leaf_index'], ['event_id', 'user_id']], updated: [], removed: ['copy'] },
+  { table: 'audit_checkpoints', keys: [['tree_size']], updated: [], removed: ['copy'] },
   {
     table: 'audit_tiles',
-    key: ['level', 'tile'],
+    keys: [['level', 'tile']],
     updated: [],
     unless:
       'NEW.level = OLD.level AND NEW.tile = OLD.tile AND substr(NEW.hashes, 1, length(OLD.hashes)) = OLD.hashes',
@@ -28,7 +28,7 @@ const guarded: readonly Guard[] = [
   },
   {
     table: 'audit_keys',
-    key: ['id'],
+    keys: [['id']],
     updated: [],
     unless:
       'OLD.retired_at IS NULL AND NEW.retired_at IS NOT NULL AND NEW.id = OLD.id AND NEW.vkey = OLD.vkey AND NEW.created_at = OLD.created_at',

@@ -1,5 +1,5 @@
-import type { BatchLock, StoredBatch } from '../batch.ts'
-import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
+import type { BatchLock, SoleWork, StoredBatch } from '../batch.ts'
+import { type ColumnName, columnsOf, kindOf, primaryKeys, type TableName } from '../tables.ts'
 import { permitStatement } from './guards.ts'
 import { postgresSearchWriter } from './search.ts'
 
@@ -14,6 +14,8 @@ export type RunStatement = (
 
 /** Transaction-level advisory locks. The numbers are arbitrary, but Stele's own. */
 export const batchLocks: Readonly<Record<BatchLock, number>> = { limits: 7_353_853_002 }
+/** The first halves of such locks; the second stands for the schema, so that stores in one database do not wait for each other. */
+export const soleWorkLocks: Readonly<Record<SoleWork, number>> = { 'audit-log': 735_385_303 }
 
 interface SourceColumn {
   /** The column's name in the source. */
@@ -72,6 +74,24 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
     },
     async permit(reason) {
       await run(permitStatement, [reason])
+    },
+    async first(table, limit, after = []) {
+      const key = primaryKeys[table].join(', ')
+      const behind =
+        after.length === 0 ? '' : ` WHERE (${key}) > (${after.map((_, at) => `$${at + 2}`).join(', ')})`
+      const { rows } = await run(
+        `SELECT ${columnsOf(table).join(', ')} FROM ${table}${behind} ORDER BY ${key} LIMIT $1`,
+        [limit, ...after],
+      )
+      return rows as never
+    },
+    async last(table) {
+      const order = primaryKeys[table].map(column => `${column} DESC`).join(', ')
+      const { rows } = await run(
+        `SELECT ${columnsOf(table).join(', ')} FROM ${table} ORDER BY ${order} LIMIT 1`,
+        [],
+      )
+      return rows[0] as never
     },
     async share(lock) {
       await run('SELECT pg_advisory_xact_lock_shared($1)', [batchLocks[lock]])

@@ -33,7 +33,7 @@ export class GivenReason {
 export const guards: GuardStatements = {
   // The functions come with the connection.
   prepare: [],
-  make: ({ table, key, updated, unless, removed }) => [
+  make: ({ table, keys, updated, unless, removed }) => [
     trigger(table, 'update', 'UPDATE', [
       ...(unless === undefined ? [] : [`(${unless}) IS NOT TRUE`]),
       ...lacks(updated),
@@ -41,7 +41,7 @@ export const guards: GuardStatements = {
     trigger(table, 'delete', 'DELETE', lacks(removed)),
     // A row that takes the place of another (INSERT OR REPLACE) removes it without asking who guards removals.
     trigger(table, 'replace', 'INSERT', [
-      `EXISTS (SELECT 1 FROM ${table} WHERE ${key.map(column => `${column} = NEW.${column}`).join(' AND ')})`,
+      keys.map(key => `EXISTS (SELECT 1 FROM ${table} WHERE ${sameBy(key)})`).join(' OR '),
     ]),
   ],
   remove: table => ['update', 'delete', 'replace'].map(name => `DROP TRIGGER ${table}_guard_${name}`),
@@ -54,6 +54,10 @@ function trigger(table: Guard['table'], name: string, event: string, when: reado
     `CREATE TRIGGER ${table}_guard_${name} BEFORE ${event} ON ${table}${condition} ` +
     `BEGIN SELECT RAISE(ABORT, 'what is on record in ${table} stays as it is'); END`
   )
+}
+
+function sameBy(key: readonly string[]): string {
+  return key.map(column => `${column} = NEW.${column}`).join(' AND ')
 }
 
 function lacks(reasons: readonly ChangeReason[]): string[] {
