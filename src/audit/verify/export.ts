@@ -69,13 +69,7 @@ class ExportVerifier {
   }
 
   keep(notes: readonly string[]): void {
-    const kept = notes.map(note => {
-      try {
-        return openedBy(note, this.#keys)
-      } catch (error) {
-        throw error instanceof Fault ? new Fault({ reason: `the kept checkpoint: ${error.message}` }) : error
-      }
-    })
+    const kept = notes.map(note => openedBy(note, this.#keys, 'the kept checkpoint: '))
     this.#kept = kept
     this.#growth = new LogGrowth(this.#keys, kept)
   }

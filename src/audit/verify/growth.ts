@@ -98,11 +98,11 @@ export class LogGrowth {
   }
 }
 
-/** @throws Fault */
-export function openedBy(note: string, keys: readonly NoteKey[]): SignedCheckpoint {
+/** The checkpoint of a signed note. @param what it is, in words before the reason. @throws Fault */
+export function openedBy(note: string, keys: readonly NoteKey[], what = ''): SignedCheckpoint {
   try {
     return openCheckpoint(note, keys)
   } catch (error) {
-    throw new Fault({ reason: reasonOf(error).replace(/\.$/, '') })
+    throw new Fault({ reason: `${what}${reasonOf(error).replace(/\.$/, '')}` })
   }
 }
