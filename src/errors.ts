@@ -125,6 +125,7 @@ export const errorTable = {
   content_not_kept: row(410, 'What was said was not kept, or is not kept any longer.'),
   audit_event_not_found: row(404, "There is no audit event '{event}'."),
   audit_event_pending: row(409, "The audit event '{event}' is not in the log yet.", true),
+  audit_log_empty: row(409, 'Nothing is in the audit log yet.', true),
   note_invalid: row(400, 'The signed note is not valid: {reason}.'),
   checkpoint_invalid: row(400, 'The checkpoint is not valid: {reason}.'),
   vkey_invalid: row(400, 'The public key is not valid: {reason}.'),

@@ -3,6 +3,7 @@ import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
 import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
+import { auditLibrary } from './audit/library.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
 import { AnswerCache } from './cache/cache.ts'
@@ -120,6 +121,8 @@ export interface Stele {
   readonly auditEvents: ReturnType<typeof auditEventStore>
   /** The log that proves them. */
   readonly auditLog: AuditLog
+  /** Verifies that log, and makes proofs for others to verify. */
+  readonly audit: ReturnType<typeof auditLibrary>
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
@@ -302,6 +305,7 @@ function assemble(
     logins: told(loginLibrary(database, accessSteps(database, writer))),
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),
+    audit: told(auditLibrary(database)),
     auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),

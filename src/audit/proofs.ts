@@ -1,6 +1,6 @@
 import { SteleError } from '../errors.ts'
 import type { Reading } from '../store/contents.ts'
-import { eventLine } from './export-line.ts'
+import { entryObject } from './export/entry-object.ts'
 import { broken } from './log/broken.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent } from './log/reader.ts'
 import { consistencyProof, inclusionProof, rootAt } from './merkle.ts'
@@ -107,7 +107,7 @@ export function auditProofs(reading: Reading) {
 /** An entry of the log with its event, as JSON. @throws SteleError audit_log_broken when the event is gone */
 function entryOf({ index, salt, event, eventId }: LoggedEvent): AuditProof['entry'] {
   if (event === undefined) throw broken(`its event ${eventId} is gone`)
-  return JSON.parse(eventLine({ index, salt, event, leaf: leafOfEvent(event, salt) })) as AuditProof['entry']
+  return entryObject({ index, salt, event, leaf: leafOfEvent(event, salt) })
 }
 
 async function findEntry(

@@ -26,6 +26,7 @@ import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { auditLogRoutes } from './routes/audit-log.ts'
+import { auditProofRoutes } from './routes/audit-proofs.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -264,6 +265,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   app.register(auditLogRoutes, { stele, settings })
+  app.register(auditProofRoutes, { stele })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }

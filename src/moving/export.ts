@@ -129,8 +129,8 @@ async function* recordsOf(
 }
 
 function eventOf({ commitment, ...row }: Row<'audit_events'>): LineOf<'audit_event'> {
-  const committed = commitment === null ? {} : { commitment: Buffer.from(commitment).toString('hex') }
-  return { type: 'audit_event', ...row, ...committed }
+  const hex = commitment === null ? null : Buffer.from(commitment).toString('hex')
+  return { type: 'audit_event', ...row, commitment: hex }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {

@@ -147,6 +147,13 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/audit/log/tile/*': async (s, { adminKey }) => {
     await fine(s.send('GET', `/v1/audit/log/tile/${s.asked('a tile')}`, asAdmin(adminKey)), 404)
   },
+  'GET /v1/audit_events/:id/proof': async (s, { adminKey }) => {
+    const path = `/v1/audit_events/${s.asked('an event')}/proof?user=${s.asked('a user')}`
+    await fine(s.send('GET', path, asAdmin(adminKey)), 404)
+  },
+  'GET /v1/audit/consistency': async (s, { adminKey }) => {
+    await fine(s.send('GET', `/v1/audit/consistency?from=${s.asked('a size')}`, asAdmin(adminKey)), 400)
+  },
   'GET /v1/audit_events': async (s, { adminKey }) => {
     const query = `action=${s.asked('an action')}&after=${s.asked('a cursor')}`
     await fine(s.send('GET', `/v1/audit_events?${query}`, asAdmin(adminKey)), 400)
