@@ -208,12 +208,17 @@ function truncate(rows: LogRows, dice: Dice): Mutation {
 export function rolledBack(rows: LogRows, to: number): LogRows {
   const size = Number(rows.audit_checkpoints[to]?.['tree_size'] ?? 0)
   const log = rows.audit_log.slice(0, size)
+  const signedAt = Number(rows.audit_checkpoints[to]?.['created_at'] ?? 0)
+  const keys = rows.audit_keys
+    .toSorted((a, b) => Number(a['created_at']) - Number(b['created_at']))
+    .filter(row => Number(row['created_at']) <= signedAt)
   const names = new Set(log.map(row => `${row['event_id']} ${row['user_id']}`))
   return {
     ...rows,
     audit_log: log,
     audit_events: rows.audit_events.filter(row => names.has(`${row['id']} ${row['user_id']}`)),
     audit_checkpoints: rows.audit_checkpoints.slice(0, to + 1),
+    audit_keys: keys.map((row, at) => ({ ...row, retired_at: keys[at + 1]?.['created_at'] ?? null })),
     audit_tiles: rows.audit_tiles.flatMap(row => tileOfSize(row, size)),
   }
 }
