@@ -15,10 +15,14 @@ const rules: readonly { readonly shows: RegExp; readonly warning: string }[] = [
   },
 ]
 
+/** The public key of an audit log is no secret. */
+const isPublicKey = /^(?:--key=)?[^\s+]+\+[0-9a-f]{8}\+/
+
 /** Tells of secrets among the arguments of a command. Nothing is refused: on a machine of one's own it may be fine. */
 export function warnOfShownSecrets(args: readonly string[]): void {
   // The process that started a worker has told.
   if (cluster.isWorker) return
+  const shown = args.filter((arg, at) => !isPublicKey.test(arg === '--key' ? (args[at + 1] ?? '') : arg))
   for (const { shows, warning } of rules)
-    if (args.some(arg => shows.test(arg))) say(`stele: warning: ${warning}`)
+    if (shown.some(arg => shows.test(arg))) say(`stele: warning: ${warning}`)
 }

@@ -165,18 +165,28 @@ const changes: Record<string, { readonly change: Change; readonly index?: (at: n
         .values({ id: 'q', leaves: Buffer.from('nothing') })
         .execute(),
   },
-  'everything rewritten and signed with another key': { change: rewriteAll },
+  'everything rewritten and signed with another key': {
+    change: (db, at, stele) => rewriteAll(db, at, stele, { keepKey: false }),
+  },
+  'everything rewritten and signed with another key that is said to have been one': {
+    change: (db, at, stele) => rewriteAll(db, at, stele, { keepKey: true }),
+  },
 }
 
 /** What whoever has the database, but not the master key, can do at most. */
-async function rewriteAll(db: Kysely<Tables>, at: number, stele: Stele): Promise<void> {
+async function rewriteAll(
+  db: Kysely<Tables>,
+  at: number,
+  stele: Stele,
+  { keepKey }: { readonly keepKey: boolean },
+): Promise<void> {
   const log = await db.selectFrom('audit_log').selectAll().orderBy('leaf_index').execute()
   const known = new Map((await rowsOf(stele, 'audit_events')).map(row => [row.id, row]))
   const [key] = await db.selectFrom('audit_keys').selectAll().execute()
   const origin = key?.vkey.split('+')[0] ?? ''
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  for (const table of ['audit_tiles', 'audit_checkpoints', 'audit_keys'] as const)
-    await db.deleteFrom(table).execute()
+  for (const table of ['audit_tiles', 'audit_checkpoints'] as const) await db.deleteFrom(table).execute()
+  if (!keepKey) await db.deleteFrom('audit_keys').execute()
   const leaves: Buffer[] = []
   const frontier = new Frontier()
   for (const entry of log) {
@@ -205,7 +215,7 @@ async function rewriteAll(db: Kysely<Tables>, at: number, stele: Stele): Promise
   const id = keyIdOf(origin, publicKey)
   await db
     .insertInto('audit_keys')
-    .values({ id, vkey: formatVkey(origin, publicKey), created_at: 1, retired_at: null })
+    .values({ id, vkey: formatVkey(origin, publicKey), created_at: 1, retired_at: keepKey ? 2 : null })
     .execute()
 }
 

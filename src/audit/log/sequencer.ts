@@ -34,7 +34,7 @@ export interface SequencerState {
 const leavesInAStep = 2_048
 
 /** Milliseconds between two looks of the process that does it, and of others. */
-const period = 250
+const period = 400
 const idlePeriod = 500
 
 /** Another process is at it when a checkpoint is younger than this, in milliseconds; believed that often in a row. */
@@ -49,7 +49,7 @@ const brokenPeriod = 10_000
 const longestPause = 50
 
 /**
- * Takes audit events into the log, a quarter of a second after they were committed. Every process that has the store open runs
+ * Takes audit events into the log, within half a second after they were committed. Every process that has the store open runs
  * one: whichever is at it goes on, the others look now and then whether it still is. Holds no process up.
  */
 export class Sequencer {

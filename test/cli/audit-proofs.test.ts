@@ -1,0 +1,172 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { noteEvents, vkeysOf } from '../harness/audited.ts'
+import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { runJson, runStele } from './run-stele.ts'
+
+async function start(events = 30) {
+  const place = await sqlitePlace()
+  const stele = await place.stele()
+  await noteEvents(stele, events)
+  const [vkey = ''] = await vkeysOf(stele)
+  const folder = await temporaryFolder()
+  const run = (...args: string[]) => runStele(['audit', ...args], { place })
+  /** Where there is no database. */
+  const runAway = (...args: string[]) => runStele(['audit', ...args], { cwd: folder })
+  return { place, stele, vkey, folder, run, runAway, file: (name: string) => join(folder, name) }
+}
+
+test('verify looks at the database, keeps a checkpoint, goes on from it and names what is wrong', async () => {
+  const { place, stele, run, file } = await start()
+  const whole = await run('verify', '--save', file('kept'))
+  expect(whole).toMatchObject({ code: 0 })
+  expect(whole.stdout).toMatch(/^Verified: 30 entries and \d+ checkpoints, the newest of 30 entries\.\n$/)
+  expect(readFileSync(file('kept'), 'utf8')).toMatch(/^stele\/[0-9a-f]+\n30\n/)
+  expect(statSync(file('kept')).mode & 0o777).toBe(0o600)
+  await noteEvents(stele, 5)
+  const later = await runJson<object>(
+    ['audit', 'verify', '--checkpoint', file('kept'), '--incremental', '--save', file('kept')],
+    { place },
+  )
+  expect(later).toMatchObject({ verified: true, entries: 5, size: 35, fault: null, pending: 0 })
+  expect(readFileSync(file('kept'), 'utf8')).toContain('\n35\n')
+  expect(await run('verify', '--incremental')).toMatchObject({ code: 2, stdout: '' })
+
+  await stele.database.kysely
+    .updateTable('audit_events')
+    .set({ actor: 'mallory' })
+    .where('target', '=', 'thing-17')
+    .execute()
+  const changed = await run('verify')
+  expect(changed).toMatchObject({ code: 1, stdout: '' })
+  expect(changed.stderr).toMatch(
+    /^stele: Not verified: entry 17, event evt_\w+: the event is not the one that the log has taken in\n$/,
+  )
+  const told = await run('verify', '--json')
+  expect(told.code).toBe(1)
+  expect(JSON.parse(told.stdout)).toMatchObject({ verified: false, fault: { index: 17, line: null } })
+})
+
+test('an export is a new file for its owner alone, and verified where there is no database', async () => {
+  const { vkey, run, runAway, file, folder } = await start()
+  const out = file('audit.jsonl')
+  expect((await run('export', '--output', out)).stderr).toBe('Exported 30 of 30 events.\n')
+  expect(statSync(out).mode & 0o777).toBe(0o600)
+  expect(await run('export', '--output', out)).toMatchObject({ code: 1 })
+  expect(await run('export', '--output', out, '--force')).toMatchObject({ code: 0 })
+  expect((await run('export')).stdout.split('\n').length).toBeGreaterThan(32)
+
+  const verified = await runAway('verify', '--from', out, '--key', vkey)
+  expect(verified.stderr).toBe('')
+  expect(verified.stdout).toMatch(/^Verified: 30 entries and 1 checkpoints, the newest of 30 entries\.\n$/)
+  expect(
+    (
+      await runStele(['audit', 'verify', '--from', '-', '--key', vkey], {
+        cwd: folder,
+        input: readFileSync(out),
+      })
+    ).code,
+  ).toBe(0)
+  expect(await runAway('verify', '--from', out)).toMatchObject({ code: 2, stdout: '' })
+  expect(await runAway('verify', '--from', out, '--key', 'nonsense')).toMatchObject({ code: 1 })
+  expect(await runAway('verify', '--from', file('nothing'), '--key', vkey)).toMatchObject({ code: 1 })
+
+  // As daily files: cut anywhere, one after the other.
+  const lines = readFileSync(out, 'utf8').trimEnd().split('\n')
+  writeFileSync(file('1'), lines.slice(1, 12).join('\n'))
+  writeFileSync(file('2'), `${lines.slice(12).join('\n')}\n`)
+  expect(await runAway('verify', '--from', file('1'), file('2'), '--key', vkey)).toMatchObject({ code: 0 })
+  expect(await runAway('verify', '--from', file('2'), file('1'), '--key', vkey)).toMatchObject({ code: 1 })
+
+  writeFileSync(out, lines.with(20, (lines[20] ?? '').replace('"outcome":"', '"outcome":"not ')).join('\n'))
+  const changed = await runAway('verify', '--from', out, '--key', vkey)
+  expect(changed.code).toBe(1)
+  expect(changed.stderr).toMatch(/^stele: Not verified: entry 18, event evt_\w+, line 21: the event is not /)
+  const told = await runAway('verify', '--from', out, '--key', vkey, '--json')
+  expect(JSON.parse(told.stdout)).toMatchObject({ verified: false, fault: { index: 18, line: 21 } })
+
+  const selection = await run('export', '--user', 'user-1')
+  expect(selection.stderr).toContain('Nothing proves that a selection has all.')
+  writeFileSync(out, selection.stdout)
+  expect((await runAway('verify', '--from', out, '--key', vkey)).stdout).toBe(
+    'Verified: 10 events of a log of 30. It is a selection: there may be others.\n',
+  )
+})
+
+test('an event is proven to whoever has the public key', async () => {
+  const { stele, vkey, run, runAway, file } = await start()
+  const [event] = await stele.auditEvents.list({ action: 'test.created', limit: 1 })
+  const proven = await run('prove', event?.id ?? '', '--output', file('proof.json'))
+  expect(proven).toMatchObject({ code: 0, stdout: '' })
+  expect(proven.stderr).toContain(`The event ${event?.id} is entry 28 of the log: `)
+  const verified = await runAway('verify-proof', file('proof.json'), '--key', vkey)
+  expect(verified).toMatchObject({ code: 0, stderr: '' })
+  expect(verified.stdout).toContain(`Verified: The event ${event?.id} is entry 28 of the log stele/`)
+  // With the database at hand its keys are taken.
+  expect(await run('verify-proof', file('proof.json'))).toMatchObject({ code: 0 })
+  const changed = readFileSync(file('proof.json'), 'utf8').replace('"actor": "', '"actor": "not ')
+  writeFileSync(file('proof.json'), changed)
+  expect((await runAway('verify-proof', file('proof.json'), '--key', vkey)).stderr).toMatch(
+    /^stele: Not verified: entry 28, event evt_\w+: the event is not the one/,
+  )
+  expect(await run('prove', 'evt_01h455vb4pex5vsknk084sn02q')).toMatchObject({ code: 1, stdout: '' })
+})
+
+test('consistency is proven between sizes and kept checkpoints', async () => {
+  const { stele, vkey, run, runAway, file } = await start()
+  await run('verify', '--save', file('kept'))
+  await noteEvents(stele, 6)
+  const proven = await run('consistency', file('kept'), '36', '--output', file('proof.json'))
+  expect(proven).toMatchObject({ code: 0, stdout: '' })
+  expect(proven.stderr).toContain('Consistent: the log of 36 entries begins with that of 30')
+  const verified = await runAway('verify-proof', file('proof.json'), '--key', vkey)
+  expect(verified.stdout).toMatch(/^Verified: The log stele\/\w+ of 36 entries begins with that of 30/)
+  expect(JSON.parse((await run('consistency', '0', '7')).stdout)).toMatchObject({
+    from: { size: 0 },
+    proof: [],
+  })
+  expect(await run('consistency', '7', '99')).toMatchObject({ code: 1, stdout: '' })
+  expect(await run('consistency', '9', '7')).toMatchObject({ code: 2, stdout: '' })
+  writeFileSync(file('other'), readFileSync(file('kept'), 'utf8').replace('\n30\n', '\n29\n'))
+  expect((await run('consistency', file('other'), '36')).stderr).toContain('The checkpoint is not valid')
+})
+
+test('events are written for programs that collect them', async () => {
+  const { run } = await start(6)
+  const events = async (format: string): Promise<Record<string, unknown>[]> =>
+    (await run('export', '--format', format)).stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as Record<string, unknown>)
+  const ocsf = await events('ocsf')
+  expect(ocsf).toHaveLength(6)
+  expect(ocsf[1]).toMatchObject({
+    activity_id: 99,
+    class_uid: 6003,
+    category_uid: 6,
+    type_uid: 600_399,
+    severity_id: 1,
+    status_id: 2,
+    status_detail: 'denied',
+    time: expect.any(Number),
+    metadata: { version: '1.3.0', product: { vendor_name: 'Stele' }, sequence: 1 },
+    actor: { user: { name: 'operator', type_id: 2 } },
+    api: { operation: 'test.denied' },
+    src_endpoint: { svc_name: expect.stringMatching(/^stele\//) },
+    resources: [{ uid: 'thing-1', owner: { uid: 'user-1' } }],
+  })
+  expect(ocsf[2]).toMatchObject({ activity_id: 1, activity_name: 'Create', type_uid: 600_301, status_id: 1 })
+  const cloud = await events('cloudevents')
+  expect(cloud).toHaveLength(6)
+  expect(cloud[1]).toMatchObject({
+    specversion: '1.0',
+    id: '1',
+    source: expect.stringMatching(/^stele\//),
+    type: 'stele.audit.test.denied',
+    subject: 'thing-1',
+    datacontenttype: 'application/json',
+    data: { index: 1, event: { action: 'test.denied', user_id: 'user-1', v: 1 } },
+  })
+  expect(new Date(String(cloud[1]?.['time'])).getTime()).toBe(ocsf[1]?.['time'])
+})
