@@ -67,7 +67,7 @@ export async function writeLogRows(db: Kysely<Tables>, before: LogRows, after: L
   }
 }
 
-export function textOf(row: Stored): string {
+function textOf(row: Stored): string {
   return JSON.stringify(
     Object.entries(row).map(([name, value]) => [
       name,
@@ -82,10 +82,6 @@ export function sameRows(a: LogRows, b: LogRows): boolean {
     const right = b[table].map(textOf).sort()
     return left.length === right.length && left.every((text, at) => text === right[at])
   })
-}
-
-export function nameOfRow(table: LogTable, row: Stored): string {
-  return primaryKeys[table].map(column => String(row[column])).join(' ')
 }
 
 export interface LogColumn {

@@ -152,7 +152,7 @@ function leafOf(line: Fields): Buffer {
   return leaf
 }
 
-export function isIncluded(
+function isIncluded(
   leaf: Buffer,
   index: number,
   { size, root }: Pick<Head, 'size' | 'root'>,

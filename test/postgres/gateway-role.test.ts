@@ -36,7 +36,11 @@ test('a gateway does all of its work as a role that owns nothing', async () => {
   expect(await stele.calls.find(old.call.callId)).toBeUndefined()
   expect(await stele.calls.find(forgotten.call.callId)).toBeDefined()
   await failure('content_not_kept', stele.calls.exactRequest('cleo', forgotten.call.callId))
+  await stele.auditLog.sequence()
+  await stele.auditLog.rotateKey()
   await stele.erase('bob')
+  await stele.auditLog.sequence()
+  expect(await stele.audit.verify()).toMatchObject({ verified: true, pending: 0 })
   expect((await stele.users.get('bob'))?.status).toBe('erased')
   const findings = await stele.database.examine()
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
@@ -54,6 +58,11 @@ test('what no gateway does, the server refuses to its role', async () => {
   for (const statement of [
     'UPDATE audit_events SET actor = actor',
     'DELETE FROM audit_events',
+    'UPDATE audit_log SET salt = salt',
+    'DELETE FROM audit_log',
+    'DELETE FROM audit_tiles',
+    'DELETE FROM audit_checkpoints',
+    'UPDATE audit_keys SET vkey = vkey',
     'TRUNCATE audit_events',
     `DELETE FROM ${partition}`,
     'UPDATE llm_requests SET created_at = 1',
