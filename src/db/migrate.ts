@@ -67,6 +67,19 @@ export async function migrateUp(database: Database, target = Number.POSITIVE_INF
   return names
 }
 
+/**
+ * The same for whoever is about to record. What is recorded finds room even where partitions are missing: that is told, not raised.
+ * @throws SteleError schema_newer, migration_failed, and what `verify` raises
+ */
+export async function migrateToRecord(database: Database, tell?: (error: unknown) => void): Promise<void> {
+  try {
+    await migrateUp(database)
+  } catch (error) {
+    if (!(error instanceof SteleError && error.code === 'partitions_missing')) throw error
+    tell?.(error)
+  }
+}
+
 function applyMissing(
   database: Database,
   known: readonly KnownMigration[],

@@ -352,13 +352,8 @@ test.each([
     const stele = await place.stele({ ...options, databaseUrl: link.databaseUrl })
     const witness = await place.stele()
     await stele.recorder.start()
-    const input = {
-      userId: 'ada',
-      provider: 'test',
-      body: chatBody([user('q')]),
-      callId: newId('call'),
-      ...more,
-    }
+    const body = chatBody([user('q')])
+    const input = { userId: 'ada', provider: 'test', body, callId: newId('call'), ...more }
     link.cut()
     await failure(code, stele.recorder.begin(input))
     // As if the answer to its commit had been lost on the way.
