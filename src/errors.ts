@@ -194,6 +194,10 @@ export const errorTable = {
     'The database schema ({found}) is newer than this version of Stele knows ({known}).',
   ),
   migration_failed: row(500, 'Migration {name} failed: {reason}'),
+  partitions_missing: row(
+    500,
+    'The partitions {partitions} are missing, and this role may not make them: what belongs there goes to the default partition until the owner of the tables runs stele migrate up.',
+  ),
   master_key_invalid: row(500, 'The master key is not usable: {reason}'),
   master_key_mismatch: row(500, 'The master key is not the one this database was made with.'),
   would_overwrite: row(500, '{path} is there already and is kept. To replace it: --force'),

@@ -12,7 +12,7 @@ import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
 import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
-import { migrateUp, requireCurrentSchema } from './db/migrate.ts'
+import { migrateToRecord, migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { documentLibrary } from './documents/library.ts'
 import { createErasure } from './erasure/service.ts'
 import { reasonOf, SteleError } from './errors.ts'
@@ -199,7 +199,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
-    else await migrateUp(database)
+    else await migrateToRecord(database, options.onError)
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { CurrentOptions } from './commands/migrate-current.ts'
 import type { DownOptions } from './commands/migrate-down.ts'
+import type { GrantOptions } from './commands/migrate-grants.ts'
 import type { HistoryOptions } from './commands/migrate-history.ts'
 import type { UpOptions } from './commands/migrate-up.ts'
 import { parseCount } from './parse-arguments.ts'
@@ -40,6 +41,14 @@ export function migrateCommand(program: Command): void {
     .action(async (_options: unknown, command: Command) => {
       const { printHistory } = await import('./commands/migrate-history.ts')
       await printHistory(command.optsWithGlobals<HistoryOptions>())
+    })
+  migrate
+    .command('grants')
+    .description('print SQL that gives a PostgreSQL role what a gateway needs and nothing else')
+    .requiredOption('--role <name>', 'the role that gateways log in as')
+    .action(async (_options: unknown, command: Command) => {
+      const { printGrants } = await import('./commands/migrate-grants.ts')
+      await printGrants(command.optsWithGlobals<GrantOptions>())
     })
   migrate
     .command('new <name>')

@@ -1,3 +1,4 @@
+import type { ChangeReason } from './guards.ts'
 import type { SearchWriter } from './search-index.ts'
 import type { ColumnName, Opened, TableName, Tables } from './tables.ts'
 
@@ -81,6 +82,8 @@ export interface StoredBatch extends BatchOf<Tables> {
     add: readonly A[],
     rows: readonly Tables[T][],
   ): Promise<Some<Tables[T], K | A>[]>
+  /** As `Database.permit`, for the transaction of this batch. */
+  permit(reason: ChangeReason): Promise<void>
   /** The first rows of a table in the order of its primary key, of those behind the key `after`. */
   first<T extends TableName>(
     table: T,

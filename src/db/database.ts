@@ -1,6 +1,7 @@
 import type { Kysely, RawBuilder } from 'kysely'
 import type { BatchLock, SoleWork, StoredBatch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
+import type { ChangeReason } from './guards.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
 import type { IndexedMessages, SearchReader } from './search-index.ts'
@@ -134,9 +135,17 @@ export interface Database {
   snapshot<R>(work: (db: Kysely<Tables>) => Promise<R>): Promise<R>
   /** Runs `work` in one transaction that excludes every other migrator. */
   exclusively<R>(work: (tx: Kysely<Tables>) => Promise<R>): Promise<R>
+  /**
+   * Lets the transaction change rows that stay as they are otherwise (`guards.ts`), as far as this reason goes. The permission
+   * ends with it; outside of a transaction it is good for nothing.
+   */
+  permit(tx: Kysely<Tables>, reason: ChangeReason): Promise<void>
   /** Whether the schema in use has this table; works inside a transaction too. */
   hasTable(db: Kysely<Tables>, name: string): Promise<boolean>
-  /** Prepares storage for rows made from `time` on, as far as the database needs that. Returns what was made. */
+  /**
+   * Prepares storage for rows made from `time` on, as far as the database needs that. Returns what was made.
+   * @throws SteleError partitions_missing when the role may not; rows find room nevertheless
+   */
   ensureStorage(time: number): Promise<string[]>
   /**
    * Looks for damage before anything is changed, as far as that takes no noticeable time.
@@ -175,6 +184,11 @@ export interface Database {
    */
   scrub(): Promise<'done' | 'busy' | 'left'>
   classify(error: unknown): FailureKind
+  /**
+   * Statements that give a role what a gateway needs and nothing else (`rights.ts`), for its administrator to run. Undefined where
+   * there are no roles.
+   */
+  grantStatements(role: string): readonly string[] | undefined
   /** The live schema as sorted lines, to be compared with the committed one. */
   describeSchema(): Promise<string[]>
   /** What there is to tell of the storage even when it cannot be opened. */

@@ -53,12 +53,39 @@ export async function migrationHistory(
 /**
  * Applies what is missing, up to and including `target` (all, when left out), in one transaction that excludes other
  * migrators; then prepares storage for the current time. Returns the names applied.
- * @throws SteleError schema_newer, migration_failed, and what `verify` raises
+ * @throws SteleError schema_newer, migration_failed, partitions_missing, and what `verify` raises
  */
 export async function migrateUp(database: Database, target = Number.POSITIVE_INFINITY): Promise<string[]> {
   const known = await knownMigrations()
   await database.verify()
-  const names = await database.exclusively(async tx => {
+  // A role that may define nothing finds that there is nothing to define.
+  const isDue = (await migrationHistory(database)).some(
+    ({ id, appliedAt }) => id <= target && appliedAt === undefined,
+  )
+  const names = isDue ? await applyMissing(database, known, target) : []
+  if (target > 0) await database.ensureStorage(Date.now())
+  return names
+}
+
+/**
+ * The same for whoever is about to record. What is recorded finds room even where partitions are missing: that is told, not raised.
+ * @throws SteleError schema_newer, migration_failed, and what `verify` raises
+ */
+export async function migrateToRecord(database: Database, tell?: (error: unknown) => void): Promise<void> {
+  try {
+    await migrateUp(database)
+  } catch (error) {
+    if (!(error instanceof SteleError && error.code === 'partitions_missing')) throw error
+    tell?.(error)
+  }
+}
+
+function applyMissing(
+  database: Database,
+  known: readonly KnownMigration[],
+  target: number,
+): Promise<string[]> {
+  return database.exclusively(async tx => {
     await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
     const applied = await readLedger(database, tx)
     refuseNewer(applied, known)
@@ -72,8 +99,6 @@ export async function migrateUp(database: Database, target = Number.POSITIVE_INF
     }
     return missing.map(({ name }) => name)
   })
-  if (target > 0) await database.ensureStorage(Date.now())
-  return names
 }
 
 /** Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first. */

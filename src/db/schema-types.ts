@@ -1,6 +1,18 @@
+import type { Guard } from './guards.ts'
+
 interface SearchTables {
   readonly make: readonly string[]
   readonly remove: readonly string[]
+}
+
+/** Statements about rows that stay as they are (`guards.ts`). */
+export interface GuardStatements {
+  /** Make what all guards need. */
+  readonly prepare: readonly string[]
+  make(guard: Guard): string[]
+  remove(table: string): string[]
+  /** The inverse of `prepare`, when no guard is left. */
+  readonly removePrepared: readonly string[]
 }
 
 /** Words in which the databases' table definitions differ. */
@@ -24,4 +36,5 @@ export interface SchemaTypes {
   /** Statements that make the search index (`search-index.ts`) in its first form and as it is, and those that remove it. */
   readonly searchIndex: SearchTables
   readonly blindSearchIndex: SearchTables
+  readonly guards: GuardStatements
 }

@@ -28,7 +28,10 @@ export async function doErasureStep(database: Store, step: ErasureStep): Promise
   }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await database.overwriting(tx => work(tx, database, step))
+      return await database.overwriting(async tx => {
+        await database.permit(tx, 'erasure')
+        return work(tx, database, step)
+      })
     } catch (error) {
       if (attempt >= tries || database.classify(error) !== 'contended') throw error
     }

@@ -136,7 +136,10 @@ async function repair<T extends TableName>(
   for await (const page of pagesOf(target.kysely, table, stretch)) there.add(page)
   if (there.digest() === digestOf(table, rows)) return
   // Should the run end between the two, the next one finds this stretch differing, or not there, and repairs it.
-  await removeRows(target.kysely, table, stretch)
+  await target.kysely.transaction().execute(async tx => {
+    await target.permit(tx, 'copy')
+    await removeRows(tx, table, stretch)
+  })
   await insert(target, table, rows)
 }
 

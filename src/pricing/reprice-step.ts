@@ -46,6 +46,7 @@ export function doRepriceStep(
       const row = stored.get(`${callId} ${userId}`)
       return row?.cost_nanousd === before && row.created_at === settledAt
     })
+    await batch.permit('repricing')
     await batch.update(
       'llm_responses',
       ['cost_nanousd'],

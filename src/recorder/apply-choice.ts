@@ -62,6 +62,7 @@ export async function applyChoice(
   const conversationId = placeOf(placing)
   await batch.insert('conversations', forks)
   await batch.insert('messages', messages)
+  await batch.stored.permit('choice')
   await batch.update(
     'llm_responses',
     ['conversation_id', 'seq'],

@@ -19,6 +19,7 @@ export async function applyReseal(batch: Batch, { table, keys }: ResealOperation
   const opened = (await batch.find(table, key as never, keys as never, all as never)) as Fields[]
   const nameOf = (row: Fields): string => JSON.stringify(key.map(column => row[column]))
   const readable = new Map(opened.map(row => [nameOf(row), row]))
+  await batch.stored.permit('rotation')
   for (const column of columns) {
     const updates = rows.flatMap(row => {
       const stored = row[column]

@@ -55,6 +55,7 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
   if (calls.some(call => !answered.has(call.id)))
     throw new SteleError('conversation_in_use', { conversation: id })
 
+  await batch.stored.permit('purge')
   const own = new Set(calls.map(call => call.id))
   const erased = replies.filter(reply => own.has(reply.request_id) || reply.conversation_id === id)
   await batch.update(

@@ -17,6 +17,7 @@ export async function supersede(batch: Batch, orphaned: readonly Orphaned[]): Pr
     batch,
     orphaned.map(({ call, orphanedAt }) => ({ userId: call.userId, callId: call.callId, at: orphanedAt })),
   )
+  await batch.stored.permit('recovery')
   const removed = await batch.remove(
     'llm_responses',
     ['user_id', 'request_id', 'status'],

@@ -36,6 +36,7 @@ export async function doStep(database: Store, step: RetentionStep): Promise<Rete
   if (step.kind === 'reclaim') return { ...nothing, reclaimed: await database.reclaim() }
   if (step.kind === 'forget-words') return { ...nothing, isMore: await database.forgetWords(step.isFirst) }
   return database.kysely.transaction().execute(async tx => {
+    await database.permit(tx, 'retention')
     switch (step.kind) {
       case 'conversations':
         return doConversations(tx, step, database)

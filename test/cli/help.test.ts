@@ -8,6 +8,7 @@ const commands = [
   'migrate down',
   'migrate current',
   'migrate history',
+  'migrate grants',
   'migrate new',
   'keys create',
   'keys list',

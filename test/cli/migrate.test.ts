@@ -58,6 +58,18 @@ test('a dry run of up says what is missing and makes no file', async () => {
   expect(await readdir(cwd)).toEqual([])
 })
 
+test('grants are printed for a role as it is called, without asking the server; a file knows none', async () => {
+  const there = { env: { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none', DB_SCHEMA: 'stele' } }
+  const { code, stdout } = await runStele(['migrate', 'grants', '--role', 'a "b"'], there)
+  expect(code).toBe(0)
+  expect(stdout).toContain('GRANT SELECT, INSERT ON "stele"."audit_events" TO "a ""b""";\n')
+  expect(stdout).toContain('GRANT SELECT, INSERT, UPDATE (hashes) ON "stele"."audit_tiles" TO "a ""b""";\n')
+  const here = { env: { DATABASE_URL: 'sqlite::memory:' } }
+  const file = await runStele(['migrate', 'grants', '--role', 'a'], here)
+  expect(file).toMatchObject({ code: 1, stdout: '' })
+  expect(file.stderr).toContain('knows no roles')
+})
+
 test('new writes the next numbered migration, which then is known', async () => {
   const clone = await temporaryFolder()
   await cp(join(root, 'src'), join(clone, 'src'), { recursive: true })

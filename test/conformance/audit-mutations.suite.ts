@@ -12,6 +12,7 @@ import type { Stele } from '../../src/stele.ts'
 import { leafOf } from '../../src/store/audit-queue.ts'
 import { noteEvents } from '../harness/audited.ts'
 import type { Bed } from '../harness/databases.ts'
+import { dropGuards } from '../harness/guards.ts'
 import { rowsOf } from '../harness/rows.ts'
 
 const count = 300
@@ -231,6 +232,7 @@ export function auditMutationsSuite(bed: Bed): void {
     const { verifyLog } = await import('../../src/audit/verify/store.ts')
     expect(await stele.audit.verify()).toMatchObject({ verified: true, size: count })
     const { kysely } = stele.database
+    await dropGuards(stele.database)
     for (const [name, { change, index }] of Object.entries(changes)) {
       for (const at of name.startsWith('everything') ? [7] : [1, 257]) {
         const changed = kysely.transaction().execute(async tx => {

@@ -6,6 +6,7 @@ import type { Stele } from '../../src/stele.ts'
 import { begin, chatBody, completed, completionBody, exchange, settle, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { callWithAll } from '../harness/every-kind.ts'
+import { dropGuards } from '../harness/guards.ts'
 import { liveEverywhere } from '../harness/lives.ts'
 import { storedRowsOf } from '../harness/rows.ts'
 
@@ -66,6 +67,7 @@ export function callContentsSuite(bed: Bed): void {
     const { callId } = await callWithAll(stele, [user('question')], 'answer')
     const other = await callWithAll(stele, [user('another question')], 'another answer')
     const id = table === 'llm_requests' ? 'id' : 'request_id'
+    await dropGuards(stele.database)
     await sql`UPDATE ${sql.table(table)} SET ${sql.raw(change)} WHERE ${sql.ref(id)} = ${callId}`.execute(
       stele.database.kysely,
     )
@@ -80,6 +82,7 @@ export function callContentsSuite(bed: Bed): void {
     const { callId } = await callWithAll(stele, [user('question')], 'answer')
     const { callId: other } = await callWithAll(stele, [user('another question')], 'another answer')
     const { kysely } = stele.database
+    await dropGuards(stele.database)
     await kysely.deleteFrom('llm_responses').where('request_id', '=', callId).execute()
     expect(await verdicts(stele, callId)).toEqual(['call.begun: same', 'call.settled: changed'])
     await kysely

@@ -151,14 +151,15 @@ export function contentModesSuite(bed: Bed): void {
     const [row] = await storedRowsOf(stele.database, 'llm_requests')
     const changed = Buffer.from(row?.params as unknown as Uint8Array)
     changed[changed.byteLength - 2] = (changed.at(-2) ?? 0) ^ 1
-    await stele.database.batch(batch =>
-      batch.update(
+    await stele.database.batch(async batch => {
+      await batch.permit('rotation')
+      await batch.update(
         'llm_requests',
         ['params'],
         ['id', 'user_id'],
         [{ set: { params: changed as never }, match: { id: call.callId, user_id: 'ada' } }],
-      ),
-    )
+      )
+    })
     await failure('content_unreadable', stele.calls.exactRequest('ada', call.callId))
   })
 }

@@ -266,7 +266,10 @@ async function putBack(
     table === 'login_attempts'
       ? sql<boolean>`subject LIKE '%:ada'`
       : sql<boolean>`${sql.ref(userColumnOf(table))} = 'ada'`
-  await kysely.deleteFrom(table).where(isAda).execute()
+  await kysely.transaction().execute(async tx => {
+    await stele.database.permit(tx, 'copy')
+    await tx.deleteFrom(table).where(isAda).execute()
+  })
   for (const row of rows)
     await kysely
       .insertInto(table)

@@ -65,11 +65,15 @@ test('the same request is answered once, and recorded twice', async () => {
 test('what a hit saves is what the call cost that made the answer', async () => {
   const { running } = await startCaching()
   const first = await running.post(questionOf('Hi'))
-  await running.stele.database.kysely
-    .updateTable('llm_responses')
-    .set({ cost_nanousd: 123_000 })
-    .where('request_id', '=', String(first.headers['x-stele-call-id']))
-    .execute()
+  await running.stele.database.batch(async batch => {
+    await batch.permit('repricing')
+    await batch.update(
+      'llm_responses',
+      ['cost_nanousd'],
+      ['request_id'],
+      [{ set: { cost_nanousd: 123_000 }, match: { request_id: String(first.headers['x-stele-call-id']) } }],
+    )
+  })
   const second = await running.post(questionOf('Hi'))
   const { call } = await recorded(running, second.headers['x-stele-call-id'])
   expect(call).toMatchObject({ costNanousd: 0, savedNanousd: 123_000 })

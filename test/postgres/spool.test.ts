@@ -352,19 +352,17 @@ test.each([
     const stele = await place.stele({ ...options, databaseUrl: link.databaseUrl })
     const witness = await place.stele()
     await stele.recorder.start()
-    const input = {
-      userId: 'ada',
-      provider: 'test',
-      body: chatBody([user('q')]),
-      callId: newId('call'),
-      ...more,
-    }
+    const body = chatBody([user('q')])
+    const input = { userId: 'ada', provider: 'test', body, callId: newId('call'), ...more }
     link.cut()
     await failure(code, stele.recorder.begin(input))
     // As if the answer to its commit had been lost on the way.
     const instance = (await rowsOf(witness, 'instances'))[0]?.id ?? ''
     await witness.recorder.begin(input)
-    await witness.database.kysely.updateTable('llm_requests').set({ instance_id: instance }).execute()
+    await witness.database.kysely.transaction().execute(async tx => {
+      await witness.database.permit(tx, 'retention')
+      await tx.updateTable('llm_requests').set({ instance_id: instance }).execute()
+    })
     link.restore()
     await expect
       .poll(() => witness.calls.find(input.callId), { timeout: 10_000 })

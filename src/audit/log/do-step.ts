@@ -128,8 +128,12 @@ async function append(
   const isHandover = signedBy.length > 0 && !current.some(({ id }) => signedBy.includes(id))
   const signers = isHandover ? keys.filter(key => key.isCurrent || signedBy.includes(key.id)) : current
   const origin = current[0]?.name ?? ''
-  const note = signNote(checkpointText({ origin, size: grown, root }), signers)
   const createdAt = Date.now()
+  const newKeys = keys
+    .filter(({ id }) => !signedBy.includes(id))
+    .map(key => ({ id: key.id, at: key.createdAt }))
+  const said = { at: createdAt, after: size, newKeys }
+  const note = signNote(checkpointText({ origin, size: grown, root, said }), signers)
   await Promise.all([
     batch.insert(
       'audit_log',

@@ -22,6 +22,8 @@ import { broken } from './broken.ts'
 export interface SigningKey extends NoteKey {
   readonly privateKey: KeyObject
   readonly isCurrent: boolean
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
 }
 
 type KeyRow = Tables['audit_keys']
@@ -76,7 +78,7 @@ function makeFirst(database: Database, findMaster: FindMaster, origin: string | 
     // A log whose key is gone has been tampered with; the sequencer tells.
     if (log !== undefined) return origin ?? originPrefix
     const name = origin ?? `${originPrefix}${randomBytes(8).toString('hex')}`
-    await addKey(tx, name, findMaster(master))
+    await addKey(tx, name, findMaster(master), Date.now())
     return name
   })
 }
@@ -91,8 +93,9 @@ export async function rotateAuditKey(
     const master = await holdGuard(tx, database)
     const current = currentOf(await tx.selectFrom('audit_keys').selectAll().execute())
     if (current === undefined || master === undefined) throw broken('it has no key')
-    const now = Date.now()
-    const vkey = await addKey(tx, parseVkey(current.vkey).name, contents.masters.find(master))
+    // One ends when the other begins, and no two begin at once.
+    const now = Math.max(Date.now(), current.created_at + 1)
+    const vkey = await addKey(tx, parseVkey(current.vkey).name, contents.masters.find(master), now)
     await tx.updateTable('audit_keys').set({ retired_at: now }).where('id', '=', current.id).execute()
     const details = { vkey, retired: current.vkey }
     await addEvents(
@@ -107,12 +110,17 @@ export async function rotateAuditKey(
   })
 }
 
-async function addKey(tx: Kysely<Tables>, name: string, master: ReturnType<FindMaster>): Promise<string> {
+async function addKey(
+  tx: Kysely<Tables>,
+  name: string,
+  master: ReturnType<FindMaster>,
+  createdAt: number,
+): Promise<string> {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
   const id = keyIdOf(name, publicKey)
   const vkey = formatVkey(name, publicKey)
   await addSecret(tx, secretOf(id), master, privateKey.export({ format: 'der', type: 'pkcs8' }))
-  await tx.insertInto('audit_keys').values({ id, vkey, created_at: Date.now(), retired_at: null }).execute()
+  await tx.insertInto('audit_keys').values({ id, vkey, created_at: createdAt, retired_at: null }).execute()
   return vkey
 }
 
@@ -143,7 +151,7 @@ export async function signingKeys(batch: StoredBatch, masters: MasterKeys): Prom
     const { name } = parseVkey(row.vkey)
     if (formatVkey(name, createPublicKey(privateKey)) !== row.vkey)
       throw broken(`its key ${row.id} is not the one that was made`)
-    return [{ ...parseVkey(row.vkey), privateKey, isCurrent: row === current }]
+    return [{ ...parseVkey(row.vkey), privateKey, isCurrent: row === current, createdAt: row.created_at }]
   })
   if (!keys.some(({ isCurrent }) => isCurrent)) throw broken('the key that signs it is gone')
   return keys

@@ -12,11 +12,20 @@ export class CheckpointRows {
   #rows: StoredCheckpoint[] = []
   #at = 0
   #isRead = false
+  /** The size of the one before; undefined where that was not looked at. */
+  #before: number | undefined
+  readonly #keysMade = new Map<string, number>()
 
   /** @param after the size of which checkpoints were verified earlier, and all before */
   constructor(reader: AuditLogReader, after: number) {
     this.#reader = reader
     this.#after = after === 0 ? -1 : after - 1
+    this.#before = after === 0 ? 0 : undefined
+  }
+
+  /** When the keys were made that the checkpoints name, by their ids. */
+  get keysMade(): ReadonlyMap<string, number> {
+    return this.#keysMade
   }
 
   /** Verifies what there is for the size that the log has now. @throws Fault */
@@ -38,9 +47,16 @@ export class CheckpointRows {
     if (next !== undefined) this.#take(growth, next)
   }
 
-  #take(growth: LogGrowth, { note, size, root }: StoredCheckpoint): void {
-    const signed = growth.checkpoint(note)
-    if (signed.size !== size || !signed.root.equals(root))
+  #take(growth: LogGrowth, { note, size, root, createdAt }: StoredCheckpoint): void {
+    const { said, ...signed } = growth.checkpoint(note)
+    if (said !== undefined && this.#before !== undefined && said.after !== this.#before)
+      throw new Fault({
+        index: this.#before,
+        reason: `the checkpoint before the one of ${size} was of ${said.after}, and the one that is there is of ${this.#before}`,
+      })
+    this.#before = size
+    for (const { id, at } of said?.newKeys ?? []) this.#keysMade.set(id, at)
+    if (signed.size !== size || !signed.root.equals(root) || said?.at !== createdAt)
       throw new Fault({
         index: growth.size,
         reason: `what is kept beside the checkpoint of ${size} is not what was signed`,

@@ -158,6 +158,7 @@ class LogVerifier {
     }
     await checkpoints.end(growth)
     await tiles.end()
+    if (start === 0) await this.#checkKeys(checkpoints.keysMade)
   }
 
   /** Entries with their events; an event that cannot be read ends the verification when all before it are verified. */
@@ -175,6 +176,20 @@ class LogVerifier {
         ? before
         : [...before, ...(await this.#withEvents(leaves.slice(middle)))]
     }
+  }
+
+  /** The keys are those that the checkpoints name, each until the next; one that has not signed yet is the master key's. */
+  async #checkKeys(made: ReadonlyMap<string, number>): Promise<void> {
+    const keys = await this.#reader.keys()
+    for (const [at, { id, vkey, createdAt, retiredAt }] of keys.entries()) {
+      const isKnown = made.has(id)
+        ? made.get(id) === createdAt
+        : this.#options.keys !== undefined || this.#trusted.own.some(key => key.id === id)
+      if (parseVkey(vkey).id !== id || !isKnown || retiredAt !== keys[at + 1]?.createdAt)
+        throw new Fault({ reason: `the key ${id} is not listed as it was made` })
+    }
+    const missing = [...made.keys()].find(id => !keys.some(key => key.id === id))
+    if (missing !== undefined) throw new Fault({ reason: `the key ${missing} is gone` })
   }
 
   /** Rows that no look at the log in its order comes across. */

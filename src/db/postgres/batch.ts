@@ -1,5 +1,6 @@
 import type { BatchLock, SoleWork, StoredBatch } from '../batch.ts'
 import { type ColumnName, columnsOf, kindOf, primaryKeys, type TableName } from '../tables.ts'
+import { permitStatement } from './guards.ts'
 import { postgresSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
@@ -70,6 +71,9 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       const read = [...key, ...add].map(column => `${table}.${column}`).join(', ')
       const onConflict = `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums} RETURNING ${read}`
       return (await insert(run, table, rows, onConflict, key)) as never
+    },
+    async permit(reason) {
+      await run(permitStatement, [reason])
     },
     async first(table, limit, after = []) {
       const key = primaryKeys[table].join(', ')

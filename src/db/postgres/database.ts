@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely'
+import { CompiledQuery, Kysely, PostgresDialect, type PostgresPool, sql } from 'kysely'
 import type pg from 'pg'
 import { SteleError } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
@@ -7,7 +7,9 @@ import type { Tables } from '../tables.ts'
 import { batchLocks, postgresBatch, type RunStatement, soleWorkLocks } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
 import { dropMonth, storageMonths } from './drop-month.ts'
-import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
+import { grantStatements } from './grants.ts'
+import { guards, permitStatement } from './guards.ts'
+import { ensurePartitions, mayPartition, missingPartitions, monthsAround, monthsOf } from './partitions.ts'
 import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
 import { postgresSearchReader, unindex } from './search.ts'
@@ -42,6 +44,7 @@ const schemaTypes: SchemaTypes = {
   afterPartitioned: table => [`CREATE TABLE ${table}_default PARTITION OF ${table} DEFAULT`],
   searchIndex,
   blindSearchIndex,
+  guards,
 }
 
 export function openPostgres(location: PostgresLocation, settings: DatabaseSettings): Database {
@@ -70,7 +73,8 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   const exclusively: Database['exclusively'] = work =>
     kysely.transaction().execute(async tx => {
       await sql`SELECT pg_advisory_xact_lock(${schemaLock})`.execute(tx)
-      if (settings.schema !== undefined)
+      // To make one that is there takes the right to make one.
+      if (settings.schema !== undefined && !(await hasSchema(tx, settings.schema)))
         await sql`CREATE SCHEMA IF NOT EXISTS ${sql.id(settings.schema)}`.execute(tx)
       return work(tx)
     })
@@ -120,15 +124,26 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
         await sql`SELECT ${take}(${batchLocks[lock]})`.execute(tx)
         return work(tx)
       }),
+    async permit(tx, reason) {
+      await tx.executeQuery(CompiledQuery.raw(permitStatement, [reason]))
+    },
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 WHERE to_regclass(${name}) IS NOT NULL`.execute(db)
       return rows.length > 0
     },
-    ensureStorage: time => exclusively(tx => ensurePartitions(tx, monthsAround(time))),
+    async ensureStorage(time) {
+      const months = monthsAround(time)
+      const missing = await missingPartitions(kysely, months)
+      if (missing.length === 0) return []
+      if (!(await mayPartition(kysely)))
+        throw new SteleError('partitions_missing', { partitions: missing.map(({ name }) => name).join(', ') })
+      return exclusively(tx => ensurePartitions(tx, months))
+    },
     async ensureStorageFor(table, rows) {
       const missing = monthsOf(table, rows).filter(({ name }) => !madeFor.has(`${table}_${name}`))
       if (missing.length === 0) return
-      await exclusively(tx => ensurePartitions(tx, missing, [table]))
+      // Who may not make them leaves the rows to the default partition, until whoever may does.
+      if (await mayPartition(kysely)) await exclusively(tx => ensurePartitions(tx, missing, [table]))
       for (const { name } of missing) madeFor.add(`${table}_${name}`)
     },
     // The server sees to its own storage.
@@ -148,11 +163,9 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     forgetWords: async () => false,
     overwriting: work => kysely.transaction().execute(work),
     // What is left of removed rows is the server's own, until its vacuum comes by: of keys it comes now.
-    scrub: async () => {
-      await sql`VACUUM data_keys`.execute(kysely)
-      return 'done'
-    },
+    scrub: () => vacuumKeys(kysely),
     classify,
+    grantStatements: role => grantStatements(role, settings.schema ?? 'public'),
     describeSchema: () => describeSchema(kysely),
     examine: () => examine(kysely),
     async close() {
@@ -168,6 +181,21 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       }
     },
   }
+}
+
+/** The server passes over a table that the role may not clean, and only warns. */
+async function vacuumKeys(db: Kysely<Tables>): Promise<'done' | 'left'> {
+  await sql`VACUUM data_keys`.execute(db)
+  const { rows } = await sql<{ may: boolean }>`
+    SELECT pg_has_role(relowner, 'USAGE') OR CASE WHEN current_setting('server_version_num')::int >= 170000
+      THEN has_table_privilege(oid, 'MAINTAIN') ELSE false END AS may
+    FROM pg_class WHERE oid = to_regclass('data_keys')`.execute(db)
+  return rows[0]?.may === true ? 'done' : 'left'
+}
+
+async function hasSchema(db: Kysely<Tables>, name: string): Promise<boolean> {
+  const { rows } = await sql`SELECT 1 FROM pg_namespace WHERE nspname = ${name}`.execute(db)
+  return rows.length > 0
 }
 
 async function inTransaction<R>(

@@ -2,8 +2,9 @@ import { type Kysely, sql } from 'kysely'
 import { reasonOf } from '../../errors.ts'
 import type { Finding } from '../database.ts'
 import type { Tables } from '../tables.ts'
+import { describeGuards, unguardedPartitions } from './guards.ts'
 
-/** Tables, columns, indexes and constraints of the current schema; monthly partitions follow their parent and are left out. */
+/** Tables, columns, indexes, constraints and triggers of the current schema; monthly partitions follow their parent and are left out. */
 export async function describeSchema(db: Kysely<Tables>): Promise<string[]> {
   const columns = await sql<{ line: string }>`
     SELECT format('table %s: %s %s%s%s%s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
@@ -28,7 +29,10 @@ export async function describeSchema(db: Kysely<Tables>): Promise<string[]> {
     SELECT format('constraint %s on %s: %s', k.conname, c.relname, pg_get_constraintdef(k.oid)) AS line
     FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND NOT c.relispartition AND k.contype <> 'n' ORDER BY 1`.execute(db)
-  return [columns, partitions, indexes, constraints].flatMap(result => result.rows.map(row => row.line))
+  const described = [columns, partitions, indexes, constraints].flatMap(result =>
+    result.rows.map(row => row.line),
+  )
+  return [...described, ...(await describeGuards(db))]
 }
 
 export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
@@ -44,6 +48,7 @@ export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
     const readOnly = await setting('default_transaction_read_only')
     const { rows } = await sql<{ schema: string | null }>`SELECT current_schema() AS schema`.execute(db)
     const strays = await strayRows(db)
+    const unguarded = await unguardedPartitions(db)
     return [
       { name: 'PostgreSQL version', value: version, ok: Number.parseInt(version, 10) >= 14 },
       { name: 'schema', value: rows[0]?.schema ?? 'none', ok: rows[0]?.schema != null },
@@ -52,6 +57,11 @@ export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
       { name: 'synchronous_commit', value: synchronousCommit, ok: true },
       { name: 'default_transaction_read_only', value: readOnly, ok: readOnly === 'off' },
       { name: 'rows in default partitions', value: String(strays), ok: strays === 0 },
+      {
+        name: 'partitions without guards',
+        value: unguarded.length === 0 ? '0' : unguarded.join(', '),
+        ok: unguarded.length === 0,
+      },
     ]
   } catch (error) {
     return [{ name: 'connection', value: reasonOf(error), ok: false }]

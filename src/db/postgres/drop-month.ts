@@ -13,7 +13,7 @@ const droppedTogether: readonly (readonly TableName[])[] = [['llm_requests', 'll
 const writersTime = 2_000
 const readersTime = 100
 
-/** The months that have partitions of their own, all of whose ids were made before `before`. */
+/** The months that have partitions of their own, which this role may drop, all of whose ids were made before `before`. */
 export async function storageMonths(
   db: Kysely<Tables>,
   before: number,
@@ -21,7 +21,9 @@ export async function storageMonths(
 ): Promise<StorageMonth[]> {
   const { rows } = await sql<{ name: string }>`
     SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relispartition AND c.relkind = 'r' AND n.nspname = current_schema()`.execute(db)
+    WHERE c.relispartition AND c.relkind = 'r' AND n.nspname = current_schema() AND pg_has_role(c.relowner, 'USAGE')`.execute(
+    db,
+  )
   const existing = new Set(rows.map(row => row.name))
   // Those around `now` would only be made again.
   const bound = Math.min(before, monthsAround(now)[0]?.from ?? before)

@@ -1,6 +1,8 @@
-import { type Kysely, sql } from 'kysely'
+import { CompiledQuery, type Kysely, sql } from 'kysely'
 import { type IdKind, idTime, isId, lowestIdAt } from '../../ids.ts'
+import type { ChangeReason } from '../guards.ts'
 import type { TableName, Tables } from '../tables.ts'
+import { guardPartition, permitStatement } from './guards.ts'
 
 /** The tables that are cut into months, and the kind of id they are cut by. */
 const partitionedTables = {
@@ -9,6 +11,8 @@ const partitionedTables = {
   llm_responses: 'call',
   audit_events: 'audit',
 } as const satisfies Partial<Record<keyof Tables, IdKind>>
+
+export const partitionedTableNames = Object.keys(partitionedTables) as readonly TableName[]
 
 /** Months made ahead of the current one, so that a gateway left alone for a season does not fill the default. */
 const monthsAhead = 3
@@ -30,23 +34,51 @@ interface Month {
 export async function ensurePartitions(
   tx: Kysely<Tables>,
   months: readonly Month[],
-  only: readonly TableName[] = Object.keys(partitionedTables) as TableName[],
+  only: readonly TableName[] = partitionedTableNames,
 ): Promise<string[]> {
-  const made: string[] = []
+  const missing = await missingPartitions(tx, months, only)
+  for (const { table, name, from, to } of missing) await makePartition(tx, table, name, from, to)
+  return missing.map(({ name }) => name)
+}
+
+interface Partition {
+  readonly table: string
+  readonly name: string
+  /** The first id that belongs in it, and the first that belongs behind it. */
+  readonly from: string
+  readonly to: string
+}
+
+/** Those of these months that are not there. */
+export async function missingPartitions(
+  db: Kysely<Tables>,
+  months: readonly Month[],
+  only: readonly TableName[] = partitionedTableNames,
+): Promise<Partition[]> {
   const { rows } = await sql<{ name: string }>`
     SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relispartition AND n.nspname = current_schema()`.execute(tx)
+    WHERE c.relispartition AND n.nspname = current_schema()`.execute(db)
   const existing = new Set(rows.map(row => row.name))
-  for (const [table, kind] of Object.entries(partitionedTables)) {
-    if (!only.includes(table as TableName)) continue
-    for (const month of months) {
-      const name = `${table}_${month.name}`
-      if (existing.has(name)) continue
-      await makePartition(tx, table, name, lowestIdAt(kind, month.from), lowestIdAt(kind, month.to))
-      made.push(name)
-    }
-  }
-  return made
+  return only
+    .flatMap(table => {
+      const kind = (partitionedTables as Partial<Record<TableName, IdKind>>)[table]
+      if (kind === undefined) return []
+      return months.map(month => ({
+        table,
+        name: `${table}_${month.name}`,
+        from: lowestIdAt(kind, month.from),
+        to: lowestIdAt(kind, month.to),
+      }))
+    })
+    .filter(({ name }) => !existing.has(name))
+}
+
+/** Whether this role may make partitions: it owns the tables, or may act as who does. */
+export async function mayPartition(db: Kysely<Tables>): Promise<boolean> {
+  const { rows } = await sql<{ may: boolean }>`
+    SELECT has_schema_privilege(relnamespace, 'CREATE') AND pg_has_role(relowner, 'USAGE') AS may
+    FROM pg_class WHERE oid = to_regclass(${partitionedTableNames[0] ?? ''})`.execute(db)
+  return rows[0]?.may === true
 }
 
 async function makePartition(
@@ -58,6 +90,7 @@ async function makePartition(
 ): Promise<void> {
   const column = partitionColumn(table)
   const strays = `${column} >= '${from}' AND ${column} < '${to}'`
+  await tx.executeQuery(CompiledQuery.raw(permitStatement, ['storage' satisfies ChangeReason]))
   // Made apart and attached: PARTITION OF refuses a range of which the default partition holds rows.
   await sql.raw(`CREATE TABLE ${name} (LIKE ${table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`).execute(tx)
   await sql
@@ -68,6 +101,7 @@ async function makePartition(
   await sql
     .raw(`ALTER TABLE ${table} ATTACH PARTITION ${name} FOR VALUES FROM ('${from}') TO ('${to}')`)
     .execute(tx)
+  await guardPartition(tx, table, name)
 }
 
 function partitionColumn(table: string): string {

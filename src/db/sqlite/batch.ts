@@ -1,6 +1,7 @@
 import type { StoredBatch } from '../batch.ts'
 import { columnsOf, primaryKeys, type TableName } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
+import { permitStatement } from './guards.ts'
 import { sqliteSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
@@ -43,6 +44,9 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
         const values = valuesOf(row as Fields, columnsOf(table))
         return { ...row, ...statement.get(...values) } as never
       })
+    },
+    async permit(reason) {
+      connection.prepare(permitStatement).get(reason)
     },
     async first(table, limit, after) {
       const key = primaryKeys[table]

@@ -5,6 +5,7 @@ import { reasonOf, SteleError } from '../../errors.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import { isBroken, isBusy } from './failures.ts'
 import { applicationId, NotYet, prepareFile, unmakeFile, whyNotOpened } from './file.ts'
+import { GivenReason } from './guards.ts'
 
 /** How long a statement waits for another process's lock, in milliseconds. */
 const busyTimeout = 10_000
@@ -65,6 +66,7 @@ export class SqliteConnection {
   #isClosed = false
   #isBroken = false
   #waitingSince: number | undefined
+  readonly #reason = new GivenReason()
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(
@@ -122,7 +124,10 @@ export class SqliteConnection {
 
   /** Runs `work` when every earlier holder has let go: a transaction must not meet another's statements. */
   async hold<R>(work: () => Promise<R>): Promise<R> {
-    const turn = this.#tail.then(work).finally(() => this.#isBroken && this.#reset())
+    const turn = this.#tail.then(work).finally(() => {
+      this.#reason.forget()
+      if (this.#isBroken) this.#reset()
+    })
     this.#tail = turn.catch(() => undefined)
     return turn
   }
@@ -189,6 +194,7 @@ export class SqliteConnection {
         !this.#isPrepared && !location.inMemory && !openFiles.has(location.path) && prepareFile(location)
       database = new DatabaseSync(location.path, { timeout: 0 })
       configure(database)
+      this.#reason.install(database)
       this.#isPrepared = true
       this.#database = database
       openFiles.set(location.path, (openFiles.get(location.path) ?? 0) + 1)

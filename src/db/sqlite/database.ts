@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { Kysely, sql } from 'kysely'
+import { CompiledQuery, Kysely, sql } from 'kysely'
 import { reasonOf } from '../../errors.ts'
 import type { Database, DatabaseSettings, Finding, Reclaimed } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
@@ -11,6 +11,7 @@ import { sqliteDialect } from './dialect.ts'
 import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
+import { guards, permitStatement } from './guards.ts'
 import { forgetWords, sqliteSearchReader, unindex } from './search.ts'
 import { blindSearchIndex, searchIndex } from './search-tables.ts'
 
@@ -28,6 +29,7 @@ const schemaTypes: SchemaTypes = {
   afterPartitioned: () => [],
   searchIndex,
   blindSearchIndex,
+  guards,
 }
 
 export function openSqlite(
@@ -85,6 +87,9 @@ export function openSqlite(
     exclusively: work => kysely.transaction().execute(work),
     // A transaction that writes excludes every other.
     holding: (_lock, _how, work) => kysely.transaction().execute(work),
+    async permit(tx, reason) {
+      await tx.executeQuery(CompiledQuery.raw(permitStatement, [reason]))
+    },
     async hasTable(db, name) {
       const { rows } = await sql`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ${name}`.execute(
         db,
@@ -113,6 +118,8 @@ export function openSqlite(
     scrub: () => scrub(connection),
     forgetWords: isFirst => forgetWords(connection, isFirst),
     classify,
+    // Whoever may write the file may do anything with it.
+    grantStatements: () => undefined,
     describeSchema: () => describeSchema(kysely),
     examineStorage: () => (location.inMemory ? [] : examineFile(location)),
     examine: () => examine(kysely),

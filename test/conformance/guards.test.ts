@@ -1,0 +1,4 @@
+import { describeEachDatabaseAndMemory } from '../harness/databases.ts'
+import { guardsSuite } from './guards.suite.ts'
+
+describeEachDatabaseAndMemory('guards', guardsSuite)
