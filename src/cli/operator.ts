@@ -31,7 +31,7 @@ export async function noteReading(
   { auditEvents }: Pick<Stele, 'auditEvents'>,
   { userId = '', target, command }: Reading,
 ): Promise<void> {
-  const event = { userId, by: operatorHere(), action: 'content.read', target, severity: 'warning' } as const
+  const event = { userId, by: operatorHere(), action: 'content.read', target } as const
   await auditEvents.add({ ...event, details: { command } }).catch((error: unknown) => {
     say(`stele: it could not be recorded that this was read: ${printableText(reasonOf(error))}`)
   })

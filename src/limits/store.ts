@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
-import { type Actor, addEvents, operator, securityEvent } from '../store/audit-events.ts'
+import { type Actor, addEvents, eventRow, operator } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import {
   byPeriod,
@@ -222,17 +222,16 @@ function note(
   tx: Kysely<Tables>,
   contents: Contents,
   target: StoredTarget,
-  action: string,
+  action: 'limit.set' | 'limit.removed',
   change: CapChange | undefined,
   by: Actor,
 ): Promise<void> {
-  const event = securityEvent(
+  const event = eventRow(
     {
       userId: target.scope === 'user' ? target.subject : '',
       by,
       action,
       target: target.subject === '' ? target.scope : target.subject,
-      severity: 'warning',
       details: { ...targetOf(target), ...(change === undefined ? {} : { caps: { ...change } }) },
     },
     Date.now(),

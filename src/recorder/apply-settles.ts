@@ -1,10 +1,10 @@
 import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { newId } from '../ids.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { encodeContent } from '../privacy/content.ts'
 import { accountColumns } from '../store/account-columns.ts'
+import { type EventRow, eventRow } from '../store/audit-events.ts'
 import { addUsage, type CallUsage } from '../store/usage.ts'
 import { endDocuments } from './apply-documents.ts'
 import { endResponses } from './apply-responses.ts'
@@ -124,20 +124,11 @@ function usageOf({ call, settlement: s }: Ending): CallUsage {
   }
 }
 
-function auditRow({ call, settlement: s }: Ending): Row<'audit_events'> {
+function auditRow({ call, settlement: s }: Ending): EventRow {
   const isGood = s.status === 'completed' || s.status === 'cached'
-  return {
-    user_id: call.userId,
-    id: newId('audit'),
-    actor: call.apiKeyId ?? 'library',
-    action: 'call.settled',
-    category: 'access',
-    severity: isGood ? 'info' : 'warning',
-    target: call.callId,
-    outcome: s.status,
-    details: null,
-    created_at: s.createdAt,
-  }
+  const { userId, callId: target, apiKeyId: by = 'library' } = call
+  const severity = isGood ? 'info' : 'warning'
+  return eventRow({ userId, by, action: 'call.settled', target, outcome: s.status, severity }, s.createdAt)
 }
 
 async function withoutRepeats(

@@ -1,6 +1,13 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
+import {
+  type ApplicationAction,
+  type AuditAction,
+  type AuditCategory,
+  type AuditSeverity,
+  auditActions,
+} from '../model/audit-actions.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
 import type { Contents, Store } from './contents.ts'
 
@@ -16,33 +23,46 @@ export const operator: Actor = {}
 
 /** How an event names whoever did it. No user is taken for the operator. */
 export function actorText({ userId, systemUser }: Actor): string {
-  if (userId !== undefined) return /^(operator|user:)/.test(userId) ? `user:${userId}` : userId
+  if (userId !== undefined)
+    return /^(operator|user:|stele$|library$|retention$)/.test(userId) ? `user:${userId}` : userId
   return systemUser === undefined ? 'operator' : `operator:${systemUser}`
 }
 
-/** What there is to tell of something that concerns who may do what. */
-export interface SecurityEvent {
+/** What there is to tell of something that happened. */
+export interface NewEvent {
   /** Whom it concerns; '' when that is nobody that is known. */
   readonly userId: string
-  readonly by: Actor
-  /** As in `login.failed`. */
-  readonly action: string
+  /** Who did it, or the name of a part of Stele that did it by itself. */
+  readonly by: Actor | string
+  readonly action: AuditAction
   readonly target?: string | undefined
-  readonly outcome?: 'success' | 'failure' | 'denied'
-  readonly severity?: 'info' | 'warning'
+  readonly outcome?: string | undefined
+  /** Left out, that of its action. */
+  readonly severity?: AuditSeverity | undefined
   /** Facts; nothing that was said, no secrets. */
   readonly details?: JsonObject | undefined
 }
 
-/** The row of such an event, to be inserted in the transaction of what it tells of. */
-export function securityEvent(event: SecurityEvent, createdAt: number): Row<'audit_events'> {
+/** The row of an event: of an action of the table, or of what an application says. */
+export type EventRow = Row<'audit_events'> & {
+  readonly action: AuditAction | ApplicationAction
+  readonly category: AuditCategory
+  readonly severity: AuditSeverity
+}
+
+/**
+ * The row of an event, to be inserted in the transaction of what it tells of.
+ * @param id left out, a new one
+ */
+export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')): EventRow {
+  const { category, severity } = auditActions[event.action]
   return {
     user_id: event.userId,
-    id: newId('audit'),
-    actor: actorText(event.by),
+    id,
+    actor: typeof event.by === 'string' ? event.by : actorText(event.by),
     action: event.action,
-    category: 'security',
-    severity: event.severity ?? 'info',
+    category,
+    severity: event.severity ?? severity,
     target: event.target ?? null,
     outcome: event.outcome ?? 'success',
     details: event.details === undefined ? null : JSON.stringify(event.details),
@@ -54,7 +74,7 @@ export function securityEvent(event: SecurityEvent, createdAt: number): Row<'aud
 export async function addEvents(
   tx: Kysely<Tables>,
   contents: Pick<Contents, 'sealEvent'>,
-  ...events: readonly Row<'audit_events'>[]
+  ...events: readonly EventRow[]
 ): Promise<void> {
   await tx
     .insertInto('audit_events')
@@ -87,8 +107,8 @@ export interface AuditFilter {
 export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'contents'>) {
   return {
     /** Notes something that happened outside the database. */
-    async add(event: SecurityEvent): Promise<void> {
-      await addEvents(kysely, contents, securityEvent(event, Date.now()))
+    async add(event: NewEvent): Promise<void> {
+      await addEvents(kysely, contents, eventRow(event, Date.now()))
     },
     /** Events, the newest first. @throws SteleError content_unreadable */
     async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {

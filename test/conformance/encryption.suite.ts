@@ -58,7 +58,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
     errorCode: 'external',
     errorMessage: `The provider did not like ${secret}`,
   })
-  await stele.auditEvents.add({ userId, by: operator, action: 'test', details: { reason: secret } })
+  await stele.auditEvents.add({ userId, by: operator, action: 'usage.repaired', details: { reason: secret } })
   return { callId, failedId: failed.callId }
 }
 
