@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
+import { addEvents, eventRow, operator, withoutKeys } from '../store/audit-events.ts'
 import { type Amounts, metrics } from './caps.ts'
 import { writeSums } from './count.ts'
 import type { Counter, CounterScope } from './counted.ts'
@@ -26,6 +27,8 @@ export function repairCounters({ holding }: Pick<Database, 'holding'>): Promise<
   return holding('limits', 'alone', async tx => {
     const wrong = await miscounts(tx)
     for (const counter of wrong) await writeSums(tx, counter)
+    const event = { userId: '', by: operator, action: 'limit.repaired' } as const
+    if (wrong.length > 0) await addEvents(tx, withoutKeys, eventRow(event, Date.now()))
     return wrong
   })
 }

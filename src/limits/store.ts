@@ -104,13 +104,19 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
       const zone = checkTimeZone(timeZone)
       if ((await readState(kysely)).timeZone === zone) return
       await holding('limits', 'alone', async tx => {
-        const { version } = await readState(tx)
+        const { version, timeZone } = await readState(tx)
         await tx.deleteFrom('limit_counters').where('period', '<>', 'minute').execute()
         await tx
           .updateTable('limits')
           .set({ counted_from: Date.now() })
           .where('period', '<>', 'minute')
           .execute()
+        const event = { userId: '', by: operator, action: 'limit.time_zone_changed' } as const
+        await addEvents(
+          tx,
+          contents,
+          eventRow({ ...event, details: { from: timeZone, to: zone } }, Date.now()),
+        )
         await writeState(tx, zone, version)
       })
     },

@@ -145,6 +145,7 @@ export const auditActions = {
     'days and months of limits are counted in another time zone',
     'from, to',
   ),
+  'limit.repaired': system('warning', 'counters of limits that were wrong were put right', ''),
   'document_type.registered': system('info', 'a document type has a new version', 'version'),
   'configuration.changed': system(
     'info',

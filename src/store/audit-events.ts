@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import {
@@ -17,6 +18,9 @@ export interface Actor {
   /** What the system calls the operator, where that is known. */
   readonly systemUser?: string | undefined
 }
+
+/** Where the log's events wait: a schema that has no such table is too old. */
+const queue = 'audit_queue'
 
 /** Whoever calls the library. */
 export const operator: Actor = {}
@@ -80,6 +84,23 @@ export async function addEvents(
     .insertInto('audit_events')
     .values(events.map(event => contents.sealEvent(event)))
     .execute()
+}
+
+/** In place of the keys where they are not at hand: what has details cannot be written so. */
+export const withoutKeys: Pick<Contents, 'sealEvent'> = {
+  sealEvent({ details, ...row }) {
+    if (details !== null) throw new Error('the details of an event take a key')
+    return { ...row, details }
+  },
+}
+
+/** Notes something without the keys, in a database that may have been left at an older schema, before there were such events. */
+export async function noteWithoutKeys(
+  { kysely, hasTable }: Pick<Database, 'kysely' | 'hasTable'>,
+  event: Omit<NewEvent, 'details'>,
+): Promise<void> {
+  if (!(await hasTable(kysely, queue))) return
+  await kysely.transaction().execute(tx => addEvents(tx, withoutKeys, eventRow(event, Date.now())))
 }
 
 export interface AuditEvent {
