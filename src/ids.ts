@@ -8,6 +8,7 @@ import { TypeID } from 'typeid-js'
 const idPrefixes = {
   apiKey: 'key',
   audit: 'evt',
+  auditQueue: 'audq',
   cacheEntry: 'cache',
   call: 'call',
   conversation: 'conv',

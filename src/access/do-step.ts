@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type EventRow, eventRow } from '../store/audit-events.ts'
+import { addAbsentEvents, type EventRow, eventRow } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { countAttempt, countRegistration, forgetAttempt } from './attempts.ts'
 import { endSessions } from './sessions.ts'
@@ -103,10 +103,5 @@ export async function putPassword(
 }
 
 async function noteAll(tx: Kysely<Tables>, { contents }: Store, events: readonly EventRow[]): Promise<void> {
-  if (events.length === 0) return
-  await tx
-    .insertInto('audit_events')
-    .values(events.map(event => contents.sealEvent(event)))
-    .onConflict(conflict => conflict.doNothing())
-    .execute()
+  await addAbsentEvents(tx, contents, events)
 }

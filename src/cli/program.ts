@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { accessCommands } from './access-commands.ts'
 import { cacheCommand } from './cache-commands.ts'
 import { chatCommand } from './chat-command.ts'
+import { auditCommand } from './commands/audit.ts'
 import type { DoctorOptions } from './commands/doctor.ts'
 import type { UsageDoctorOptions } from './commands/doctor-usage.ts'
 import type { ServeOptions } from './commands/serve.ts'
@@ -49,6 +50,7 @@ export function createProgram(): Command {
   movingCommands(program)
   eraseCommand(program)
   retentionCommand(program)
+  auditCommand(program)
   limitCommands(program)
   doctorCommand(program)
   return program

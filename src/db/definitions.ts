@@ -1,3 +1,4 @@
+import { auditTables } from './audit-tables.ts'
 import { usageTables } from './usage-tables.ts'
 
 /**
@@ -329,7 +330,9 @@ export const tables = {
     outcome: text,
     created_at: integer,
     details: contentTextOrNull,
+    commitment: bytesOrNull,
   },
+  ...auditTables,
   // from_seq is null where only what the index has not come to yet is to be looked at.
   search_queue: { user_id: text, id: text, conversation_id: text, from_seq: integerOrNull },
   search_progress: { user_id: text, conversation_id: text, next_seq: integer, key_id: text },

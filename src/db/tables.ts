@@ -1,3 +1,4 @@
+import { auditKeys } from './audit-tables.ts'
 import { type Column, type Kind, tables } from './definitions.ts'
 import { usageKeys } from './usage-tables.ts'
 
@@ -65,6 +66,7 @@ export const primaryKeys = {
   usage_daily: ['user_id', 'day', 'model'],
   ...usageKeys,
   audit_events: ['id', 'user_id'],
+  ...auditKeys,
   idempotency_keys: ['user_id', 'key_hash'],
   stored_completions: ['user_id', 'id'],
   cache_entries: ['user_id', 'id'],

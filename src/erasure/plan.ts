@@ -38,6 +38,11 @@ export const afterErasure = {
   usage_pending: 'kept',
   usage_progress: 'none',
   audit_events: 'kept',
+  audit_queue: 'none',
+  audit_log: 'kept',
+  audit_tiles: 'none',
+  audit_checkpoints: 'none',
+  audit_keys: 'none',
   search_queue: 'removed',
   search_progress: 'removed',
 } as const satisfies Record<TableName, 'removed' | 'with its conversation' | 'blanked' | 'kept' | 'none'>

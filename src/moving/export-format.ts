@@ -293,6 +293,11 @@ const auditEvent = z.strictObject({
   target: text.nullable(),
   outcome: text,
   details: text.nullable(),
+  /** Hexadecimal; of an event with content beside it. */
+  commitment: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .nullish(),
   created_at: time,
 })
 

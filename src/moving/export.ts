@@ -124,8 +124,13 @@ async function* recordsOf(
     for (const row of rows)
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
   for await (const rows of openPages(reading, 'audit_events', { userId }))
-    for (const row of rows) yield { type: 'audit_event', ...row }
+    for (const row of rows) yield eventOf(row)
   if (userId !== undefined) yield* factsHeld(kysely, userId)
+}
+
+function eventOf({ commitment, ...row }: Row<'audit_events'>): LineOf<'audit_event'> {
+  const committed = commitment === null ? {} : { commitment: Buffer.from(commitment).toString('hex') }
+  return { type: 'audit_event', ...row, ...committed }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {

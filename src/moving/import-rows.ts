@@ -101,8 +101,9 @@ export class ImportRows {
       case 'context_snapshot':
         return this.#snapshot(line, record)
       case 'audit_event': {
-        const { type: kind, ...row } = record
-        return { line, kind, table: 'audit_events', rows: { audit_events: row } }
+        const { type: kind, commitment, ...row } = record
+        const committed = { ...row, commitment: commitment == null ? null : Buffer.from(commitment, 'hex') }
+        return { line, kind, table: 'audit_events', rows: { audit_events: committed } }
       }
       case 'held':
       case 'end':

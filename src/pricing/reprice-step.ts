@@ -1,5 +1,6 @@
 import { changeSummedCosts } from '../analytics/changed-costs.ts'
 import { type EventRow, eventRow } from '../store/audit-events.ts'
+import { writeEvents } from '../store/audit-queue.ts'
 import type { Store } from '../store/contents.ts'
 import { correctUsage } from '../store/usage.ts'
 
@@ -55,8 +56,7 @@ export function doRepriceStep(
     )
     await correctUsage(batch, changes)
     await changeSummedCosts(batch, changes)
-    const events = eventsOf(changes, step).map(event => database.contents.sealEvent(event))
-    await batch.insert('audit_events', events)
+    await writeEvents(batch, database.contents, eventsOf(changes, step))
     return changes.length
   })
 }

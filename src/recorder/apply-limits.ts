@@ -6,6 +6,7 @@ import { type Decision, Ledger, Overtaken, type Refusal, Uncounted } from '../li
 import { toldRefusal } from '../limits/refusals.ts'
 import type { CallStart } from '../model/call.ts'
 import { type EventRow, eventRow } from '../store/audit-events.ts'
+import { writeEvents } from '../store/audit-queue.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import type { Begun } from './apply-begins.ts'
 import type { Ending } from './apply-settles.ts'
@@ -98,11 +99,7 @@ export async function admit<O extends Operation>(
       }
       for (const { call, settlement } of endings)
         if (settled.get(call.callId)?.isRepeat === false) ledger.end(call, settlement)
-      if (refusals.length > 0)
-        await stored.insert(
-          'audit_events',
-          refusals.map(refusal => contents.sealEvent(refusalRow(refusal))),
-        )
+      await writeEvents(stored, contents, refusals.map(refusalRow))
       await ledger.write()
       const applied = answers.values()
       return operations.map(operation => {

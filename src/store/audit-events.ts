@@ -10,6 +10,7 @@ import {
   auditActions,
 } from '../model/audit-actions.ts'
 import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import { queueRow } from './audit-queue.ts'
 import type { Contents, Store } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
@@ -70,20 +71,41 @@ export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')
     target: event.target ?? null,
     outcome: event.outcome ?? 'success',
     details: event.details === undefined ? null : JSON.stringify(event.details),
+    commitment: null,
     created_at: createdAt,
   }
 }
 
-/** Adds events in the transaction of what they tell of. */
+/** Adds events in the transaction of what they tell of, and queues them for the log. */
 export async function addEvents(
   tx: Kysely<Tables>,
   contents: Pick<Contents, 'sealEvent'>,
   ...events: readonly EventRow[]
 ): Promise<void> {
+  if (events.length === 0) return
   await tx
     .insertInto('audit_events')
     .values(events.map(event => contents.sealEvent(event)))
     .execute()
+  await tx.insertInto('audit_queue').values(queueRow(events)).execute()
+}
+
+/** The same for what may be done once more: those that are there already stay as they are. */
+export async function addAbsentEvents(
+  tx: Kysely<Tables>,
+  contents: Pick<Contents, 'sealEvent'>,
+  events: readonly EventRow[],
+): Promise<void> {
+  if (events.length === 0) return
+  const added = await tx
+    .insertInto('audit_events')
+    .values(events.map(event => contents.sealEvent(event)))
+    .onConflict(conflict => conflict.doNothing())
+    .returning('id')
+    .execute()
+  const ids = new Set(added.map(({ id }) => id))
+  const fresh = events.filter(({ id }) => ids.has(id))
+  if (fresh.length > 0) await tx.insertInto('audit_queue').values(queueRow(fresh)).execute()
 }
 
 /** In place of the keys where they are not at hand: what has details cannot be written so. */
@@ -129,7 +151,7 @@ export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'co
   return {
     /** Notes something that happened outside the database. */
     async add(event: NewEvent): Promise<void> {
-      await addEvents(kysely, contents, eventRow(event, Date.now()))
+      await kysely.transaction().execute(tx => addEvents(tx, contents, eventRow(event, Date.now())))
     },
     /** Events, the newest first. @throws SteleError content_unreadable */
     async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {

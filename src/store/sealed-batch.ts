@@ -5,6 +5,7 @@ import { isAbsent } from '../privacy/content.ts'
 import type { DataKey } from '../privacy/data-key.ts'
 import { newKeyRow } from '../privacy/key-ring.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
+import { writeEvents } from './audit-queue.ts'
 import { type Contents, type FindKeys, keyColumns, type Store } from './contents.ts'
 import { isCurrent } from './data-keys.ts'
 import { guardSecret } from './secrets.ts'
@@ -218,9 +219,12 @@ function batchOf(contents: Contents, stored: StoredBatch, sealer: Sealer): Batch
       return isContent ? ((await contents.openBy(findKeys, table, rows)) as never) : (rows as never)
     },
     async insert(table, rows) {
+      if (table === 'audit_events') return writeEvents(stored, contents, rows as never)
       await stored.insert(table, (await sealed(table, rows)) as never)
     },
     async insertAbsent(table, rows) {
+      // Which of them were absent would not be told, and the log takes in what is queued.
+      if (table === 'audit_events') throw new Error('an event is written once')
       await stored.insertAbsent(table, (await sealed(table, rows)) as never)
     },
     insertOrAdd: (table, key, add, rows) => stored.insertOrAdd(table, key, add, rows as never),

@@ -17,3 +17,14 @@ export async function failure(
   expect((caught as SteleError).code, what).toBe(code)
   return caught as SteleError
 }
+
+/** The code of the failure that this ends with. */
+export function errorOf(work: () => unknown): ErrorCode | undefined {
+  try {
+    work()
+  } catch (error) {
+    if (error instanceof SteleError) return error.code
+    throw error
+  }
+  return undefined
+}

@@ -6,6 +6,7 @@ import { type IdKind, idTime, isId, lowestIdAt, newId } from '../../src/ids.ts'
 const kinds = Object.keys({
   apiKey: true,
   audit: true,
+  auditQueue: true,
   cacheEntry: true,
   call: true,
   conversation: true,

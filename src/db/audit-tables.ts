@@ -1,0 +1,31 @@
+/** The log of audit events, which `tables.ts` has among its tables. */
+
+const text = { kind: 'text', nullable: false } as const
+const integer = { kind: 'integer', nullable: false } as const
+const integerOrNull = { kind: 'integer', nullable: true } as const
+const bytes = { kind: 'bytes', nullable: false } as const
+
+export const auditTables = {
+  audit_queue: { id: text, leaves: bytes },
+  audit_log: {
+    leaf_index: integer,
+    event_id: text,
+    user_id: text,
+    action: text,
+    category: text,
+    severity: text,
+    salt: bytes,
+    commitment: bytes,
+  },
+  audit_tiles: { level: integer, tile: integer, hashes: bytes },
+  audit_checkpoints: { tree_size: integer, root: bytes, note: text, created_at: integer },
+  audit_keys: { id: text, vkey: text, created_at: integer, retired_at: integerOrNull },
+} as const
+
+export const auditKeys = {
+  audit_queue: ['id'],
+  audit_log: ['leaf_index'],
+  audit_tiles: ['level', 'tile'],
+  audit_checkpoints: ['tree_size'],
+  audit_keys: ['id'],
+} as const
