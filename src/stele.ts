@@ -47,7 +47,7 @@ import { directWriter, type Writer, type WriterSetup } from './recorder/writer.t
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
-import { auditEventStore } from './store/audit-events.ts'
+import { auditEventStore, notingSchema } from './store/audit-events.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
@@ -179,7 +179,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
-    else await migrateUp(database)
+    else await migrateUp(database, { onChange: notingSchema(database, 'schema.migrated') })
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))
@@ -327,7 +327,7 @@ function assemble(
       search: (input: SearchInput) => searchRecord({ database, recorder, tokens }, input),
       ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     }),
-    migrate: () => migrateUp(database),
+    migrate: () => migrateUp(database, { onChange: notingSchema(database, 'schema.migrated') }),
     backup: (path, options) => backUp(database, path, options),
     async close() {
       await cache.close()

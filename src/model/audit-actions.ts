@@ -92,6 +92,7 @@ export const auditActions = {
     'keys',
   ),
   'data_keys.backed_up': security('warning', 'the wrapped keys of all users were written to a file', ''),
+  'data_keys.restored': security('warning', 'such keys were put into the database they are of', ''),
   'master_key.rotation_begun': security(
     'warning',
     'the secrets of the store are wrapped by another master key',
@@ -131,7 +132,7 @@ export const auditActions = {
   'record.restored': compliance('warning', 'a backup took the place of the database', ''),
   'record.copied': compliance('warning', 'the whole record is copied into another database', ''),
   'record.import_begun': compliance('warning', 'records are read in from a file or another system', 'source'),
-  'record.imported': compliance('warning', 'they have been read in', 'source, imported, present, refused'),
+  'record.imported': compliance('warning', 'they have been read in', 'source, imported, present'),
   'calls.repriced': system(
     'info',
     'costs on record were computed anew',

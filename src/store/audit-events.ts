@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
+import type { OnSchemaChange } from '../db/migrate.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
 import {
@@ -123,6 +124,20 @@ export async function noteWithoutKeys(
 ): Promise<void> {
   if (!(await hasTable(kysely, queue))) return
   await kysely.transaction().execute(tx => addEvents(tx, withoutKeys, eventRow(event, Date.now())))
+}
+
+/** Notes migrations in the transaction that makes them, one event each, as far as the schema has a place for events. */
+export function notingSchema(
+  { hasTable }: Pick<Database, 'hasTable'>,
+  action: 'schema.migrated' | 'schema.reverted',
+  by: Actor = operator,
+): OnSchemaChange {
+  return async (tx, names) => {
+    if (!(await hasTable(tx, queue))) return
+    const at = Date.now()
+    const rows = names.map(target => eventRow({ userId: '', by, action, target }, at))
+    await addEvents(tx, withoutKeys, ...rows)
+  }
 }
 
 export interface AuditEvent {

@@ -310,7 +310,7 @@ export function encryptionSuite(bed: Bed): void {
 /** A database as it was before content was encrypted, with a conversation of one message. */
 async function oldDatabase(place: Place): Promise<void> {
   const database = place.database()
-  await migrateUp(database, 10)
+  await migrateUp(database, { target: 10 })
   // As a version made it that did not encrypt yet.
   const master = parseMasterKey(place.masterKey)
   await openSecret(

@@ -162,7 +162,7 @@ export function eventsSuite(bed: Bed): void {
 /** A database as it was before events were sealed, with one event of `details`. */
 async function oldEvents(place: Place, details: string | undefined): Promise<void> {
   const database = place.database()
-  await migrateUp(database, 15)
+  await migrateUp(database, { target: 15 })
   const master = parseMasterKey(place.masterKey)
   const make = () => randomBytes(32)
   await openSecret(database, 'conversation-hashes', () => master, make)
