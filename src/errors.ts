@@ -126,6 +126,10 @@ export const errorTable = {
   note_invalid: row(400, 'The signed note is not valid: {reason}.'),
   checkpoint_invalid: row(400, 'The checkpoint is not valid: {reason}.'),
   vkey_invalid: row(400, 'The public key is not valid: {reason}.'),
+  audit_log_broken: row(
+    500,
+    'Nothing more is taken into the audit log, because it is not as it was signed: {reason}.',
+  ),
   retention_invalid: row(400, 'These retention periods do not fit together: {reason}'),
   retention_running: row(409, 'Another run of the retention is under way.', true),
   rotation_running: row(409, 'Another rotation of the master key is under way.', true),

@@ -3,6 +3,8 @@ import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
 import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
+import { ensureAuditKey } from './audit/log/keys.ts'
+import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
 import { AnswerCache } from './cache/cache.ts'
 import type { CacheLimits } from './cache/limits.ts'
 import type { ContentMode } from './db/batch.ts'
@@ -92,9 +94,14 @@ export interface SteleOptions extends DatabaseSettings {
   readonly pricing?: PriceBookOptions | undefined
   /** How many answers are kept that may be given again, and how large they may be. */
   readonly cache?: Partial<CacheLimits> | undefined
+  /** How the log of audit events is kept. */
+  readonly audit?: AuditOptions | undefined
   /** Told what went wrong in the background. */
   readonly onError?: ((error: unknown) => void) | undefined
 }
+
+/** Milliseconds that closing may take to get events into their log: what is left is taken by whoever opens the store next. */
+const sequencingTime = 3_000
 
 type Erasure = ReturnType<typeof createErasure>
 
@@ -111,6 +118,8 @@ export interface Stele {
   /** What lets administrators read what is stored of others, for a while. */
   readonly grants: ReturnType<typeof grantStore>
   readonly auditEvents: ReturnType<typeof auditEventStore>
+  /** The log that proves them. */
+  readonly auditLog: AuditLog
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
@@ -187,6 +196,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const hashKey = guard.toString('base64url')
     const acceptsOld = await hasOldContent(database, findMaster, guard)
     const eventSecret = await openEventSecret(database, findMaster, guard)
+    const origin = await ensureAuditKey(database, findMaster, options.audit?.origin)
     const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
     const spoolKey = spools ? await openSecret(database, 'spool', findMaster) : undefined
     const mode = options.contentMode ?? 'encrypted'
@@ -194,7 +204,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
-    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters }, options)
+    return assemble(store, databaseUrl, { hashKey, spoolKey, content, masters, origin }, options)
   } catch (error) {
     await database.close().catch(() => undefined)
     throw asKnown(database, error)
@@ -209,9 +219,11 @@ function assemble(
     spoolKey,
     content,
     masters,
+    origin,
   }: Pick<WriterSetup, 'hashKey' | 'content'> & {
     spoolKey: Uint8Array | undefined
     masters: LoadedMasterKeys
+    origin: string
   },
   options: SteleOptions,
 ): Stele {
@@ -238,6 +250,14 @@ function assemble(
       onChange: options.onSpoolChange,
       onError: options.onError,
     })
+  const { auditLog, stop: stopAuditLog } = openAuditLog({
+    database,
+    origin,
+    doStep: stepsOf('audit', database, writer),
+    isWanted: () => spooling?.state.isSpooling !== true,
+    sequence: options.audit?.sequence,
+    onError: options.onError,
+  })
   const accounting = new Accounting(options.pricing ?? {}, options.onError)
   const recorder = new Recorder({
     ...options,
@@ -252,6 +272,7 @@ function assemble(
       costOf: (call, usage) => accounting.costOf(call, usage),
     }),
     removeOldCounters: limits.tidy,
+    lastWork: () => stopAuditLog(sequencingTime),
   })
   const told = tellingFailures(database)
   const doStep = stepsOf('retention', database, writer)
@@ -276,6 +297,7 @@ function assemble(
     logins: told(loginLibrary(database, accessSteps(database, writer))),
     grants: told(grantStore(database)),
     auditEvents: told(auditEventStore(database)),
+    auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),
     conversationItems: told(conversationItemLibrary(database, recorder)),

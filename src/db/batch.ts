@@ -81,12 +81,23 @@ export interface StoredBatch extends BatchOf<Tables> {
     add: readonly A[],
     rows: readonly Tables[T][],
   ): Promise<Some<Tables[T], K | A>[]>
+  /** The first rows of a table in the order of its primary key, of those behind the key `after`. */
+  first<T extends TableName>(
+    table: T,
+    limit: number,
+    after?: readonly (string | number)[],
+  ): Promise<Tables[T][]>
+  /** The last row in that order. */
+  last<T extends TableName>(table: T): Promise<Tables[T] | undefined>
   /** Holds `lock` together with other batches until commit, and waits for whoever holds it alone (`Database.holding`). */
   share(lock: BatchLock): Promise<void>
 }
 
 /** What batches hold together. */
 export type BatchLock = 'limits'
+
+/** What one batch at a time does. */
+export type SoleWork = 'audit-log'
 
 /** Rows whose content is readable: what is written is sealed, what is found is opened. */
 export interface Batch extends BatchOf<{ readonly [T in TableName]: Opened<Tables[T]> }> {

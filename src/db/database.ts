@@ -1,5 +1,5 @@
 import type { Kysely, RawBuilder } from 'kysely'
-import type { BatchLock, StoredBatch } from './batch.ts'
+import type { BatchLock, SoleWork, StoredBatch } from './batch.ts'
 import { type DatabaseLocation, parseDatabaseUrl } from './database-url.ts'
 import { openPostgres } from './postgres/database.ts'
 import type { SchemaTypes } from './schema-types.ts'
@@ -123,6 +123,8 @@ export interface Database {
   unindex(tx: Kysely<Tables>, messages: IndexedMessages): Promise<void>
   /** Runs `work` in one transaction; it commits durably when `work` resolves, rolls back when it throws. */
   batch<R>(work: (batch: StoredBatch) => Promise<R>): Promise<R>
+  /** The same for what one batch at a time may do. Undefined, at once, while another process is doing it. */
+  batchAlone<R>(doing: SoleWork, work: (batch: StoredBatch) => Promise<R>): Promise<R | undefined>
   /**
    * Runs `work` in one transaction that holds a lock of batches: `shared` beside them, or `alone`, when none of them is under way and
    * none begins until it is over.

@@ -2,6 +2,7 @@ import { noteLateCalls } from '../analytics/late-calls.ts'
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import { newId } from '../ids.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
 import { reservedIn } from '../store/instances.ts'
 import { beginDocuments } from './apply-documents.ts'
@@ -217,12 +218,29 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
       batch,
       plans.map(plan => plan.request),
     ),
+    batch.insert('audit_events', starts.map(auditRow)),
     insertResponses(batch, plans),
     beginDocuments(batch, starts),
     withdraw(batch, starts),
   ])
   if (updated !== updates.length)
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
+}
+
+function auditRow({ callId, userId, apiKeyId, createdAt }: CallStart): Row<'audit_events'> {
+  return {
+    user_id: userId,
+    id: newId('audit'),
+    actor: apiKeyId ?? 'library',
+    action: 'call.begun',
+    category: 'access',
+    severity: 'info',
+    target: callId,
+    outcome: 'success',
+    details: null,
+    commitment: null,
+    created_at: createdAt,
+  }
 }
 
 /** Few calls are of a response. */

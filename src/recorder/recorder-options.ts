@@ -17,6 +17,8 @@ export interface RecorderOptions {
   /** Says what calls may take, where limits ask for it. */
   readonly reserver?: Reserver | undefined
   readonly removeOldCounters?: (() => Promise<void>) | undefined
+  /** Done when closing, after everything is committed and before the writer lets go of the database. */
+  readonly lastWork?: (() => Promise<void>) | undefined
   readonly maxQueued?: number | undefined
   /** Milliseconds for which a batch is tried again while the database is unavailable. */
   readonly retryFor?: number | undefined

@@ -298,6 +298,7 @@ export class Recorder {
         await inTime(forgetting, leaveTime).catch(error => this.#options.onError?.(error))
       }
     }
+    await this.#options.lastWork?.()
     await this.#options.writer.close()
   }
 

@@ -1,5 +1,6 @@
 import type { AccessStep, AccessStepResult } from '../access/steps.ts'
 import type { UsageStep, UsageStepResult } from '../analytics/steps.ts'
+import type { AuditStep, AuditStepResult } from '../audit/log/steps.ts'
 import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
 import type { RepriceStep } from '../pricing/reprice-step.ts'
@@ -18,6 +19,8 @@ export interface Steps {
   readonly cache: readonly [CacheStep, CacheStepResult]
   /** Summing up calls. */
   readonly usage: readonly [UsageStep, UsageStepResult]
+  /** Taking audit events into their log. */
+  readonly audit: readonly [AuditStep, AuditStepResult]
 }
 
 export type StepKind = keyof Steps

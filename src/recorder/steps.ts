@@ -1,5 +1,6 @@
 import { doAccessStep } from '../access/do-step.ts'
 import { doUsageStep } from '../analytics/do-step.ts'
+import { doAuditStep } from '../audit/log/do-step.ts'
 import { doCacheStep } from '../cache/do-step.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
 import { SteleError } from '../errors.ts'
@@ -19,6 +20,7 @@ const doers: {
   reprice: doRepriceStep,
   cache: doCacheStep,
   usage: doUsageStep,
+  audit: doAuditStep,
 }
 
 export function isStep(operation: Operation): operation is StepOperation {

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import type { Kysely } from 'kysely'
 import type { StoredBatch } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
+import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
@@ -14,7 +16,7 @@ export async function checkSecrets(
     for (const { id, wrapped_key, master_key_id } of rows) {
       const master = masters.find(key => key.id === master_key_id)
       if (master === undefined) return 'mismatch'
-      unwrapKey(master, `secret:${id}`, wrapped_key)
+      unwrapKey(master, secretPurpose(id), wrapped_key)
     }
     return rows.length === 0 ? 'absent' : 'opens'
   } catch {
@@ -50,7 +52,7 @@ export async function openSecret(
   masterKey: FindMaster,
   make: () => Promise<Uint8Array> | Uint8Array = () => randomBytes(32),
 ): Promise<Buffer> {
-  const purpose = `secret:${id}`
+  const purpose = secretPurpose(id)
   const find = (name: string) =>
     database.kysely
       .selectFrom('secrets')
@@ -62,25 +64,8 @@ export async function openSecret(
     return unwrapKey(masterKey(existing.master_key_id), purpose, existing.wrapped_key)
   const secret = await make()
   const master = await database.kysely.transaction().execute(async tx => {
-    // Held until commit: whoever wraps everything anew waits for it, and then finds this one too.
-    const holder = await tx
-      .selectFrom('secrets')
-      .select('master_key_id')
-      .where('id', '=', guard)
-      .modifyEnd(database.forUpdate)
-      .executeTakeFirst()
-    const wrapper = masterKey(holder?.master_key_id)
-    await tx
-      .insertInto('secrets')
-      .values({
-        id,
-        wrapped_key: wrapKey(wrapper, purpose, secret),
-        master_key_id: wrapper.id,
-        created_at: Date.now(),
-      })
-      // Another process may have been first; whichever row is there counts.
-      .onConflict(conflict => conflict.column('id').doNothing())
-      .execute()
+    const wrapper = masterKey(await holdGuard(tx, database))
+    await addSecret(tx, id, wrapper, secret)
     return wrapper
   })
   const stored = await find(id)
@@ -88,6 +73,42 @@ export async function openSecret(
     throw new SteleError('store_unavailable', { reason: `the secret ${id} was not kept` })
   const wrapper = stored.master_key_id === master.id ? master : masterKey(stored.master_key_id)
   return unwrapKey(wrapper, purpose, stored.wrapped_key)
+}
+
+/** What a secret is wrapped for. */
+export function secretPurpose(id: string): string {
+  return `secret:${id}`
+}
+
+/**
+ * The id of the master key that wraps what is made in this transaction. Held until commit: whoever wraps everything anew waits for it, and
+ * so does whoever else asks for it.
+ */
+export async function holdGuard(tx: Kysely<Tables>, database: Database): Promise<string | undefined> {
+  const holder = await tx
+    .selectFrom('secrets')
+    .select('master_key_id')
+    .where('id', '=', guard)
+    .modifyEnd(database.forUpdate)
+    .executeTakeFirst()
+  return holder?.master_key_id
+}
+
+/** Keeps a secret, wrapped by a master key. `holdGuard` tells by which. */
+export async function addSecret(
+  tx: Kysely<Tables>,
+  id: string,
+  master: MasterKey,
+  secret: Uint8Array,
+): Promise<void> {
+  const wrapped_key = wrapKey(master, secretPurpose(id), secret)
+  const row = { id, wrapped_key, master_key_id: master.id, created_at: Date.now() }
+  // Another process may have been first; whichever row is there counts.
+  await tx
+    .insertInto('secrets')
+    .values(row)
+    .onConflict(conflict => conflict.column('id').doNothing())
+    .execute()
 }
 
 /** The id of the master key that wraps what is made now. */

@@ -12,8 +12,8 @@ export const up: Migration['up'] = ({ text, integer, bytes, clustered, plainCont
     id ${text} PRIMARY KEY,
     leaves ${bytes} NOT NULL
   )${clustered}`,
-  `INSERT INTO audit_queue (id, leaves) SELECT 'backlog', ${plainContent('max(id)')} FROM audit_events HAVING count(*) > 0`,
-  `INSERT INTO audit_queue (id, leaves) SELECT 'backlog-after', ${plainContent("''")} FROM audit_queue WHERE id = 'backlog'`,
+  `INSERT INTO audit_queue (id, leaves) SELECT '0-backlog-end', ${plainContent('max(id)')} FROM audit_events HAVING count(*) > 0`,
+  `INSERT INTO audit_queue (id, leaves) SELECT '0-backlog-at', ${plainContent("''")} FROM audit_queue WHERE id = '0-backlog-end'`,
   `CREATE TABLE audit_log (
     leaf_index ${integer} PRIMARY KEY,
     event_id ${text} NOT NULL,

@@ -1,5 +1,5 @@
-import type { BatchLock, StoredBatch } from '../batch.ts'
-import { type ColumnName, columnsOf, kindOf, type TableName } from '../tables.ts'
+import type { BatchLock, SoleWork, StoredBatch } from '../batch.ts'
+import { type ColumnName, columnsOf, kindOf, primaryKeys, type TableName } from '../tables.ts'
 import { postgresSearchWriter } from './search.ts'
 
 type Value = string | number | null | Uint8Array
@@ -13,6 +13,7 @@ export type RunStatement = (
 
 /** Transaction-level advisory locks. The numbers are arbitrary, but Stele's own. */
 export const batchLocks: Readonly<Record<BatchLock, number>> = { limits: 7_353_853_002 }
+export const soleWorkLocks: Readonly<Record<SoleWork, number>> = { 'audit-log': 7_353_853_003 }
 
 interface SourceColumn {
   /** The column's name in the source. */
@@ -68,6 +69,24 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       const read = [...key, ...add].map(column => `${table}.${column}`).join(', ')
       const onConflict = `ON CONFLICT (${key.join(', ')}) DO UPDATE SET ${sums} RETURNING ${read}`
       return (await insert(run, table, rows, onConflict, key)) as never
+    },
+    async first(table, limit, after = []) {
+      const key = primaryKeys[table].join(', ')
+      const behind =
+        after.length === 0 ? '' : ` WHERE (${key}) > (${after.map((_, at) => `$${at + 2}`).join(', ')})`
+      const { rows } = await run(
+        `SELECT ${columnsOf(table).join(', ')} FROM ${table}${behind} ORDER BY ${key} LIMIT $1`,
+        [limit, ...after],
+      )
+      return rows as never
+    },
+    async last(table) {
+      const order = primaryKeys[table].map(column => `${column} DESC`).join(', ')
+      const { rows } = await run(
+        `SELECT ${columnsOf(table).join(', ')} FROM ${table} ORDER BY ${order} LIMIT 1`,
+        [],
+      )
+      return rows[0] as never
     },
     async share(lock) {
       await run('SELECT pg_advisory_xact_lock_shared($1)', [batchLocks[lock]])

@@ -4,7 +4,7 @@ import { SteleError } from '../../errors.ts'
 import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
-import { batchLocks, postgresBatch, type RunStatement } from './batch.ts'
+import { batchLocks, postgresBatch, type RunStatement, soleWorkLocks } from './batch.ts'
 import { describeSchema, examine } from './describe.ts'
 import { dropMonth, storageMonths } from './drop-month.ts'
 import { ensurePartitions, monthsAround, monthsOf } from './partitions.ts'
@@ -74,6 +74,12 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
         await sql`CREATE SCHEMA IF NOT EXISTS ${sql.id(settings.schema)}`.execute(tx)
       return work(tx)
     })
+  const inBatch = async <R>(work: (run: RunStatement) => Promise<R>): Promise<R> => {
+    if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
+    // One more for what is done alone, so that batches of calls do not wait for it.
+    writers ??= openWriterPool(location, settings, sockets, concurrentBatches + 1)
+    return withinTime(writers, answerTime, client => inTransaction(client, settings.onSql, work))
+  }
   return {
     location,
     capabilities: {
@@ -93,13 +99,13 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     prompt,
     search: search ? postgresSearchReader(prompt) : undefined,
     unindex,
-    async batch(work) {
-      if (isClosed) throw new SteleError('store_unavailable', { reason: 'it is closed' })
-      writers ??= openWriterPool(location, settings, sockets, concurrentBatches)
-      return withinTime(writers, answerTime, client =>
-        inTransaction(client, settings.onSql, run => work(postgresBatch(run, { search }))),
-      )
-    },
+    batch: work => inBatch(run => work(postgresBatch(run, { search }))),
+    batchAlone: (doing, work) =>
+      inBatch(async run => {
+        const { rows } = await run('SELECT pg_try_advisory_xact_lock($1) AS taken', [soleWorkLocks[doing]])
+        const [row] = rows as { readonly taken: boolean }[]
+        return row?.taken === true ? work(postgresBatch(run, { search })) : undefined
+      }),
     snapshot: work =>
       kysely.transaction().setIsolationLevel('repeatable read').setAccessMode('read only').execute(work),
     exclusively,

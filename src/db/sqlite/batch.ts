@@ -1,5 +1,5 @@
 import type { StoredBatch } from '../batch.ts'
-import { columnsOf, type TableName } from '../tables.ts'
+import { columnsOf, primaryKeys, type TableName } from '../tables.ts'
 import type { SqliteConnection } from './connection.ts'
 import { sqliteSearchWriter } from './search.ts'
 
@@ -43,6 +43,20 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
         const values = valuesOf(row as Fields, columnsOf(table))
         return { ...row, ...statement.get(...values) } as never
       })
+    },
+    async first(table, limit, after) {
+      const key = primaryKeys[table]
+      const behind = after === undefined ? '' : ` WHERE (${list(key)}) > (${after.map(() => '?').join(', ')})`
+      const statement = connection.prepare(
+        `SELECT ${list(columnsOf(table))} FROM ${table}${behind} ORDER BY ${list(key)} LIMIT ?`,
+      )
+      return statement.all(...(after ?? []), limit) as never
+    },
+    async last(table) {
+      const order = primaryKeys[table].map(column => `${column} DESC`).join(', ')
+      return connection
+        .prepare(`SELECT ${list(columnsOf(table))} FROM ${table} ORDER BY ${order} LIMIT 1`)
+        .get() as never
     },
     // One batch at a time writes.
     share: async () => undefined,

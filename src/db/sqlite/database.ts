@@ -42,6 +42,19 @@ export function openSqlite(
   })
   const search = settings.search !== false
   const batch = sqliteBatch(connection, { search })
+  const inBatch: Database['batch'] = work =>
+    connection.hold(async () => {
+      await connection.attempt(() => connection.prepare('BEGIN IMMEDIATE').run())
+      try {
+        const result = await work(batch)
+        await connection.attempt(() => connection.prepare('COMMIT').run())
+        return result
+      } catch (error) {
+        connection.noteFailure(error)
+        connection.rollBack()
+        throw error
+      }
+    })
   return {
     location,
     // A memory database lives in the thread that opened it.
@@ -66,19 +79,9 @@ export function openSqlite(
       location.inMemory || access === 'unchanging'
         ? kysely.transaction().execute(work)
         : snapshot(location, settings, work),
-    batch: work =>
-      connection.hold(async () => {
-        await connection.attempt(() => connection.prepare('BEGIN IMMEDIATE').run())
-        try {
-          const result = await work(batch)
-          await connection.attempt(() => connection.prepare('COMMIT').run())
-          return result
-        } catch (error) {
-          connection.noteFailure(error)
-          connection.rollBack()
-          throw error
-        }
-      }),
+    batch: inBatch,
+    // One transaction at a time writes.
+    batchAlone: (_doing, work) => inBatch(work),
     exclusively: work => kysely.transaction().execute(work),
     // A transaction that writes excludes every other.
     holding: (_lock, _how, work) => kysely.transaction().execute(work),
