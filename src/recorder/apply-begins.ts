@@ -2,8 +2,8 @@ import { noteLateCalls } from '../analytics/late-calls.ts'
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { newId } from '../ids.ts'
 import { type BeginDecision, begunCall, type CallStart, type PlacedCall, upToSeqOf } from '../model/call.ts'
+import { type EventRow, eventRow } from '../store/audit-events.ts'
 import { reservedIn } from '../store/instances.ts'
 import { beginDocuments } from './apply-documents.ts'
 import { claimKeys } from './claim-keys.ts'
@@ -227,20 +227,8 @@ async function write(batch: Batch, starts: readonly CallStart[], plans: readonly
     throw new SteleError('record_rejected', { reason: 'a conversation moved under its lock' })
 }
 
-function auditRow({ callId, userId, apiKeyId, createdAt }: CallStart): Row<'audit_events'> {
-  return {
-    user_id: userId,
-    id: newId('audit'),
-    actor: apiKeyId ?? 'library',
-    action: 'call.begun',
-    category: 'access',
-    severity: 'info',
-    target: callId,
-    outcome: 'success',
-    details: null,
-    commitment: null,
-    created_at: createdAt,
-  }
+function auditRow({ callId: target, userId, apiKeyId: by = 'library', createdAt }: CallStart): EventRow {
+  return eventRow({ userId, by, action: 'call.begun', target }, createdAt)
 }
 
 /** Few calls are of a response. */

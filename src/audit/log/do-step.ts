@@ -10,6 +10,7 @@ import { signNote } from '../note.ts'
 import { appendToTiles } from './append-tiles.ts'
 import { logged, nameOf, takeBacklog } from './backlog.ts'
 import { broken } from './broken.ts'
+import { addCounts } from './counts.ts'
 import { forgetKeys } from './keys.ts'
 import { type LogState, readState, rootOf } from './state.ts'
 import type { AuditStep, AuditStepResult, SignedNote } from './steps.ts'
@@ -156,6 +157,7 @@ async function append(
         .filter(({ isNew }) => !isNew)
         .map(({ level, tile, hashes }) => ({ set: { hashes }, match: { level, tile } })),
     ),
+    addCounts(batch, leaves),
     batch.insert('audit_checkpoints', [{ tree_size: grown, root, note, created_at: createdAt }]),
   ])
   const others = keys.filter(({ isCurrent }) => !isCurrent)
