@@ -38,6 +38,7 @@ export const errorTable = {
   ),
   too_many_attempts: row(429, 'Too many attempts. Try again in {seconds} seconds.', true),
   login_busy: row(503, 'Too many logins are under way.', true),
+  audit_event_not_found: row(404, "There is no audit event '{event}'."),
   grant_not_found: row(404, "There is no break-glass grant '{grant}'."),
   route_not_found: row(404, 'There is no route {method} {path}.'),
   method_not_allowed: row(405, '{method} is not allowed here. Allowed: {allowed}.'),

@@ -25,6 +25,7 @@ import { frontDoor } from './front-door.ts'
 import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { auditEventRoutes } from './routes/audit-events.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -261,6 +262,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(auditEventRoutes, { stele })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }

@@ -10,9 +10,9 @@ import {
   type AuditSeverity,
   auditActions,
 } from '../model/audit-actions.ts'
-import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import type { JsonObject } from '../model/json-object.ts'
 import { queueRow } from './audit-queue.ts'
-import type { Contents, Store } from './contents.ts'
+import type { Contents } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
 export interface Actor {
@@ -137,65 +137,5 @@ export function notingSchema(
     const at = Date.now()
     const rows = names.map(target => eventRow({ userId: '', by, action, target }, at))
     await addEvents(tx, withoutKeys, ...rows)
-  }
-}
-
-export interface AuditEvent {
-  readonly id: string
-  readonly userId: string
-  readonly actor: string
-  readonly action: string
-  readonly category: string
-  readonly severity: string
-  readonly target: string | undefined
-  readonly outcome: string
-  readonly details: JsonObject | undefined
-  readonly createdAt: number
-}
-
-export interface AuditFilter {
-  readonly userId?: string | undefined
-  readonly action?: string | undefined
-  readonly category?: string | undefined
-  /** Only events older than this one. */
-  readonly before?: string | undefined
-  readonly limit: number
-}
-
-export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'contents'>) {
-  return {
-    /** Notes something that happened outside the database. */
-    async add(event: NewEvent): Promise<void> {
-      await kysely.transaction().execute(tx => addEvents(tx, contents, eventRow(event, Date.now())))
-    },
-    /** Events, the newest first. @throws SteleError content_unreadable */
-    async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {
-      const rows = await kysely
-        .selectFrom('audit_events')
-        .selectAll()
-        .$if(userId !== undefined, query => query.where('user_id', '=', userId ?? ''))
-        .$if(action !== undefined, query => query.where('action', '=', action ?? ''))
-        .$if(category !== undefined, query => query.where('category', '=', category ?? ''))
-        .$if(before !== undefined, query => query.where('id', '<', before ?? ''))
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .execute()
-      return (await contents.open(kysely, 'audit_events', rows)).map(fromRow)
-    },
-  }
-}
-
-function fromRow(row: Row<'audit_events'>): AuditEvent {
-  return {
-    id: row.id,
-    userId: row.user_id,
-    actor: row.actor,
-    action: row.action,
-    category: row.category,
-    severity: row.severity,
-    target: row.target ?? undefined,
-    outcome: row.outcome,
-    details: objectFrom(row.details),
-    createdAt: row.created_at,
   }
 }

@@ -1,7 +1,7 @@
-import type { StoredBatch } from '../../db/batch.ts'
-import type { Row } from '../../db/tables.ts'
-import { idTime } from '../../ids.ts'
-import type { Leaf } from '../../store/audit-queue.ts'
+import type { StoredBatch } from '../db/batch.ts'
+import type { Row } from '../db/tables.ts'
+import { idTime } from '../ids.ts'
+import type { Leaf } from './audit-queue.ts'
 
 const key = ['day', 'action', 'category', 'severity'] as const
 

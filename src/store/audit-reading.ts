@@ -1,0 +1,236 @@
+import type { Kysely } from 'kysely'
+import type { Database } from '../db/database.ts'
+import type { Row, Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
+import { isId } from '../ids.ts'
+import { eventTypeOf } from '../model/audit-actions.ts'
+import { type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
+import { type AuditConditions, eventsAt, isMeant, nameOf, placesOf, queuedLeaves } from './audit-queries.ts'
+import { auditStats, type StatsConditions } from './audit-stats.ts'
+import type { Reading } from './contents.ts'
+
+export interface AuditEvent {
+  readonly id: string
+  /** Whom it concerns; '' when that is nobody that is known. */
+  readonly userId: string
+  readonly actor: string
+  readonly action: string
+  readonly category: string
+  readonly severity: string
+  readonly target: string | undefined
+  readonly outcome: string
+  readonly details: JsonObject | undefined
+  /** Milliseconds since 1970, UTC. */
+  readonly createdAt: number
+  /** Of what an application said, the type that it gave. */
+  readonly eventType?: string | undefined
+  readonly description?: string | undefined
+  /**
+   * What an application said of a user is content: `kept` where it can be read, `read` where it is among the details here, `gone` where it
+   * was erased or never kept; `none` of all other events.
+   */
+  readonly content: 'none' | 'kept' | 'read' | 'gone'
+}
+
+export interface AuditFilter extends AuditConditions {
+  /** Only events older than this one. */
+  readonly before?: string | undefined
+  /** 100 when left out. */
+  readonly limit?: number | undefined
+  /** Whether what applications said of users is read too, which is content. */
+  readonly withContent?: boolean | undefined
+}
+
+export interface AuditPage {
+  readonly events: readonly AuditEvent[]
+  /** The event behind which the next page begins; undefined when there is none. A page may be empty and have a next one. */
+  readonly next: string | undefined
+}
+
+/** Events that are looked at for one page at most, and how many at a time. */
+const mostExamined = 20_000
+const examinedAtATime = 1_000
+
+interface Found {
+  readonly event_id: string
+  readonly user_id: string
+}
+
+/** Reads audit events in the order of the log, the newest first; what waits to be taken into it comes before. */
+export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Database, 'snapshot'>) {
+  const told = async (
+    rows: readonly Tables['audit_events'][],
+    withContent: boolean,
+  ): Promise<AuditEvent[]> => {
+    const opened = await contents.open(kysely, 'audit_events', rows)
+    const said = await contentOf(rows.filter(row => row.commitment !== null))
+    return opened.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), withContent))
+  }
+
+  const contentOf = async (
+    rows: readonly Tables['audit_events'][],
+  ): Promise<Map<string, Row<'audit_details'>>> => {
+    if (rows.length === 0) return new Map()
+    const stored = await kysely
+      .selectFrom('audit_details')
+      .selectAll()
+      .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
+      .where(
+        'event_id',
+        'in',
+        rows.map(row => row.id),
+      )
+      .execute()
+    const opened = await contents.open(kysely, 'audit_details', stored)
+    return new Map(opened.map(row => [nameOf(row.event_id, row.user_id), row]))
+  }
+
+  const page = async (filter: AuditFilter): Promise<AuditPage> => {
+    const limit = pageLimit(filter.limit, 100)
+    const { before, withContent = false } = filter
+    const cursor = before === undefined ? undefined : await placeOf(kysely, before)
+    const found: { readonly place: Found; readonly event: Tables['audit_events'] }[] = []
+    let last: Found | undefined
+    let examined = 0
+    const take = async (places: readonly Found[]): Promise<void> => {
+      const events = await eventsAt(kysely, places)
+      for (const place of places) {
+        if (found.length > limit) return
+        const event = events.get(nameOf(place.event_id, place.user_id))
+        if (event !== undefined && isMeant(filter, event)) found.push({ place, event })
+        last = place
+        examined++
+      }
+    }
+    // Read before the log: what is taken into it meanwhile is met twice rather than not at all, and known by its id.
+    if (cursor?.leaf === undefined) await take(await queuedBehind(kysely, cursor?.queued))
+    const seen = new Set(found.map(({ place }) => nameOf(place.event_id, place.user_id)))
+    let below = cursor?.leaf ?? Number.MAX_SAFE_INTEGER
+    let isEnd = false
+    while (found.length <= limit && examined < mostExamined && !isEnd) {
+      // Where more than the log has to be asked, what is found may be little of what is looked at.
+      const most = Math.min(examinedAtATime, below < Number.MAX_SAFE_INTEGER ? examinedAtATime : limit + 1)
+      const places = await placesOf(kysely, filter, { below, limit: most })
+      await take(places.filter(place => !seen.has(nameOf(place.event_id, place.user_id))))
+      below = places.at(-1)?.leaf_index ?? 0
+      isEnd = places.length < most
+    }
+    const shown = found.slice(0, limit)
+    const behind = found.length > limit ? shown.at(-1)?.place : isEnd ? undefined : last
+    const events = await told(
+      shown.map(({ event }) => event),
+      withContent,
+    )
+    return { events, next: behind?.event_id }
+  }
+
+  return {
+    page,
+    /** As many events as there are, or as are asked for. @throws SteleError content_unreadable, invalid_value */
+    async list(filter: AuditFilter): Promise<AuditEvent[]> {
+      const limit = pageLimit(filter.limit, 100)
+      const events: AuditEvent[] = []
+      let { before } = filter
+      while (events.length < limit) {
+        const { events: some, next } = await page({ ...filter, before, limit: limit - events.length })
+        events.push(...some)
+        if (next === undefined) break
+        before = next
+      }
+      return events
+    },
+    /** Events of this id; of different users there may be several. */
+    async get(id: string, { withContent = false }: { withContent?: boolean } = {}): Promise<AuditEvent[]> {
+      const rows = await kysely
+        .selectFrom('audit_events')
+        .selectAll()
+        .where('id', '=', keyText('event', id))
+        .orderBy('user_id')
+        .execute()
+      return told(rows, withContent)
+    },
+    /** Rows that have just been written, as events. */
+    toldOf(rows: readonly Row<'audit_events'>[], details: readonly Row<'audit_details'>[]): AuditEvent[] {
+      const said = new Map(details.map(row => [nameOf(row.event_id, row.user_id), row]))
+      return rows.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), true))
+    },
+    /**
+     * How many events there are of each day and kind, in the order of these: of all, or of one user.
+     * @param from the first day that counts, as a time; and `to` the first that does not
+     */
+    stats: (conditions: StatsConditions = {}) => snapshot(db => auditStats(db, conditions)),
+  }
+}
+
+export type AuditReader = ReturnType<typeof auditReader>
+
+/** Where `before` is: in the log, or still waiting for it. @throws SteleError invalid_value */
+async function placeOf(
+  kysely: Kysely<Tables>,
+  before: string,
+): Promise<{ readonly leaf?: number; readonly queued?: string }> {
+  const id = keyText('before', before)
+  if (isId('audit', id)) {
+    const row = await kysely
+      .selectFrom('audit_log')
+      .select('leaf_index')
+      .where('event_id', '=', id)
+      .orderBy('leaf_index', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    if (row !== undefined) return { leaf: row.leaf_index }
+    if ((await queuedLeaves(kysely)).some(leaf => leaf.eventId === id)) return { queued: id }
+  }
+  throw new SteleError(
+    'invalid_value',
+    { name: 'before', reason: 'there is no such event' },
+    { param: 'before' },
+  )
+}
+
+/** What waits for the log, the newest first, behind the one that is named. */
+async function queuedBehind(kysely: Kysely<Tables>, id: string | undefined): Promise<Found[]> {
+  const leaves = await queuedLeaves(kysely)
+  const from = id === undefined ? 0 : leaves.findIndex(leaf => leaf.eventId === id) + 1
+  return leaves.slice(from).map(({ eventId, userId }) => ({ event_id: eventId, user_id: userId }))
+}
+
+function eventFrom(
+  row: Row<'audit_events'>,
+  said: Row<'audit_details'> | undefined,
+  withContent: boolean,
+): AuditEvent {
+  const eventType = eventTypeOf(row.action)
+  const isErasable = row.commitment !== null
+  // In a mode that keeps no content there is nothing to open.
+  const kept = said === undefined || said.content === '' ? undefined : said.content
+  const isRead = kept !== undefined && withContent
+  const text = isErasable ? (isRead ? detailsIn(kept) : null) : row.details
+  const facts = objectFrom(text)
+  return {
+    id: row.id,
+    userId: row.user_id,
+    actor: row.actor,
+    action: row.action,
+    category: row.category,
+    severity: row.severity,
+    target: row.target ?? undefined,
+    outcome: row.outcome,
+    createdAt: row.created_at,
+    content: !isErasable ? 'none' : kept === undefined ? 'gone' : isRead ? 'read' : 'kept',
+    ...(eventType === undefined
+      ? { details: facts }
+      : {
+          eventType,
+          details: facts?.['details'] as JsonObject | undefined,
+          description: facts?.['description'] as string | undefined,
+        }),
+  }
+}
+
+/** The details in what is kept beside their salt. @throws SteleError content_unreadable */
+function detailsIn(content: string): string {
+  const details = objectFrom(content)?.['details']
+  if (typeof details === 'string') return details
+  throw new SteleError('content_unreadable', { reason: 'what was said in an event is not as it was written' })
+}
