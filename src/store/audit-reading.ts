@@ -107,13 +107,14 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     const seen = new Set(found.map(({ place }) => nameOf(place.event_id, place.user_id)))
     let below = cursor?.leaf ?? Number.MAX_SAFE_INTEGER
     let isEnd = false
+    let most = Math.min(examinedAtATime, limit + 1)
     while (found.length <= limit && examined < mostExamined && !isEnd) {
-      // Where more than the log has to be asked, what is found may be little of what is looked at.
-      const most = Math.min(examinedAtATime, below < Number.MAX_SAFE_INTEGER ? examinedAtATime : limit + 1)
       const places = await placesOf(kysely, filter, { below, limit: most })
       await take(places.filter(place => !seen.has(nameOf(place.event_id, place.user_id))))
       below = places.at(-1)?.leaf_index ?? 0
       isEnd = places.length < most
+      // What the log alone does not tell may be true of little that is looked at.
+      most = examinedAtATime
     }
     const shown = found.slice(0, limit)
     const behind = found.length > limit ? shown.at(-1)?.place : isEnd ? undefined : last
