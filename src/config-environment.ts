@@ -54,6 +54,8 @@ export const environmentVariables = {
   STELE_CHAT_GREETING: 'chatGreeting',
   MASK_PII_BEFORE_LLM: 'maskPiiBeforeLlm',
   MASK_PII_IN_LOGS: 'maskPiiInLogs',
+  AUDIT_ORIGIN: 'auditOrigin',
+  AUDIT_LOG_PUBLIC: 'auditLogPublic',
   STELE_CACHE_MODE: 'cacheMode',
   STELE_CACHE_TTL: 'cacheTtl',
   STELE_COMPRESS: 'compress',

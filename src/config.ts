@@ -2,6 +2,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { isIP, isIPv6 } from 'node:net'
 import { loadEnvFile } from 'node:process'
 import { z } from 'zod'
+import type { AuditOptions } from './audit/log/service.ts'
+import { isKeyName } from './audit/note-keys.ts'
 import { compressionNames } from './compression/levels.ts'
 import { cache } from './config-cache.ts'
 import { environmentVariables } from './config-environment.ts'
@@ -207,6 +209,9 @@ const settings = z.strictObject({
   maskPiiBeforeLlm: z.union([z.boolean(), z.stringbool()]).default(false),
   maskPiiInLogs: z.union([z.boolean(), z.stringbool()]).default(false),
   masking: masking.prefault({}),
+  /** What the log of audit events is called, and whether anybody may read its tree. */
+  auditOrigin: z.string().refine(isKeyName, 'a name without white space and without +').optional(),
+  auditLogPublic: z.union([z.boolean(), z.stringbool()]).default(false),
   /** Whether answers are given again where neither the request nor its key says so, and for how many seconds. */
   cacheMode: z.enum(cacheModes).default('off'),
   cacheTtl: z.coerce.number().positive().max(31_536_000).default(3_600),
@@ -231,6 +236,11 @@ const settings = z.strictObject({
 })
 
 export type Config = z.infer<typeof settings>
+
+/** How the log of audit events is kept, as the library takes it. */
+export function auditOf({ auditOrigin }: Config): AuditOptions {
+  return { origin: auditOrigin }
+}
 
 /** How long things are kept, as the library takes it. */
 export function retentionOf(config: Config): RetentionDefaults {

@@ -4,6 +4,7 @@ import { loginLibrary } from './access/logins.ts'
 import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
 import { auditEventLibrary, auditLogger } from './audit/events/logger.ts'
+import { auditLibrary } from './audit/library.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
 import { AnswerCache } from './cache/cache.ts'
@@ -125,6 +126,8 @@ export interface Stele {
   readonly auditLogger: ReturnType<typeof auditLogger>
   /** The log that proves them. */
   readonly auditLog: AuditLog
+  /** Verifies that log, and makes proofs for others to verify. */
+  readonly audit: ReturnType<typeof auditLibrary>
   readonly conversations: ReturnType<typeof conversationLibrary>
   readonly messages: ReturnType<typeof messageLibrary>
   readonly conversationItems: ReturnType<typeof conversationItemLibrary>
@@ -304,6 +307,7 @@ function assemble(
     grants: told(grantStore(database)),
     auditEvents: told(auditEventLibrary(events)),
     auditLogger: told(auditLogger(events)),
+    audit: told(auditLibrary(database)),
     auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
     conversations: told(conversationLibrary(database, recorder)),
     messages: told(messageLibrary(database, recorder)),

@@ -1,4 +1,4 @@
-import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../config.ts'
+import { auditOf, type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../config.ts'
 import { type Database, type DatabaseSettings, openDatabase } from '../db/database.ts'
 import { reasonOf, SteleError } from '../errors.ts'
 import { openStele, type Stele } from '../stele.ts'
@@ -33,6 +33,7 @@ export async function withStele<R>(options: GlobalOptions, work: (stele: Stele) 
       limits: limitsOf(config),
       retention: retentionOf(config),
       pricing: pricingOf(config),
+      audit: auditOf(config),
       migrate: false,
     }),
   )

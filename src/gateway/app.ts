@@ -26,6 +26,7 @@ import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
+import { auditLogRoutes } from './routes/audit-log.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -88,6 +89,7 @@ export type ClientSettings = Pick<
   | 'compress'
   | 'metrics'
   | 'metricsToken'
+  | 'auditLogPublic'
 >
 
 export interface GatewayParts {
@@ -263,6 +265,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
   app.register(auditEventRoutes, { stele })
+  app.register(auditLogRoutes, { stele, settings })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }

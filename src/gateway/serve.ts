@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https'
 import type { Logger } from 'pino'
-import { type Config, limitsOf, pricingOf, retentionOf } from '../config.ts'
+import { auditOf, type Config, limitsOf, pricingOf, retentionOf } from '../config.ts'
 import { createProviders } from '../providers/registry.ts'
 import { Indexer } from '../recorder/indexer.ts'
 import type { SpoolChange } from '../recorder/spooling-writer.ts'
@@ -49,6 +49,7 @@ export async function serve(
     limits: limitsOf(config),
     retention: retentionOf(config),
     pricing: pricingOf(config),
+    audit: auditOf(config),
     onError,
     onSpoolChange: change => logSpooling(logger, change),
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,

@@ -18,8 +18,8 @@ export interface AuditConditions {
   /** What they are about, as an id. The same holds. */
   readonly target?: string | undefined
   /** Written at or after this time, and before that one, in milliseconds since 1970, UTC. */
-  readonly from?: number | undefined
-  readonly to?: number | undefined
+  readonly since?: number | undefined
+  readonly until?: number | undefined
 }
 
 /** Where an event is in the log. */
@@ -74,8 +74,8 @@ export function wheres({
   action,
   category,
   severity,
-  from,
-  to,
+  since,
+  until,
 }: AuditConditions): RawBuilder<boolean>[] {
   // Of the mass of calls there are no entries in the index of actions, nor in that of categories but for theirs.
   const isFew =
@@ -87,8 +87,8 @@ export function wheres({
     ...(isFew ? [isNoCall] : []),
     ...(severity === undefined ? [] : [sql<boolean>`l.severity = ${severity}`]),
     ...(severity === undefined || severity === 'info' ? [] : [sql<boolean>`l.severity <> 'info'`]),
-    ...(from === undefined ? [] : [sql<boolean>`l.event_id >= ${idAt(from)}`]),
-    ...(to === undefined ? [] : [sql<boolean>`l.event_id < ${idAt(to)}`]),
+    ...(since === undefined ? [] : [sql<boolean>`l.event_id >= ${idAt(since)}`]),
+    ...(until === undefined ? [] : [sql<boolean>`l.event_id < ${idAt(until)}`]),
   ]
 }
 
@@ -102,7 +102,7 @@ export function isMeant(
   conditions: AuditConditions,
   event: Tables['audit_events'] | Row<'audit_events'>,
 ): boolean {
-  const { userId, action, category, severity, outcome, actor, target, from, to } = conditions
+  const { userId, action, category, severity, outcome, actor, target, since, until } = conditions
   const isSame = (asked: string | undefined, found: string | null): boolean =>
     asked === undefined || asked === found
   return (
@@ -113,8 +113,8 @@ export function isMeant(
     isSame(outcome, event.outcome) &&
     isSame(actor, event.actor) &&
     isSame(target, event.target) &&
-    (from === undefined || event.id >= idAt(from)) &&
-    (to === undefined || event.id < idAt(to)) &&
+    (since === undefined || event.id >= idAt(since)) &&
+    (until === undefined || event.id < idAt(until)) &&
     ((actor === undefined && target === undefined) || userId !== undefined || !calls.has(event.action))
   )
 }

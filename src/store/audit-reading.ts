@@ -157,7 +157,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     },
     /**
      * How many events there are of each day and kind, in the order of these: of all, or of one user.
-     * @param from the first day that counts, as a time; and `to` the first that does not
+     * @param since the first day that counts, as a time; and `until` the first that does not
      */
     stats: (conditions: StatsConditions = {}) => snapshot(db => auditStats(db, conditions)),
   }

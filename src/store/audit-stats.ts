@@ -13,26 +13,26 @@ export interface AuditCount {
   readonly events: number
 }
 
-/** Whose events are counted, and of which days: from the day of `from` to the one before that of `to`. */
-export type StatsConditions = Pick<AuditConditions, 'userId' | 'from' | 'to'>
+/** Whose events are counted, and of which days: since the day of `from` to the one before that of `until`. */
+export type StatsConditions = Pick<AuditConditions, 'userId' | 'since' | 'until'>
 
 /** Counts events by day and kind: all of them from sums that are kept, those of one user one by one. */
 export async function auditStats(db: Kysely<Tables>, conditions: StatsConditions): Promise<AuditCount[]> {
-  const { userId, from, to } = conditions
+  const { userId, since, until } = conditions
   const queued = await queuedLeaves(db)
   if (userId !== undefined) {
     const own = queued.filter(
       leaf =>
         leaf.userId === userId &&
-        (from === undefined || leaf.eventId >= idAt(from)) &&
-        (to === undefined || leaf.eventId < idAt(to)),
+        (since === undefined || leaf.eventId >= idAt(since)) &&
+        (until === undefined || leaf.eventId < idAt(until)),
     )
     const logged = await countsOfUser(db, conditions)
     return summed([...countsOf(own), ...logged].map(count => ({ ...count, day: undefined })))
   }
   const logged = await db.selectFrom('audit_counts').selectAll().execute()
   return summed([...countsOf(queued), ...logged]).filter(
-    ({ day = '' }) => (from === undefined || day >= dayAt(from)) && (to === undefined || day < dayAt(to)),
+    ({ day = '' }) => (since === undefined || day >= dayAt(since)) && (until === undefined || day < dayAt(until)),
   )
 }
 

@@ -86,7 +86,7 @@ export function interactionSuite(bed: Bed): void {
     const first = await stele.saveInteraction(interaction)
     expect(await stele.saveInteraction(interaction)).toEqual(first)
     expect(await countOf(stele, 'messages')).toBe(2)
-    expect(await countOf(stele, 'audit_events')).toBe(1)
+    expect(await countOf(stele, 'audit_events')).toBe(2)
   })
 
   test('an interaction without messages or model is refused and stores nothing', async () => {

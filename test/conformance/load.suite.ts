@@ -27,7 +27,7 @@ export function loadSuite(bed: Bed): void {
     expect(await countOf(stele, 'llm_requests')).toBe(300)
     expect(await countOf(stele, 'llm_responses')).toBe(300)
     expect(await countOf(stele, 'messages')).toBe(600)
-    expect(await countOf(stele, 'audit_events')).toBe(300)
+    expect(await countOf(stele, 'audit_events')).toBe(600)
     const usage = await rowsOf(stele, 'usage_daily')
     expect(
       usage.map(row => [row.user_id, row.calls, row.input_tokens, row.output_tokens, row.cost_nanousd]),

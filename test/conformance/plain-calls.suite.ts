@@ -36,7 +36,7 @@ export function plainCallsSuite(bed: Bed): void {
     expect(await rowsOf(stele, 'usage_daily')).toMatchObject([
       { model: 'embed', calls: 80, input_tokens: 240, errors: 0 },
     ])
-    expect(await countOf(stele, 'audit_events')).toBe(80)
+    expect(await countOf(stele, 'audit_events')).toBe(160)
   })
 
   test('beside chats, of which they disturb none', async () => {

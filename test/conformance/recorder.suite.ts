@@ -73,8 +73,10 @@ export function recorderSuite(bed: Bed): void {
         created_at: 1_700_000_000_000,
       },
     ])
-    for (const table of ['llm_responses', 'usage_daily', 'audit_events'] as const)
-      expect(await countOf(stele, table)).toBe(0)
+    for (const table of ['llm_responses', 'usage_daily'] as const) expect(await countOf(stele, table)).toBe(0)
+    expect(await rowsOf(stele, 'audit_events')).toMatchObject([
+      { user_id: 'ada', actor: 'key_1', action: 'call.begun', target: call.callId, outcome: 'success' },
+    ])
   })
 
   test('settle commits response, message, sequence, usage and audit event together', async () => {
@@ -123,6 +125,7 @@ export function recorderSuite(bed: Bed): void {
       },
     ])
     expect(await rowsOf(stele, 'audit_events')).toMatchObject([
+      { action: 'call.begun' },
       {
         user_id: 'ada',
         actor: 'key_1',
@@ -158,6 +161,7 @@ export function recorderSuite(bed: Bed): void {
       { model: 'test-model', calls: 1, errors: 1, unpriced_calls: 1, cost_nanousd: 0 },
     ])
     expect(await rowsOf(stele, 'audit_events')).toMatchObject([
+      { action: 'call.begun', actor: 'library' },
       { outcome: 'failed', severity: 'warning', actor: 'library' },
     ])
   })
@@ -261,7 +265,10 @@ export function recorderSuite(bed: Bed): void {
     )
     expect(settled.filter(({ isRepeat }) => !isRepeat)).toHaveLength(1)
     expect(await rowsOf(stele, 'usage_daily')).toMatchObject([{ calls: 1, cost_nanousd: 7 }])
-    expect(await countOf(stele, 'audit_events')).toBe(1)
+    expect((await rowsOf(stele, 'audit_events')).map(({ action }) => action)).toEqual([
+      'call.begun',
+      'call.settled',
+    ])
   })
 
   test('record writes a whole call made elsewhere, and again writes nothing', async () => {

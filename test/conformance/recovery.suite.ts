@@ -45,7 +45,7 @@ export function recoverySuite(bed: Bed): void {
     await first.close()
     const second = await place.stele()
     expect(await second.recorder.start()).toBe(0)
-    expect(await countOf(second, 'audit_events')).toBe(3)
+    expect(await countOf(second, 'audit_events')).toBe(6)
   })
 
   test('two processes that start at once settle each orphan once', async () => {
@@ -57,7 +57,7 @@ export function recoverySuite(bed: Bed): void {
     await Promise.all(steles.map(stele => stele.recorder.start()))
     expect(await rowsOf(steles[0], 'usage_daily')).toMatchObject([{ calls: 40, errors: 40 }])
     expect(await countOf(steles[0], 'llm_responses')).toBe(40)
-    expect(await countOf(steles[0], 'audit_events')).toBe(40)
+    expect(await countOf(steles[0], 'audit_events')).toBe(80)
   })
 
   test('a call whose id is older than its process is found too', async () => {

@@ -109,6 +109,8 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/limits': ofOverseers('/v1/limits?user=ada'),
   'POST /v1/limits': ofOverseers('/v1/limits', { user: 'ada', requests_per_day: 1_000_000 }),
   'DELETE /v1/limits': ofOverseers('/v1/limits?user=ada'),
+  'GET /v1/audit/log/checkpoint': ofOverseers('/v1/audit/log/checkpoint'),
+  'GET /v1/audit/log/tile/*': ofOverseers('/v1/audit/log/tile/entries/000'),
   'GET /v1/audit_events': ofOverseers('/v1/audit_events?user=ada'),
 }
 

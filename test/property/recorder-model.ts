@@ -120,7 +120,10 @@ export async function expectRecord(
   const ended = begun.filter(({ status }) => status !== undefined)
   const events = await rowsOf(stele, 'audit_events')
   expect(events.map(row => `${row.target} ${row.outcome}`).sort()).toEqual(
-    ended.map(({ slot, status }) => `${ids[slot]} ${status}`).sort(),
+    [
+      ...begun.map(({ slot }) => `${ids[slot]} success`),
+      ...ended.map(({ slot, status }) => `${ids[slot]} ${status}`),
+    ].sort(),
   )
   const usage = await rowsOf(stele, 'usage_daily')
   const total = (column: 'calls' | 'errors' | 'input_tokens' | 'output_tokens'): number =>

@@ -141,6 +141,12 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'DELETE /v1/limits': async (s, { adminKey }) => {
     await fine(s.send('DELETE', `/v1/limits?user=${s.asked('nobody')}`, asAdmin(adminKey)), 404)
   },
+  'GET /v1/audit/log/checkpoint': async (s, { adminKey }) => {
+    await fine(s.send('GET', `/v1/audit/log/checkpoint?${s.asked('a query')}`, asAdmin(adminKey)))
+  },
+  'GET /v1/audit/log/tile/*': async (s, { adminKey }) => {
+    await fine(s.send('GET', `/v1/audit/log/tile/${s.asked('a tile')}`, asAdmin(adminKey)), 404)
+  },
   'GET /v1/audit_events': async (s, { adminKey }) => {
     const query = `action=${s.asked('an action')}&after=${s.asked('a cursor')}`
     await fine(s.send('GET', `/v1/audit_events?${query}`, asAdmin(adminKey)), 400)

@@ -93,6 +93,8 @@ describe('defaults and precedence', () => {
       MASK_PII_IN_LOGS: 'on',
       STELE_CACHE_MODE: 'exact',
       STELE_CACHE_TTL: '90',
+      AUDIT_ORIGIN: 'log.example',
+      AUDIT_LOG_PUBLIC: 'true',
       STELE_COMPRESS: 'medium',
       OPENAI_BASE_URL: 'http://localhost:11434/v1',
       OPENAI_API_KEY: 'sk-1',

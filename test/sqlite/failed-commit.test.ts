@@ -86,8 +86,9 @@ test.each([
     expect(used.size).toBe(4)
     await recorder.settle(call, { status: 'completed', body: '{"choices":[]}' })
     expect(used.size).toBe(4)
-    for (const table of ['llm_requests', 'llm_responses', 'audit_events'] as const)
+    for (const table of ['llm_requests', 'llm_responses'] as const)
       expect(await countOf({ database }, table), table).toBe(1)
+    expect(await countOf({ database }, 'audit_events')).toBe(2)
   },
 )
 

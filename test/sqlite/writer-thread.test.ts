@@ -34,7 +34,7 @@ test('what the writer thread held when it died is written once by its successor'
   expect(await countOf(stele, 'llm_requests')).toBe(200)
   expect(await countOf(stele, 'llm_responses')).toBe(200)
   expect(await countOf(stele, 'messages')).toBe(400)
-  expect(await countOf(stele, 'audit_events')).toBe(200)
+  expect(await countOf(stele, 'audit_events')).toBe(400)
 })
 
 test('the event loop turns while the writer waits for a lock, and the call is written once the lock is gone', async () => {

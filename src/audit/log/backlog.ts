@@ -105,3 +105,9 @@ function keyOf(text: string): readonly string[] | undefined {
   const key: unknown = JSON.parse(text)
   return Array.isArray(key) ? key.map(String) : undefined
 }
+
+/** Up to which id there may be events that are not taken in yet; undefined when there are none. @param head of the queue */
+export function backlogEnd(head: readonly Tables['audit_queue'][]): string | undefined {
+  const bound = head.find(({ id }) => id === boundId)
+  return bound && decodeText(bound.leaves)
+}

@@ -73,16 +73,18 @@ export class Sequencer {
   }
 
   /**
-   * Takes everything that is queued now into the log, unless another process is at it. Returns how many leaves were added.
+   * Takes everything that is queued now into the log. Returns how many leaves were added by this process.
+   * @param waits for another process that is at it, or leaves it to that
    * @throws SteleError audit_log_broken, store_unavailable
    */
-  async sequence({ signal }: { readonly signal?: AbortSignal } = {}): Promise<number> {
+  async sequence({ signal, waits }: { readonly signal?: AbortSignal; waits: boolean }): Promise<number> {
     for (let total = 0; ; ) {
       const startedAt = performance.now()
       const { sequenced, isDone, isElsewhere, checkpoint } = await this.#step()
       total += sequenced
       if (checkpoint !== undefined) await this.#publish(checkpoint)
-      if (isDone || isElsewhere || signal?.aborted === true) return total
+      if (isDone || (isElsewhere && !waits) || signal?.aborted === true) return total
+      if (isElsewhere) await pauseFor(longestPause)
       // Calls get as much of the writer's time as this takes.
       await pauseFor(Math.min(performance.now() - startedAt, longestPause))
     }
@@ -103,7 +105,7 @@ export class Sequencer {
     const signal = AbortSignal.timeout(milliseconds)
     try {
       const { queued } = await this.#look()
-      if (queued !== undefined) await this.sequence({ signal })
+      if (queued !== undefined) await this.sequence({ signal, waits: false })
     } catch (error) {
       this.#options.onError?.(error)
     }
@@ -126,7 +128,7 @@ export class Sequencer {
         this.#deferrals++
         return idlePeriod
       }
-      const sequenced = await this.sequence({ signal: this.#stopping.signal })
+      const sequenced = await this.sequence({ signal: this.#stopping.signal, waits: false })
       this.#deferrals = 0
       this.#failure = undefined
       this.#isLeading = sequenced > 0

@@ -22,8 +22,8 @@ export interface AuditLog extends AuditLogReader {
   /** Milliseconds for which the oldest event waits that is not in the log yet; 0 when all are. */
   lag(): Promise<number>
   /**
-   * Takes everything that is queued into the log now, which else happens by itself within a second. Returns how many events were
-   * added; fewer than were queued when another process is at it. @throws SteleError audit_log_broken, store_unavailable
+   * Takes everything that is queued into the log now, which else happens by itself within a second. Returns how many events this
+   * process has added: another one may have been at it. @throws SteleError audit_log_broken, store_unavailable
    */
   sequence(): Promise<number>
   /** Makes another key the one that signs. The next checkpoint is signed by both. Returns their vkeys. */
@@ -57,7 +57,7 @@ export function openAuditLog({ database, origin, sequence, isWanted, ...parts }:
       origin,
       state: () => sequencer.state,
       lag: () => sequencer.lag(),
-      sequence: () => sequencer.sequence(),
+      sequence: () => sequencer.sequence({ waits: true }),
       rotateKey: by => rotateAuditKey(database, by),
     },
     stop: milliseconds => sequencer.stop(milliseconds),

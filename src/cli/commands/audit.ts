@@ -1,6 +1,12 @@
 import type { Command } from 'commander'
+import { auditKeyCommands } from '../audit-key-commands.ts'
+import { auditProofCommands } from '../audit-proof-commands.ts'
 
 /** What happened, and proof of it. Each group of subcommands registers itself. */
 export function auditCommand(program: Command): void {
-  program.command('audit').description('what happened, who did it, and proof that nothing of it was changed')
+  const audit = program
+    .command('audit')
+    .description('what happened, who did it, and proof that nothing of it was changed')
+  auditProofCommands(audit)
+  auditKeyCommands(audit)
 }

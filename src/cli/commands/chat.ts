@@ -4,7 +4,15 @@ import type { ChatBackend } from '../../chat/backend.ts'
 import { Chat } from '../../chat/chat.ts'
 import { GatewayBackend } from '../../chat/gateway-backend.ts'
 import { StoreBackend } from '../../chat/store-backend.ts'
-import { type Config, limitsOf, loadConfig, pricingOf, privacyOf, retentionOf } from '../../config.ts'
+import {
+  auditOf,
+  type Config,
+  limitsOf,
+  loadConfig,
+  pricingOf,
+  privacyOf,
+  retentionOf,
+} from '../../config.ts'
 import { openDatabase } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { configuredMasking } from '../../gateway/masking/masking.ts'
@@ -140,6 +148,7 @@ async function onStore(config: Config, { store, user }: ChatCommandOptions, tell
       limits: limitsOf(config),
       retention: retentionOf(config),
       pricing: pricingOf(config),
+      ...(store ? { audit: auditOf(config) } : {}),
       onSpoolChange: ({ isSpooling }) =>
         teller.tell(
           isSpooling

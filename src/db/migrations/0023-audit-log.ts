@@ -9,13 +9,13 @@ import type { Migration } from '../migrate.ts'
 export const up: Migration['up'] = ({ text, integer, bytes, clustered, plainContent }) => [
   `ALTER TABLE audit_events ADD COLUMN commitment ${bytes}`,
   `CREATE TABLE audit_queue (
-    id ${text} PRIMARY KEY,
+    id ${text} NOT NULL PRIMARY KEY,
     leaves ${bytes} NOT NULL
   )${clustered}`,
   `INSERT INTO audit_queue (id, leaves) SELECT '0-backlog-end', ${plainContent('max(id)')} FROM audit_events HAVING count(*) > 0`,
   `INSERT INTO audit_queue (id, leaves) SELECT '0-backlog-at', ${plainContent("''")} FROM audit_queue WHERE id = '0-backlog-end'`,
   `CREATE TABLE audit_log (
-    leaf_index ${integer} PRIMARY KEY,
+    leaf_index ${integer} NOT NULL PRIMARY KEY,
     event_id ${text} NOT NULL,
     user_id ${text} NOT NULL,
     action ${text} NOT NULL,
@@ -37,13 +37,13 @@ export const up: Migration['up'] = ({ text, integer, bytes, clustered, plainCont
     PRIMARY KEY (level, tile)
   )`,
   `CREATE TABLE audit_checkpoints (
-    tree_size ${integer} PRIMARY KEY,
+    tree_size ${integer} NOT NULL PRIMARY KEY,
     root ${bytes} NOT NULL,
     note ${text} NOT NULL,
     created_at ${integer} NOT NULL
   )`,
   `CREATE TABLE audit_keys (
-    id ${text} PRIMARY KEY,
+    id ${text} NOT NULL PRIMARY KEY,
     vkey ${text} NOT NULL,
     created_at ${integer} NOT NULL,
     retired_at ${integer}

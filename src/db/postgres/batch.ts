@@ -13,7 +13,8 @@ export type RunStatement = (
 
 /** Transaction-level advisory locks. The numbers are arbitrary, but Stele's own. */
 export const batchLocks: Readonly<Record<BatchLock, number>> = { limits: 7_353_853_002 }
-export const soleWorkLocks: Readonly<Record<SoleWork, number>> = { 'audit-log': 7_353_853_003 }
+/** The first halves of such locks; the second stands for the schema, so that stores in one database do not wait for each other. */
+export const soleWorkLocks: Readonly<Record<SoleWork, number>> = { 'audit-log': 735_385_303 }
 
 interface SourceColumn {
   /** The column's name in the source. */

@@ -102,7 +102,10 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
     batch: work => inBatch(run => work(postgresBatch(run, { search }))),
     batchAlone: (doing, work) =>
       inBatch(async run => {
-        const { rows } = await run('SELECT pg_try_advisory_xact_lock($1) AS taken', [soleWorkLocks[doing]])
+        const { rows } = await run(
+          'SELECT pg_try_advisory_xact_lock($1::int, hashtext(current_schema())) AS taken',
+          [soleWorkLocks[doing]],
+        )
         const [row] = rows as { readonly taken: boolean }[]
         return row?.taken === true ? work(postgresBatch(run, { search })) : undefined
       }),

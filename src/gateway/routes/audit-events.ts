@@ -39,7 +39,7 @@ const event = z.looseObject({
 
 const several = z.looseObject({ events: z.array(event).min(1).max(mostEvents) })
 
-type Filter = 'user' | 'action' | 'category' | 'severity' | 'outcome' | 'actor' | 'target' | 'from' | 'to'
+type Filter = 'user' | 'action' | 'category' | 'severity' | 'outcome' | 'actor' | 'target' | 'since' | 'until'
 
 /** What happened, for auditors, and what applications say that happened. What was said of users takes what reading them takes. */
 export async function auditEventRoutes(
@@ -70,8 +70,8 @@ export async function auditEventRoutes(
 
   app.get('/v1/audit_events/stats', needs('audit:read'), async (request: Received) => {
     userOf(request)
-    const { userId, from, to } = conditionsIn(request.query)
-    const counts = await told(auditEvents.stats({ userId, from, to }))
+    const { userId, since, until } = conditionsIn(request.query)
+    const counts = await told(auditEvents.stats({ userId, since, until }))
     return {
       object: 'audit_stats',
       events: counts.reduce((sum, { events }) => sum + events, 0),
@@ -132,8 +132,8 @@ function conditionsIn(query: Query): AuditConditions {
     outcome: word('outcome'),
     actor: word('actor'),
     target: word('target'),
-    from: timeIn('from', word('from')),
-    to: timeIn('to', word('to')),
+    since: timeIn('since', word('since')),
+    until: timeIn('until', word('until')),
   }
 }
 

@@ -28,6 +28,7 @@ export async function healthRoutes(app: FastifyInstance, { stele, providers }: P
       status: isSpooling ? 'spooling' : 'ready',
       waiting: queueLength,
       ...(spool === undefined ? {} : { spool: figures(spool) }),
+      audit_log: stele.auditLog.state().failure === undefined ? 'ok' : 'broken',
       providers: Object.fromEntries(breakers),
     }
   })

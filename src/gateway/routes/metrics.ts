@@ -18,7 +18,7 @@ export interface SharedMetrics {
 }
 
 export interface MetricsParts {
-  readonly stele: Pick<Stele, 'recorder' | 'retention' | 'commits'>
+  readonly stele: Pick<Stele, 'recorder' | 'retention' | 'commits' | 'auditLog'>
   readonly providers: Pick<ProviderRegistry, 'breakers' | 'providers'>
   readonly counts: Counts
   readonly settings: Pick<Config, 'metrics' | 'metricsToken'>
@@ -36,6 +36,7 @@ export async function metricsRoutes(app: FastifyInstance, parts: MetricsParts): 
   addReadings(counts.registry, [
     ...recorderReadings(stele),
     ...retentionReadings(stele),
+    ...auditLogReadings(stele),
     ...breakerReadings(providers),
   ])
   stele.commits.listen(batch => counts.committed(batch))
@@ -169,6 +170,25 @@ function retentionReadings({ retention: { counts } }: MetricsParts['stele']): Re
       together: 'max',
       read: () => [{ value: (counts.lastAt ?? 0) / 1000 }],
     },
+  ]
+}
+
+function auditLogReadings({ auditLog }: MetricsParts['stele']): Reading[] {
+  const gauge = (name: string, help: string, read: () => number): Reading => ({
+    name: `stele_audit_log_${name}`,
+    help,
+    together: 'max',
+    read: () => [{ value: read() }],
+  })
+  return [
+    gauge('broken', '1 while nothing is taken into the audit log, because it is not as it was signed.', () =>
+      auditLog.state().failure === undefined ? 0 : 1,
+    ),
+    gauge(
+      'size',
+      'Entries of the newest checkpoint that was signed here.',
+      () => auditLog.state().checkpoint?.size ?? 0,
+    ),
   ]
 }
 

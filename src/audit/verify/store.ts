@@ -1,0 +1,263 @@
+import type { Kysely } from 'kysely'
+import type { Row, Tables } from '../../db/tables.ts'
+import { reasonOf, SteleError } from '../../errors.ts'
+import type { Store } from '../../store/contents.ts'
+import type { SignedCheckpoint } from '../checkpoint.ts'
+import { canonicalEvent, commitEvent, logEntry } from '../event-form.ts'
+import {
+  countLog,
+  type EventName,
+  loggedTwice,
+  queuedLeaves,
+  unloggedEvents,
+  waitingBacklog,
+} from '../log/pending.ts'
+import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
+import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
+import { Frontier, frontierAt, leafHash } from '../merkle.ts'
+import { type NoteKey, parseVkey } from '../note-keys.ts'
+import { CheckpointRows } from './checkpoint-rows.ts'
+import { LogGrowth, openedBy } from './growth.ts'
+import { TileCheck } from './tiles.ts'
+import { type AuditVerdict, Fault } from './verdict.ts'
+
+export interface VerifyLogOptions {
+  /**
+   * The public keys of the log, as text (vkeys). Left out, those of the database are taken, of which one must be wrapped by
+   * the master key and have signed the newest checkpoint.
+   */
+  readonly keys?: readonly string[] | undefined
+  /** Signed notes that were kept from earlier: the log must still begin with what they were signed for. */
+  readonly checkpoints?: readonly string[] | undefined
+  /** Only what came after the newest of `checkpoints` is looked at; what came before is believed. */
+  readonly incremental?: boolean | undefined
+  /** Told after every few thousand entries. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined
+}
+
+export interface LogVerdict extends AuditVerdict {
+  /** Events that wait to be taken into the log: nothing proves them yet. */
+  readonly pending: number
+}
+
+/** Entries that are read at once. */
+const atATime = 2_000
+
+/**
+ * Verifies the log of a database as it is at one moment: every entry, its event, the hashes of the tree, every checkpoint, and
+ * that no event stands outside. Ends at the first thing that is wrong.
+ * @throws SteleError vkey_invalid, store_unavailable
+ */
+export function verifyLog(database: Store, options: VerifyLogOptions = {}): Promise<LogVerdict> {
+  const { contents } = database
+  return database.snapshot(async db => {
+    const trusted =
+      options.keys === undefined
+        ? await ownKeys(db, id => contents.masters.find(id ?? ''))
+        : given(options.keys.map(parseVkey))
+    return new LogVerifier(db, auditLogReader({ kysely: db, contents }), trusted, options).run()
+  })
+}
+
+/** Whoever gives keys believes each of them. */
+function given(keys: readonly NoteKey[]): OwnKeys {
+  return { all: keys, own: keys }
+}
+
+class LogVerifier {
+  readonly #db: Kysely<Tables>
+  readonly #reader: AuditLogReader
+  readonly #trusted: OwnKeys
+  readonly #options: VerifyLogOptions
+  #growth: LogGrowth | undefined
+  #entries = 0
+  #pending = 0
+
+  constructor(db: Kysely<Tables>, reader: AuditLogReader, trusted: OwnKeys, options: VerifyLogOptions) {
+    this.#db = db
+    this.#reader = reader
+    this.#trusted = trusted
+    this.#options = options
+  }
+
+  async run(): Promise<LogVerdict> {
+    try {
+      await this.#verify()
+      return this.#verdict(undefined)
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+      return this.#verdict(error.fault)
+    }
+  }
+
+  #verdict(fault: AuditVerdict['fault']): LogVerdict {
+    const verified = this.#growth?.verified
+    return {
+      verified: fault === undefined,
+      fault,
+      entries: this.#entries,
+      checkpoints: this.#growth?.checkpoints ?? 0,
+      size: verified?.size ?? this.#growth?.size ?? 0,
+      checkpoint: verified?.note,
+      complete: true,
+      pending: this.#pending,
+    }
+  }
+
+  async #verify(): Promise<void> {
+    const { all } = this.#trusted
+    const kept = (this.#options.checkpoints ?? []).map(note => openedBy(note, all, 'the kept checkpoint: '))
+    const start = this.#options.incremental === true ? Math.max(0, ...kept.map(({ size }) => size)) : 0
+    const latest = await this.#reader.latest()
+    if (start > (latest?.size ?? 0))
+      throw new Fault({
+        index: latest?.size ?? 0,
+        reason: `the kept checkpoint is of ${start} entries, and the log has only ${latest?.size ?? 0}`,
+      })
+    const growth = new LogGrowth(all, keptFrom(kept, start), await this.#frontier(start))
+    this.#growth = growth
+    await this.#follow(growth, latest?.size ?? 0)
+    await this.#checkCounts(growth.size, start)
+    await this.#checkOutside()
+    // A log that nothing was ever taken into is as it should be.
+    if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
+    if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
+  }
+
+  async #frontier(size: number): Promise<Frontier> {
+    if (size === 0) return new Frontier()
+    try {
+      return await frontierAt(this.#reader.hashes(), size)
+    } catch (error) {
+      throw asFault(error)
+    }
+  }
+
+  /** Every entry, its event, the tiles and the checkpoints, in their order. */
+  async #follow(growth: LogGrowth, total: number): Promise<void> {
+    const start = growth.size
+    const tiles = await TileCheck.from(start, (level, tile) => this.#reader.tile(level, tile))
+    const checkpoints = new CheckpointRows(this.#reader, start)
+    await checkpoints.meet(growth)
+    for (;;) {
+      const leaves = await this.#reader.leaves({ from: growth.size, to: growth.size + atATime })
+      for (const entry of await this.#withEvents(leaves)) {
+        if (entry instanceof Fault) throw entry
+        const leaf = checkLogged(entry, growth.size)
+        try {
+          growth.append(leaf)
+        } catch (error) {
+          throw error instanceof Fault ? new Fault({ ...placeOf(entry), ...error.fault }) : error
+        }
+        await tiles.append(leaf)
+        this.#entries++
+        await checkpoints.meet(growth)
+      }
+      this.#options.onProgress?.(growth.size - start, Math.max(total, growth.size) - start)
+      if (leaves.length < atATime) break
+    }
+    await checkpoints.end(growth)
+    await tiles.end()
+  }
+
+  /** Entries with their events; an event that cannot be read ends the verification when all before it are verified. */
+  async #withEvents(leaves: readonly LoggedLeaf[]): Promise<(LoggedEvent | Fault)[]> {
+    const [first, last] = [leaves[0], leaves.at(-1)]
+    if (first === undefined || last === undefined) return []
+    try {
+      return await this.#reader.events({ from: first.index, to: last.index + 1 })
+    } catch (error) {
+      const fault = asFault(error)
+      if (leaves.length === 1) return [new Fault({ ...placeOf(first), ...fault.fault })]
+      const middle = Math.ceil(leaves.length / 2)
+      const before = await this.#withEvents(leaves.slice(0, middle))
+      return before.some(entry => entry instanceof Fault)
+        ? before
+        : [...before, ...(await this.#withEvents(leaves.slice(middle)))]
+    }
+  }
+
+  /** Rows that no look at the log in its order comes across. */
+  async #checkCounts(size: number, start: number): Promise<void> {
+    const counts = await countLog(this.#db)
+    if (counts.leaves !== size)
+      throw new Fault({ reason: `the log has ${counts.leaves} rows for ${size} entries` })
+    const tiles = TileCheck.count(size)
+    if (counts.tiles !== tiles)
+      throw new Fault({ reason: `the tree of the log has ${counts.tiles} tiles, and ${tiles} belong to it` })
+    const seen = this.#growth?.checkpoints ?? 0
+    if (start === 0 && counts.checkpoints !== seen)
+      throw new Fault({
+        reason: `there are ${counts.checkpoints} checkpoints, and ${seen} belong to the log`,
+      })
+    const twice = await loggedTwice(this.#db)
+    if (twice !== undefined) throw new Fault({ eventId: twice.id, reason: 'the log has the event twice' })
+  }
+
+  /** Every event is in the log or waits for it. */
+  async #checkOutside(): Promise<void> {
+    const waiting = new Map<string, EventLeaf>()
+    for await (const leaves of queuedLeaves(this.#db)) {
+      if (leaves === undefined)
+        throw new Fault({ reason: 'what waits to be taken in is not as it was written' })
+      for (const leaf of leaves) waiting.set(nameOf(leaf.eventId, leaf.userId), leaf)
+    }
+    const backlog = await waitingBacklog(this.#db)
+    for await (const events of unloggedEvents(this.#db)) {
+      const left = events.filter(({ id, user_id }) => !waiting.has(nameOf(id, user_id)))
+      const [stray] = backlog === undefined ? left : left.filter(({ id }) => id > backlog)
+      if (stray !== undefined)
+        throw new Fault({ eventId: stray.id, reason: 'the event is neither in the log nor waits for it' })
+      this.#pending += events.length
+    }
+  }
+}
+
+type EventLeaf = Pick<LoggedLeaf, 'salt' | 'commitment'>
+
+/** Checks an entry of the log against its event. Returns the hash of its leaf. @throws Fault */
+function checkLogged(entry: LoggedEvent, expected: number): Buffer {
+  const { index, event, eventId, salt, commitment } = entry
+  const place = placeOf(entry)
+  if (index !== expected)
+    throw new Fault({
+      index: expected,
+      reason: `the entry is missing: the one that follows is ${index}`,
+    })
+  if (event === undefined) throw new Fault({ ...place, reason: 'the event is gone' })
+  if (!commitEvent(salt, canonicalEvent(event)).equals(commitment))
+    throw new Fault({ ...place, reason: 'the event is not the one that the log has taken in' })
+  const other = describing.find(name => entry[name] !== event[name])
+  if (other !== undefined)
+    throw new Fault({ ...place, reason: `the log lists it under another ${other} than the event has` })
+  return leafHash(logEntry(eventId, commitment))
+}
+
+/** What the log is searched by, beside the user. */
+const describing = [
+  'action',
+  'category',
+  'severity',
+] as const satisfies readonly (keyof Row<'audit_events'>)[]
+
+/** Kept checkpoints that are still to come, or that are just reached. */
+function keptFrom(kept: readonly SignedCheckpoint[], start: number): SignedCheckpoint[] {
+  return kept.filter(({ size }) => size >= start)
+}
+
+function placeOf({ index, eventId }: Pick<LoggedLeaf, 'index' | 'eventId'>) {
+  return { index, eventId }
+}
+
+/** What cannot be read is wrong; that the database cannot be asked is not. */
+function asFault(error: unknown): Fault {
+  if (error instanceof Fault) return error
+  if (error instanceof RangeError) return new Fault({ reason: reasonOf(error) })
+  if (error instanceof SteleError && error.code === 'content_unreadable')
+    return new Fault({ reason: `the event cannot be read: ${reasonOf(error)}` })
+  throw error
+}
+
+function nameOf(id: EventName['id'], userId: string): string {
+  return `${id} ${userId}`
+}
