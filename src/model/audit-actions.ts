@@ -126,7 +126,7 @@ export const auditActions = {
     'the record, or what belongs to one user, is written out with its content readable',
     'command, with_keys',
   ),
-  'audit.exported': compliance('warning', 'audit events are written out', 'format, from, to'),
+  'audit.exported': compliance('warning', 'audit events are written out', 'format, since, until'),
   'record.backed_up': compliance('warning', 'a backup is made', ''),
   'record.restored': compliance('warning', 'a backup took the place of the database', ''),
   'record.copied': compliance('warning', 'the whole record is copied into another database', ''),

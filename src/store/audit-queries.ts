@@ -29,6 +29,12 @@ export interface LogPlace {
   readonly user_id: string
 }
 
+/** Only places before the one and after the other. */
+export interface LogStretch {
+  readonly below: number
+  readonly above?: number | undefined
+}
+
 const calls: ReadonlySet<string> = new Set(['call.begun', 'call.settled'])
 
 /** In the words of the partial indexes, which are used where a query says the same. */
@@ -38,21 +44,27 @@ const isNoCallEvent = sql<boolean>`e.action NOT IN ('call.begun', 'call.settled'
 /**
  * Places in the log of events that fulfil the conditions, the newest first. Of `outcome`, and of `actor` and `target` together
  * with a user, `isMeant` has to be asked of the events themselves.
- * @param below only places before this one
  */
 export async function placesOf(
   kysely: Kysely<Tables>,
   conditions: AuditConditions,
-  { below, limit }: { readonly below: number; readonly limit: number },
+  { limit, ...stretch }: LogStretch & { readonly limit: number },
 ): Promise<LogPlace[]> {
-  const { rows } = await sql<LogPlace>`${placesQuery(conditions, below)} LIMIT ${limit}`.execute(kysely)
+  const { rows } = await sql<LogPlace>`${placesQuery(conditions, stretch)} LIMIT ${limit}`.execute(kysely)
   return rows
 }
 
 /** The query of `placesOf`. */
-export function placesQuery(conditions: AuditConditions, below: number): RawBuilder<LogPlace> {
+export function placesQuery(conditions: AuditConditions, { above, below }: LogStretch): RawBuilder<LogPlace> {
   const { actor, target, userId } = conditions
-  const where = sql.join([sql`l.leaf_index < ${below}`, ...wheres(conditions)], sql` AND `)
+  const where = sql.join(
+    [
+      sql`l.leaf_index < ${below}`,
+      ...(above === undefined ? [] : [sql`l.leaf_index > ${above}`]),
+      ...wheres(conditions),
+    ],
+    sql` AND `,
+  )
   const columns = sql`l.leaf_index, l.event_id, l.user_id`
   if (userId !== undefined || (actor === undefined && target === undefined))
     return sql`SELECT ${columns} FROM audit_log l WHERE ${where} ORDER BY l.leaf_index DESC`

@@ -35,6 +35,8 @@ export interface AuditEvent {
 export interface AuditFilter extends AuditConditions {
   /** Only events older than this one. */
   readonly before?: string | undefined
+  /** Only events newer than this one. */
+  readonly after?: string | undefined
   /** 100 when left out. */
   readonly limit?: number | undefined
   /** Whether what applications said of users is read too, which is content. */
@@ -87,8 +89,9 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
 
   const page = async (filter: AuditFilter): Promise<AuditPage> => {
     const limit = pageLimit(filter.limit, 100)
-    const { before, withContent = false } = filter
-    const cursor = before === undefined ? undefined : await placeOf(kysely, before)
+    const { before, after, withContent = false } = filter
+    const above = after === undefined ? undefined : (await placeOf(kysely, 'after', after)).leaf
+    const cursor = before === undefined ? undefined : await placeOf(kysely, 'before', before)
     const found: { readonly place: Found; readonly event: Tables['audit_events'] }[] = []
     let last: Found | undefined
     let examined = 0
@@ -109,7 +112,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     let isEnd = false
     let most = Math.min(examinedAtATime, limit + 1)
     while (found.length <= limit && examined < mostExamined && !isEnd) {
-      const places = await placesOf(kysely, filter, { below, limit: most })
+      const places = await placesOf(kysely, filter, { above, below, limit: most })
       await take(places.filter(place => !seen.has(nameOf(place.event_id, place.user_id))))
       below = places.at(-1)?.leaf_index ?? 0
       isEnd = places.length < most
@@ -127,6 +130,16 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
 
   return {
     page,
+    /** The newest event that is in the log; undefined when none is. */
+    async head(): Promise<string | undefined> {
+      const row = await kysely
+        .selectFrom('audit_log')
+        .select('event_id')
+        .orderBy('leaf_index', 'desc')
+        .limit(1)
+        .executeTakeFirst()
+      return row?.event_id
+    },
     /** As many events as there are, or as are asked for. @throws SteleError content_unreadable, invalid_value */
     async list(filter: AuditFilter): Promise<AuditEvent[]> {
       const limit = pageLimit(filter.limit, 100)
@@ -165,12 +178,13 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
 
 export type AuditReader = ReturnType<typeof auditReader>
 
-/** Where `before` is: in the log, or still waiting for it. @throws SteleError invalid_value */
+/** Where an event is: in the log, or still waiting for it. @throws SteleError invalid_value */
 async function placeOf(
   kysely: Kysely<Tables>,
-  before: string,
+  name: 'before' | 'after',
+  value: string,
 ): Promise<{ readonly leaf?: number; readonly queued?: string }> {
-  const id = keyText('before', before)
+  const id = keyText(name, value)
   if (isId('audit', id)) {
     const row = await kysely
       .selectFrom('audit_log')
@@ -182,11 +196,7 @@ async function placeOf(
     if (row !== undefined) return { leaf: row.leaf_index }
     if ((await queuedLeaves(kysely)).some(leaf => leaf.eventId === id)) return { queued: id }
   }
-  throw new SteleError(
-    'invalid_value',
-    { name: 'before', reason: 'there is no such event' },
-    { param: 'before' },
-  )
+  throw new SteleError('invalid_value', { name, reason: 'there is no such event' }, { param: name })
 }
 
 /** What waits for the log, the newest first, behind the one that is named. */

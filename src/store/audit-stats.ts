@@ -13,7 +13,7 @@ export interface AuditCount {
   readonly events: number
 }
 
-/** Whose events are counted, and of which days: since the day of `from` to the one before that of `until`. */
+/** Whose events are counted, and of which days: from the day of `since` to the one before that of `until`. */
 export type StatsConditions = Pick<AuditConditions, 'userId' | 'since' | 'until'>
 
 /** Counts events by day and kind: all of them from sums that are kept, those of one user one by one. */
@@ -32,7 +32,8 @@ export async function auditStats(db: Kysely<Tables>, conditions: StatsConditions
   }
   const logged = await db.selectFrom('audit_counts').selectAll().execute()
   return summed([...countsOf(queued), ...logged]).filter(
-    ({ day = '' }) => (since === undefined || day >= dayAt(since)) && (until === undefined || day < dayAt(until)),
+    ({ day = '' }) =>
+      (since === undefined || day >= dayAt(since)) && (until === undefined || day < dayAt(until)),
   )
 }
 

@@ -33,7 +33,7 @@ interface Parts {
 
 /** Audit events as Stele itself and who runs it write and read them. */
 export function auditEventLibrary({ doStep, reader }: Parts) {
-  const { page, list, get, stats } = reader
+  const { page, list, get, head, stats } = reader
   return {
     /** Notes something that happened outside the database. */
     async add(event: NewEvent): Promise<void> {
@@ -42,6 +42,7 @@ export function auditEventLibrary({ doStep, reader }: Parts) {
     page,
     list,
     get,
+    head,
     stats,
   }
 }
