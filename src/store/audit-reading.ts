@@ -65,26 +65,8 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     withContent: boolean,
   ): Promise<AuditEvent[]> => {
     const opened = await contents.open(kysely, 'audit_events', rows)
-    const said = await contentOf(rows.filter(row => row.commitment !== null))
+    const said = await saidIn({ kysely, contents }, rows)
     return opened.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), withContent))
-  }
-
-  const contentOf = async (
-    rows: readonly Tables['audit_events'][],
-  ): Promise<Map<string, Row<'audit_details'>>> => {
-    if (rows.length === 0) return new Map()
-    const stored = await kysely
-      .selectFrom('audit_details')
-      .selectAll()
-      .where('user_id', 'in', [...new Set(rows.map(row => row.user_id))])
-      .where(
-        'event_id',
-        'in',
-        rows.map(row => row.id),
-      )
-      .execute()
-    const opened = await contents.open(kysely, 'audit_details', stored)
-    return new Map(opened.map(row => [nameOf(row.event_id, row.user_id), row]))
   }
 
   const page = async (filter: AuditFilter): Promise<AuditPage> => {
@@ -165,7 +147,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     },
     /** Rows that have just been written, as events. */
     toldOf(rows: readonly Row<'audit_events'>[], details: readonly Row<'audit_details'>[]): AuditEvent[] {
-      const said = new Map(details.map(row => [nameOf(row.event_id, row.user_id), row]))
+      const said = new Map(details.map(row => [nameOf(row.event_id, row.user_id), row.content]))
       return rows.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), true))
     },
     /**
@@ -177,6 +159,29 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
 }
 
 export type AuditReader = ReturnType<typeof auditReader>
+
+/** What applications said in these events, where it is kept, with its salt as JSON text; by the names of the events. */
+export async function saidIn(
+  { kysely, contents }: Reading,
+  events: readonly Pick<Row<'audit_events'>, 'id' | 'user_id' | 'commitment'>[],
+): Promise<Map<string, string>> {
+  const committing = events.filter(({ commitment }) => commitment !== null)
+  if (committing.length === 0) return new Map()
+  const stored = await kysely
+    .selectFrom('audit_details')
+    .selectAll()
+    .where('user_id', 'in', [...new Set(committing.map(row => row.user_id))])
+    .where(
+      'event_id',
+      'in',
+      committing.map(row => row.id),
+    )
+    .execute()
+  const opened = await contents.open(kysely, 'audit_details', stored)
+  // In a mode that keeps no content there is nothing to open.
+  const kept = opened.filter(({ content }) => content !== '')
+  return new Map(kept.map(row => [nameOf(row.event_id, row.user_id), row.content]))
+}
 
 /** Where an event is: in the log, or still waiting for it. @throws SteleError invalid_value */
 async function placeOf(
@@ -206,15 +211,9 @@ async function queuedBehind(kysely: Kysely<Tables>, id: string | undefined): Pro
   return leaves.slice(from).map(({ eventId, userId }) => ({ event_id: eventId, user_id: userId }))
 }
 
-function eventFrom(
-  row: Row<'audit_events'>,
-  said: Row<'audit_details'> | undefined,
-  withContent: boolean,
-): AuditEvent {
+function eventFrom(row: Row<'audit_events'>, kept: string | undefined, withContent: boolean): AuditEvent {
   const eventType = eventTypeOf(row.action)
   const isErasable = row.commitment !== null
-  // In a mode that keeps no content there is nothing to open.
-  const kept = said === undefined || said.content === '' ? undefined : said.content
   const isRead = kept !== undefined && withContent
   const text = isErasable ? (isRead ? detailsIn(kept) : null) : row.details
   const facts = objectFrom(text)

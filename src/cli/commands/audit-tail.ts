@@ -53,22 +53,26 @@ class Following {
   }
 
   async start(): Promise<void> {
-    await this.poll()
+    this.#floor = await this.#events.head()
+    this.#known = new Set((await this.#met()).map(nameOf))
   }
 
   /** The new ones, the oldest first. */
   async poll(): Promise<AuditEvent[]> {
     const head = await this.#events.head()
-    const isFirst = this.#floor === undefined && this.#known.size === 0
-    const met = await this.#events.list({
-      ...this.#conditions,
-      after: isFirst ? head : this.#floor,
-      limit: Number.MAX_SAFE_INTEGER,
-    })
+    const met = await this.#met()
     const fresh = met.filter(event => !this.#known.has(nameOf(event)))
     this.#known = new Set(met.map(nameOf))
     this.#floor = head
     return fresh.reverse()
+  }
+
+  #met(): Promise<AuditEvent[]> {
+    return this.#events.list({
+      ...this.#conditions,
+      after: this.#floor,
+      limit: Number.MAX_SAFE_INTEGER,
+    })
   }
 }
 
