@@ -69,7 +69,7 @@ async function applyWave(
     endResponses(batch, wave, placeOf),
     endDocuments(batch, wave),
     addUsage(batch, wave.map(usageOf)),
-    batch.insert('audit_events', wave.map(auditRow)),
+    batch.insert('audit_events', wave.flatMap(eventsOf)),
     addListed(batch, wave),
   ])
   for (const ending of wave) {
@@ -124,11 +124,17 @@ function usageOf({ call, settlement: s }: Ending): CallUsage {
   }
 }
 
-function auditRow({ call, settlement: s }: Ending): EventRow {
+function eventsOf({ call, settlement: s }: Ending): EventRow[] {
   const isGood = s.status === 'completed' || s.status === 'cached'
   const { userId, callId: target, apiKeyId: by = 'library' } = call
   const severity = isGood ? 'info' : 'warning'
-  return eventRow({ userId, by, action: 'call.settled', target, outcome: s.status, severity }, s.createdAt)
+  const settled = eventRow(
+    { userId, by, action: 'call.settled', target, outcome: s.status, severity },
+    s.createdAt,
+  )
+  if (s.masked === undefined) return [settled]
+  const details = { ...s.masked }
+  return [eventRow({ userId, by, action: 'masking.applied', target, details }, s.createdAt), settled]
 }
 
 async function withoutRepeats(
