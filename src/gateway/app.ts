@@ -27,6 +27,7 @@ import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditLogRoutes } from './routes/audit-log.ts'
+import { auditProofRoutes } from './routes/audit-proofs.ts'
 import { authRoutes } from './routes/auth.ts'
 import { cacheRoutes } from './routes/cache.ts'
 import { chatCompletionsRoute } from './routes/chat-completions.ts'
@@ -266,6 +267,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(oversightRoutes, { stele })
   app.register(auditEventRoutes, { stele })
   app.register(auditLogRoutes, { stele, settings })
+  app.register(auditProofRoutes, { stele })
   app.register(limitRoutes, { stele })
   app.register(usageRoutes, { stele })
   return { app, state, routes: allowed, permissions }

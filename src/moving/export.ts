@@ -136,8 +136,8 @@ function eventOf(
   { commitment, ...row }: Row<'audit_events'>,
   content: string | undefined,
 ): LineOf<'audit_event'> {
-  const committed = commitment === null ? {} : { commitment: Buffer.from(commitment).toString('hex') }
-  return { type: 'audit_event', ...row, ...committed, ...(content ? { content } : {}) }
+  const hex = commitment === null ? null : Buffer.from(commitment).toString('hex')
+  return { type: 'audit_event', ...row, commitment: hex, content: content ?? null }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {

@@ -63,7 +63,7 @@ export function leafOf(event: Row<'audit_events'>): Leaf {
 }
 
 /** Their number of bytes, the texts as JSON, then each leaf's salt and commitment. */
-export function encodeLeaves(leaves: readonly Leaf[]): Uint8Array {
+function encodeLeaves(leaves: readonly Leaf[]): Uint8Array {
   const texts = Buffer.from(
     JSON.stringify(
       leaves.map(leaf => [leaf.eventId, leaf.userId, leaf.action, leaf.category, leaf.severity]),

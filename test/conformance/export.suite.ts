@@ -169,6 +169,7 @@ export function exportSuite(from: Bed, to: Bed): void {
       'message',
       'call',
       'audit_event',
+      'audit_event',
       'held',
       'held',
       'end',
@@ -238,7 +239,7 @@ export function exportSuite(from: Bed, to: Bed): void {
       Line,
       Line,
     ]
-    const end = { type: 'end', records: 8 }
+    const end = { type: 'end', records: 9 }
     const other = { conversation_id: newId('conversation') }
     const hostile: [string, object | string, string][] = [
       ['no JSON', '{"type":"user",', 'not valid JSON'],

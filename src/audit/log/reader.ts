@@ -43,7 +43,7 @@ export interface AuditKey {
 }
 
 /** Rows in one answer at most: whoever wants more asks for the next. */
-export const mostRows = 10_000
+const mostRows = 10_000
 
 /**
  * Reads the log of audit events. Given a snapshot, all answers are of one moment.
@@ -166,11 +166,11 @@ async function eventRows(kysely: Kysely<Tables>, leaves: readonly Leaf[]): Promi
   return rows
 }
 
-export function checkpointFrom(row: Tables['audit_checkpoints']): StoredCheckpoint {
+function checkpointFrom(row: Tables['audit_checkpoints']): StoredCheckpoint {
   return { size: row.tree_size, root: row.root, note: row.note, createdAt: row.created_at }
 }
 
-export function keyFrom(row: Tables['audit_keys']): AuditKey {
+function keyFrom(row: Tables['audit_keys']): AuditKey {
   return {
     id: row.id,
     vkey: row.vkey,

@@ -34,7 +34,7 @@ export interface SequencerState {
 const leavesInAStep = 2_048
 
 /** Milliseconds between two looks of the process that does it, and of others. */
-const period = 250
+const period = 400
 const idlePeriod = 500
 
 /** Another process is at it when a checkpoint is younger than this, in milliseconds; believed that often in a row. */
@@ -49,7 +49,7 @@ const brokenPeriod = 10_000
 const longestPause = 50
 
 /**
- * Takes audit events into the log, a quarter of a second after they were committed. Every process that has the store open runs
+ * Takes audit events into the log, within half a second after they were committed. Every process that has the store open runs
  * one: whichever is at it goes on, the others look now and then whether it still is. Holds no process up.
  */
 export class Sequencer {
@@ -62,6 +62,8 @@ export class Sequencer {
   #published: readonly PublishedCheckpoint[] | undefined
   #failure: SteleError | undefined
   #checkpoint: SignedNote | undefined
+  /** What went wrong the last time, which is told once. */
+  #told: string | undefined
 
   constructor(options: SequencerOptions) {
     this.#options = options
@@ -130,7 +132,7 @@ export class Sequencer {
       }
       const sequenced = await this.sequence({ signal: this.#stopping.signal, waits: false })
       this.#deferrals = 0
-      this.#failure = undefined
+      this.#told = undefined
       this.#isLeading = sequenced > 0
       return this.#isLeading ? period : idlePeriod
     } catch (error) {
@@ -147,16 +149,21 @@ export class Sequencer {
     this.#isLeading = false
     // What others have published may be more by now.
     this.#published = undefined
-    const isBroken = error instanceof SteleError && error.code === 'audit_log_broken'
-    if (!isBroken || this.#failure?.message !== error.message) this.#options.onError?.(error)
-    if (isBroken) this.#failure = error
-    return isBroken ? brokenPeriod : failedPeriod
+    const reason = error instanceof Error ? error.message : ''
+    if (reason !== this.#told) this.#options.onError?.(error)
+    this.#told = reason
+    return isBroken(error) ? brokenPeriod : failedPeriod
   }
 
   async #step(): Promise<AuditStepResult> {
     const { doStep, places } = this.#options
     this.#published ??= (await places?.published()) ?? []
-    const result = await doStep({ limit: leavesInAStep, published: this.#published })
+    const step = { limit: leavesInAStep, published: this.#published }
+    const result = await doStep(step).catch(error => {
+      if (isBroken(error)) this.#failure = error
+      throw error
+    })
+    if (!result.isElsewhere) this.#failure = undefined
     // Compared once; from then on what this process has signed last is.
     if (result.checkpoint !== undefined) {
       const { size, root } = result.checkpoint
@@ -184,4 +191,8 @@ export class Sequencer {
     const [row] = rows
     return { queued: row?.queued ?? undefined, newest: row?.newest ?? 0 }
   }
+}
+
+function isBroken(error: unknown): error is SteleError {
+  return error instanceof SteleError && error.code === 'audit_log_broken'
 }
