@@ -175,6 +175,15 @@ export function applicationAction(eventType: string): ApplicationAction {
   return `${ofApplications}${eventType}`
 }
 
+/** What an action is by itself: an application's is nothing in particular. */
+export function factsOf(action: AuditAction | ApplicationAction): Pick<ActionFacts, 'category' | 'severity'> {
+  return isOwn(action) ? auditActions[action] : { category: 'general', severity: 'info' }
+}
+
+function isOwn(action: string): action is AuditAction {
+  return Object.hasOwn(auditActions, action)
+}
+
 /** The inverse; undefined of Stele's own. */
 export function eventTypeOf(action: string): string | undefined {
   return action.startsWith(ofApplications) ? action.slice(ofApplications.length) : undefined

@@ -8,7 +8,7 @@ import {
   type AuditAction,
   type AuditCategory,
   type AuditSeverity,
-  auditActions,
+  factsOf,
 } from '../model/audit-actions.ts'
 import type { JsonObject } from '../model/json-object.ts'
 import { queueRow } from './audit-queue.ts'
@@ -40,7 +40,7 @@ export interface NewEvent {
   readonly userId: string
   /** Who did it, or the name of a part of Stele that did it by itself. */
   readonly by: Actor | string
-  readonly action: AuditAction
+  readonly action: AuditAction | ApplicationAction
   readonly target?: string | undefined
   readonly outcome?: string | undefined
   /** Left out, that of its action. */
@@ -61,7 +61,7 @@ export type EventRow = Row<'audit_events'> & {
  * @param id left out, a new one
  */
 export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')): EventRow {
-  const { category, severity } = auditActions[event.action]
+  const { category, severity } = factsOf(event.action)
   return {
     user_id: event.userId,
     id,

@@ -125,7 +125,7 @@ export function auditListsSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     await stele.users.create('ada')
     await stele.users.update('ada', { email: 'ada@example.org', contentMode: 'plain' })
-    const { settled } = await exchange(stele, [user("hello")], "hi", { userId: "ada" })
+    const { settled } = await exchange(stele, [user('hello')], 'hi', { userId: 'ada' })
     const { conversationId } = settled
     await stele.conversations.delete('ada', conversationId)
     await stele.conversations.purge('ada', conversationId)

@@ -13,7 +13,8 @@ import { failure } from '../harness/errors.ts'
 import { provenLog } from '../harness/proven-log.ts'
 import { storedRowsOf } from '../harness/rows.ts'
 
-const note = (stele: Stele) => stele.auditEvents.add({ userId: 'ada', by: operator, action: 'usage.repaired' })
+const note = (stele: Stele) =>
+  stele.auditEvents.add({ userId: 'ada', by: operator, action: 'usage.repaired' })
 
 type Change = (stele: Stele) => Promise<unknown>
 

@@ -7,7 +7,7 @@ import { lowestIdAt, newId } from '../../src/ids.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
-import { addEvents, operator, eventRow } from '../../src/store/audit-events.ts'
+import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import type { Bed, Place } from '../harness/databases.ts'
@@ -144,7 +144,12 @@ export function auditLogSuite(bed: Bed): void {
     const place = await bed.place()
     const first = await place.stele(still)
     for (const count of [9, 9, 7]) await note(first, count)
-    await first.auditEvents.add({ userId: 'bob', by: operator, action: 'usage.repaired', details: { told: 'early' } })
+    await first.auditEvents.add({
+      userId: 'bob',
+      by: operator,
+      action: 'usage.repaired',
+      details: { told: 'app.early' },
+    })
     const old = await namesIn(first)
     await first.close()
     await makeOld(place)
@@ -152,7 +157,7 @@ export function auditLogSuite(bed: Bed): void {
     await note(stele, 4)
     // As an import brings it: older than the newest of those that were here, and queued.
     const early = {
-      ...eventRow({ userId: 'eve', by: operator, action: 'early' }, 1),
+      ...eventRow({ userId: 'eve', by: operator, action: 'app.early' }, 1),
       id: lowestIdAt('audit', 1),
     }
     const { database } = stele

@@ -19,6 +19,24 @@ const blocked = {
   details: { reason: said },
 } as const
 
+const refused = [
+  [{ eventType: '' }, 'missing_required_parameter'],
+  [{ eventType: 'call.settled' }, 'invalid_value'],
+  [{ eventType: 'app.call' }, 'invalid_value'],
+  [{ eventType: 'two words' }, 'invalid_value'],
+  [{ eventType: 'x'.repeat(129) }, 'invalid_value'],
+  [{ userId: '' }, 'invalid_value'],
+  [{ severity: 'loud' as 'info' }, 'invalid_value'],
+  [{ category: 'food' as 'general' }, 'invalid_value'],
+  [{ outcome: 'Not A Word' }, 'invalid_value'],
+  [{ target: '\u0000' }, 'invalid_value'],
+  [{ description: '\ud800' }, 'invalid_value'],
+  [{ details: { text: 'x'.repeat(40_000) } }, 'invalid_value'],
+  [{ details: [] as unknown as Record<string, unknown> }, 'invalid_value'],
+  [{ id: 'evt_1' }, 'invalid_value'],
+  [{ actor: '' }, 'invalid_value'],
+] as const
+
 /** Every byte of what is stored of an event, and of what was said in it. */
 async function storedText({ database }: Stele): Promise<string> {
   const rows = [
@@ -124,25 +142,10 @@ export function auditLoggerSuite(bed: Bed): void {
     expect(await countOf(stele, 'audit_events')).toBe(before)
   })
 
-  test.each([
-    [{ eventType: '' }, 'missing_required_parameter'],
-    [{ eventType: 'call.settled' }, 'invalid_value'],
-    [{ eventType: 'app.call' }, 'invalid_value'],
-    [{ eventType: 'two words' }, 'invalid_value'],
-    [{ eventType: 'x'.repeat(129) }, 'invalid_value'],
-    [{ userId: '' }, 'invalid_value'],
-    [{ severity: 'loud' as 'info' }, 'invalid_value'],
-    [{ category: 'food' as 'general' }, 'invalid_value'],
-    [{ outcome: 'Not A Word' }, 'invalid_value'],
-    [{ target: '\u0000' }, 'invalid_value'],
-    [{ description: '\ud800' }, 'invalid_value'],
-    [{ details: { text: 'x'.repeat(40_000) } }, 'invalid_value'],
-    [{ details: [] as unknown as Record<string, unknown> }, 'invalid_value'],
-    [{ id: 'evt_1' }, 'invalid_value'],
-    [{ actor: '' }, 'invalid_value'],
-  ] as const)('%j is refused', async (change, code) => {
+  test('what is no event is refused, and nothing of it written', async () => {
     const stele = await (await bed.place()).stele()
-    await failure(code, stele.auditLogger.logEvent({ ...blocked, ...change }))
+    for (const [change, code] of refused)
+      await failure(code, stele.auditLogger.logEvent({ ...blocked, ...change }))
     expect(await countOf(stele, 'audit_events')).toBe(0)
   })
 
@@ -178,9 +181,13 @@ export function auditLoggerSuite(bed: Bed): void {
       { details: { reason: said } },
     ])
     let text = ''
-    await exportLines(source.database, async lines => {
-      text += lines
-    }, { userId: 'ada' })
+    await exportLines(
+      source.database,
+      async lines => {
+        text += lines
+      },
+      { userId: 'ada' },
+    )
     expect(text).toContain(said)
     await importLines(
       target.database,

@@ -14,6 +14,8 @@ test('the documented actions are the rows of the table, in its order and words',
         .slice(1, -1)
         .map(cell => cell.trim()),
     )
+    // Others tell more of some of them.
+    .filter(cells => cells.length === 5)
   const expected = Object.entries(auditActions).map(([action, { category, severity, tells, details }]) => [
     `\`${action}\``,
     category,

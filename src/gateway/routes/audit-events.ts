@@ -95,6 +95,7 @@ export async function auditEventRoutes(
   })
 
   app.post('/v1/audit_events', needs('audit:write'), async (request: Received) => {
+    userOf(request)
     const given = readObject(request.body ?? '')
     const by = actorOf(request)
     if (!('events' in given.value)) {
