@@ -36,8 +36,7 @@ import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
 import type { PriceBookOptions } from './pricing/price-book.ts'
-import { masterKeyPath } from './privacy/master-key.ts'
-import { LoadedMasterKeys, type MasterKeySource } from './privacy/master-keys.ts'
+import { LoadedMasterKeys } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
 import { type Interaction, interactionParts } from './recorder/interaction.ts'
 import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.ts'
@@ -53,6 +52,7 @@ import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { noteWithoutKeys, notingSchema, operator } from './store/audit-events.ts'
 import { auditReader } from './store/audit-reading.ts'
+import { databaseSettings, masterKeySource } from './stele-settings.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
@@ -372,33 +372,6 @@ function assemble(
       await database.close()
     },
   }
-}
-
-function databaseSettings({
-  poolSize,
-  maxOverflow,
-  poolTimeout,
-  commitTimeout,
-  schema,
-  search,
-  onSql,
-}: SteleOptions): DatabaseSettings {
-  return { poolSize, maxOverflow, poolTimeout, commitTimeout, schema, search, onSql }
-}
-
-/**
- * The key file lives beside the database file; a database elsewhere has it in the working directory. It is made only
- * for a database that has no secrets yet: beside an older one a new key would just hide that the right one is missing.
- */
-function masterKeySource(
-  { location }: Database,
-  { masterKey, masterKeyCommand, previousMasterKeys: previous = [] }: SteleOptions,
-): MasterKeySource {
-  if (masterKeyCommand !== undefined)
-    return { from: { kind: 'command', command: masterKeyCommand }, previous }
-  if (masterKey !== undefined) return { from: { kind: 'given', key: masterKey }, previous }
-  if (location.keyFolder === undefined) return { from: { kind: 'random' }, previous }
-  return { from: { kind: 'file', path: masterKeyPath(location.keyFolder) }, previous }
 }
 
 function asKnown(database: Database, error: unknown): unknown {
