@@ -3,7 +3,7 @@ import { openCheckpoint } from '../../src/audit/checkpoint.ts'
 import { leafHash, rootAt } from '../../src/audit/merkle.ts'
 import { parseVkey } from '../../src/audit/note-keys.ts'
 import { tileHashReader, tilePath, tileWidth } from '../../src/audit/tiles.ts'
-import { addEvents, operator, eventRow } from '../../src/store/audit-events.ts'
+import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { provenLog } from '../harness/proven-log.ts'
 import { errorOf, type Running, startGateway } from './running.ts'
 

@@ -162,7 +162,10 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('GET', path, asAdmin(adminKey)), 404)
   },
   'POST /v1/audit_events': async (s, { adminKey }) => {
-    const said = { description: s.text('what an event tells'), details: { about: s.text('details of an event') } }
+    const said = {
+      description: s.text('what an event tells'),
+      details: { about: s.text('details of an event') },
+    }
     const body = { event_type: 'lunch', user: 'ada', target: s.label('what an event is about'), ...said }
     await fine(s.send('POST', '/v1/audit_events', { body, ...asAdmin(adminKey) }))
     const wrong = { event_type: 'lunch', outcome: s.text('an outcome that is none') }
