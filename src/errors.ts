@@ -165,6 +165,7 @@ export const errorTable = {
     "The provider '{provider}' failed repeatedly and is not asked for now.",
     true,
   ),
+  not_on_record: row(503, 'It is not done, as it cannot be put on record: {reason}', true),
   store_unavailable: row(503, 'The database is unavailable: {reason}', true),
   spool_full: row(
     503,

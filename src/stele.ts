@@ -3,6 +3,7 @@ import { grantStore } from './access/grants.ts'
 import { loginLibrary } from './access/logins.ts'
 import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
+import { auditEventLibrary, auditLogger } from './audit/events/logger.ts'
 import { auditLibrary } from './audit/library.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
@@ -52,7 +53,8 @@ import { directWriter, type Writer, type WriterSetup } from './recorder/writer.t
 import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
 import { apiKeyStore } from './store/api-keys.ts'
-import { auditEventStore } from './store/audit-events.ts'
+import { noteWithoutKeys, notingSchema, operator } from './store/audit-events.ts'
+import { auditReader } from './store/audit-reading.ts'
 import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
@@ -123,7 +125,10 @@ export interface Stele {
   readonly logins: ReturnType<typeof loginLibrary>
   /** What lets administrators read what is stored of others, for a while. */
   readonly grants: ReturnType<typeof grantStore>
-  readonly auditEvents: ReturnType<typeof auditEventStore>
+  /** What happened and who did it. */
+  readonly auditEvents: ReturnType<typeof auditEventLibrary>
+  /** What applications put on record themselves. */
+  readonly auditLogger: ReturnType<typeof auditLogger>
   /** The log that proves them. */
   readonly auditLog: AuditLog
   /** Where the log is taken to, outside the database. */
@@ -199,7 +204,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
   const database = openDatabase(databaseUrl, options)
   try {
     if (options.migrate === false) await requireCurrentSchema(database)
-    else await migrateToRecord(database, options.onError)
+    else await migrateToRecord(database, notingSchema(database, 'schema.migrated'), options.onError)
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))
@@ -299,6 +304,7 @@ function assemble(
   const told = tellingFailures(database)
   const doStep = stepsOf('retention', database, writer)
   const { onError } = options
+  const events = { doStep: stepsOf('events', database, writer), reader: auditReader(database) }
   const cache = new AnswerCache({
     database,
     doStep: stepsOf('cache', database, writer),
@@ -318,7 +324,8 @@ function assemble(
     apiKeys: told(apiKeyStore(database, hashes)),
     logins: told(loginLibrary(database, accessSteps(database, writer))),
     grants: told(grantStore(database)),
-    auditEvents: told(auditEventStore(database)),
+    auditEvents: told(auditEventLibrary(events)),
+    auditLogger: told(auditLogger(events)),
     audit: told(auditLibrary(database)),
     auditLog: { ...told(auditLog), state: auditLog.state, hashes: auditLog.hashes },
     auditPlaces: places.places,
@@ -373,8 +380,11 @@ function assemble(
       search: (input: SearchInput) => searchRecord({ database, recorder, tokens }, input),
       ping: async () => void (await sql`SELECT 1`.execute(database.prompt)),
     }),
-    migrate: () => migrateUp(database),
-    backup: (path, options) => backUp(database, path, options),
+    migrate: () => migrateUp(database, { onChange: notingSchema(database, 'schema.migrated') }),
+    async backup(path, options) {
+      await noteWithoutKeys(database, { userId: '', by: operator, action: 'record.backed_up' })
+      return backUp(database, path, options)
+    },
     async close() {
       await cache.close()
       await usageJob.stop()

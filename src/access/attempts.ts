@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { type Actor, addEvents, securityEvent } from '../store/audit-events.ts'
+import { type Actor, addEvents, eventRow } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 
 /**
@@ -109,11 +109,10 @@ async function count(
     userId,
     by: nobody,
     action: 'login.delayed',
-    severity: 'warning',
     outcome: 'denied',
     details,
   } as const
-  await addEvents(tx, contents, securityEvent(event, now))
+  await addEvents(tx, contents, eventRow(event, now))
 }
 
 /**

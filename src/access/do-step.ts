@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../db/tables.ts'
+import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { addAbsentEvents, securityEvent } from '../store/audit-events.ts'
+import { addAbsentEvents, type EventRow, eventRow } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { countAttempt, countRegistration, forgetAttempt } from './attempts.ts'
 import { endSessions } from './sessions.ts'
@@ -56,7 +56,7 @@ async function work(
       const { userId, only, at } = step
       const ended = await endSessions(tx, userId, { only, now: at })
       const events = ended.map(target =>
-        securityEvent({ userId, by: { userId }, action: 'login.ended', target }, at),
+        eventRow({ userId, by: { userId }, action: 'login.ended', target }, at),
       )
       await noteAll(tx, database, events)
       return ended.length
@@ -102,10 +102,6 @@ export async function putPassword(
     .execute()
 }
 
-async function noteAll(
-  tx: Kysely<Tables>,
-  { contents }: Store,
-  events: readonly Row<'audit_events'>[],
-): Promise<void> {
+async function noteAll(tx: Kysely<Tables>, { contents }: Store, events: readonly EventRow[]): Promise<void> {
   await addAbsentEvents(tx, contents, events)
 }

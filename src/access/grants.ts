@@ -3,7 +3,7 @@ import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
 import { columnText, keyText } from '../model/json-object.ts'
 import { roleOf } from '../model/permissions.ts'
-import { type Actor, actorText, addEvents, operator, securityEvent } from '../store/audit-events.ts'
+import { type Actor, actorText, addEvents, eventRow, operator } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { checkUserId } from '../store/users.ts'
 
@@ -86,10 +86,9 @@ export function grantStore({
           by,
           action: 'break_glass.granted',
           target: row.id,
-          severity: 'warning',
           details,
         } as const
-        await addEvents(tx, contents, securityEvent(event, now))
+        await addEvents(tx, contents, eventRow(event, now))
         return fromRow(row)
       })
     },
@@ -114,7 +113,7 @@ export function grantStore({
         if (row === undefined) return undefined
         const event = { userId, by: { userId: holder }, action: 'break_glass.used', target: row.id } as const
         const details = { route: what }
-        await addEvents(tx, contents, securityEvent({ ...event, severity: 'warning', details }, now))
+        await addEvents(tx, contents, eventRow({ ...event, details }, now))
         return fromRow(row)
       })
     },
@@ -146,7 +145,7 @@ export function grantStore({
           .where('id', '=', id)
           .execute()
         const event = { userId: row.user_id, by, action: 'break_glass.revoked', target: id } as const
-        await addEvents(tx, contents, securityEvent(event, now))
+        await addEvents(tx, contents, eventRow(event, now))
         return fromRow({ ...row, revoked_at: now })
       })
     },

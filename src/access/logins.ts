@@ -4,7 +4,14 @@ import { SteleError } from '../errors.ts'
 import { columnText } from '../model/json-object.ts'
 import { adminUser, anybody } from '../model/own-users.ts'
 import type { Role } from '../model/permissions.ts'
-import { type Actor, addEvents, operator, type SecurityEvent, securityEvent } from '../store/audit-events.ts'
+import {
+  type Actor,
+  addEvents,
+  type EventRow,
+  eventRow,
+  type NewEvent,
+  operator,
+} from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { insertUser, type User } from '../store/users.ts'
 import { type Attempt, checkAttempt, forgetOldAttempts, nobody } from './attempts.ts'
@@ -91,7 +98,7 @@ export function loginLibrary(database: Store, doStep: DoAccessStep) {
     const isActive = known?.status === 'active' && known.deleted_at === null
     if (known === undefined || hash == null || !isRight || !isActive) {
       const about = { userId: known?.id ?? '', by: nobody, action: 'login.failed' } as const
-      const event = eventNow({ ...about, severity: 'warning', outcome: 'failure' })
+      const event = eventNow({ ...about, outcome: 'failure' })
       await doStep({ kind: 'refuse', event })
       throw new SteleError('login_failed')
     }
@@ -226,10 +233,10 @@ function checkNext(next: string, current: string, userId: string): void {
     throw new SteleError('invalid_value', { name: param, reason: 'it is the old one' }, { param })
 }
 
-function passwordEvent(userId: string, by: Actor): Row<'audit_events'> {
-  return eventNow({ userId, by, action: 'password.changed', target: userId, severity: 'warning' })
+function passwordEvent(userId: string, by: Actor): EventRow {
+  return eventNow({ userId, by, action: 'password.changed', target: userId })
 }
 
-function eventNow(event: SecurityEvent): Row<'audit_events'> {
-  return securityEvent(event, Date.now())
+function eventNow(event: NewEvent): EventRow {
+  return eventRow(event, Date.now())
 }

@@ -1,4 +1,5 @@
 import type { Row } from '../db/tables.ts'
+import type { EventRow } from '../store/audit-events.ts'
 import type { Attempt } from './attempts.ts'
 
 /** A new hash of a password; one that somebody else has given is only good for choosing another. */
@@ -24,14 +25,14 @@ export type AccessStep =
   | { readonly kind: 'count'; readonly attempt: Attempt; readonly at: number }
   | { readonly kind: 'count-registration'; readonly place: string; readonly at: number }
   /** An attempt that came to nothing. */
-  | { readonly kind: 'refuse'; readonly proof?: Proof; readonly event: Row<'audit_events'> }
+  | { readonly kind: 'refuse'; readonly proof?: Proof; readonly event: EventRow }
   | {
       readonly kind: 'log-in'
       readonly proof: Proof
       readonly password: NewPassword | undefined
       readonly endsOthers: boolean
       readonly session: Row<'login_sessions'>
-      readonly events: readonly Row<'audit_events'>[]
+      readonly events: readonly EventRow[]
       readonly at: number
     }
   | {
@@ -40,7 +41,7 @@ export type AccessStep =
       readonly password: NewPassword
       /** The session that goes on. */
       readonly session: string | undefined
-      readonly event: Row<'audit_events'>
+      readonly event: EventRow
       readonly at: number
     }
   | {

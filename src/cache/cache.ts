@@ -1,6 +1,7 @@
 import { newId } from '../ids.ts'
 import { inTime } from '../in-time.ts'
 import { encodeContent } from '../privacy/content.ts'
+import { type Actor, actorText, operator } from '../store/audit-events.ts'
 import {
   type CacheStats,
   cacheEntryStore,
@@ -182,10 +183,10 @@ export class AnswerCache {
   }
 
   /** Removes entries. Returns how many there were. */
-  async clear(filter: EntryFilter = {}): Promise<number> {
+  async clear(filter: EntryFilter = {}, by: Actor = operator): Promise<number> {
     let count = 0
     for (let isMore = true; isMore; ) {
-      const step = await this.#parts.doStep({ kind: 'clear', filter })
+      const step = await this.#parts.doStep({ kind: 'clear', filter, by: actorText(by), at: this.#now() })
       count += step.removed
       isMore = step.isMore
     }

@@ -1,10 +1,11 @@
 import { sql } from 'kysely'
 import type { Row } from '../db/tables.ts'
 import { idTime } from '../ids.ts'
+import { type EventRow, eventRow } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { isCurrent } from '../store/data-keys.ts'
 import { writeSealed } from '../store/sealed-batch.ts'
-import type { CacheStep, CacheStepResult, EntryFilter, EntryUse, NewEntry } from './steps.ts'
+import type { CacheStep, CacheStepResult, EntryUse, NewEntry } from './steps.ts'
 
 /** Entries removed in one transaction, which bounds how long those who record wait for it. */
 const entriesAtATime = 500
@@ -25,7 +26,7 @@ export async function doCacheStep(database: Store, step: CacheStep): Promise<Cac
       await noteUses(database, step.uses)
       return nothing
     case 'clear':
-      return clear(database, step.filter)
+      return clear(database, step)
     case 'sweep':
       return sweep(database, step)
   }
@@ -66,7 +67,10 @@ async function noteUses({ kysely }: Store, uses: readonly EntryUse[]): Promise<v
   })
 }
 
-async function clear(database: Store, { userId, model }: EntryFilter): Promise<CacheStepResult> {
+async function clear(
+  database: Store,
+  { filter: { userId, model }, by, at }: Extract<CacheStep, { kind: 'clear' }>,
+): Promise<CacheStepResult> {
   const keys = await database.kysely
     .selectFrom('cache_entries')
     .select(['user_id', 'id'])
@@ -74,7 +78,9 @@ async function clear(database: Store, { userId, model }: EntryFilter): Promise<C
     .$if(model !== undefined, query => query.where('model', '=', model ?? ''))
     .limit(entriesAtATime)
     .execute()
-  return removed(database, keys)
+  const details = { entries: keys.length, ...(model === undefined ? {} : { model }) }
+  const event = eventRow({ userId: userId ?? '', by, action: 'cache.cleared', details }, at)
+  return removed(database, keys, [event])
 }
 
 async function sweep(
@@ -113,8 +119,15 @@ async function sweep(
   return { removed: gone.removed + count, isMore: entries > maxEntries || bytes > maxBytes, entries, bytes }
 }
 
-async function removed(database: Store, keys: readonly Key[]): Promise<CacheStepResult> {
+async function removed(
+  database: Store,
+  keys: readonly Key[],
+  events: readonly EventRow[] = [],
+): Promise<CacheStepResult> {
   if (keys.length === 0) return nothing
-  const count = await database.batch(stored => stored.remove('cache_entries', ['user_id', 'id'], keys))
+  const count = await writeSealed(database, { all: [] }, async batch => {
+    await batch.insert('audit_events', events)
+    return batch.remove('cache_entries', ['user_id', 'id'], keys)
+  })
   return { ...nothing, removed: count, isMore: keys.length === entriesAtATime }
 }

@@ -36,7 +36,8 @@ export interface CacheBounds {
 export type CacheStep =
   | { readonly kind: 'put'; readonly entry: NewEntry }
   | { readonly kind: 'use'; readonly uses: readonly EntryUse[] }
-  | { readonly kind: 'clear'; readonly filter: EntryFilter }
+  /** `by` is who asks for it, as audit events name them. */
+  | { readonly kind: 'clear'; readonly filter: EntryFilter; readonly by: string; readonly at: number }
   /** Removes some of what has expired at `now`, then of what was used longest ago as long as there is too much. */
   | ({ readonly kind: 'sweep'; readonly now: number } & CacheBounds)
 

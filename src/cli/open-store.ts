@@ -9,6 +9,8 @@ import { OutputError, say } from './output.ts'
 /** What every command takes. */
 export interface GlobalOptions {
   readonly database?: string
+  /** Go on where what is done cannot be put on record. */
+  readonly unrecorded?: boolean
 }
 
 /** The settings of this run, the command line's own first. */

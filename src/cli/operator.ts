@@ -1,7 +1,10 @@
 import { userInfo } from 'node:os'
-import { reasonOf } from '../errors.ts'
+import type { Database } from '../db/database.ts'
+import { reasonOf, SteleError } from '../errors.ts'
+import type { AuditAction } from '../model/audit-actions.ts'
+import type { JsonObject } from '../model/json-object.ts'
 import type { Stele } from '../stele.ts'
-import type { Actor } from '../store/audit-events.ts'
+import { type Actor, type NewEvent, noteWithoutKeys } from '../store/audit-events.ts'
 import { say } from './output.ts'
 import { printableText } from './printable.ts'
 
@@ -23,16 +26,74 @@ export interface Reading {
   readonly command: string
 }
 
+/** What the operator does, where it may be that it cannot be put on record. */
+export interface Unrecorded {
+  /** Go on all the same: to rescue what is on a disk that is full, say. */
+  readonly unrecorded?: boolean
+}
+
 /**
- * Puts on record that the operator reads what was said. Where that cannot be written, on a full disk say, what is there can be
- * rescued all the same.
+ * Puts on record that the operator reads what was said, before anything is read.
+ * @throws SteleError not_on_record when that cannot be written, unless it was asked to go on all the same
  */
-export async function noteReading(
-  { auditEvents }: Pick<Stele, 'auditEvents'>,
+export function noteReading(
+  stele: Pick<Stele, 'auditEvents'>,
   { userId = '', target, command }: Reading,
+  options: Unrecorded,
 ): Promise<void> {
-  const event = { userId, by: operatorHere(), action: 'content.read', target, severity: 'warning' } as const
-  await auditEvents.add({ ...event, details: { command } }).catch((error: unknown) => {
-    say(`stele: it could not be recorded that this was read: ${printableText(reasonOf(error))}`)
-  })
+  return noteActing(stele, { userId, action: 'content.read', target, details: { command } }, options)
+}
+
+/** The same of something else that the operator does. @throws SteleError not_on_record */
+export function noteActing(
+  { auditEvents }: Pick<Stele, 'auditEvents'>,
+  event: Omit<NewEvent, 'by'>,
+  options: Unrecorded,
+): Promise<void> {
+  return onRecord(auditEvents.add({ ...event, by: operatorHere() }), options)
+}
+
+/** The same of a database that is worked with as it is stored, without the keys. @throws SteleError not_on_record */
+export function noteStoredActing(
+  database: Database,
+  action: AuditAction,
+  options: Unrecorded,
+): Promise<void> {
+  return onRecord(noteWithoutKeys(database, { userId: '', action, by: operatorHere() }), options)
+}
+
+/** Puts on record that something is read in, and what came of it. @throws SteleError not_on_record before anything is read */
+export async function noteImporting<R extends { readonly imported: number; readonly present: number }>(
+  stele: Pick<Stele, 'auditEvents'>,
+  source: string,
+  options: Unrecorded & { readonly dryRun?: boolean },
+  work: () => Promise<R>,
+): Promise<R> {
+  if (options.dryRun === true) return work()
+  await noteActing(stele, { userId: '', action: 'record.import_begun', details: { source } }, options)
+  const end = (outcome: string, counts: JsonObject): Promise<void> =>
+    noteActing(
+      stele,
+      { userId: '', action: 'record.imported', outcome, details: { source, ...counts } },
+      options,
+    )
+  let report: R
+  try {
+    report = await work()
+  } catch (error) {
+    await end('failure', {}).catch(() => undefined)
+    throw error
+  }
+  await end('success', { imported: report.imported, present: report.present })
+  return report
+}
+
+async function onRecord(writing: Promise<void>, { unrecorded }: Unrecorded): Promise<void> {
+  try {
+    await writing
+  } catch (cause) {
+    const reason = printableText(reasonOf(cause))
+    if (unrecorded !== true) throw new SteleError('not_on_record', { reason }, { cause })
+    say(`stele: this is not on record: ${reason}`)
+  }
 }

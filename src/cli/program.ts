@@ -31,6 +31,10 @@ export function createProgram(): Command {
     .description('System of record for LLM applications.')
     .version(packageVersion())
     .option('--database <url>', 'database to use, instead of DATABASE_URL; docs/databases.md lists the forms')
+    .option(
+      '--unrecorded',
+      'read, export or back up even where that cannot be put on record, as on a full disk',
+    )
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: (text, writeError) => writeError(text.replace(/^error: /, 'stele: ')) })
     .showHelpAfterError('(--help shows how)')

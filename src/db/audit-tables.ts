@@ -3,6 +3,7 @@
 const text = { kind: 'text', nullable: false } as const
 const integer = { kind: 'integer', nullable: false } as const
 const integerOrNull = { kind: 'integer', nullable: true } as const
+const contentText = { kind: 'contentText', nullable: false } as const
 const bytes = { kind: 'bytes', nullable: false } as const
 
 export const auditTables = {
@@ -17,6 +18,8 @@ export const auditTables = {
     salt: bytes,
     commitment: bytes,
   },
+  audit_details: { user_id: text, event_id: text, content: contentText, created_at: integer },
+  audit_counts: { day: text, action: text, category: text, severity: text, events: integer },
   audit_tiles: { level: integer, tile: integer, hashes: bytes },
   audit_checkpoints: { tree_size: integer, root: bytes, note: text, created_at: integer },
   audit_keys: { id: text, vkey: text, created_at: integer, retired_at: integerOrNull },
@@ -26,6 +29,8 @@ export const auditTables = {
 export const auditKeys = {
   audit_queue: ['id'],
   audit_log: ['leaf_index'],
+  audit_details: ['user_id', 'event_id'],
+  audit_counts: ['day', 'action', 'category', 'severity'],
   audit_tiles: ['level', 'tile'],
   audit_checkpoints: ['tree_size'],
   audit_keys: ['id'],

@@ -50,19 +50,31 @@ export async function migrationHistory(
   return known.map(({ id, name }) => ({ id, name, appliedAt: applied.get(id) }))
 }
 
+/** Told, in the transaction that changes the schema of a record, what was applied or undone. */
+export type OnSchemaChange = (tx: Kysely<Tables>, names: readonly string[]) => Promise<void>
+
+export interface MigrateUpOptions {
+  /** The last one to be applied; all, when left out. */
+  readonly target?: number | undefined
+  readonly onChange?: OnSchemaChange | undefined
+}
+
 /**
- * Applies what is missing, up to and including `target` (all, when left out), in one transaction that excludes other
+ * Applies what is missing, up to and including `target`, in one transaction that excludes other
  * migrators; then prepares storage for the current time. Returns the names applied.
  * @throws SteleError schema_newer, migration_failed, partitions_missing, and what `verify` raises
  */
-export async function migrateUp(database: Database, target = Number.POSITIVE_INFINITY): Promise<string[]> {
+export async function migrateUp(
+  database: Database,
+  { target = Number.POSITIVE_INFINITY, onChange }: MigrateUpOptions = {},
+): Promise<string[]> {
   const known = await knownMigrations()
   await database.verify()
   // A role that may define nothing finds that there is nothing to define.
   const isDue = (await migrationHistory(database)).some(
     ({ id, appliedAt }) => id <= target && appliedAt === undefined,
   )
-  const names = isDue ? await applyMissing(database, known, target) : []
+  const names = isDue ? await applyMissing(database, known, { target, onChange }) : []
   if (target > 0) await database.ensureStorage(Date.now())
   return names
 }
@@ -71,9 +83,13 @@ export async function migrateUp(database: Database, target = Number.POSITIVE_INF
  * The same for whoever is about to record. What is recorded finds room even where partitions are missing: that is told, not raised.
  * @throws SteleError schema_newer, migration_failed, and what `verify` raises
  */
-export async function migrateToRecord(database: Database, tell?: (error: unknown) => void): Promise<void> {
+export async function migrateToRecord(
+  database: Database,
+  onChange: OnSchemaChange,
+  tell?: (error: unknown) => void,
+): Promise<void> {
   try {
-    await migrateUp(database)
+    await migrateUp(database, { onChange })
   } catch (error) {
     if (!(error instanceof SteleError && error.code === 'partitions_missing')) throw error
     tell?.(error)
@@ -83,7 +99,7 @@ export async function migrateToRecord(database: Database, tell?: (error: unknown
 function applyMissing(
   database: Database,
   known: readonly KnownMigration[],
-  target: number,
+  { target, onChange }: MigrateUpOptions & { readonly target: number },
 ): Promise<string[]> {
   return database.exclusively(async tx => {
     await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
@@ -97,12 +113,19 @@ function applyMissing(
       )
       await runAll(tx, migration.name, migration.up(database.schemaTypes))
     }
-    return missing.map(({ name }) => name)
+    const names = missing.map(({ name }) => name)
+    // A database that has just been made holds no record that was changed.
+    if (applied.size > 0 && names.length > 0) await onChange?.(tx, names)
+    return names
   })
 }
 
 /** Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first. */
-export async function migrateDown(database: Database, count = 1): Promise<string[]> {
+export async function migrateDown(
+  database: Database,
+  count = 1,
+  onChange?: OnSchemaChange,
+): Promise<string[]> {
   const known = await knownMigrations()
   return database.exclusively(async tx => {
     const applied = await readLedger(database, tx)
@@ -115,7 +138,9 @@ export async function migrateDown(database: Database, count = 1): Promise<string
       await runAll(tx, migration.name, migration.down(database.schemaTypes))
       await sql`DELETE FROM ${sql.table(ledger)} WHERE id = ${migration.id}`.execute(tx)
     }
-    return doomed.map(({ name }) => name)
+    const names = doomed.map(({ name }) => name)
+    if (names.length > 0) await onChange?.(tx, names)
+    return names
   })
 }
 

@@ -68,4 +68,6 @@ export const gatewayRights: {
   audit_checkpoints: { update: ['note'] },
   audit_keys: { update: ['retired_at'] },
   audit_places: { update: 'all' },
+  audit_details: { update: ['content'], remove: true },
+  audit_counts: { update: ['events'] },
 }

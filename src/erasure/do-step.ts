@@ -1,9 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../db/database.ts'
-import type { Row, Tables } from '../db/tables.ts'
+import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { newId } from '../ids.ts'
-import { addEvents } from '../store/audit-events.ts'
+import { addEvents, type EventRow, eventRow } from '../store/audit-events.ts'
 import { absentStored, type Store } from '../store/contents.ts'
 import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { type RemovedTable, removedTables } from './plan.ts'
@@ -285,23 +284,12 @@ async function finish(
 
 function eventOf(
   { userId, actor, reason }: ErasureRequest,
-  action: string,
+  action: 'user.erasure_begun' | 'user.erased',
   counts: ErasureCounts,
   at: number,
-): Row<'audit_events'> {
-  return {
-    user_id: userId,
-    id: newId('audit'),
-    actor,
-    action,
-    category: 'privacy',
-    severity: 'warning',
-    target: userId,
-    outcome: 'success',
-    details: JSON.stringify({ ...(reason === undefined ? {} : { reason }), ...counts }),
-    commitment: null,
-    created_at: at,
-  }
+): EventRow {
+  const details = { ...(reason === undefined ? {} : { reason }), ...counts }
+  return eventRow({ userId, by: actor, action, target: userId, details }, at)
 }
 
 function count(rows: bigint): number {

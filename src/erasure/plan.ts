@@ -38,6 +38,8 @@ export const afterErasure = {
   usage_pending: 'kept',
   usage_progress: 'none',
   audit_events: 'kept',
+  audit_details: 'removed',
+  audit_counts: 'none',
   audit_queue: 'none',
   audit_log: 'kept',
   audit_tiles: 'none',
@@ -57,6 +59,7 @@ export const removedTables = {
   idempotency_keys: 'key_hash',
   search_queue: 'id',
   search_progress: 'conversation_id',
+  audit_details: 'event_id',
   login_sessions: 'id',
   user_passwords: 'user_id',
 } as const

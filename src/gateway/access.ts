@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { placeOf } from '../access/attempts.ts'
+import { nobody, placeOf } from '../access/attempts.ts'
 import { type SessionTimes, sessionTokenStart } from '../access/sessions.ts'
 import type { Config } from '../config.ts'
 import { SteleError } from '../errors.ts'
@@ -15,6 +15,7 @@ import type { Stele } from '../stele.ts'
 import type { ApiKey } from '../store/api-keys.ts'
 import { checkUserId } from '../store/users.ts'
 import { GuessDelays } from './guesses.ts'
+import { NotedRefusals } from './noted-refusals.ts'
 import { checkSameOrigin, cookieToken } from './session-cookie.ts'
 import { storeFailure } from './store-failure.ts'
 
@@ -64,15 +65,16 @@ export interface Access {
   forget(isMeant: (principal: Principal) => boolean): void
 }
 
-type AccessParts = Pick<Stele, 'apiKeys' | 'database' | 'logins' | 'recorder'>
+type AccessParts = Pick<Stele, 'apiKeys' | 'auditEvents' | 'database' | 'logins' | 'recorder'>
 
 /** Checks keys and sessions against the store. */
 export function createAccess(
-  { apiKeys, database, logins, recorder }: AccessParts,
+  { apiKeys, auditEvents, database, logins, recorder }: AccessParts,
   settings: Pick<Config, 'sessionIdle' | 'sessionLifetime'>,
 ): Access {
   const trusted = new Map<string, Trusted>()
   const guesses = new GuessDelays()
+  const refusals = new NotedRefusals(auditEvents)
   const times = sessionTimes(settings)
 
   const keyOf = async (secret: string): Promise<Found> => {
@@ -119,7 +121,8 @@ export function createAccess(
     }
     trusted.delete(secret)
     if (found === undefined || isOver(found, now)) {
-      guesses.note(placeOf(request.ip), secret, now)
+      const isNew = guesses.note(placeOf(request.ip), secret, now)
+      if (isNew) await refusals.note(rejectionOf(found?.principal, isSession), now)
       throw new SteleError(isSession ? 'invalid_session' : 'invalid_api_key')
     }
     if (trusted.size >= maxTrusted) trusted.clear()
@@ -136,14 +139,34 @@ export function createAccess(
       const fromCookie = authorization === undefined ? cookieToken(request) : undefined
       if (fromCookie !== undefined) checkSameOrigin(request)
       const principal = await authenticate(fromCookie ?? bearerToken(authorization), request)
-      if (permission !== undefined && !principal.permissions.has(permission))
+      if (permission !== undefined && !principal.permissions.has(permission)) {
+        const { userId, id: target } = principal
+        const details = { permission, route: `${request.method} ${request.routeOptions.url ?? ''}` }
+        await refusals.note(
+          { userId, by: { userId }, action: 'permission.denied', target, details },
+          Date.now(),
+        )
         throw new SteleError('permission_denied', { action: refusedAction(permission, principal) })
+      }
       return principal
     },
     forget(isMeant) {
       for (const [secret, { principal }] of trusted) if (isMeant(principal)) trusted.delete(secret)
     },
   }
+}
+
+function rejectionOf(principal: Principal | undefined, isSession: boolean) {
+  const what = isSession ? 'session' : 'key'
+  const reason =
+    principal === undefined ? `no such ${what}, or its user is not let in` : `the ${what} has ended`
+  return {
+    userId: principal?.userId ?? '',
+    by: nobody,
+    action: 'api_key.rejected',
+    target: principal?.id,
+    details: { reason },
+  } as const
 }
 
 export function sessionTimes({

@@ -25,6 +25,7 @@ import { frontDoor } from './front-door.ts'
 import { refusalHeaders } from './limit-headers.ts'
 import { malformedRefuser } from './refuse-malformed.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
+import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditLogRoutes } from './routes/audit-log.ts'
 import { auditProofRoutes } from './routes/audit-proofs.ts'
 import { authRoutes } from './routes/auth.ts'
@@ -266,6 +267,7 @@ export function createGateway(parts: GatewayParts): Gateway {
   app.register(cacheRoutes, { stele })
   app.register(erasureRoutes, { stele, access })
   app.register(oversightRoutes, { stele })
+  app.register(auditEventRoutes, { stele })
   app.register(auditLogRoutes, { stele, settings })
   app.register(auditProofRoutes, { stele })
   app.register(limitRoutes, { stele })

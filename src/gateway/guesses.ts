@@ -32,10 +32,10 @@ export class GuessDelays {
     throw new SteleError('too_many_attempts', { seconds: Math.ceil((known.blockedUntil - now) / 1_000) })
   }
 
-  /** Counts a secret that was none. */
-  note(address: string, secret: string, now: number): void {
+  /** Counts a secret that was none. Returns whether it is another one than last time. */
+  note(address: string, secret: string, now: number): boolean {
     const known = this.#addresses.get(address)
-    if (known?.lastSecret === secret) return
+    if (known?.lastSecret === secret) return false
     const isFresh = known !== undefined && known.lastAt > now - rememberedFor
     const failures = (isFresh ? known.failures : 0) + 1
     const delay = failures <= free ? 0 : Math.min(longest, 1_000 * 2 ** Math.min(30, failures - free - 1))
@@ -44,5 +44,6 @@ export class GuessDelays {
     // The one that has been quiet longest is the first.
     const [oldest] = this.#addresses.keys()
     if (this.#addresses.size > mostAddresses && oldest !== undefined) this.#addresses.delete(oldest)
+    return true
   }
 }

@@ -15,6 +15,7 @@ import { finishErasures } from './erasure-job.ts'
 import { firstKey } from './first-key.ts'
 import { listen } from './listen.ts'
 import { createLogger } from './logger.ts'
+import { noteConfiguration } from './noted-configuration.ts'
 import { startRetentionJob } from './retention-job.ts'
 import type { SharedMetrics } from './routes/metrics.ts'
 import { shutDown } from './shutdown.ts'
@@ -58,6 +59,7 @@ export async function serve(
     onSql: config.sqlEcho ? sql => logger.info({ sql }, 'sql') : undefined,
   })
   try {
+    await noteConfiguration(stele, config)
     const providers = createProviders(config, stele)
     for (const type of config.documentTypes) await stele.documents.register(type)
     const gateway = createGateway({

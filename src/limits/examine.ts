@@ -3,6 +3,7 @@ import { dayAt } from '../analytics/measures.ts'
 import { readProgress } from '../analytics/progress.ts'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
+import { addEvents, eventRow, operator, withoutKeys } from '../store/audit-events.ts'
 import { type Amounts, type Metric, metrics } from './caps.ts'
 import { writeSums } from './count.ts'
 import { type Counter, type CounterScope, nameOf, nameOfRow } from './counted.ts'
@@ -31,6 +32,8 @@ export async function repairCounters(database: Pick<Database, 'snapshot' | 'hold
     const rows = (await countersOfNow(tx)).filter(row => suspects.has(nameOfRow(row)))
     const wrong = await miscounts(tx, rows)
     for (const counter of wrong) await writeSums(tx, counter, counter.calls)
+    const event = { userId: '', by: operator, action: 'limit.repaired' } as const
+    if (wrong.length > 0) await addEvents(tx, withoutKeys, eventRow(event, Date.now()))
     return wrong
   })
 }

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText, pageLimit } from '../model/json-object.ts'
-import { type Actor, addEvents, operator, securityEvent } from '../store/audit-events.ts'
+import { type Actor, addEvents, eventRow, operator } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import {
   type Amounts,
@@ -124,13 +124,19 @@ export function limitStore({ kysely, holding, contents }: Pick<Store, 'kysely' |
       const zone = checkTimeZone(timeZone)
       if ((await readState(kysely)).timeZone === zone) return
       await holding('limits', 'alone', async tx => {
-        const { version } = await readState(tx)
+        const { version, timeZone } = await readState(tx)
         await tx.deleteFrom('limit_counters').where('period', '<>', 'minute').execute()
         await tx
           .updateTable('limits')
           .set({ counted_from: Date.now() })
           .where('period', '<>', 'minute')
           .execute()
+        const event = { userId: '', by: operator, action: 'limit.time_zone_changed' } as const
+        await addEvents(
+          tx,
+          contents,
+          eventRow({ ...event, details: { from: timeZone, to: zone } }, Date.now()),
+        )
         await writeState(tx, zone, version)
       })
     },
@@ -265,17 +271,16 @@ function note(
   tx: Kysely<Tables>,
   contents: Contents,
   target: StoredTarget,
-  action: string,
+  action: 'limit.set' | 'limit.removed',
   change: CapChange | undefined,
   by: Actor,
 ): Promise<void> {
-  const event = securityEvent(
+  const event = eventRow(
     {
       userId: target.scope === 'user' ? target.subject : '',
       by,
       action,
       target: target.subject === '' ? target.scope : target.subject,
-      severity: 'warning',
       details: { ...targetOf(target), ...(change === undefined ? {} : { caps: { ...change } }) },
     },
     Date.now(),

@@ -267,8 +267,16 @@ export interface Outcome {
   readonly document?: DocumentEnd | undefined
   /** Of a call that is `cached`. */
   readonly saved?: Saved | undefined
+  /** What was masked of its request and its reply. */
+  readonly masked?: Masked | undefined
   /** Milliseconds since 1970, UTC; now when left out. */
   readonly createdAt?: number | undefined
+}
+
+/** What was masked, without a word of it: how many different values of each kind, and for whom. */
+export interface Masked {
+  readonly kinds: Readonly<Record<string, number>>
+  readonly in: readonly ('provider' | 'storage')[]
 }
 
 /** A settled call. */

@@ -26,6 +26,8 @@ export const permissions = [
   /** Having everything that is kept of oneself erased, for good. */
   'erasure:write',
   'audit:read',
+  /** Putting on record what happened in an application, whomever it concerns. */
+  'audit:write',
   /** What users, keys and models may take, and how much of it is used. */
   'limits:read',
   'limits:write',
@@ -73,6 +75,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     'content:any_user',
     'usage:any_user',
     'erasure:any_user',
+    'audit:write',
   ] as const),
   /** Runs the place. Reads what is stored of others only with a break-glass grant. */
   admin: new Set([
@@ -81,6 +84,7 @@ const rolePermissions: Readonly<Record<Role, ReadonlySet<Permission>>> = {
     'users:read',
     'users:write',
     'audit:read',
+    'audit:write',
     'limits:read',
     'limits:write',
     'grants:read',
@@ -150,6 +154,7 @@ const notShared: ReadonlySet<Permission> = new Set([
   'grants:write',
   'erasure:write',
   'erasure:any_user',
+  'audit:write',
 ])
 
 /** What is left of the permissions of such a key. */

@@ -298,6 +298,8 @@ const auditEvent = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .nullish(),
+  /** What an application said of a user, with its salt, as JSON text; what is committed to. */
+  content: text.nullish(),
   created_at: time,
 })
 

@@ -4,6 +4,8 @@ import type { Opened, Row, TableName, Tables } from '../db/tables.ts'
 import { commitsToCall } from '../model/call-record.ts'
 import { decodeContent, decodeText, isAbsent, unlessNotKept } from '../privacy/content.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
+import { nameOf } from '../store/audit-queries.ts'
+import { saidIn } from '../store/audit-reading.ts'
 import { callStore } from '../store/calls.ts'
 import type { Reading, Store } from '../store/contents.ts'
 import { echoSeparator } from '../store/echo.ts'
@@ -124,14 +126,20 @@ async function* recordsOf(
   for await (const rows of openPages(reading, 'context_snapshots', { userId }))
     for (const row of rows)
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
-  for await (const rows of openPages(reading, 'audit_events', { userId }))
-    for (const row of rows) yield eventOf(row)
+  for await (const rows of openPages(reading, 'audit_events', { userId })) {
+    const said = await saidIn(reading, rows)
+    for (const row of rows) yield eventOf(row, said.get(nameOf(row.id, row.user_id)))
+  }
   if (userId !== undefined) yield* factsHeld(kysely, userId)
 }
 
-function eventOf({ commitment, ...row }: Row<'audit_events'>): LineOf<'audit_event'> {
+function eventOf(
+  { commitment, ...row }: Row<'audit_events'>,
+  content: string | undefined,
+): LineOf<'audit_event'> {
   const isTold = commitment !== null && !commitsToCall(row.action)
-  return { type: 'audit_event', ...row, commitment: isTold ? Buffer.from(commitment).toString('hex') : null }
+  const hex = isTold ? Buffer.from(commitment).toString('hex') : null
+  return { type: 'audit_event', ...row, commitment: hex, content: content ?? null }
 }
 
 function modeOf({ content_mode }: { readonly content_mode: string | null }) {

@@ -102,10 +102,13 @@ export class ImportRows {
       case 'context_snapshot':
         return this.#snapshot(line, record)
       case 'audit_event': {
-        const { type: kind, commitment, ...row } = record
+        const { type: kind, commitment, content, ...row } = record
         const isOpen = commitment == null || commitsToCall(row.action)
         const committed = { ...row, commitment: isOpen ? null : Buffer.from(commitment, 'hex') }
-        return { line, kind, table: 'audit_events', rows: { audit_events: committed } }
+        const { user_id, id: event_id, created_at } = row
+        const said = content == null ? {} : { audit_details: { user_id, event_id, content, created_at } }
+        const rows = { audit_events: committed, ...said, ...(content == null ? {} : this.#userOf(record)) }
+        return { line, kind, table: 'audit_events', rows }
       }
       case 'held':
       case 'end':

@@ -35,6 +35,7 @@ const tablesInOrder = [
   'documents',
   'stored_completions',
   'context_snapshots',
+  'audit_details',
   'audit_events',
 ] as const satisfies readonly TableName[]
 

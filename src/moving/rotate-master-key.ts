@@ -7,6 +7,7 @@ import {
   writeMasterKeyFile,
 } from '../privacy/master-key.ts'
 import type { LoadedMasterKeys } from '../privacy/master-keys.ts'
+import { type Actor, addEvents, eventRow, operator } from '../store/audit-events.ts'
 import type { Store } from '../store/contents.ts'
 import { leaseStore } from '../store/leases.ts'
 import { rewrapAll, wrappedByOthers } from '../store/rotate-master.ts'
@@ -35,6 +36,7 @@ export async function rotateMasterKey(
   database: Store,
   masters: LoadedMasterKeys,
   onProgress: (done: number, total: number) => void = () => undefined,
+  by: Actor = operator,
 ): Promise<MasterRotation> {
   const leases = leaseStore(database)
   const holder = newId('instance')
@@ -45,17 +47,34 @@ export async function rotateMasterKey(
   }
   await hold()
   try {
-    return await rotate(database, masters, hold, onProgress)
+    return await rotate(database, masters, { hold, onProgress, by })
   } finally {
     await leases.release(leaseName, holder)
   }
 }
 
+async function noteRotated(
+  { kysely, contents }: Store,
+  target: string,
+  rewrapped: number,
+  by: Actor,
+): Promise<void> {
+  const event = { userId: '', by, action: 'master_key.rotated', target, details: { rewrapped } } as const
+  await kysely.transaction().execute(tx => addEvents(tx, contents, eventRow(event, Date.now())))
+}
+
 async function rotate(
   database: Store,
   masters: LoadedMasterKeys,
-  hold: () => Promise<void>,
-  onProgress: (done: number, total: number) => void,
+  {
+    hold,
+    onProgress,
+    by,
+  }: {
+    readonly hold: () => Promise<void>
+    readonly onProgress: (done: number, total: number) => void
+    readonly by: Actor
+  },
 ): Promise<MasterRotation> {
   const { file } = masters
   // Another run may have ended since the keys were read.
@@ -66,10 +85,17 @@ async function rotate(
   }
   const { current } = masters
   const total = await wrappedByOthers(database, current)
-  const rewrapped = await rewrapAll(database, masters, current, async done => {
-    await hold()
-    onProgress(done, total)
-  })
+  const rewrapped = await rewrapAll(
+    database,
+    masters,
+    current,
+    async done => {
+      await hold()
+      onProgress(done, total)
+    },
+    by,
+  )
+  if (rewrapped > 0) await noteRotated(database, current.id, rewrapped, by)
   if (file === undefined) return { rewrapped, file, retired: undefined }
   await hold()
   const [first, ...old] = readMasterKeyFile(file)

@@ -1,6 +1,5 @@
 import { changeSummedCosts } from '../analytics/changed-costs.ts'
-import type { Row } from '../db/tables.ts'
-import { newId } from '../ids.ts'
+import { type EventRow, eventRow } from '../store/audit-events.ts'
 import { writeEvents } from '../store/audit-queue.ts'
 import type { Store } from '../store/contents.ts'
 import { correctUsage } from '../store/usage.ts'
@@ -63,27 +62,19 @@ export function doRepriceStep(
   })
 }
 
-function eventsOf(changes: readonly CostChange[], { actor, at }: RepriceStep): Row<'audit_events'>[] {
-  return [...Map.groupBy(changes, ({ userId }) => userId)].map(([userId, own]) => ({
-    user_id: userId,
-    id: newId('audit'),
-    actor,
-    action: 'calls.repriced',
-    category: 'accounting',
-    severity: 'info',
-    target: own.length === 1 ? (own[0]?.callId ?? null) : null,
-    outcome: 'success',
-    details: JSON.stringify({
+function eventsOf(changes: readonly CostChange[], { actor, at }: RepriceStep): EventRow[] {
+  return [...Map.groupBy(changes, ({ userId }) => userId)].map(([userId, own]) => {
+    const target = own.length === 1 ? own[0]?.callId : undefined
+    const details = {
       calls: own.length,
       first_call: own[0]?.callId,
       last_call: own.at(-1)?.callId,
       cost_nanousd_before: sum(own.map(({ before }) => before ?? 0)),
       cost_nanousd_after: sum(own.map(({ after }) => after ?? 0)),
       unpriced_before: own.filter(({ before }) => before === null).length,
-    }),
-    commitment: null,
-    created_at: at,
-  }))
+    }
+    return eventRow({ userId, by: actor, action: 'calls.repriced', target, details }, at)
+  })
 }
 
 function sum(values: readonly number[]): number {

@@ -4,6 +4,7 @@ import { SteleError } from '../errors.ts'
 import { choiceIdOf } from '../ids.ts'
 import type { PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
+import { eventRow } from '../store/audit-events.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { findTips } from './find-tips.ts'
 import type { ChooseOperation, ChosenReply, OperationResult } from './operations.ts'
@@ -116,19 +117,9 @@ async function announce(
   const id = choiceIdOf(groupId)
   const known = await batch.find('audit_events', ['id', 'user_id'], [{ id, user_id: userId }], ['id'])
   if (known.length > 0) return true
-  const event: Row<'audit_events'> = {
-    user_id: userId,
-    id,
-    actor,
-    action: 'comparison.settled',
-    category: 'access',
-    severity: 'info',
-    target: chosen?.callId ?? groupId,
-    outcome: chosen === undefined ? 'none' : 'taken',
-    details: null,
-    commitment: null,
-    created_at: createdAt,
-  }
+  const target = chosen?.callId ?? groupId
+  const outcome = chosen === undefined ? 'none' : 'taken'
+  const event = eventRow({ userId, by: actor, action: 'comparison.settled', target, outcome }, createdAt, id)
   await batch.insert('audit_events', [event])
   return false
 }

@@ -3,6 +3,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import type { CallStart, DocumentStart } from '../model/call.ts'
 import { absentContent, encodeContent } from '../privacy/content.ts'
+import { eventRow } from '../store/audit-events.ts'
 import type { Ending } from './apply-settles.ts'
 import type { DocumentEnding, DocumentOperation, OperationResult } from './operations.ts'
 
@@ -125,6 +126,8 @@ export async function changeDocument(
     const status = row.status === 'in_progress' ? 'failed' : row.status
     const set = { input: absentContent(), output: null, error_message: null, status, deleted_at: at }
     await batch.update('documents', deletion, ['id', 'user_id'], [{ set, match: key }])
+    const event = { userId, by: 'library', action: 'document.deleted', target: id } as const
+    await batch.insert('audit_events', [eventRow(event, at)])
   }
   return { conversationId: undefined, isRepeat: false }
 }

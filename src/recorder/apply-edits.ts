@@ -1,9 +1,12 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
+import type { AuditAction } from '../model/audit-actions.ts'
+import type { JsonObject } from '../model/json-object.ts'
 import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
 import { decodeText, encodeContent, isAbsent } from '../privacy/content.ts'
 import { isContentMode, modeOf } from '../privacy/sealed-content.ts'
+import { eventRow } from '../store/audit-events.ts'
 import { destroyKeys, destroyRetired, retireKey } from '../store/data-keys.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
@@ -46,7 +49,9 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     case 'restore-conversation':
       return restoreConversation(batch, edit)
     case 'purge-conversation':
-      return purgeConversation(batch, edit, isRepeat)
+      if (await purgeConversation(batch, edit, isRepeat))
+        await note(batch, edit, 'conversation.purged', edit.id)
+      return
     case 'restart-conversation':
       return restartConversation(batch, edit, isRepeat)
     case 'update-message':
@@ -67,9 +72,12 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     case 'destroy-keys':
       return destroyKeys(batch, edit.userId, edit.at)
     case 'retire-key':
-      return retireKey(batch, edit.userId, edit.at)
+      if (await retireKey(batch, edit.userId, edit.at)) await note(batch, edit, 'data_key.rotation_begun')
+      return
     case 'destroy-retired':
-      return destroyRetired(batch, edit.userId, edit.keyIds, edit.at)
+      await destroyRetired(batch, edit.userId, edit.keyIds, edit.at)
+      await note(batch, edit, 'data_key.rotated', undefined, { keys: edit.keyIds.length })
+      return
     case 'update-user':
       return updateUser(batch, edit)
   }
@@ -121,7 +129,9 @@ async function updateConversation(batch: Batch, edit: Of<'update-conversation'>)
 
 async function deleteConversation(batch: Batch, edit: Of<'delete-conversation'>): Promise<void> {
   const row = await lock(batch, edit.userId, edit.id)
-  if (row.deleted_at === null) await write(batch, row, { deleted_at: edit.at }, edit)
+  if (row.deleted_at !== null) return
+  await write(batch, row, { deleted_at: edit.at }, edit)
+  await note(batch, edit, 'conversation.deleted', edit.id)
 }
 
 async function restoreConversation(batch: Batch, edit: Of<'restore-conversation'>): Promise<void> {
@@ -129,6 +139,7 @@ async function restoreConversation(batch: Batch, edit: Of<'restore-conversation'
   if (row.deleted_at === null) return
   await requireFree(batch, edit.userId, row.session_id)
   await write(batch, row, { deleted_at: null }, edit)
+  await note(batch, edit, 'conversation.restored', edit.id)
 }
 
 async function requireFree(
@@ -217,7 +228,8 @@ async function createSnapshot(batch: Batch, { userId, row }: Of<'create-snapshot
   await batch.insertAbsent('context_snapshots', [row])
 }
 
-async function updateUser(batch: Batch, { userId, set }: Of<'update-user'>): Promise<void> {
+async function updateUser(batch: Batch, edit: Of<'update-user'>): Promise<void> {
+  const { userId, set } = edit
   const [row] = await batch.find('users', ['id'], [{ id: userId }], ['id'], { lock: true })
   if (row === undefined) throw new SteleError('user_not_found', { user: userId })
   const columns = changedBy(set)
@@ -226,6 +238,18 @@ async function updateUser(batch: Batch, { userId, set }: Of<'update-user'>): Pro
   const contentMode = isContentMode(set.content_mode) ? set.content_mode : undefined
   const update = { set: set as Row<'users'>, match: { id: userId }, contentMode }
   await batch.update('users', columns, ['id'], [update])
+  const mode = set.content_mode === undefined ? {} : { content_mode: set.content_mode }
+  await note(batch, edit, 'user.updated', userId, { changed: columns, ...mode })
+}
+
+function note(
+  batch: Batch,
+  { userId, apiKeyId: by = 'library', at }: Edit,
+  action: AuditAction,
+  target?: string,
+  details?: JsonObject,
+): Promise<void> {
+  return batch.insert('audit_events', [eventRow({ userId, by, action, target, details }, at)])
 }
 
 function notFound(id: string): SteleError {

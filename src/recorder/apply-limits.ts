@@ -1,12 +1,11 @@
 import type { StoredBatch } from '../db/batch.ts'
-import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
-import { newId } from '../ids.ts'
 import { type LimitBook, NotCounted } from '../limits/book.ts'
 import { countCalls, countConfigured } from '../limits/count.ts'
 import { type Decision, Ledger, Overtaken, type Refusal, Uncounted } from '../limits/ledger.ts'
 import { toldRefusal } from '../limits/refusals.ts'
 import type { CallStart } from '../model/call.ts'
+import { type EventRow, eventRow } from '../store/audit-events.ts'
 import { writeEvents } from '../store/audit-queue.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import type { Begun } from './apply-begins.ts'
@@ -147,22 +146,13 @@ async function knownAmong(stored: StoredBatch, decisions: readonly Decision[]): 
   return new Set(rows.map(({ id }) => id))
 }
 
-function refusalRow(refusal: Refusal): Row<'audit_events'> {
+function refusalRow(refusal: Refusal): EventRow {
   const { call } = refusal
   const now = Date.now()
   const { code, details } = toldRefusal(refusal, now)
   const { what, limit, used, requested } = details
-  return {
-    user_id: call.userId,
-    id: newId('audit'),
-    actor: call.apiKeyId ?? 'library',
-    action: 'call.refused',
-    category: 'access',
-    severity: 'warning',
-    target: call.callId,
-    outcome: 'denied',
-    details: JSON.stringify({ code, model: call.requestModel, what, limit, used, requested }),
-    commitment: null,
-    created_at: now,
-  }
+  const { userId, callId: target, apiKeyId: by = 'library' } = call
+  const said = { code, model: call.requestModel, what, limit, used, requested }
+  const action = 'call.refused'
+  return eventRow({ userId, by, action, target, outcome: 'denied', details: said }, now)
 }

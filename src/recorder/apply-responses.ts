@@ -1,6 +1,7 @@
 import type { Batch } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import { modeOf } from '../privacy/sealed-content.ts'
+import { eventRow } from '../store/audit-events.ts'
 import { openStatuses } from '../store/responses.ts'
 import type { Ending } from './apply-settles.ts'
 import type { OperationResult, RespondOperation } from './operations.ts'
@@ -47,6 +48,10 @@ export async function changeResponse(
       ['id', 'user_id'],
       [{ set: { deleted_at: change.at }, match: where }],
     )
+  if (change.kind === 'delete' && changed > 0) {
+    const event = { userId, by: 'library', action: 'response.deleted', target: id } as const
+    await batch.insert('audit_events', [eventRow(event, change.at)])
+  }
   if (change.kind === 'cancel')
     changed = await batch.update(
       'responses',

@@ -4,6 +4,8 @@ import type { LimitBook } from '../limits/book.ts'
 import type { BegunCall, CallStart, PlacedCall } from '../model/call.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { quietReasonOf } from '../quiet-error.ts'
+import { eventRow } from '../store/audit-events.ts'
+import { writeEvents } from '../store/audit-queue.ts'
 import type { Store } from '../store/contents.ts'
 import { openSealing } from '../store/sealed-batch.ts'
 import type { SearchTokens } from '../store/search-keys.ts'
@@ -115,11 +117,27 @@ async function applyAlone(context: ApplyContext, operation: RecordOperation): Pr
       if (kind === 'unavailable') throw error
       // Another process may have written the same between the look and the writing: the next look finds it.
       const mayHaveRaced = !(error instanceof SteleError) && attempt === 0
-      if (kind === 'rejected' && !mayHaveRaced) return { ok: false, error: describe(error) }
+      if (kind === 'rejected' && !mayHaveRaced) {
+        if (error instanceof SteleError && error.code === 'user_erasing')
+          await noteRefused(context, operation)
+        return { ok: false, error: describe(error) }
+      }
       // Nothing is wrong with it, so it is not refused: whoever holds what it needs will let go.
       if (attempt >= contentionRetries) throw error
     }
   }
+}
+
+/** A call of somebody who is being erased is not let in: that is on record, without a word of it. */
+async function noteRefused({ database }: ApplyContext, operation: RecordOperation): Promise<void> {
+  const events = startsOf(operation).map(
+    ({ userId, callId: target, apiKeyId: by = 'library', requestModel }) => {
+      const details = { code: 'user_erasing', model: requestModel }
+      const about = { userId, by, action: 'call.refused', target, outcome: 'denied' } as const
+      return eventRow({ ...about, details }, Date.now())
+    },
+  )
+  await database.batch(stored => writeEvents(stored, database.contents, events))
 }
 
 function inTransaction(

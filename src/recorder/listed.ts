@@ -1,6 +1,7 @@
 import type { Batch, Kept } from '../db/batch.ts'
 import type { Row } from '../db/tables.ts'
 import type { PlacedCall } from '../model/call.ts'
+import { eventRow } from '../store/audit-events.ts'
 import type { RelistOperation, Settlement } from './operations.ts'
 
 type Stored = Row<'stored_completions'> & Kept
@@ -58,8 +59,12 @@ export async function applyRelist(
   const key = ['user_id', 'id', 'call_id'] as const
   if ('metadata' in change)
     await batch.update('stored_completions', ['metadata'], key, [{ set: change, match, writtenWith }])
-  else
-    await batch.update('stored_completions', ['deleted_at'], key, [
-      { set: { deleted_at: change.deletedAt }, match },
-    ])
+  else {
+    const { deletedAt } = change
+    const set = { deleted_at: deletedAt }
+    if ((await batch.update('stored_completions', ['deleted_at'], key, [{ set, match }])) === 0) return
+    const by = writtenWith ?? 'library'
+    const event = { userId, by, action: 'completion.deleted', target: callId } as const
+    await batch.insert('audit_events', [eventRow(event, deletedAt)])
+  }
 }

@@ -7,6 +7,7 @@ import type {
   DocumentEnd,
   IdempotencyClaim,
   LimitStanding,
+  Masked,
   PlacedCall,
   Saved,
 } from '../model/call.ts'
@@ -33,6 +34,7 @@ export interface Settlement extends Account {
   readonly providerResponseId: string | undefined
   readonly finishReasons: readonly string[]
   readonly saved?: Saved | undefined
+  readonly masked?: Masked | undefined
   readonly latencyMs: number | undefined
   readonly timeToFirstChunkMs: number | undefined
   readonly errorCode: string | undefined

@@ -12,13 +12,14 @@ export const erasedStatus = 'purged'
  * Removes what was said in a conversation: its messages, its context snapshots, and the requests and replies of the calls
  * made in it, responses and documents included. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
  * reach but through the fork, and go when the last such fork is purged.
+ * Returns whether there was anything to purge.
  * @throws SteleError conversation_not_found; conversation_in_use while a call is under way, whose reply would come after
  */
 export async function purgeConversation(
   batch: Batch,
   { userId, id }: Pick<Edit, 'userId'> & { readonly id: string },
   isRepeat: boolean,
-): Promise<void> {
+): Promise<boolean> {
   const [row] = await batch.find(
     'conversations',
     ['user_id', 'id'],
@@ -27,7 +28,7 @@ export async function purgeConversation(
     { lock: true },
   )
   if (row === undefined || row.status === erasedStatus) {
-    if (isRepeat) return
+    if (isRepeat) return false
     throw new SteleError('conversation_not_found', { conversation: id }, { param: 'conversation' })
   }
   await eraseCalls(batch, userId, id)
@@ -37,6 +38,7 @@ export async function purgeConversation(
     [{ conversation_id: id, user_id: userId }],
   )
   await removeUnshared(batch, userId, id)
+  return true
 }
 
 async function eraseCalls(batch: Batch, userId: string, id: string): Promise<void> {

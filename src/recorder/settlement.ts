@@ -103,6 +103,7 @@ function factsOf(outcome: Outcome, reply: Reply | undefined, account: Account): 
     finishReasons: reply?.finishReasons ?? [],
     ...account,
     saved: outcome.saved,
+    masked: outcome.masked,
     latencyMs: rounded(outcome.latencyMs),
     timeToFirstChunkMs: rounded(outcome.timeToFirstChunkMs),
     errorCode: outcome.errorCode,

@@ -1,5 +1,7 @@
 import type { ErrorCode } from '../errors.ts'
 import type { CallStart } from '../model/call.ts'
+import type { JsonObject } from '../model/json-object.ts'
+import { eventRow } from '../store/audit-events.ts'
 import { type Adopted, adoptSpools } from './adopt-spools.ts'
 import { Drain, drainable, type SpooledCalls } from './drain.ts'
 import { withoutContentOf } from './erased.ts'
@@ -98,7 +100,10 @@ export class SpoolingWriter implements Writer {
     const { folder, key, writer, onError } = this.#options
     const own = spoolPath(folder, key, this.#options.instanceId)
     const others = (await spoolsIn(folder, key)).filter(path => path !== own)
-    return adoptSpools(others, key, writer, { retryRejected, onError })
+    const adopted = await adoptSpools(others, key, writer, { retryRejected, onError })
+    if (adopted.drained + adopted.rejected + adopted.orphaned > 0)
+      await this.#note('spool.adopted', { ...adopted })
+    return adopted
   }
 
   /**
@@ -277,7 +282,18 @@ export class SpoolingWriter implements Writer {
     this.#letInBelow = Number.POSITIVE_INFINITY
     this.#letIn(Number.POSITIVE_INFINITY)
     await this.#spool.release().catch(() => undefined)
+    await this.#note('spool.drained', { drained, rejected })
     this.#tell({ isSpooling: false, drained, rejected })
+  }
+
+  /** What waited is in the database whether or not that can be told there. */
+  async #note(action: 'spool.adopted' | 'spool.drained', details: JsonObject): Promise<void> {
+    const outcome = details['rejected'] === 0 ? 'success' : 'failure'
+    const event = eventRow({ userId: '', by: 'stele', action, outcome, details }, Date.now())
+    const step = { events: [{ event, details: undefined }] }
+    await this.#options.writer
+      .apply([{ kind: 'events', step }])
+      .catch(error => this.#options.onError?.(error))
   }
 
   /** Whoever is told must not stand in the way of the drain. */

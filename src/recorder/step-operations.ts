@@ -1,5 +1,6 @@
 import type { AccessStep, AccessStepResult } from '../access/steps.ts'
 import type { UsageStep, UsageStepResult } from '../analytics/steps.ts'
+import type { EventsStep, EventsStepResult } from '../audit/events/steps.ts'
 import type { AuditStep, AuditStepResult } from '../audit/log/steps.ts'
 import type { CacheStep, CacheStepResult } from '../cache/steps.ts'
 import type { ErasureStep, ErasureStepResult } from '../erasure/steps.ts'
@@ -21,6 +22,8 @@ export interface Steps {
   readonly usage: readonly [UsageStep, UsageStepResult]
   /** Taking audit events into their log. */
   readonly audit: readonly [AuditStep, AuditStepResult]
+  /** Audit events that tell of nothing else that is written with them. */
+  readonly events: readonly [EventsStep, EventsStepResult]
 }
 
 export type StepKind = keyof Steps

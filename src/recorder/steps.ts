@@ -1,5 +1,6 @@
 import { doAccessStep } from '../access/do-step.ts'
 import { doUsageStep } from '../analytics/do-step.ts'
+import { doEventsStep } from '../audit/events/do-step.ts'
 import { doAuditStep } from '../audit/log/do-step.ts'
 import { doCacheStep } from '../cache/do-step.ts'
 import { doErasureStep } from '../erasure/do-step.ts'
@@ -21,6 +22,7 @@ const doers: {
   cache: doCacheStep,
   usage: doUsageStep,
   audit: doAuditStep,
+  events: doEventsStep,
 }
 
 export function isStep(operation: Operation): operation is StepOperation {

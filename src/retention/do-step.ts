@@ -38,9 +38,13 @@ export async function doStep(database: Store, step: RetentionStep): Promise<Rete
   return database.kysely.transaction().execute(async tx => {
     await database.permit(tx, 'retention')
     switch (step.kind) {
-      case 'conversations':
-        return doConversations(tx, step, database)
+      case 'conversations': {
+        const result = await doConversations(tx, step, database)
+        if (result.tallies.length > 0) await announce(tx, database, step)
+        return result
+      }
       case 'calls':
+        await announce(tx, database, step)
         await removeCalls(tx, step.removed, database.forUpdate)
         await clearCalls(tx, step.cleared)
         return nothing
@@ -56,6 +60,14 @@ export async function doStep(database: Store, step: RetentionStep): Promise<Rete
         return nothing
     }
   })
+}
+
+async function announce(
+  tx: Kysely<Tables>,
+  { contents }: Store,
+  { announcement }: Extract<RetentionStep, { kind: 'calls' | 'conversations' }>,
+): Promise<void> {
+  if (announcement !== undefined) await addEvents(tx, contents, announcement)
 }
 
 async function removeCalls(

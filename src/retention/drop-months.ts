@@ -21,6 +21,9 @@ export interface DropOptions {
   readonly before: number
   /** Takes conversations away as any other, and what others rely on with them. */
   readonly removeConversations: (keys: readonly Key[]) => Promise<void>
+  /** Puts on record that things go, in the transaction in which a month does; and is told that it has gone. */
+  readonly note: (tx: Kysely<Tables>) => Promise<void>
+  readonly onDropped: () => void
 }
 
 /** How often a month that somebody works with is tried, and the pause between two tries in milliseconds. */
@@ -53,12 +56,14 @@ export async function dropMonths(database: Database, options: DropOptions): Prom
           await addLeavingBetween(tx, database.forUpdate, ids)
           await removeBeside(tx, month)
         }
+        await options.note(tx)
         return true
       }),
     )
     if (outcome === 'busy') busy.push(month)
     if (outcome !== 'dropped') continue
     dropped.push(month)
+    options.onDropped()
     tallies.addAll(counted)
   }
   return { dropped, busy, tallies: tallies.list }

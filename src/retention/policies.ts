@@ -1,8 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
-import { newId } from '../ids.ts'
-import { keyText, pageLimit } from '../model/json-object.ts'
-import { addEvents } from '../store/audit-events.ts'
+import { type JsonObject, keyText, pageLimit } from '../model/json-object.ts'
+import { addEvents, eventRow, operator } from '../store/audit-events.ts'
 import type { Contents, Store } from '../store/contents.ts'
 import { checkUserId } from '../store/users.ts'
 import { checkPeriods, type RetentionPeriods, userNames } from './periods.ts'
@@ -34,7 +33,7 @@ export function retentionPolicyStore({ kysely, contents }: Pick<Store, 'kysely' 
           .values(row)
           .onConflict(conflict => conflict.column('user_id').doUpdateSet(set))
           .execute()
-        await note(tx, contents, userId, 'retention.set', JSON.stringify(set), now)
+        await note(tx, contents, userId, 'retention.set', set, now)
       })
       return fromRow(row)
     },
@@ -46,7 +45,7 @@ export function retentionPolicyStore({ kysely, contents }: Pick<Store, 'kysely' 
           .where('user_id', '=', keyText('userId', userId))
           .executeTakeFirst()
         if (Number(numDeletedRows) === 0) return false
-        await note(tx, contents, userId, 'retention.unset', null, now)
+        await note(tx, contents, userId, 'retention.unset', undefined, now)
         return true
       })
     },
@@ -78,24 +77,12 @@ function note(
   tx: Kysely<Tables>,
   contents: Contents,
   userId: string,
-  action: string,
-  details: string | null,
+  action: 'retention.set' | 'retention.unset',
+  details: JsonObject | undefined,
   now: number,
 ): Promise<void> {
-  const event: Row<'audit_events'> = {
-    user_id: userId,
-    id: newId('audit'),
-    actor: 'operator',
-    action,
-    category: 'privacy',
-    severity: 'info',
-    target: userId,
-    outcome: 'success',
-    details,
-    commitment: null,
-    created_at: now,
-  }
-  return addEvents(tx, contents, event)
+  const event = { userId, by: operator, action, target: userId, details }
+  return addEvents(tx, contents, eventRow(event, now))
 }
 
 function fromRow(row: Row<'retention_policies'>): RetentionPolicy {

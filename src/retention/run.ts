@@ -1,8 +1,10 @@
 import { setImmediate, setTimeout } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
-import type { Database, StorageMonth } from '../db/database.ts'
-import type { Row, Tables } from '../db/tables.ts'
-import { isId, newId } from '../ids.ts'
+import type { StorageMonth } from '../db/database.ts'
+import type { Tables } from '../db/tables.ts'
+import { isId } from '../ids.ts'
+import { addEvents, type EventRow, eventRow } from '../store/audit-events.ts'
+import type { Store } from '../store/contents.ts'
 import { tally } from './do-step.ts'
 import { dropMonths, isInMonths, monthNames } from './drop-months.ts'
 import {
@@ -41,7 +43,7 @@ export interface RetentionReport {
 }
 
 export interface RunParts {
-  readonly database: Database
+  readonly database: Store
   readonly defaults: RetentionDefaults
   /** Does a step; undefined in a dry run. */
   readonly doStep: DoStep | undefined
@@ -58,7 +60,7 @@ const conversationsAtATime = 200
 const keysAtATime = 500
 
 /** The events of runs belong to no user; hardly any application calls one so. */
-const nobody = '-'
+const byItself = { userId: '-', by: 'retention' } as const
 
 /**
  * Lets go what has expired: first whole months where the database has such, then calls, then conversations with their
@@ -86,10 +88,13 @@ class Run {
   #months = { dropped: [] as readonly StorageMonth[], busy: [] as readonly StorageMonth[] }
   #done = 0
   #total = 0
+  /** Undefined once it is on record. */
+  #announcement: EventRow | undefined
 
   constructor(parts: RunParts) {
     this.#parts = parts
-    const { doStep, database } = parts
+    const { doStep, database, now } = parts
+    this.#announcement = eventRow({ ...byItself, action: 'retention.begun', details: { now } }, Date.now())
     this.#doStep = doStep && (database.capabilities.hasOneWriter ? unhurried(doStep) : doStep)
   }
 
@@ -127,20 +132,10 @@ class Run {
     const doStep = this.#doStep
     const expired = this.#tallies.list
     if (doStep === undefined || expired.length === 0) return
-    const event: Row<'audit_events'> = {
-      user_id: nobody,
-      id: newId('audit'),
-      actor: 'retention',
-      action: 'retention.run',
-      category: 'privacy',
-      severity: outcome === 'success' ? 'info' : 'warning',
-      target: null,
-      outcome,
-      details: JSON.stringify({ now, expired, dropped_months: monthNames(this.#months.dropped) }),
-      commitment: null,
-      created_at: now,
-    }
-    await doStep({ kind: 'note', event })
+    const details = { now, expired, dropped_months: monthNames(this.#months.dropped) }
+    const severity = outcome === 'success' ? 'info' : 'warning'
+    const event = { ...byItself, action: 'retention.run', outcome, severity, details } as const
+    await doStep({ kind: 'note', event: eventRow(event, now) })
   }
 
   /** The youngest cutoff of any user, and the oldest one of metadata: what is older has expired for everybody. */
@@ -183,6 +178,12 @@ class Run {
       now,
       before,
       removeConversations: async keys => this.#doConversations(await this.#dueOf(keys)),
+      note: async tx => {
+        if (this.#announcement !== undefined) await addEvents(tx, database.contents, this.#announcement)
+      },
+      onDropped: () => {
+        this.#announcement = undefined
+      },
     })
     this.#months = { dropped, busy }
     this.#tallies.addAll(tallies)
@@ -209,7 +210,9 @@ class Run {
       }
       for (let at = 0; at < Math.max(removed.length, cleared.length); at += callsInAStep) {
         const part = (calls: readonly CallRow[]): Key[] => calls.slice(at, at + callsInAStep).map(keyOf)
-        await doStep?.({ kind: 'calls', removed: part(removed), cleared: part(cleared) })
+        const announcement = this.#announcement
+        await doStep?.({ kind: 'calls', removed: part(removed), cleared: part(cleared), announcement })
+        this.#announcement = undefined
       }
       this.#tallies.addAll(tallies)
       await this.#turn(page.length)
@@ -248,7 +251,9 @@ class Run {
     const doStep = this.#doStep
     if (doStep === undefined) return this.#previewConversations(due)
     for (let rest = due; rest.length > 0; ) {
-      const { done, tallies } = await doStep({ kind: 'conversations', due: rest, now })
+      const announcement = this.#announcement
+      const { done, tallies } = await doStep({ kind: 'conversations', due: rest, now, announcement })
+      if (tallies.length > 0) this.#announcement = undefined
       this.#tallies.addAll(tallies)
       rest = rest.slice(done)
       await this.#turn(0)

@@ -4,13 +4,14 @@ import type { ContentMode } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { newId } from '../ids.ts'
+import type { AuditAction } from '../model/audit-actions.ts'
 import { type KeyCaching, keyCachingOf, keyCachingText } from '../model/caching.ts'
 import type { ConversationHashes } from '../model/hashes.ts'
 import { type JsonObject, keyText } from '../model/json-object.ts'
 import { isScope, type Role, roleNeededFor, roleOf, roles, type Scope } from '../model/permissions.ts'
 import { type MaskingPolicy, policyOf, policyText } from '../privacy/masking/policy.ts'
 import { isContentMode } from '../privacy/sealed-content.ts'
-import { type Actor, addEvents, operator, securityEvent } from './audit-events.ts'
+import { type Actor, addEvents, type EventRow, eventRow, operator } from './audit-events.ts'
 import type { Contents, Store } from './contents.ts'
 import { hashToken, isOwnToken, isSameHash, mayBeToken, newToken } from './token.ts'
 import { checkUserId, newUserRow } from './users.ts'
@@ -313,8 +314,8 @@ async function raiseRole(
   if (roles.indexOf(role) >= roles.indexOf(needed)) return
   await tx.updateTable('users').set({ role: needed }).where('id', '=', userId).execute()
   const details = { from: role, to: needed }
-  const event = { userId, by, action: 'user.role_changed', target: userId, details }
-  await addEvents(tx, contents, securityEvent(event, now))
+  const event = { userId, by, action: 'user.role_changed', target: userId, details } as const
+  await addEvents(tx, contents, eventRow(event, now))
 }
 
 /** The administrator who sees a secret that is somebody else's. The operator could read everything without it. */
@@ -351,10 +352,10 @@ function fromRow(row: Row<'api_keys'>): ApiKey {
 
 function keyEvent(
   row: Row<'api_keys'>,
-  action: string,
+  action: AuditAction,
   by: Actor,
   now: number,
   details?: JsonObject,
-): Row<'audit_events'> {
-  return securityEvent({ userId: row.user_id, by, action, target: row.id, details }, now)
+): EventRow {
+  return eventRow({ userId: row.user_id, by, action, target: row.id, details }, now)
 }

@@ -1,9 +1,18 @@
 import type { Kysely } from 'kysely'
+import type { Database } from '../db/database.ts'
+import type { OnSchemaChange } from '../db/migrate.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
-import { type JsonObject, objectFrom } from '../model/json-object.ts'
+import {
+  type ApplicationAction,
+  type AuditAction,
+  type AuditCategory,
+  type AuditSeverity,
+  factsOf,
+} from '../model/audit-actions.ts'
+import type { JsonObject } from '../model/json-object.ts'
 import { queueRow } from './audit-queue.ts'
-import type { Contents, Store } from './contents.ts'
+import type { Contents } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
 export interface Actor {
@@ -12,38 +21,54 @@ export interface Actor {
   readonly systemUser?: string | undefined
 }
 
+/** Where the log's events wait: a schema that has no such table is too old. */
+const queue = 'audit_queue'
+
 /** Whoever calls the library. */
 export const operator: Actor = {}
 
 /** How an event names whoever did it. No user is taken for the operator. */
 export function actorText({ userId, systemUser }: Actor): string {
-  if (userId !== undefined) return /^(operator|user:)/.test(userId) ? `user:${userId}` : userId
+  if (userId !== undefined)
+    return /^(operator|user:|stele$|library$|retention$|audit$)/.test(userId) ? `user:${userId}` : userId
   return systemUser === undefined ? 'operator' : `operator:${systemUser}`
 }
 
-/** What there is to tell of something that concerns who may do what. */
-export interface SecurityEvent {
+/** What there is to tell of something that happened. */
+export interface NewEvent {
   /** Whom it concerns; '' when that is nobody that is known. */
   readonly userId: string
-  readonly by: Actor
-  /** As in `login.failed`. */
-  readonly action: string
+  /** Who did it, or the name of a part of Stele that did it by itself. */
+  readonly by: Actor | string
+  readonly action: AuditAction | ApplicationAction
   readonly target?: string | undefined
-  readonly outcome?: 'success' | 'failure' | 'denied'
-  readonly severity?: 'info' | 'warning'
+  readonly outcome?: string | undefined
+  /** Left out, that of its action. */
+  readonly severity?: AuditSeverity | undefined
   /** Facts; nothing that was said, no secrets. */
   readonly details?: JsonObject | undefined
 }
 
-/** The row of such an event, to be inserted in the transaction of what it tells of. */
-export function securityEvent(event: SecurityEvent, createdAt: number): Row<'audit_events'> {
+/** The row of an event: of an action of the table, or of what an application says. */
+export type EventRow = Row<'audit_events'> & {
+  readonly action: AuditAction | ApplicationAction
+  readonly category: AuditCategory
+  readonly severity: AuditSeverity
+}
+
+/**
+ * The row of an event, to be inserted in the transaction of what it tells of.
+ * @param id left out, a new one
+ */
+export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')): EventRow {
+  const { category, severity } = factsOf(event.action)
   return {
     user_id: event.userId,
-    id: newId('audit'),
-    actor: actorText(event.by),
+    id,
+    actor: typeof event.by === 'string' ? event.by : actorText(event.by),
     action: event.action,
-    category: 'security',
-    severity: event.severity ?? 'info',
+    category,
+    severity: event.severity ?? severity,
     target: event.target ?? null,
     outcome: event.outcome ?? 'success',
     details: event.details === undefined ? null : JSON.stringify(event.details),
@@ -56,7 +81,7 @@ export function securityEvent(event: SecurityEvent, createdAt: number): Row<'aud
 export async function addEvents(
   tx: Kysely<Tables>,
   contents: Pick<Contents, 'sealEvent'>,
-  ...events: readonly Row<'audit_events'>[]
+  ...events: readonly EventRow[]
 ): Promise<void> {
   if (events.length === 0) return
   await tx
@@ -70,7 +95,7 @@ export async function addEvents(
 export async function addAbsentEvents(
   tx: Kysely<Tables>,
   contents: Pick<Contents, 'sealEvent'>,
-  events: readonly Row<'audit_events'>[],
+  events: readonly EventRow[],
 ): Promise<void> {
   if (events.length === 0) return
   const added = await tx
@@ -84,62 +109,33 @@ export async function addAbsentEvents(
   if (fresh.length > 0) await tx.insertInto('audit_queue').values(queueRow(fresh)).execute()
 }
 
-export interface AuditEvent {
-  readonly id: string
-  readonly userId: string
-  readonly actor: string
-  readonly action: string
-  readonly category: string
-  readonly severity: string
-  readonly target: string | undefined
-  readonly outcome: string
-  readonly details: JsonObject | undefined
-  readonly createdAt: number
+/** In place of the keys where they are not at hand: what has details cannot be written so. */
+export const withoutKeys: Pick<Contents, 'sealEvent'> = {
+  sealEvent({ details, ...row }) {
+    if (details !== null) throw new Error('the details of an event take a key')
+    return { ...row, details }
+  },
 }
 
-export interface AuditFilter {
-  readonly userId?: string | undefined
-  readonly action?: string | undefined
-  readonly category?: string | undefined
-  /** Only events older than this one. */
-  readonly before?: string | undefined
-  readonly limit: number
+/** Notes something without the keys, in a database that may have been left at an older schema, before there were such events. */
+export async function noteWithoutKeys(
+  { kysely, hasTable }: Pick<Database, 'kysely' | 'hasTable'>,
+  event: Omit<NewEvent, 'details'>,
+): Promise<void> {
+  if (!(await hasTable(kysely, queue))) return
+  await kysely.transaction().execute(tx => addEvents(tx, withoutKeys, eventRow(event, Date.now())))
 }
 
-export function auditEventStore({ kysely, contents }: Pick<Store, 'kysely' | 'contents'>) {
-  return {
-    /** Notes something that happened outside the database. */
-    async add(event: SecurityEvent): Promise<void> {
-      await kysely.transaction().execute(tx => addEvents(tx, contents, securityEvent(event, Date.now())))
-    },
-    /** Events, the newest first. @throws SteleError content_unreadable */
-    async list({ userId, action, category, before, limit }: AuditFilter): Promise<AuditEvent[]> {
-      const rows = await kysely
-        .selectFrom('audit_events')
-        .selectAll()
-        .$if(userId !== undefined, query => query.where('user_id', '=', userId ?? ''))
-        .$if(action !== undefined, query => query.where('action', '=', action ?? ''))
-        .$if(category !== undefined, query => query.where('category', '=', category ?? ''))
-        .$if(before !== undefined, query => query.where('id', '<', before ?? ''))
-        .orderBy('id', 'desc')
-        .limit(limit)
-        .execute()
-      return (await contents.open(kysely, 'audit_events', rows)).map(fromRow)
-    },
-  }
-}
-
-function fromRow(row: Row<'audit_events'>): AuditEvent {
-  return {
-    id: row.id,
-    userId: row.user_id,
-    actor: row.actor,
-    action: row.action,
-    category: row.category,
-    severity: row.severity,
-    target: row.target ?? undefined,
-    outcome: row.outcome,
-    details: objectFrom(row.details),
-    createdAt: row.created_at,
+/** Notes migrations in the transaction that makes them, one event each, as far as the schema has a place for events. */
+export function notingSchema(
+  { hasTable }: Pick<Database, 'hasTable'>,
+  action: 'schema.migrated' | 'schema.reverted',
+  by: Actor = operator,
+): OnSchemaChange {
+  return async (tx, names) => {
+    if (!(await hasTable(tx, queue))) return
+    const at = Date.now()
+    const rows = names.map(target => eventRow({ userId: '', by, action, target }, at))
+    await addEvents(tx, withoutKeys, ...rows)
   }
 }

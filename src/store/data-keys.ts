@@ -27,9 +27,9 @@ export async function destroyKeys(batch: Batch, userId: string, at: number): Pro
 
 /**
  * Puts a new key in the place of the user's current one, which from then on only opens what it has sealed. Nothing while an
- * earlier one still does.
+ * earlier one still does. Returns whether it did.
  */
-export async function retireKey(batch: Batch, userId: string, at: number): Promise<void> {
+export async function retireKey(batch: Batch, userId: string, at: number): Promise<boolean> {
   const keys = await batch.find(
     'data_keys',
     ['user_id'],
@@ -38,13 +38,14 @@ export async function retireKey(batch: Batch, userId: string, at: number): Promi
     { lock: true },
   )
   const living = keys.filter(key => key.destroyed_at === null)
-  if (living.some(key => key.retired_at !== null)) return
+  if (living.length === 0 || living.some(key => key.retired_at !== null)) return false
   await batch.update(
     'data_keys',
     ['retired_at'],
     ['user_id', 'id'],
     living.map(match => ({ set: { retired_at: at }, match })),
   )
+  return true
 }
 
 /** Destroys those keys of a user, retired ones, that nothing is sealed with any more. */

@@ -1,7 +1,7 @@
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { keyText } from '../model/json-object.ts'
-import { type Actor, actorText, addEvents, securityEvent } from './audit-events.ts'
+import { type Actor, actorText, addEvents, eventRow } from './audit-events.ts'
 import type { Store } from './contents.ts'
 
 /** A version of a document type as it is on record. */
@@ -64,8 +64,8 @@ export function documentTypeStore({ kysely, prompt, exclusively, contents }: Sto
           action: 'document_type.registered',
           target: name,
           details: { version },
-        }
-        await addEvents(tx, contents, securityEvent(event, now))
+        } as const
+        await addEvents(tx, contents, eventRow(event, now))
         return fromRow(row)
       })
     },

@@ -4,6 +4,8 @@ import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKeys, rewrapped } from '../privacy/key-ring.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
+import { type Actor, addEvents, eventRow, operator } from './audit-events.ts'
+import type { Store } from './contents.ts'
 import { currentMasterId } from './secrets.ts'
 
 /** Keys wrapped anew in one transaction. */
@@ -31,16 +33,19 @@ export async function wrappedByOthers({ kysely }: Pick<Database, 'kysely'>, to: 
  * somebody has begun to wrap everything with another one
  */
 export async function rewrapAll(
-  database: Database,
+  database: Store,
   masters: MasterKeys,
   to: MasterKey,
   onProgress: (done: number) => void | Promise<void> = () => undefined,
+  by: Actor = operator,
 ): Promise<number> {
   let done = 0
   let isBegun = false
   const next = (rewrap: typeof rewrapSecrets): Promise<number> =>
     database.kysely.transaction().execute(async tx => {
       const rewrapped = await rewrap(database, tx, masters, to, isBegun)
+      const event = { userId: '', by, action: 'master_key.rotation_begun', target: to.id } as const
+      if (rewrapped > 0 && !isBegun) await addEvents(tx, database.contents, eventRow(event, Date.now()))
       isBegun = true
       return rewrapped
     })

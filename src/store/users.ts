@@ -3,7 +3,7 @@ import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { columnText, type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
 import type { Role } from '../model/permissions.ts'
-import { type Actor, addEvents, operator, securityEvent } from './audit-events.ts'
+import { type Actor, addEvents, eventRow, operator } from './audit-events.ts'
 import type { Contents, Store } from './contents.ts'
 
 export type User = Omit<Row<'users'>, 'preferences'> & { readonly preferences: JsonObject | null }
@@ -82,8 +82,8 @@ export async function insertUser(
     .executeTakeFirst()
   if (Number(result.numInsertedOrUpdatedRows ?? 0) === 0)
     throw new SteleError('already_exists', { what: `The user '${id}'` })
-  const event = { userId: id, by, action: 'user.created', target: id, details: { role: row.role } }
-  await addEvents(tx, contents, securityEvent(event, now))
+  const event = { userId: id, by, action: 'user.created', target: id, details: { role: row.role } } as const
+  await addEvents(tx, contents, eventRow(event, now))
   return fromRow(row)
 }
 
@@ -106,19 +106,25 @@ export function userStore({ kysely, contents, forUpdate }: Pick<Store, 'kysely' 
         if (row === undefined) throw new SteleError('user_not_found', { user: id })
         if (row.status === 'erasing') throw new SteleError('user_erasing', { user: id })
         const { role = row.role, status = row.status } = change
-        const about = { userId: id, by, target: id, severity: 'warning' } as const
+        const about = { userId: id, by, target: id } as const
         const events = [
           ...(role === row.role
             ? []
-            : [{ ...about, action: 'user.role_changed', details: { from: row.role, to: role } }]),
+            : [{ ...about, action: 'user.role_changed' as const, details: { from: row.role, to: role } }]),
           ...(status === row.status
             ? []
-            : [{ ...about, action: 'user.status_changed', details: { from: row.status, to: status } }]),
+            : [
+                {
+                  ...about,
+                  action: 'user.status_changed' as const,
+                  details: { from: row.status, to: status },
+                },
+              ]),
         ]
         const user = fromRow(row)
         if (events.length === 0) return user
         await tx.updateTable('users').set({ role, status }).where('id', '=', id).execute()
-        const rows = events.map(event => securityEvent(event, Date.now()))
+        const rows = events.map(event => eventRow(event, Date.now()))
         await addEvents(tx, contents, ...rows)
         return { ...user, role, status }
       })

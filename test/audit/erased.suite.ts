@@ -118,7 +118,7 @@ export function erasedSuite(bed: Bed): void {
       createHash('sha256').update(salt).update(`${secret} told`).digest('base64'),
     ]
     for (const target of careless)
-      await stele.auditEvents.add({ userId: 'ada', by: operator, action: 'test', target })
+      await stele.auditEvents.add({ userId: 'ada', by: operator, action: 'app.test', target })
     expect(await confirmed(stele, said)).toEqual([secret, `${secret} told`])
   })
 }

@@ -35,7 +35,7 @@ interface Scene {
 async function scene(bed: Bed): Promise<Scene> {
   const stele = await (await bed.place()).stele({ audit: { sequence: false } })
   const note = (userId: string, index: number) =>
-    stele.auditEvents.add({ userId, by: operator, action: 'test', details: { index } })
+    stele.auditEvents.add({ userId, by: operator, action: 'app.test', details: { index } })
   await stele.auditLog.sequence()
   await exchange(stele, [user('one')], 'to one')
   await exchange(stele, [user('two')], 'to two', { userId: 'bob' })

@@ -31,7 +31,7 @@ async function exported(): Promise<Exported> {
     await stele.auditEvents.add({
       userId: at % 2 === 0 ? 'ada' : 'bob',
       by: operator,
-      action: 'test',
+      action: 'app.test',
       details,
     })
     if (at === 10) await stele.auditLog.rotateKey()

@@ -226,8 +226,9 @@ describeEachDatabase('stele access', bed => {
       ['conversations show', conversationId, 'ada'],
       ['conversations list', undefined, ''],
       ['search', undefined, 'ada'],
-      ['export', undefined, 'ada'],
     ])
+    const [exported] = await stele.auditEvents.list({ action: 'record.exported', limit: 2 })
+    expect(exported).toMatchObject({ userId: 'ada', details: { command: 'export', with_keys: false } })
     for (const { actor } of events) expect(actor).toBe(`operator:${userInfo().username}`)
   })
 })

@@ -14,7 +14,8 @@ import { dropGuards, withoutGuards } from '../harness/guards.ts'
 import { provenLog } from '../harness/proven-log.ts'
 import { storedRowsOf } from '../harness/rows.ts'
 
-const note = (stele: Stele) => stele.auditEvents.add({ userId: 'ada', by: operator, action: 'test' })
+const note = (stele: Stele) =>
+  stele.auditEvents.add({ userId: 'ada', by: operator, action: 'usage.repaired' })
 
 type Change = (stele: Stele) => Promise<unknown>
 

@@ -7,7 +7,7 @@ import { lowestIdAt, newId } from '../../src/ids.ts'
 import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
-import { addEvents, operator, securityEvent } from '../../src/store/audit-events.ts'
+import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import type { Bed, Place } from '../harness/databases.ts'
@@ -21,7 +21,7 @@ const still = { audit: { sequence: false } } as const
 async function note(stele: Stele, count: number, userId = 'ada'): Promise<void> {
   const { database } = stele
   const events = Array.from({ length: count }, (_, index) =>
-    securityEvent({ userId, by: operator, action: 'test', details: { index } }, Date.now()),
+    eventRow({ userId, by: operator, action: 'usage.repaired', details: { index } }, Date.now()),
   )
   await database.kysely.transaction().execute(tx => addEvents(tx, database.contents, ...events))
 }
@@ -59,7 +59,7 @@ export function auditLogSuite(bed: Bed): void {
       operator,
     )
     await stele.retention.set('ada', { contentDays: 7 })
-    await stele.auditEvents.add({ userId: '', by: operator, action: 'test' })
+    await stele.auditEvents.add({ userId: '', by: operator, action: 'usage.repaired' })
     await stele.erase('bob')
     const before = await provenLog(stele)
     expect(before).toMatchObject({ logged: [], outside: [], checkpoints: [] })
@@ -90,7 +90,7 @@ export function auditLogSuite(bed: Bed): void {
     expect(await stele.auditLog.sequence()).toBe(0)
     expect((await provenLog(stele)).checkpoints).toEqual(sizes)
     const [found] = await stele.auditLog.find(order[300]?.split(' ')[0] ?? '')
-    expect(found).toMatchObject({ index: 300, event: { action: 'test', details: '{"index":9}' } })
+    expect(found).toMatchObject({ index: 300, event: { action: 'usage.repaired', details: '{"index":9}' } })
     expect(await stele.auditLog.events({ from: 580, to: 600 })).toMatchObject([
       { index: 580 },
       { index: 581 },
@@ -144,7 +144,12 @@ export function auditLogSuite(bed: Bed): void {
     const place = await bed.place()
     const first = await place.stele(still)
     for (const count of [9, 9, 7]) await note(first, count)
-    await first.auditEvents.add({ userId: 'bob', by: operator, action: 'test', details: { told: 'early' } })
+    await first.auditEvents.add({
+      userId: 'bob',
+      by: operator,
+      action: 'usage.repaired',
+      details: { told: 'app.early' },
+    })
     const old = await namesIn(first)
     await first.close()
     await makeOld(place)
@@ -152,7 +157,7 @@ export function auditLogSuite(bed: Bed): void {
     await note(stele, 4)
     // As an import brings it: older than the newest of those that were here, and queued.
     const early = {
-      ...securityEvent({ userId: 'eve', by: operator, action: 'early' }, 1),
+      ...eventRow({ userId: 'eve', by: operator, action: 'app.early' }, 1),
       id: lowestIdAt('audit', 1),
     }
     const { database } = stele

@@ -118,7 +118,7 @@ export function auditProofsSuite(bed: Bed): void {
 
   test('an event that waits is no fault, and not proven', async () => {
     const stele = await (await bed.place()).stele({ audit: { sequence: false } })
-    await stele.auditEvents.add({ userId: 'ada', by: {}, action: 'login.failed' })
+    await stele.auditEvents.add({ userId: 'ada', by: {}, action: 'usage.repaired' })
     expect(await stele.audit.verify()).toMatchObject({ verified: true, entries: 0, pending: 1 })
     const [row] = await rowsOf(stele, 'audit_events')
     const error = await failure('audit_event_pending', stele.audit.prove(row?.id ?? ''))

@@ -54,6 +54,7 @@ async function recordRest(stele: Stele): Promise<void> {
   await stele.contextSnapshots.create({ userId: 'ada', conversationId, upToSeq: 0, content: 'in short' })
   await stele.documents.register(planType())
   await stele.retention.set('ada', { contentDays: 7 })
+  await stele.auditLogger.logEvent({ eventType: 'lunch', userId: 'ada', details: { soup: 'leek' } })
   await stele.retention.takeTurn(60_000)
   const password = 'a password for a copy'
   const times = { idle: 60_000, absolute: 60_000 }
@@ -71,7 +72,7 @@ async function recordRest(stele: Stele): Promise<void> {
   const pending = { user_id: 'ada', call_id: newId('call') }
   await stele.database.kysely.insertInto('usage_pending').values(pending).execute()
   await stele.auditLog.sequence()
-  await stele.auditEvents.add({ userId: 'ada', by: {}, action: 'test.queued' })
+  await stele.auditEvents.add({ userId: 'ada', by: {}, action: 'usage.repaired' })
 }
 
 async function hasMark(database: Database): Promise<boolean> {

@@ -59,7 +59,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
     errorCode: 'external',
     errorMessage: `The provider did not like ${secret}`,
   })
-  await stele.auditEvents.add({ userId, by: operator, action: 'test', details: { reason: secret } })
+  await stele.auditEvents.add({ userId, by: operator, action: 'usage.repaired', details: { reason: secret } })
   return { callId, failedId: failed.callId }
 }
 
@@ -319,7 +319,7 @@ export function encryptionSuite(bed: Bed): void {
 /** A database as it was before content was encrypted, with a conversation of one message. */
 async function oldDatabase(place: Place): Promise<void> {
   const database = place.database()
-  await migrateUp(database, 10)
+  await migrateUp(database, { target: 10 })
   // As a version made it that did not encrypt yet.
   const master = parseMasterKey(place.masterKey)
   await openSecret(

@@ -41,6 +41,7 @@ export function erasureSuite(bed: Bed): void {
     const stele = await place.stele()
     const ada = await liveEverywhere(stele, 'ada')
     const bob = await liveEverywhere(stele, 'bob')
+    await stele.auditLog.sequence()
     expect((await search(stele, 'ada', 'asked')).hits.length).toBeGreaterThan(0)
     const usage = await rowsOf(stele, 'usage_daily')
     const facts = async () =>

@@ -20,15 +20,15 @@ import { inBatch, rowsOf, storedRowsOf } from '../harness/rows.ts'
 const secret = 'heliotrope-7731'
 
 const note = (stele: Stele, userId: string, details: object) =>
-  stele.auditEvents.add({ userId, by: operator, action: 'test', details: { ...details } })
+  stele.auditEvents.add({ userId, by: operator, action: 'usage.repaired', details: { ...details } })
 
 const told = async (stele: Stele): Promise<unknown[]> =>
-  (await stele.auditEvents.list({ action: 'test', limit: 100 })).map(({ details }) => details)
+  (await stele.auditEvents.list({ action: 'usage.repaired', limit: 100 })).map(({ details }) => details)
 
 /** What stands in the column, newest first. */
 const stored = async (stele: Stele): Promise<Buffer[]> =>
   (await storedRowsOf(stele.database, 'audit_events')).flatMap(({ action, details }) =>
-    action === 'test' && details !== null ? [Buffer.from(details as unknown as Uint8Array)] : [],
+    action === 'usage.repaired' && details !== null ? [Buffer.from(details as unknown as Uint8Array)] : [],
   )
 
 async function put(stele: Stele, id: string, details: Uint8Array): Promise<void> {
@@ -63,7 +63,7 @@ export function eventsSuite(bed: Bed): void {
     for (const userId of ['ada', 'ada', 'bob'])
       await note(stele, userId, { reason: `${secret} of ${userId}` })
     const rows = (await storedRowsOf(stele.database, 'audit_events')).filter(
-      ({ action }) => action === 'test',
+      ({ action }) => action === 'usage.repaired',
     )
     const [first, second, third] = rows.map(({ id, details }) => ({
       id,
@@ -133,7 +133,7 @@ export function eventsSuite(bed: Bed): void {
     await oldEvents(other, undefined)
     const none = await other.stele()
     await note(none, 'ada', { reason: 'new' })
-    const [event] = await none.auditEvents.list({ action: 'test', limit: 1 })
+    const [event] = await none.auditEvents.list({ action: 'usage.repaired', limit: 1 })
     await put(none, event?.id ?? '', encodeContent('{"reason":"made up"}'))
     await failure('content_unreadable', told(none))
   })
@@ -142,7 +142,7 @@ export function eventsSuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     await note(stele, 'ada', { reason: 'old' })
-    const [event] = await stele.auditEvents.list({ action: 'test', limit: 1 })
+    const [event] = await stele.auditEvents.list({ action: 'usage.repaired', limit: 1 })
     await put(stele, event?.id ?? '', encodeContent('{"reason":"made up"}'))
     await inBatch(stele, batch => batch.remove('secrets', ['id'], [{ id: 'audit-events' }]))
     await failure('content_unreadable', told(await place.stele()))
@@ -167,7 +167,7 @@ export function eventsSuite(bed: Bed): void {
 /** A database as it was before events were sealed, with one event of `details`. */
 async function oldEvents(place: Place, details: string | undefined): Promise<void> {
   const database = place.database()
-  await migrateUp(database, 15)
+  await migrateUp(database, { target: 15 })
   const master = parseMasterKey(place.masterKey)
   const make = () => randomBytes(32)
   await openSecret(database, 'conversation-hashes', () => master, make)

@@ -40,6 +40,7 @@ const lineTypes: { readonly [T in TableName]?: string } = {
   stored_completions: 'stored_completion',
   context_snapshots: 'context_snapshot',
   audit_events: 'audit_event',
+  audit_details: 'audit_event',
 }
 
 const ofCredential = 'what lets somebody in is told to nobody'
@@ -78,6 +79,7 @@ const leftOut: Readonly<Record<string, string>> = {
   'llm_responses.request_id': 'the id of the call, in its line',
   'llm_responses.content_at': ofLine,
   'llm_responses.user_id': 'in the line of its call',
+  'audit_details.event_id': 'the id of the event, in its line',
 }
 
 /** Tables of which an export of a user has nothing, and why. */

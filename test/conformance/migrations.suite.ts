@@ -49,7 +49,7 @@ export function migrationsSuite(bed: Bed): void {
 
   test('a target of 0 applies nothing', async () => {
     const database = (await bed.place()).database()
-    expect(await migrateUp(database, 0)).toEqual([])
+    expect(await migrateUp(database, { target: 0 })).toEqual([])
     await failure('schema_missing', requireCurrentSchema(database))
   })
 

@@ -148,7 +148,7 @@ export function retentionSuite(bed: Bed): void {
     expect((await rowsOf(stele, 'messages')).map(({ seq }) => seq)).toEqual([2, 3])
     await failure('content_not_kept', stele.calls.exactRequest('ada', later.callId))
     expect(await rowsOf(stele, 'usage_daily')).toEqual(usage)
-    expect(await countOf(stele, 'audit_events')).toBe(events + 1)
+    expect(await countOf(stele, 'audit_events')).toBe(events + 2)
     // The key stood for a reply that is gone: it may stand for another.
     await call(stele, [user('new')], 'd', start + 62 * day, { claim })
     const next = await call(

@@ -3,7 +3,7 @@ import { openCheckpoint } from '../../src/audit/checkpoint.ts'
 import { leafHash, rootAt } from '../../src/audit/merkle.ts'
 import { parseVkey } from '../../src/audit/note-keys.ts'
 import { tileHashReader, tilePath, tileWidth } from '../../src/audit/tiles.ts'
-import { addEvents, operator, securityEvent } from '../../src/store/audit-events.ts'
+import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { provenLog } from '../harness/proven-log.ts'
 import { errorOf, type Running, startGateway } from './running.ts'
 
@@ -11,7 +11,7 @@ const prefix = '/v1/audit/log'
 
 async function fill({ stele: { database, auditLog } }: Running, count: number): Promise<number> {
   const events = Array.from({ length: count }, (_, index) =>
-    securityEvent({ userId: 'ada', by: operator, action: 'test', details: { index } }, Date.now()),
+    eventRow({ userId: 'ada', by: operator, action: 'app.test', details: { index } }, Date.now()),
   )
   await database.kysely.transaction().execute(tx => addEvents(tx, database.contents, ...events))
   await auditLog.sequence()
@@ -92,7 +92,7 @@ test('a log that is not as it was signed is told by /readyz and in the figures',
   expect(await figures()).toContain('stele_audit_log_broken 0')
   const { kysely } = running.stele.database
   await kysely.deleteFrom('audit_tiles').execute()
-  await running.stele.auditEvents.add({ userId: '', by: operator, action: 'test' })
+  await running.stele.auditEvents.add({ userId: '', by: operator, action: 'app.test' })
   await expect.poll(ready, { timeout: 5_000 }).toMatchObject({ status: 'ready', audit_log: 'broken' })
   expect(await figures()).toContain('stele_audit_log_broken 1')
 })

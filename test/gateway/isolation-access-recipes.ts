@@ -120,6 +120,9 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/audit_events/:id/proof': ofOverseers('/v1/audit_events/evt_01h455vb4pex5vsknk084sn02q/proof'),
   'GET /v1/audit/consistency': ofOverseers('/v1/audit/consistency'),
   'GET /v1/audit_events': ofOverseers('/v1/audit_events?user=ada'),
+  'GET /v1/audit_events/stats': ofOverseers('/v1/audit_events/stats?user=ada'),
+  'GET /v1/audit_events/:id': ofOverseers('/v1/audit_events/evt_01h455vb4pex5vsknk084sn02q?content=true'),
+  'POST /v1/audit_events': ofOverseers('/v1/audit_events', { event_type: 'lunch', user: 'ada' }),
 }
 
 /** A route that is for administrators or auditors alone. */

@@ -22,6 +22,8 @@ function routesOf({ gateway }: Running): { route: string; method: string; recipe
 
 /** Everything on record of a user but when its keys were last used. */
 async function recordOf(stele: Stele, user: string): Promise<unknown[]> {
+  // What is on record waits for the log, and else would be in it a moment later.
+  await stele.auditLog.sequence()
   const rows = await Promise.all(
     tableNames.map(async table =>
       (await rowsOf(stele, table))

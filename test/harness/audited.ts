@@ -7,7 +7,7 @@ export async function noteEvents(stele: Stele, count: number, steps = 4): Promis
     await stele.auditEvents.add({
       userId: `user-${at % 3}`,
       by: operator,
-      action: at % 2 === 0 ? 'user.created' : 'login.refused',
+      action: at % 2 === 0 ? 'app.created' : 'app.denied',
       target: at % 5 === 0 ? undefined : `thing-${at}`,
       outcome: at % 2 === 0 ? 'success' : 'denied',
       severity: at % 4 === 0 ? 'warning' : 'info',

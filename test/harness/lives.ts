@@ -52,6 +52,7 @@ export async function liveEverywhere(
   await cacheAnswer(stele, { userId, callId, text: secret })
   const { secret: keySecret } = await stele.apiKeys.create({ userId, name: `the laptop of ${fact}` })
   await stele.retention.set(userId, { contentDays: 3_000 })
+  await stele.auditLogger.logEvent({ eventType: 'lunch', userId, details: { word: secret } })
   await stele.search({ userId, query: 'asked', limit: 1 })
   const now = Date.now()
   const { kysely } = stele.database

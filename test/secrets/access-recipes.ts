@@ -162,6 +162,23 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
   'GET /v1/audit/consistency': async (s, { adminKey }) => {
     await fine(s.send('GET', `/v1/audit/consistency?from=${s.asked('a size')}`, asAdmin(adminKey)), 400)
   },
+  'GET /v1/audit_events/stats': async (s, { adminKey }) => {
+    await fine(s.send('GET', `/v1/audit_events/stats?user=${s.asked('whose events')}`, asAdmin(adminKey)))
+  },
+  'GET /v1/audit_events/:id': async (s, { adminKey }) => {
+    const path = `/v1/audit_events/${s.asked('an event by its id')}?user=${s.asked('whose event')}`
+    await fine(s.send('GET', path, asAdmin(adminKey)), 404)
+  },
+  'POST /v1/audit_events': async (s, { adminKey }) => {
+    const said = {
+      description: s.text('what an event tells'),
+      details: { about: s.text('details of an event') },
+    }
+    const body = { event_type: 'lunch', user: 'ada', target: s.label('what an event is about'), ...said }
+    await fine(s.send('POST', '/v1/audit_events', { body, ...asAdmin(adminKey) }))
+    const wrong = { event_type: 'lunch', outcome: s.text('an outcome that is none') }
+    await fine(s.send('POST', '/v1/audit_events', { body: wrong, ...asAdmin(adminKey) }), 400)
+  },
   'GET /v1/audit_events': async (s, { adminKey }) => {
     const query = `action=${s.asked('an action')}&after=${s.asked('a cursor')}`
     await fine(s.send('GET', `/v1/audit_events?${query}`, asAdmin(adminKey)), 400)

@@ -1,6 +1,7 @@
 import type { StoredBatch } from '../../db/batch.ts'
 import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
+import { addCounts } from '../../store/audit-counts.ts'
 import { decodeLeaves, type Leaf } from '../../store/audit-queue.ts'
 import type { Contents, Store } from '../../store/contents.ts'
 import { checkpointText } from '../checkpoint.ts'
@@ -160,6 +161,7 @@ async function append(
         .filter(({ isNew }) => !isNew)
         .map(({ level, tile, hashes }) => ({ set: { hashes }, match: { level, tile } })),
     ),
+    addCounts(batch, leaves),
     batch.insert('audit_checkpoints', [{ tree_size: grown, root, note, created_at: createdAt }]),
   ])
   const others = keys.filter(({ isCurrent }) => !isCurrent)

@@ -12,7 +12,7 @@ import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import type { MasterKeys } from '../../privacy/key-ring.ts'
 import { unwrapKey } from '../../privacy/master-key.ts'
-import { type Actor, addEvents, operator, securityEvent } from '../../store/audit-events.ts'
+import { type Actor, addEvents, eventRow, operator } from '../../store/audit-events.ts'
 import type { Store } from '../../store/contents.ts'
 import { addSecret, type FindMaster, holdGuard, secretPurpose } from '../../store/secrets.ts'
 import { formatVkey, isKeyName, keyIdOf, type NoteKey, parseVkey } from '../note-keys.ts'
@@ -101,10 +101,7 @@ export async function rotateAuditKey(
     await addEvents(
       tx,
       contents,
-      securityEvent(
-        { userId: '', by, action: 'audit.key_rotated', target: parseVkey(vkey).id, details },
-        now,
-      ),
+      eventRow({ userId: '', by, action: 'audit.key_rotated', target: parseVkey(vkey).id, details }, now),
     )
     return { vkey, retired: current.vkey }
   })

@@ -1,6 +1,6 @@
-import type { Row } from '../../db/tables.ts'
-import { newId } from '../../ids.ts'
+import { type AuditSeverity, factsOf } from '../../model/audit-actions.ts'
 import type { JsonObject } from '../../model/json-object.ts'
+import { type EventRow, eventRow } from '../../store/audit-events.ts'
 import type { Standing } from './log-source.ts'
 import type { OutsidePlace } from './publisher.ts'
 
@@ -28,40 +28,24 @@ export type PlacesNews =
   | { readonly kind: 'checkpoint_failed'; readonly target: OutsidePlace; readonly reason: string }
   | { readonly kind: 'checkpoint_recovered'; readonly target: OutsidePlace }
 
-const severities = {
-  file_failed: 'error',
-  file_recovered: 'info',
-  file_tampered: 'critical',
-  file_archived: 'info',
-  log_rolled_back: 'critical',
-  log_consistent: 'info',
-  checkpoint_failed: 'warning',
-  checkpoint_recovered: 'info',
-} as const satisfies Record<PlacesNews['kind'], string>
-
-export type Severity = (typeof severities)[PlacesNews['kind']]
-
-export function severityOf({ kind }: PlacesNews): Severity {
-  return severities[kind]
+export function severityOf({ kind }: PlacesNews): AuditSeverity {
+  return factsOf(`audit.${kind}`).severity
 }
 
 /** The event that tells of it. */
-function eventOf(news: PlacesNews, createdAt: number): Row<'audit_events'> {
-  const { kind, target, ...details } = { target: null, ...news }
-  const severity = severityOf(news)
-  return {
-    user_id: '',
-    id: newId('audit'),
-    actor: 'audit',
-    action: `audit.${kind}`,
-    category: 'security',
-    severity,
-    target,
-    outcome: severity === 'info' ? 'success' : 'failure',
-    details: Object.keys(details).length === 0 ? null : JSON.stringify(details satisfies JsonObject),
-    commitment: null,
-    created_at: createdAt,
-  }
+function eventOf(news: PlacesNews, createdAt: number): EventRow {
+  const { kind, target = undefined, ...details } = { target: undefined, ...news }
+  return eventRow(
+    {
+      userId: '',
+      by: 'audit',
+      action: `audit.${kind}`,
+      target,
+      outcome: severityOf(news) === 'info' ? 'success' : 'failure',
+      details: Object.keys(details).length === 0 ? undefined : (details satisfies JsonObject),
+    },
+    createdAt,
+  )
 }
 
 /** News that could not be put on record yet, at most: the oldest are what it began with. */
@@ -69,12 +53,12 @@ const mostWaiting = 1_000
 
 /** Tells news, and puts them on record as soon as the database takes them. */
 export class NewsDesk {
-  readonly #record: (event: Row<'audit_events'>) => Promise<void>
+  readonly #record: (event: EventRow) => Promise<void>
   readonly #tell: (news: PlacesNews) => void
-  #waiting: Row<'audit_events'>[] = []
+  #waiting: EventRow[] = []
   #recording: Promise<void> | undefined
 
-  constructor(record: (event: Row<'audit_events'>) => Promise<void>, tell: (news: PlacesNews) => void) {
+  constructor(record: (event: EventRow) => Promise<void>, tell: (news: PlacesNews) => void) {
     this.#record = record
     this.#tell = tell
   }

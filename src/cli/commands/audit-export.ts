@@ -1,6 +1,7 @@
 import type { ExportFormat } from '../../audit/export/formats.ts'
 import { takeQueued, writeFileWhole } from '../audit-files.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteActing } from '../operator.ts'
 import { say, write } from '../output.ts'
 import { withProgress } from '../progress.ts'
 
@@ -19,6 +20,8 @@ export interface AuditExportCommandOptions extends GlobalOptions {
 export async function exportAuditLog(options: AuditExportCommandOptions): Promise<void> {
   const { format, user: userId, since, until, proofs, output, force = false } = options
   const { events, size } = await withStele(options, async stele => {
+    const details = { format, since, until }
+    await noteActing(stele, { userId: userId ?? '', action: 'audit.exported', details }, options)
     await takeQueued(stele)
     return withProgress('entries', ({ update }) => {
       const run = (to: (lines: string) => Promise<void>) =>

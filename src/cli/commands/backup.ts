@@ -2,6 +2,7 @@ import { parseDatabaseUrl } from '../../db/database-url.ts'
 import { backUp } from '../../moving/backup.ts'
 import { masterKeyPath } from '../../privacy/master-key.ts'
 import { configOf, type GlobalOptions, requireExisting, withDatabase } from '../open-store.ts'
+import { noteStoredActing } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { withProgress } from '../progress.ts'
@@ -16,6 +17,7 @@ export interface BackupCommandOptions extends GlobalOptions {
 export async function makeBackup(path: string, options: BackupCommandOptions): Promise<void> {
   await withDatabase(options, async database => {
     requireExisting(database)
+    await noteStoredActing(database, 'record.backed_up', options)
     const contents = await withProgress('pages', progress =>
       backUp(database, path, { overwrite: options.force, onProgress: progress.update }),
     )

@@ -1,4 +1,5 @@
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeJson } from '../output.ts'
 
 export interface ClearCacheOptions extends GlobalOptions {
@@ -14,7 +15,7 @@ export async function clearCache({
   json,
   ...options
 }: ClearCacheOptions): Promise<void> {
-  const removed = await withStele(options, ({ cache }) => cache.clear({ userId, model }))
+  const removed = await withStele(options, ({ cache }) => cache.clear({ userId, model }, operatorHere()))
   if (json === true) return writeJson({ removed })
   say(removed === 1 ? 'Removed 1 answer.' : `Removed ${removed} answers.`)
 }

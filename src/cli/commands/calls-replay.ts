@@ -69,7 +69,7 @@ async function replay(id: string, options: ReplayCallOptions): Promise<Replayed>
     const before = await (user === undefined ? calls.find(id) : calls.get(user, id))
     if (before === undefined)
       throw new Failure(`There is no call '${id}'${user === undefined ? '' : ` of '${user}'`}.`)
-    await noteReading(stele, { userId: before.userId, target: id, command: 'calls replay' })
+    await noteReading(stele, { userId: before.userId, target: id, command: 'calls replay' }, options)
     const request = await calls.exactRequest(before.userId, id)
     const providers = createProviders(config, stele)
     const interrupt = new AbortController()

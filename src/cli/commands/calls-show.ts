@@ -40,7 +40,7 @@ export async function showCall(id: string, options: ShowCallOptions): Promise<vo
       const members = await calls.group(call.userId, id)
       return json === true ? writeJson(members.map(toRecord)) : write(attemptTable(members, outputWidth()))
     }
-    await noteReading(stele, { userId: call.userId, target: id, command: 'calls show' })
+    await noteReading(stele, { userId: call.userId, target: id, command: 'calls show' }, options)
     if (request === true) return write(await calls.exactRequest(call.userId, id))
     if (sent === true) return write(await sentRequest(calls, call))
     if (response === true) return write(await exactResponse(calls, call))

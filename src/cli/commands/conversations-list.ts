@@ -27,7 +27,7 @@ export async function listConversations(options: ListConversationsOptions): Prom
   const { user: userId, limit, before, json } = options
   const conversations = await withStele(options, async stele => {
     // Titles are often the first words.
-    await noteReading(stele, { userId, command: 'conversations list' })
+    await noteReading(stele, { userId, command: 'conversations list' }, options)
     return stele.conversations.list({ ...(userId === undefined ? {} : { userId }), limit, before })
   })
   if (json === true) return writeJson(conversations.map(toRecord))

@@ -26,7 +26,7 @@ export async function showConversation(id: string, options: ShowConversationOpti
       throw new Failure(`There is no conversation '${id}'${user === undefined ? '' : ` of '${user}'`}.`)
     }
     const { userId } = conversation
-    await noteReading(stele, { userId, target: id, command: 'conversations show' })
+    await noteReading(stele, { userId, target: id, command: 'conversations show' }, options)
     const forks = await conversations.forks(userId, id)
     const shown = await messages.list({ userId, conversationId: id, limit })
     if (json === true) return writeJson(recordOf(conversation, forks, shown))

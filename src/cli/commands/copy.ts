@@ -2,6 +2,7 @@ import type { Database, DatabaseSettings } from '../../db/database.ts'
 import { type CopyReport, copyDatabase } from '../../moving/copy.ts'
 import { Failure } from '../failure.ts'
 import { type GlobalOptions, requireExisting, withDatabase } from '../open-store.ts'
+import { noteStoredActing } from '../operator.ts'
 import { say, write, writeJson } from '../output.ts'
 import { withProgress } from '../progress.ts'
 import { formatTable } from '../table.ts'
@@ -33,7 +34,7 @@ export async function copy(options: CopyCommandOptions): Promise<void> {
   const { from, to, fromSchema, toSchema, json } = options
   const report = await withDatabase(
     { database: from },
-    source => withDatabase({ database: to }, target => copied(source, target), inSchema(toSchema)),
+    source => withDatabase({ database: to }, target => copied(source, target, options), inSchema(toSchema)),
     inSchema(fromSchema),
   )
   if (json === true) await writeJson(report)
@@ -47,8 +48,9 @@ export async function copy(options: CopyCommandOptions): Promise<void> {
   )
 }
 
-async function copied(source: Database, target: Database): Promise<CopyReport> {
+async function copied(source: Database, target: Database, options: GlobalOptions): Promise<CopyReport> {
   requireExisting(source)
+  await noteStoredActing(source, 'record.copied', options)
   return withProgress('rows', progress =>
     copyDatabase(source, target, {
       onProgress: ({ step, table, done, total }) => progress.update(done, total, `${step} ${table}`),

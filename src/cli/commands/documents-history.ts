@@ -14,7 +14,8 @@ export interface DocumentHistoryOptions extends GlobalOptions {
 export async function documentHistory(id: string, options: DocumentHistoryOptions): Promise<void> {
   await withStele(options, async stele => {
     const { userId } = await requireDocument(stele, id, options.user)
-    if (options.json === true) await noteReading(stele, { userId, target: id, command: 'documents history' })
+    if (options.json === true)
+      await noteReading(stele, { userId, target: id, command: 'documents history' }, options)
     const documents = await stele.documents.history(userId, id)
     await (options.json === true
       ? writeJson(documents.map(documentObject))

@@ -24,7 +24,7 @@ export async function listDocuments(options: ListDocumentsOptions): Promise<void
     throw new SteleError('usage', { reason: `--status must be one of ${documentStatuses.join(', ')}.` })
   const documents = await withStele(options, async stele => {
     // Inputs and outputs are in the JSON alone.
-    if (json === true) await noteReading(stele, { userId, command: 'documents list' })
+    if (json === true) await noteReading(stele, { userId, command: 'documents list' }, options)
     return stele.documents.list({ userId, type, status, from, to, limit, after })
   })
   if (json === true) return writeJson(documents.map(documentObject))

@@ -18,7 +18,7 @@ export interface ShowDocumentOptions extends GlobalOptions {
 export async function showDocument(id: string, options: ShowDocumentOptions): Promise<void> {
   await withStele(options, async stele => {
     const document = await requireDocument(stele, id, options.user)
-    await noteReading(stele, { userId: document.userId, target: id, command: 'documents show' })
+    await noteReading(stele, { userId: document.userId, target: id, command: 'documents show' }, options)
     await (options.json === true ? writeJson(documentObject(document)) : write(textOf(document)))
   })
 }

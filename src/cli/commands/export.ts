@@ -4,7 +4,7 @@ import { type ExportOptions, exportLines } from '../../moving/export.ts'
 import { makeFile, notWritable } from '../../moving/new-file.ts'
 import type { Store } from '../../store/contents.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
-import { noteReading } from '../operator.ts'
+import { noteActing } from '../operator.ts'
 import { say, write } from '../output.ts'
 import { withProgress } from '../progress.ts'
 
@@ -21,7 +21,8 @@ export async function exportRecord(path: string, options: ExportCommandOptions):
     const { database, users } = stele
     if (userId !== undefined && (await users.get(userId)) === undefined)
       throw new SteleError('user_not_found', { user: userId })
-    await noteReading(stele, { userId, command: 'export' })
+    const details = { command: 'export', with_keys: withKeys === true }
+    await noteActing(stele, { userId: userId ?? '', action: 'record.exported', details }, options)
     return withProgress('records', ({ update }) => {
       const choice: ExportOptions = { userId, withKeys, onProgress: update }
       if (path === '-') return exportLines(database, write, choice)

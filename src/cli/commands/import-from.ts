@@ -5,6 +5,7 @@ import type { FormatName } from '../../moving/foreign/formats.ts'
 import { importForeign } from '../../moving/foreign/import-foreign.ts'
 import type { ForeignReport } from '../../moving/foreign/report.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteImporting } from '../operator.ts'
 import { outputWidth, say, write, writeJson } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { withProgress } from '../progress.ts'
@@ -28,16 +29,18 @@ export async function importFrom(options: ImportFromOptions): Promise<void> {
   const key = sourceKey === undefined ? undefined : keyIn(sourceKey)
   const report = await withProgress(/\.(json|jsonl|zip)$/i.test(from) ? 'bytes' : 'rows', ({ update }) =>
     withStele(options, stele =>
-      importForeign(stele, {
-        from,
-        as,
-        schema: fromSchema,
-        owner: user,
-        name: sourceName,
-        key,
-        dryRun,
-        onProgress: (done, { total }) => update(done, total),
-      }),
+      noteImporting(stele, as, options, () =>
+        importForeign(stele, {
+          from,
+          as,
+          schema: fromSchema,
+          owner: user,
+          name: sourceName,
+          key,
+          dryRun,
+          onProgress: (done, { total }) => update(done, total),
+        }),
+      ),
     ),
   )
   if (json === true) return writeJson(report)

@@ -1,8 +1,10 @@
 import { createReadStream, statSync } from 'node:fs'
+import { basename } from 'node:path'
 import { SteleError } from '../../errors.ts'
 import { type ImportReport, importLines } from '../../moving/import.ts'
 import { Failure } from '../failure.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { noteImporting } from '../operator.ts'
 import { say, writeJson } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { type Progress, withProgress } from '../progress.ts'
@@ -28,18 +30,21 @@ export async function importRecord(path: string, options: ImportCommandOptions):
 function imported(
   path: string,
   total: number | undefined,
-  { keepGoing, withKeys, dryRun, ...options }: ImportCommandOptions,
+  options: ImportCommandOptions,
   { update }: Progress,
 ): Promise<ImportReport> {
+  const { keepGoing, withKeys, dryRun } = options
   const input = path === '-' ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 })
-  return withStele(options, ({ database, hashes }) =>
-    importLines(database, hashes, input, {
-      keepGoing,
-      withKeys,
-      dryRun,
-      onProblem: problem => say(printableLine(problem.message)),
-      onProgress: bytes => total !== undefined && update(bytes, total),
-    }),
+  return withStele(options, stele =>
+    noteImporting(stele, basename(path), options, () =>
+      importLines(stele.database, stele.hashes, input, {
+        keepGoing,
+        withKeys,
+        dryRun,
+        onProblem: problem => say(printableLine(problem.message)),
+        onProgress: bytes => total !== undefined && update(bytes, total),
+      }),
+    ),
   )
 }
 

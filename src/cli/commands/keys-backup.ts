@@ -1,6 +1,7 @@
 import { writeKeyFile } from '../../moving/key-file.ts'
 import { restoreKeys } from '../../moving/restore-keys.ts'
 import { type GlobalOptions, requireExisting, withDatabase } from '../open-store.ts'
+import { noteStoredActing } from '../operator.ts'
 import { say, writeLine } from '../output.ts'
 
 export interface BackUpKeysOptions extends GlobalOptions {
@@ -11,6 +12,7 @@ export interface BackUpKeysOptions extends GlobalOptions {
 export async function backUpKeys(path: string, options: BackUpKeysOptions): Promise<void> {
   await withDatabase(options, async database => {
     requireExisting(database)
+    await noteStoredActing(database, 'data_keys.backed_up', options)
     const keys = await database.snapshot(db => writeKeyFile(db, path, { overwrite: options.force === true }))
     say(
       `Wrote ${keys} keys. They are of no use without the master key. To strike a user: stele erase USER --keys`,
@@ -23,6 +25,7 @@ export async function backUpKeys(path: string, options: BackUpKeysOptions): Prom
 export async function restoreKeysOf(path: string, options: GlobalOptions): Promise<void> {
   await withDatabase(options, async database => {
     requireExisting(database)
+    await noteStoredActing(database, 'data_keys.restored', options)
     const { keys, toErase } = await restoreKeys(database, path)
     say(`Restored ${keys} keys.`)
     sayToErase(toErase)

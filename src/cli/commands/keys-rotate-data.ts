@@ -2,6 +2,7 @@ import { SteleError } from '../../errors.ts'
 import { rotateDataKey } from '../../moving/rotate-data-key.ts'
 import { rotateMasterKey } from '../../moving/rotate-master-key.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say } from '../output.ts'
 import { withProgress } from '../progress.ts'
 
@@ -12,7 +13,7 @@ export interface RotateDataOptions extends GlobalOptions {
 /** Wraps every key anew with another master key. */
 export async function rotateMaster(options: GlobalOptions): Promise<void> {
   const { rewrapped, file, retired } = await withStele(options, ({ database, masterKeys }) =>
-    withProgress('keys', ({ update }) => rotateMasterKey(database, masterKeys, update)),
+    withProgress('keys', ({ update }) => rotateMasterKey(database, masterKeys, update, operatorHere())),
   )
   say(`Wrapped ${rewrapped} keys anew${file === undefined ? '' : `; the new master key is in ${file}`}.`)
   if (retired !== undefined)

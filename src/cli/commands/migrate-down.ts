@@ -1,5 +1,7 @@
 import { migrateDown, migrationHistory } from '../../db/migrate.ts'
+import { notingSchema } from '../../store/audit-events.ts'
 import { type GlobalOptions, requireExisting, withDatabase } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeLine } from '../output.ts'
 
 export interface DownOptions extends GlobalOptions {
@@ -17,7 +19,7 @@ export async function undoMigrations(options: DownOptions): Promise<void> {
     const names =
       dryRun === true || doomed.length === 0
         ? doomed.map(({ name }) => name)
-        : await migrateDown(database, count)
+        : await migrateDown(database, count, notingSchema(database, 'schema.reverted', operatorHere()))
     for (const name of names) await writeLine(name)
     const where = database.location.display
     if (names.length === 0) say(`Nothing to undo: ${where} has no migration applied.`)

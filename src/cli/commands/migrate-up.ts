@@ -1,7 +1,9 @@
 import type { Database } from '../../db/database.ts'
 import { knownMigrations, migrateUp, migrationHistory } from '../../db/migrate.ts'
 import { SteleError } from '../../errors.ts'
+import { notingSchema } from '../../store/audit-events.ts'
 import { type GlobalOptions, withDatabase } from '../open-store.ts'
+import { operatorHere } from '../operator.ts'
 import { say, writeLine } from '../output.ts'
 
 export interface UpOptions extends GlobalOptions {
@@ -19,12 +21,19 @@ export async function applyMigrations(options: UpOptions): Promise<void> {
     })
   }
   await withDatabase(options, async database => {
-    const names = dryRun === true ? await missing(database, to) : await migrateUp(database, to)
+    const names =
+      dryRun === true
+        ? await missing(database, to)
+        : await migrateUp(database, { target: to, onChange: noted(database) })
     for (const name of names) await writeLine(name)
     const where = database.location.display
     if (names.length === 0) say(`Nothing to apply: ${where} is up to date.`)
     else say(`${dryRun === true ? 'Would apply' : 'Applied'} ${names.length} to ${where}.`)
   })
+}
+
+function noted(database: Database) {
+  return notingSchema(database, 'schema.migrated', operatorHere())
 }
 
 async function missing(database: Database, to = Number.POSITIVE_INFINITY): Promise<string[]> {

@@ -1,6 +1,7 @@
 import { restoreBackup } from '../../moving/restore.ts'
 import { examineMasterKey } from '../master-key-check.ts'
 import { configOf, type GlobalOptions, withDatabase } from '../open-store.ts'
+import { noteStoredActing } from '../operator.ts'
 import { say, writeJson, writeLine } from '../output.ts'
 import { printableLine } from '../printable.ts'
 import { withProgress } from '../progress.ts'
@@ -26,6 +27,7 @@ export async function restore(path: string, options: RestoreCommandOptions): Pro
       }),
     )
     const { calls, conversations, isCurrent, messages } = contents
+    await noteStoredActing(database, 'record.restored', options)
     say(`Restored ${calls} calls and ${messages} messages of ${conversations} conversations.`)
     sayToErase(contents.toErase)
     if (!isCurrent) say('Its schema is an older one: stele serve and stele migrate up bring it up.')

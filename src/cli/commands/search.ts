@@ -29,7 +29,7 @@ export async function search(query: string, options: SearchCommandOptions): Prom
   if (options.reindex === true) return reindex(query, options)
   if (user === undefined) throw new SteleError('usage', { reason: 'Whose messages? Give --user.' })
   const page = await withStele(options, async stele => {
-    await noteReading(stele, { userId: user, command: 'search' })
+    await noteReading(stele, { userId: user, command: 'search' }, options)
     return stele.search({
       userId: user,
       query,

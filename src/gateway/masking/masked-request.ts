@@ -1,4 +1,5 @@
 import { SteleError } from '../../errors.ts'
+import type { Outcome } from '../../model/call.ts'
 import type { ChatMessage } from '../../model/chat-request.ts'
 import { EventRestorer } from '../../privacy/masking/event-stream.ts'
 import type { Masker } from '../../privacy/masking/masker.ts'
@@ -56,6 +57,10 @@ export async function maskedRequest(
       forStorage: async outcome => storedOutcome((await given.forStorage?.(outcome)) ?? outcome, masker),
     }
   }
+  const noted = (given: GatewayRequest): GatewayRequest => ({
+    ...given,
+    forStorage: async outcome => withMasked((await given.forStorage?.(outcome)) ?? outcome, masking),
+  })
   const told = async ({ body }: GatewayRequest): Promise<{ text: string; mayKeep: boolean }> => ({
     text: policy.beforeLlm ? await masker.json(body.text) : body.text,
     mayKeep: !policy.inStorage,
@@ -65,7 +70,7 @@ export async function maskedRequest(
     ? masker.placeholders
     : adopted(masker.noPlaceholders(), policy.inStorage ? history : [])
   const masked = async (given: GatewayRequest): Promise<GatewayRequest> => {
-    const kept = await stored(given)
+    const kept = noted(await stored(given))
     if (!policy.beforeLlm && foreign.size === 0) return { ...kept, told: () => told(given) }
     const options = { masker: policy.beforeLlm ? masker : undefined, placeholders: foreign, replyLimit }
     const behind = (target: Target): Target => ({
@@ -113,6 +118,17 @@ export async function toldAgain(
   if (!isStream) return Buffer.from(restoredJson(text, placeholders, { saysJson: false }))
   const restorer = new EventRestorer(placeholders, { saysJson: false })
   return Buffer.concat([restorer.push(bytes), restorer.end()])
+}
+
+/** An outcome that tells what was masked, if anything was. */
+function withMasked(outcome: Outcome, { policy, masker }: Masking): Outcome {
+  const kinds = masker.placeholders.counts()
+  if (Object.keys(kinds).length === 0) return outcome
+  const where = [
+    ...(policy.beforeLlm ? (['provider'] as const) : []),
+    ...(policy.inStorage ? (['storage'] as const) : []),
+  ]
+  return { ...outcome, masked: { kinds, in: where } }
 }
 
 function adopted(placeholders: Placeholders, history: readonly ChatMessage[]): Placeholders {

@@ -5,7 +5,7 @@ import type { Stele } from '../../stele.ts'
 import type { CacheStats } from '../../store/cache-entries.ts'
 import { storeFailure } from '../store-failure.ts'
 import { wordOf } from './queries.ts'
-import { keyOf, needs, userOf } from './request-parts.ts'
+import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{ Querystring: Readonly<Record<string, unknown>> }>
 
@@ -38,7 +38,10 @@ export async function cacheRoutes(
   app.delete('/v1/cache', needs('erasure:write'), async (request: Received) => {
     const userId = meant(request, 'erasure:any_user')
     const model = wordOf(request.query, 'model')
-    return { object: 'cache.cleared', removed: await told(cache.clear({ userId, model })) } as object
+    return {
+      object: 'cache.cleared',
+      removed: await told(cache.clear({ userId, model }, actorOf(request))),
+    } as object
   })
 }
 

@@ -3,7 +3,6 @@ import { z } from 'zod'
 import { type Grant, longestGrant } from '../../access/grants.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import type { Stele } from '../../stele.ts'
-import type { AuditEvent } from '../../store/audit-events.ts'
 import { integer } from '../responses/paging.ts'
 import { storeFailure } from '../store-failure.ts'
 import { listOf } from './paging.ts'
@@ -29,12 +28,12 @@ const creation = z.looseObject({
     .nullish(),
 })
 
-/** What happened, and the grants that let administrators see more. Nothing here tells what was said. */
+/** The grants that let administrators see more. */
 export async function oversightRoutes(
   app: FastifyInstance,
-  { stele }: { stele: Pick<Stele, 'grants' | 'auditEvents' | 'database'> },
+  { stele }: { stele: Pick<Stele, 'grants' | 'database'> },
 ): Promise<void> {
-  const { grants, auditEvents, database } = stele
+  const { grants, database } = stele
 
   const told = <T>(work: Promise<T>): Promise<T> =>
     work.catch(cause => Promise.reject(storeFailure(database, cause)))
@@ -68,20 +67,6 @@ export async function oversightRoutes(
     userOf(request)
     return grantObject(await told(grants.revoke(request.params.id, actorOf(request))))
   })
-
-  app.get('/v1/audit_events', needs('audit:read'), async (request: Received) => {
-    userOf(request)
-    const { query } = request
-    const limit = integer(query, 'limit', 1, 1_000) ?? 100
-    const filter = {
-      userId: wordOf(query, 'user'),
-      action: wordOf(query, 'action'),
-      category: wordOf(query, 'category'),
-      before: wordOf(query, 'after'),
-    }
-    const found = await told(auditEvents.list({ ...filter, limit: limit + 1 }))
-    return listOf(found.slice(0, limit).map(eventObject), found.length > limit)
-  })
 }
 
 function grantObject(grant: Grant): { readonly id: string } {
@@ -95,19 +80,5 @@ function grantObject(grant: Grant): { readonly id: string } {
     created_at: Math.floor(grant.createdAt / 1_000),
     expires_at: Math.floor(grant.expiresAt / 1_000),
     revoked_at: grant.revokedAt === undefined ? null : Math.floor(grant.revokedAt / 1_000),
-  } as { readonly id: string }
-}
-
-function eventObject({ id, userId, createdAt, target, details, ...event }: AuditEvent): {
-  readonly id: string
-} {
-  return {
-    object: 'audit_event',
-    id,
-    user: userId,
-    ...event,
-    target: target ?? null,
-    details: details ?? null,
-    created_at: Math.floor(createdAt / 1_000),
   } as { readonly id: string }
 }

@@ -56,6 +56,17 @@ export class Placeholders {
     return name
   }
 
+  /** How many different values of each kind have got one, without those that were taken over. */
+  counts(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = {}
+    for (const name of this.#values.keys()) {
+      const kind = /^\[(.+)_\d+\]$/.exec(name)?.[1]
+      if (kind === undefined || kind === literalKind || this.#adopted.has(name)) continue
+      counts[kind] = (counts[kind] ?? 0) + 1
+    }
+    return counts
+  }
+
   /** What a placeholder stands for. */
   valueOf(name: string): string | undefined {
     return this.#values.get(name)
