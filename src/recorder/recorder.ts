@@ -39,14 +39,8 @@ import { giveUp, recoverOrphans } from './recovery.ts'
 import { begunBy, Reserving, takesNothing, withoutStanding } from './reserving.ts'
 import { Settlements } from './settlements.ts'
 import type { SpoolState } from './spooling-writer.ts'
-import { type EndedCall, type EndOfCall, tellEnded } from './tell-ended.ts'
+import { type Ended, type EndedCall, type EndOfCall, tellEnded } from './tell-ended.ts'
 import { UnindexedConversations } from './unindexed.ts'
-
-/** A call and how it ended. */
-export interface Ended {
-  readonly call: PlacedCall
-  readonly outcome: Outcome
-}
 
 /** Milliseconds that taking this process off the list of the living may take: it will be found gone all the same. */
 const leaveTime = 3_000

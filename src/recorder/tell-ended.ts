@@ -1,5 +1,11 @@
-import type { CallStart, Outcome } from '../model/call.ts'
+import type { CallStart, Outcome, PlacedCall } from '../model/call.ts'
 import { type CallWatcher, watchers } from '../telemetry/watch.ts'
+
+/** A call and how it ended. */
+export interface Ended {
+  readonly call: PlacedCall
+  readonly outcome: Outcome
+}
 
 /** How a call ended, as it is on record. */
 export interface EndOfCall {

@@ -16,7 +16,12 @@ const guarded: readonly Guard[] = [
     removed: ['retention', 'recovery', 'storage', 'copy'],
   },
   { table: 'audit_events', keys: [['id', 'user_id']], updated: [], removed: ['storage', 'copy'] },
-  { table: 'audit_details', keys: [['user_id', 'event_id']], updated: ['rotation'], removed: ['erasure', 'copy'] },
+  {
+    table: 'audit_details',
+    keys: [['user_id', 'event_id']],
+    updated: ['rotation'],
+    removed: ['erasure', 'copy'],
+  },
   { table: 'audit_log', keys: [['leaf_index'], ['event_id', 'user_id']], updated: [], removed: ['copy'] },
   {
     table: 'audit_checkpoints',
