@@ -116,7 +116,7 @@ describeEachPair('stele copy, export and import', (from, to) => {
     const records = (lines: string) =>
       lines
         .split('\n')
-        .filter(line => !/"content\.read"|"type":"end"/.test(line))
+        .filter(line => !/"record\.exported"|"type":"end"/.test(line))
         .slice(1)
     expect(records(piped.stdout)).toEqual(records(text))
     expect((await runStele(['export', 'record.jsonl'], { place: source, cwd })).stderr).toContain('--force')

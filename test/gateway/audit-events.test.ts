@@ -87,18 +87,17 @@ test('pages of the list follow one another', async () => {
 
 test('who is not let in, and who may not, is on record; of a flood not every one', async () => {
   const running = await startGateway()
-  for (let n = 0; n < 60; n++) {
-    const headers = bearer(n % 2 === 0 ? `sk-made-up-${n}` : running.key)
-    await running.send('GET', '/v1/users', { headers })
-  }
+  for (const key of ['sk-made-up', ...Array.from({ length: 60 }, () => running.key)])
+    await running.send('GET', '/v1/users', { headers: bearer(key) })
   const denied = await running.stele.auditEvents.list({ action: 'permission.denied' })
   const rejected = await running.stele.auditEvents.list({ action: 'api_key.rejected' })
   expect(denied[0]).toMatchObject({
     userId: 'ada',
     details: { permission: 'users:read', route: 'GET /v1/users' },
   })
-  expect(denied.length + rejected.length).toBeGreaterThanOrEqual(30)
-  expect(denied.length + rejected.length).toBeLessThan(60)
+  expect(rejected).toMatchObject([{ userId: '', outcome: 'denied' }])
+  expect(denied.length).toBeGreaterThanOrEqual(29)
+  expect(denied.length).toBeLessThan(60)
   expect(JSON.stringify([denied, rejected])).not.toContain('made-up')
 })
 
