@@ -25,7 +25,9 @@ export interface Opening {
 export type CallVerdict =
   | { readonly kind: 'same'; readonly opening: Opening }
   | { readonly kind: 'changed'; readonly reason: string }
-  | { readonly kind: 'gone' | 'replaced' | 'none' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'replaced' }
+  | { readonly kind: 'none' }
 
 /** Errors that say that content is not there any more, not that it is not what it was. */
 const goneCodes: ReadonlySet<string> = new Set(['content_not_kept', 'content_erased', 'call_not_found'])

@@ -23,6 +23,10 @@ export function auditProofCommands(audit: Command): void {
     .option('--key <vkey...>', keyWords)
     .option('--checkpoint <files...>', 'checkpoints that were kept: the log must still begin with each')
     .option('--incremental', 'look only at what came after the newest --checkpoint')
+    .option(
+      '--contents',
+      'also hold requests, replies and what applications said against what the events commit to',
+    )
     .option('--save <file>', 'keep the newest verified checkpoint here for the next time')
     .option('--json', 'print the verdict as JSON')
     .action(async (_options: unknown, command: Command) => {
@@ -72,6 +76,10 @@ export function auditProofCommands(audit: Command): void {
     .option('--user <id>', 'only events of this user')
     .option('--since <time>', 'only events from this day or time on', parseTime)
     .option('--until <time>', 'only events before this day or time', parseTime)
+    .option(
+      '--contents',
+      'with what events commit to, where it is not erased: digests of calls, and what applications said',
+    )
     .option('--no-proofs', 'leave out the proofs of a selection')
     .option('--output <file>', 'a new file')
     .option('--force', 'replace a file that is there already')

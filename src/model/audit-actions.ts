@@ -143,7 +143,7 @@ export const auditActions = {
     'the record, or what belongs to one user, is written out with its content readable',
     'command, with_keys',
   ),
-  'audit.exported': compliance('warning', 'audit events are written out', 'format, since, until'),
+  'audit.exported': compliance('warning', 'audit events are written out', 'format, since, until, contents'),
   'record.backed_up': compliance('warning', 'a backup is made', ''),
   'record.restored': compliance('warning', 'a backup took the place of the database', ''),
   'record.copied': compliance('warning', 'the whole record is copied into another database', ''),

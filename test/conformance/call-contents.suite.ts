@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { type CallVerdict, checkCall } from '../../src/audit/call-contents.ts'
+import { verifyAuditExport } from '../../src/audit/verify/export.ts'
 import { rotateDataKey } from '../../src/moving/rotate-data-key.ts'
 import type { Stele } from '../../src/stele.ts'
 import { begin, chatBody, completed, completionBody, exchange, settle, user } from '../harness/chat.ts'
@@ -108,5 +110,47 @@ export function callContentsSuite(bed: Bed): void {
     const back = await callWithAll(stele, [user('question')], 'answer')
     expect(await verdicts(stele, back.callId)).toEqual(bothSame)
     expect(await verdicts(stele, callId)).toEqual(['call.begun: gone', 'call.settled: gone'])
+  })
+
+  test('verifying compares contents when asked, and an export can carry what opens them', async () => {
+    const stele = await (await bed.place()).stele()
+    const { callId } = await callWithAll(stele, [user('question')], 'answer')
+    await stele.auditLogger.logEvent({ eventType: 'seen', userId: 'ada', details: { what: 'her words' } })
+    await stele.auditLog.sequence()
+    const all = await stele.audit.verify({ contents: true })
+    expect(all).toMatchObject({ verified: true, contents: { same: 3, gone: 0 } })
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, contents: undefined })
+
+    let text = ''
+    await stele.audit.export(async lines => void (text += lines), { contents: true })
+    const opened = text.split('\n').filter(line => line.includes('"content":'))
+    expect(opened).toHaveLength(3)
+    expect(text).toContain('her words')
+    expect(text).not.toContain('question')
+    const keys = (await stele.auditLog.keys()).map(({ vkey }) => vkey)
+    expect(await verifyAuditExport(Readable.from([Buffer.from(text)]), { keys })).toMatchObject({
+      verified: true,
+    })
+    const forged = text.replace('her words', 'his words')
+    expect(await verifyAuditExport(Readable.from([Buffer.from(forged)]), { keys })).toMatchObject({
+      verified: false,
+    })
+
+    await dropGuards(stele.database)
+    const { kysely } = stele.database
+    await kysely
+      .updateTable('llm_responses')
+      .set({ output_tokens: 1 })
+      .where('request_id', '=', callId)
+      .execute()
+    expect(await stele.audit.verify()).toMatchObject({ verified: true })
+    const changed = await stele.audit.verify({ contents: true })
+    expect(changed.verified).toBe(false)
+    expect(changed.fault?.reason).toContain(callId)
+
+    await stele.erase('ada')
+    await stele.auditLog.sequence()
+    const erased = await stele.audit.verify({ contents: true })
+    expect(erased).toMatchObject({ verified: true, contents: { same: 0, gone: 3 } })
   })
 }

@@ -1,9 +1,11 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
-import type { Store } from '../../store/contents.ts'
+import type { Reading, Store } from '../../store/contents.ts'
+import { committedContent } from '../committed-content.ts'
 import {
   checkpointLine,
+  type ErasableContent,
   type ExportedEvent,
   type ExportFilter,
   eventLine,
@@ -35,6 +37,8 @@ export interface AuditExportOptions {
   readonly until?: number | undefined
   /** Whether each event of a selection has its proof; true when left out. */
   readonly proofs?: boolean | undefined
+  /** Whether content that events commit to, and that can be erased, goes with them where it is still there. */
+  readonly contents?: boolean | undefined
   /** Told after every few hundred entries that were looked at. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
@@ -87,7 +91,17 @@ export async function exportAudit(
       await lines.add(headerOf(origin, latest, filter, options.proofs !== false))
       for (const { vkey } of keys) await lines.add(keyLine(vkey))
     }
-    const lineOf = liner(format, origin, reader, size, filter !== undefined && options.proofs !== false)
+    const withProof = filter !== undefined && options.proofs !== false
+    const opening = (event: Existing['event']) =>
+      openingOf({ kysely: db, contents: database.contents }, event)
+    const lineOf = liner(
+      format,
+      origin,
+      reader,
+      size,
+      withProof,
+      options.contents === true ? opening : undefined,
+    )
     const checkpoints = format === 'jsonl' && filter === undefined ? new Checkpoints(reader, size) : undefined
     let events = 0
     for await (const page of pagesOf(db, reader, size, options.userId)) {
@@ -138,13 +152,23 @@ function liner(
   reader: AuditLogReader,
   size: number,
   withProof: boolean,
+  opening: ((event: Existing['event']) => Promise<ErasableContent | undefined>) | undefined,
 ): (entry: Existing) => Promise<string> {
   if (format === 'ocsf') return async entry => ocsfLine(exported(entry), origin)
   if (format === 'cloudevents') return async entry => cloudEventLine(exported(entry), origin)
-  if (!withProof) return async entry => eventLine(exported(entry))
   const hashes = reader.hashes()
   return async entry =>
-    eventLine({ ...exported(entry), proof: await inclusionProof(hashes, entry.index, size) })
+    eventLine({
+      ...exported(entry),
+      content: await opening?.(entry.event),
+      proof: withProof ? await inclusionProof(hashes, entry.index, size) : undefined,
+    })
+}
+
+/** What an event commits to, where it is still there. What is there in its place proves nothing, and is not handed on. */
+async function openingOf(reading: Reading, event: Existing['event']): Promise<ErasableContent | undefined> {
+  const verdict = await committedContent(reading, event)
+  return verdict.kind === 'same' ? verdict.content : undefined
 }
 
 function exported({ index, salt, event }: Existing): ExportedEvent {

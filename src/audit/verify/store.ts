@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
-import type { Store } from '../../store/contents.ts'
+import type { Reading, Store } from '../../store/contents.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { canonicalEvent, commitEvent, logEntry } from '../event-form.ts'
 import {
@@ -17,6 +17,7 @@ import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
 import { Frontier, frontierAt, leafHash } from '../merkle.ts'
 import { type NoteKey, parseVkey } from '../note-keys.ts'
 import { CheckpointRows } from './checkpoint-rows.ts'
+import { ContentCheck, type ContentCounts } from './contents.ts'
 import { LogGrowth, openedBy } from './growth.ts'
 import { TileCheck } from './tiles.ts'
 import { type AuditVerdict, Fault } from './verdict.ts'
@@ -31,6 +32,8 @@ export interface VerifyLogOptions {
   readonly checkpoints?: readonly string[] | undefined
   /** Only what came after the newest of `checkpoints` is looked at; what came before is believed. */
   readonly incremental?: boolean | undefined
+  /** Whether what is on record of calls, and what applications said, is held against the events that commit to it. */
+  readonly contents?: boolean | undefined
   /** Told after every few thousand entries. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
@@ -38,6 +41,8 @@ export interface VerifyLogOptions {
 export interface LogVerdict extends AuditVerdict {
   /** Events that wait to be taken into the log: nothing proves them yet. */
   readonly pending: number
+  /** With `contents`: what of them was compared. */
+  readonly contents: ContentCounts | undefined
 }
 
 /** Entries that are read at once. */
@@ -55,7 +60,7 @@ export function verifyLog(database: Store, options: VerifyLogOptions = {}): Prom
       options.keys === undefined
         ? await ownKeys(db, id => contents.masters.find(id ?? ''))
         : given(options.keys.map(parseVkey))
-    return new LogVerifier(db, auditLogReader({ kysely: db, contents }), trusted, options).run()
+    return new LogVerifier({ kysely: db, contents }, trusted, options).run()
   })
 }
 
@@ -69,15 +74,17 @@ class LogVerifier {
   readonly #reader: AuditLogReader
   readonly #trusted: OwnKeys
   readonly #options: VerifyLogOptions
+  readonly #contents: ContentCheck | undefined
   #growth: LogGrowth | undefined
   #entries = 0
   #pending = 0
 
-  constructor(db: Kysely<Tables>, reader: AuditLogReader, trusted: OwnKeys, options: VerifyLogOptions) {
-    this.#db = db
-    this.#reader = reader
+  constructor(reading: Reading, trusted: OwnKeys, options: VerifyLogOptions) {
+    this.#db = reading.kysely
+    this.#reader = auditLogReader(reading)
     this.#trusted = trusted
     this.#options = options
+    this.#contents = options.contents === true ? new ContentCheck(reading) : undefined
   }
 
   async run(): Promise<LogVerdict> {
@@ -101,6 +108,7 @@ class LogVerifier {
       checkpoint: verified?.note,
       complete: true,
       pending: this.#pending,
+      contents: this.#contents?.counts,
     }
   }
 
@@ -150,6 +158,7 @@ class LogVerifier {
           throw error instanceof Fault ? new Fault({ ...placeOf(entry), ...error.fault }) : error
         }
         await tiles.append(leaf)
+        await this.#contents?.check(entry)
         this.#entries++
         await checkpoints.meet(growth)
       }

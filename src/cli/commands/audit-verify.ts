@@ -14,6 +14,7 @@ export interface VerifyCommandOptions extends GlobalOptions {
   readonly key?: readonly string[]
   readonly checkpoint?: readonly string[]
   readonly incremental?: boolean
+  readonly contents?: boolean
   readonly save?: string
   readonly json?: boolean
 }
@@ -24,6 +25,10 @@ export async function verifyAudit(options: VerifyCommandOptions): Promise<void> 
   if (incremental === true && (checkpoint.length === 0 || from !== undefined))
     throw new SteleError('usage', {
       reason: '--incremental is for the database, and goes on from what --checkpoint names.',
+    })
+  if (options.contents === true && from !== undefined)
+    throw new SteleError('usage', {
+      reason: '--contents is for the database: of an export everything is verified.',
     })
   const notes: string[] = []
   for (const path of checkpoint) notes.push((await readWhole(path)).toString())
@@ -39,7 +44,7 @@ export async function verifyAudit(options: VerifyCommandOptions): Promise<void> 
   await writeLine(wordsOf(verdict))
 }
 
-type AnyVerdict = AuditVerdict & Partial<Pick<LogVerdict, 'pending'>>
+type AnyVerdict = AuditVerdict & Partial<Pick<LogVerdict, 'pending' | 'contents'>>
 
 function verifyDatabase(options: VerifyCommandOptions, checkpoints: readonly string[]): Promise<LogVerdict> {
   return withStele(options, async stele => {
@@ -49,6 +54,7 @@ function verifyDatabase(options: VerifyCommandOptions, checkpoints: readonly str
         keys: options.key,
         checkpoints,
         incremental: options.incremental,
+        contents: options.contents,
         onProgress: update,
       }),
     )
@@ -83,10 +89,14 @@ async function keep(path: string, { checkpoint }: AuditVerdict): Promise<void> {
   say(`The checkpoint is kept in ${path}.`)
 }
 
-function wordsOf({ entries, checkpoints, size, complete, pending = 0 }: AnyVerdict): string {
+function wordsOf({ entries, checkpoints, size, complete, contents, pending = 0 }: AnyVerdict): string {
   const waiting = pending === 0 ? '' : ` ${pending} events wait to be taken into the log.`
+  const compared =
+    contents === undefined
+      ? ''
+      : ` Of what events commit to ${contents.same} are as they were, and ${contents.gone} are gone.`
   if (complete)
-    return `Verified: ${entries} entries and ${checkpoints} checkpoints, the newest of ${size} entries.${waiting}`
+    return `Verified: ${entries} entries and ${checkpoints} checkpoints, the newest of ${size} entries.${compared}${waiting}`
   return `Verified: ${entries} events of a log of ${size}. It is a selection: there may be others.`
 }
 

@@ -1,0 +1,51 @@
+import type { Row } from '../db/tables.ts'
+import { commitsToCall } from '../model/call-record.ts'
+import { maybeJson } from '../model/maybe-json.ts'
+import { nameOf } from '../store/audit-queries.ts'
+import { saidIn } from '../store/audit-reading.ts'
+import type { Reading } from '../store/contents.ts'
+import { fromBase64 } from './base64.ts'
+import { checkCall } from './call-contents.ts'
+import { commitContent, contentSaltLength } from './event-form.ts'
+import type { ErasableContent } from './export-line.ts'
+
+/** An event, as far as it commits to content that is kept elsewhere. */
+export type CommittingEvent = Pick<
+  Row<'audit_events'>,
+  'id' | 'user_id' | 'action' | 'target' | 'outcome' | 'commitment' | 'created_at'
+>
+
+/**
+ * What is kept of the content that an event commits to: it is the one; or another; or it is gone, erased or expired or never kept, and
+ * nobody can tell; `none` where the event commits to nothing that a later one does not tell better.
+ */
+export type ContentVerdict =
+  | { readonly kind: 'same'; readonly content: ErasableContent }
+  | { readonly kind: 'changed'; readonly reason: string }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'none' }
+
+/** Holds what is kept against what the event has committed to. @throws SteleError store_unavailable, content_unreadable */
+export async function committedContent(reading: Reading, event: CommittingEvent): Promise<ContentVerdict> {
+  if (event.commitment === null) return { kind: 'none' }
+  if (commitsToCall(event.action)) {
+    const verdict = await checkCall(reading, event)
+    if (verdict.kind === 'replaced') return { kind: 'none' }
+    if (verdict.kind !== 'same') return verdict
+    const { salt, text } = verdict.opening
+    return { kind: 'same', content: { salt, details: text } }
+  }
+  const said = (await saidIn(reading, [event])).get(nameOf(event.id, event.user_id))
+  if (said === undefined) return { kind: 'gone' }
+  const content = openingIn(said)
+  if (content !== undefined && commitContent(content.salt, content.details).equals(event.commitment))
+    return { kind: 'same', content }
+  return { kind: 'changed', reason: 'what was said in the event is not what it committed to' }
+}
+
+function openingIn(text: string): ErasableContent | undefined {
+  const { salt, details } = (maybeJson(text) ?? {}) as { readonly salt?: unknown; readonly details?: unknown }
+  const bytes = typeof salt === 'string' ? fromBase64(salt) : undefined
+  if (bytes?.byteLength !== contentSaltLength || typeof details !== 'string') return undefined
+  return { salt: bytes, details }
+}
