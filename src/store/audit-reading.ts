@@ -82,7 +82,10 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
       for (const place of places) {
         if (found.length > limit) return
         const event = events.get(nameOf(place.event_id, place.user_id))
-        if (event !== undefined && isMeant(filter, event)) found.push({ place, event })
+        // What somebody has taken away is told, not passed over.
+        if (event === undefined)
+          throw new SteleError('audit_log_broken', { reason: `its event ${place.event_id} is gone` })
+        if (isMeant(filter, event)) found.push({ place, event })
         last = place
         examined++
       }
@@ -122,7 +125,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
         .executeTakeFirst()
       return row?.event_id
     },
-    /** As many events as there are, or as are asked for. @throws SteleError content_unreadable, invalid_value */
+    /** As many events as there are, or as are asked for. @throws SteleError audit_log_broken, content_unreadable, invalid_value */
     async list(filter: AuditFilter): Promise<AuditEvent[]> {
       const limit = pageLimit(filter.limit, 100)
       const events: AuditEvent[] = []

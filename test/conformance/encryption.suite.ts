@@ -60,6 +60,7 @@ async function sayEverywhere(stele: Stele, userId = 'ada'): Promise<{ callId: st
     errorMessage: `The provider did not like ${secret}`,
   })
   await stele.auditEvents.add({ userId, by: operator, action: 'usage.repaired', details: { reason: secret } })
+  await stele.auditLogger.logEvent({ eventType: 'noticed', userId, details: { what: secret } })
   return { callId, failedId: failed.callId }
 }
 
