@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { noteEvents, vkeysOf } from '../harness/audited.ts'
 import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
+import { dropGuards } from '../harness/guards.ts'
 import { runJson, runStele } from './run-stele.ts'
 
 async function start(events = 30) {
@@ -36,6 +37,7 @@ test('verify looks at the database, keeps a checkpoint, goes on from it and name
   expect(readFileSync(file('kept'), 'utf8')).toContain(`\n${later.size}\n`)
   expect(await run('verify', '--incremental')).toMatchObject({ code: 2, stdout: '' })
 
+  await dropGuards(stele.database)
   await stele.database.kysely
     .updateTable('audit_events')
     .set({ actor: 'mallory' })
@@ -99,7 +101,7 @@ test('an export is a new file for its owner alone, and verified where there is n
 
 test('an event is proven to whoever has the public key', async () => {
   const { stele, vkey, run, runAway, file } = await start()
-  const [event] = await stele.auditEvents.list({ action: 'user.created', limit: 1 })
+  const [event] = await stele.auditEvents.list({ action: 'app.created', limit: 1 })
   const proven = await run('prove', event?.id ?? '', '--output', file('proof.json'))
   expect(proven).toMatchObject({ code: 0, stdout: '' })
   expect(proven.stderr).toContain(`The event ${event?.id} is entry 28 of the log: `)
@@ -155,7 +157,7 @@ test('events are written for programs that collect them', async () => {
     time: expect.any(Number),
     metadata: { version: '1.3.0', product: { vendor_name: 'Stele' }, sequence: 1 },
     actor: { user: { name: 'operator', type_id: 2 } },
-    api: { operation: 'login.refused' },
+    api: { operation: 'app.denied' },
     src_endpoint: { svc_name: expect.stringMatching(/^stele\//) },
     resources: [{ uid: 'thing-1', owner: { uid: 'user-1' } }],
   })
@@ -166,10 +168,10 @@ test('events are written for programs that collect them', async () => {
     specversion: '1.0',
     id: '1',
     source: expect.stringMatching(/^stele\//),
-    type: 'stele.audit.login.refused',
+    type: 'stele.audit.app.denied',
     subject: 'thing-1',
     datacontenttype: 'application/json',
-    data: { index: 1, event: { action: 'login.refused', user_id: 'user-1', v: 1 } },
+    data: { index: 1, event: { action: 'app.denied', user_id: 'user-1', v: 1 } },
   })
   expect(new Date(String(cloud[1]?.['time'])).getTime()).toBe(ocsf[1]?.['time'])
 })

@@ -67,6 +67,7 @@ test('health is told without a key', async () => {
     status: 'ready',
     waiting: 0,
     providers: {},
+    audit_log: 'ok',
   })
 })
 

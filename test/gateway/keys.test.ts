@@ -61,8 +61,10 @@ describeEachDatabase('keys over HTTP', bed => {
     const events = (await rowsOf(running.stele, 'audit_events')).filter(({ target }) => target === key.id)
     expect(events.map(({ action, actor }) => `${action} by ${actor}`)).toEqual([
       'api_key.created by ada',
+      'permission.denied by ada',
       'api_key.rotated by ada',
       'api_key.rotated by ada',
+      'api_key.rejected by ',
       'api_key.revoked by ada',
     ])
   })

@@ -137,9 +137,14 @@ export const accessRecipes: Readonly<Record<string, Recipe>> = {
     await fine(s.send('GET', `/v1/limits?after=${s.asked('a cursor')}`, asAdmin(adminKey)), 400)
   },
   'POST /v1/limits': async (s, { adminKey }) => {
-    const limit = { requests_per_day: 1_000_000, [s.word('an unknown limit')]: s.text('an unknown limit') }
-    const body = { user: s.label('the id of somebody limited'), model: s.label('a limited model'), ...limit }
+    const body = {
+      user: s.label('the id of somebody limited'),
+      model: s.label('a limited model'),
+      requests_per_day: 1_000_000,
+    }
     await fine(s.send('POST', '/v1/limits', { body, ...asAdmin(adminKey) }))
+    const unknown = { ...body, [s.word('an unknown limit')]: s.text('an unknown limit') }
+    await fine(s.send('POST', '/v1/limits', { body: unknown, ...asAdmin(adminKey) }), 400)
     // While a limit stands, calls of whom nobody knows whether it concerns them are refused during an outage.
     const target = new URLSearchParams({ user: body.user, model: body.model }).toString()
     await fine(s.send('DELETE', `/v1/limits?${target}`, asAdmin(adminKey)))
