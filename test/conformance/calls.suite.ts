@@ -73,7 +73,7 @@ export function callsSuite(bed: Bed): void {
     }
     expect(await costOf(undefined)).toBeUndefined()
     expect(await costOf(0)).toBe(0)
-    expect(await costOf(Number.MAX_SAFE_INTEGER - 10)).toBe(Number.MAX_SAFE_INTEGER - 10)
+    expect(await costOf(1_000_000_000_000_000)).toBe(1_000_000_000_000_000)
   })
 
   test('a failed call keeps what was sent, what came back and why it failed', async () => {

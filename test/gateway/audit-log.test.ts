@@ -4,6 +4,7 @@ import { leafHash, rootAt } from '../../src/audit/merkle.ts'
 import { parseVkey } from '../../src/audit/note-keys.ts'
 import { tileHashReader, tilePath, tileWidth } from '../../src/audit/tiles.ts'
 import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
+import { dropGuards } from '../harness/guards.ts'
 import { provenLog } from '../harness/proven-log.ts'
 import { errorOf, type Running, startGateway } from './running.ts'
 
@@ -91,6 +92,7 @@ test('a log that is not as it was signed is told by /readyz and in the figures',
   expect(await ready()).toMatchObject({ audit_log: 'ok' })
   expect(await figures()).toContain('stele_audit_log_broken 0')
   const { kysely } = running.stele.database
+  await dropGuards(running.stele.database)
   await kysely.deleteFrom('audit_tiles').execute()
   await running.stele.auditEvents.add({ userId: '', by: operator, action: 'app.test' })
   await expect.poll(ready, { timeout: 5_000 }).toMatchObject({ status: 'ready', audit_log: 'broken' })

@@ -10,7 +10,7 @@ test('auditors get proofs that whoever has the public key verifies', async () =>
   const keys = await vkeysOf(stele)
   const headers = { authorization: `Bearer ${await running.newKey('root', 'auditor')}` }
   const ask = (path: string) => running.send('GET', path, { headers })
-  const [event] = await stele.auditEvents.list({ action: 'user.created', limit: 1 })
+  const [event] = await stele.auditEvents.list({ action: 'app.created', limit: 1 })
   const proof = await ask(`/v1/audit_events/${event?.id}/proof`)
   expect(proof.status).toBe(200)
   expect(verifyAuditProof(proof.text, keys)).toMatchObject({ verified: true })
