@@ -5,6 +5,7 @@ import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
 import { auditEventLibrary, auditLogger } from './audit/events/logger.ts'
 import { auditLibrary } from './audit/library.ts'
+import { signBacklog } from './audit/log/backlog.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
 import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
 import type { AuditPlaces, AuditPlacesOptions, OpenedPlaces } from './audit/places/service.ts'
@@ -218,6 +219,7 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     const mode = options.contentMode ?? 'encrypted'
     const sealing = { mode, acceptsOld, eventSecret }
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
+    await signBacklog(store)
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
     const places = openPlaces(store, { databaseUrl, content }, options)

@@ -11,7 +11,7 @@ import {
   factsOf,
 } from '../model/audit-actions.ts'
 import type { JsonObject } from '../model/json-object.ts'
-import { queueRow } from './audit-queue.ts'
+import { type QueueSigner, queueRow } from './audit-queue.ts'
 import type { Contents } from './contents.ts'
 
 /** Who does something: a user, or the operator, who has the database and the master key and no id here. */
@@ -77,10 +77,13 @@ export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')
   }
 }
 
+/** What events are sealed with, and what is queued of them. */
+type EventKeys = Pick<Contents, 'sealEvent'> & QueueSigner
+
 /** Adds events in the transaction of what they tell of, and queues them for the log. */
 export async function addEvents(
   tx: Kysely<Tables>,
-  contents: Pick<Contents, 'sealEvent'>,
+  contents: EventKeys,
   ...events: readonly EventRow[]
 ): Promise<void> {
   if (events.length === 0) return
@@ -88,13 +91,13 @@ export async function addEvents(
     .insertInto('audit_events')
     .values(events.map(event => contents.sealEvent(event)))
     .execute()
-  await tx.insertInto('audit_queue').values(queueRow(events)).execute()
+  await tx.insertInto('audit_queue').values(queueRow(contents, events)).execute()
 }
 
 /** The same for what may be done once more: those that are there already stay as they are. */
 export async function addAbsentEvents(
   tx: Kysely<Tables>,
-  contents: Pick<Contents, 'sealEvent'>,
+  contents: EventKeys,
   events: readonly EventRow[],
 ): Promise<void> {
   if (events.length === 0) return
@@ -106,11 +109,12 @@ export async function addAbsentEvents(
     .execute()
   const ids = new Set(added.map(({ id }) => id))
   const fresh = events.filter(({ id }) => ids.has(id))
-  if (fresh.length > 0) await tx.insertInto('audit_queue').values(queueRow(fresh)).execute()
+  if (fresh.length > 0) await tx.insertInto('audit_queue').values(queueRow(contents, fresh)).execute()
 }
 
 /** In place of the keys where they are not at hand: what has details cannot be written so. */
-export const withoutKeys: Pick<Contents, 'sealEvent'> = {
+export const withoutKeys: EventKeys = {
+  macOfQueued: () => undefined,
   sealEvent({ details, ...row }) {
     if (details !== null) throw new Error('the details of an event take a key')
     return { ...row, details }

@@ -144,7 +144,7 @@ export async function queuedLeaves(kysely: Kysely<Tables>): Promise<Leaf[]> {
     .limit(mostQueued)
     .execute()
   // Within a row they stand in the order in which the log takes them.
-  return rows.flatMap(row => (decodeLeaves(row.leaves) ?? []).reverse())
+  return rows.flatMap(row => (decodeLeaves(row) ?? []).reverse())
 }
 
 /** Events by their ids and users, in any order, as they are stored. */

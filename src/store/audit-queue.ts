@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { canonicalEvent, commitEvent } from '../audit/event-form.ts'
 import type { StoredBatch } from '../db/batch.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { newId } from '../ids.ts'
+import type { AuditAction } from '../model/audit-actions.ts'
 import type { Contents } from './contents.ts'
 
 /** What the log is to take of an event, and what a list finds the event by. */
@@ -28,7 +29,7 @@ const digestsLength = saltLength + commitmentLength
  */
 export async function writeEvents(
   batch: StoredBatch,
-  contents: Pick<Contents, 'sealEvent'>,
+  contents: Pick<Contents, 'sealEvent' | 'macOfQueued'>,
   events: readonly Row<'audit_events'>[],
 ): Promise<void> {
   if (events.length === 0) return
@@ -39,13 +40,67 @@ export async function writeEvents(
         event => (event.details === null ? event : contents.sealEvent(event)) as Tables['audit_events'],
       ),
     ),
-    batch.insert('audit_queue', [queueRow(events)]),
+    batch.insert('audit_queue', [queueRow(contents, events)]),
   ])
 }
 
+/** What shows that a row of the queue is no stranger's; undefined where the keys are not at hand. */
+export interface QueueSigner {
+  macOfQueued(queueId: string, bytes: Uint8Array): Uint8Array | undefined
+}
+
 /** The row of the queue for events, to be inserted in their transaction. Queues are taken in the order of these ids. */
-export function queueRow(events: readonly Row<'audit_events'>[]): Tables['audit_queue'] {
-  return { id: newId('auditQueue'), leaves: encodeLeaves(events.map(leafOf)) }
+export function queueRow(signer: QueueSigner, events: readonly Row<'audit_events'>[]): Tables['audit_queue'] {
+  return signedRow(signer, newId('auditQueue'), encodeLeaves(events.map(leafOf)))
+}
+
+/** A row of the queue: how it is signed, the MAC where it is, then what is queued. */
+export function signedRow(signer: QueueSigner, id: string, queued: Uint8Array): Tables['audit_queue'] {
+  const mac = signer.macOfQueued(id, queued)
+  const parts = mac === undefined ? [Uint8Array.of(unsigned), queued] : [Uint8Array.of(signed), mac, queued]
+  return { id, leaves: Buffer.concat(parts) }
+}
+
+const unsigned = 0
+const signed = 1
+const macLength = 32
+
+/** What a row of the queue says is queued, whoever wrote it. */
+function queuedIn({ leaves }: Tables['audit_queue']): Buffer {
+  const bytes = Buffer.from(leaves.buffer, leaves.byteOffset, leaves.byteLength)
+  return bytes.subarray(bytes[0] === signed ? 1 + macLength : 1)
+}
+
+/** The same; undefined when it was not written by whoever has the keys. */
+export function genuineIn(signer: QueueSigner, row: Tables['audit_queue']): Buffer | undefined {
+  const queued = queuedIn(row)
+  const mac = signer.macOfQueued(row.id, queued)
+  const bytes = Buffer.from(row.leaves.buffer, row.leaves.byteOffset, row.leaves.byteLength)
+  const found = bytes.subarray(1, 1 + macLength)
+  const isGenuine = bytes[0] === signed && mac?.byteLength === found.byteLength && timingSafeEqual(mac, found)
+  return isGenuine ? queued : undefined
+}
+
+/** What is put on record without the keys, by commands of the operator: only these are taken in from a row that nobody signed. */
+export const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
+  'schema.migrated',
+  'schema.reverted',
+  'limit.repaired',
+  'record.backed_up',
+  'record.restored',
+  'record.copied',
+  'data_keys.backed_up',
+  'data_keys.restored',
+])
+
+/** The leaves of a row of the queue; undefined for a row that is not as Stele writes it. */
+export function genuineLeaves(signer: QueueSigner, row: Tables['audit_queue']): Leaf[] | undefined {
+  if (row.leaves[0] === unsigned) {
+    const leaves = decodeLeaves(row)
+    return leaves?.every(({ action }) => writtenWithoutKeys.has(action)) === true ? leaves : undefined
+  }
+  const queued = genuineIn(signer, row)
+  return queued && leavesIn(queued)
 }
 
 /** Commits to an event. */
@@ -81,9 +136,13 @@ function encodeLeaves(leaves: readonly Leaf[]): Uint8Array {
   return bytes
 }
 
-/** The inverse. @returns undefined for what `encodeLeaves` does not make: somebody else has written it */
-export function decodeLeaves(stored: Uint8Array): Leaf[] | undefined {
-  const bytes = Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength)
+/** The leaves of a row of the queue, whoever wrote it; undefined for what nobody writes. */
+export function decodeLeaves(row: Tables['audit_queue']): Leaf[] | undefined {
+  return leavesIn(queuedIn(row))
+}
+
+/** The inverse of `encodeLeaves`. @returns undefined for what that does not make */
+function leavesIn(bytes: Buffer): Leaf[] | undefined {
   if (bytes.length < 4) return undefined
   const textsEnd = 4 + bytes.readUInt32BE()
   const texts = parsed(bytes.toString('utf8', 4, textsEnd))

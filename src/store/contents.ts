@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { ContentMode } from '../db/batch.ts'
 import type { Database } from '../db/database.ts'
@@ -134,6 +135,14 @@ export class Contents {
   /** A row of what is the store's as it is stored. Never as a digest alone: who did what must stay readable. */
   sealOfStore(table: TableName, row: object, rowKey: object = row): object {
     return this.seal(table, row, this.#storeKey, this.mode === 'plain' ? 'plain' : 'encrypted', rowKey)
+  }
+
+  /** Shows that something that waits for the log was queued by whoever has the keys: 32 bytes. */
+  macOfQueued(queueId: string, bytes: Uint8Array): Buffer {
+    return createHmac('sha256', this.#storeKey.derive('audit queue 1'))
+      .update(`${queueId.length}:${queueId}`)
+      .update(bytes)
+      .digest()
   }
 
   sealEvent(row: Row<'audit_events'>): Tables['audit_events'] {

@@ -2,8 +2,9 @@ import type { StoredBatch } from '../../db/batch.ts'
 import type { Row, Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import { decodeText, encodeContent } from '../../privacy/content.ts'
-import { type Leaf, leafOf } from '../../store/audit-queue.ts'
-import { type Contents, keyColumns } from '../../store/contents.ts'
+import { genuineIn, type Leaf, leafOf, signedRow } from '../../store/audit-queue.ts'
+import { type Contents, keyColumns, type Reading } from '../../store/contents.ts'
+import { broken } from './broken.ts'
 
 /**
  * Events from before there was a log: two rows of the queue, which the migration has written, tell behind which key none of them
@@ -33,7 +34,7 @@ export async function takeBacklog(
   const bound = head.find(({ id }) => id === boundId)
   const progress = head.find(({ id }) => id === progressId)
   if (bound === undefined || progress === undefined) return undefined
-  const end = decodeText(bound.leaves)
+  const end = boundIn(contents, bound)
   const after = keyOf(decodeText(progress.leaves))
   const page = await batch.first('audit_events', limit, after)
   const old = page.filter(({ id }) => id <= end)
@@ -107,7 +108,34 @@ function keyOf(text: string): readonly string[] | undefined {
 }
 
 /** Up to which id there may be events that are not taken in yet; undefined when there are none. @param head of the queue */
-export function backlogEnd(head: readonly Tables['audit_queue'][]): string | undefined {
+export function backlogEnd(contents: Contents, head: readonly Tables['audit_queue'][]): string | undefined {
   const bound = head.find(({ id }) => id === boundId)
-  return bound && decodeText(bound.leaves)
+  return bound && boundIn(contents, bound)
+}
+
+/** @throws SteleError audit_log_broken when somebody else has written it */
+function boundIn(contents: Contents, row: Tables['audit_queue']): string {
+  const bound = genuineIn(contents, row)
+  if (bound === undefined) throw broken('somebody has written how far events are from before there was a log')
+  return decodeText(bound)
+}
+
+/**
+ * Signs what the migration has written, which has no key: once, before anything is in the log. Nobody can say later that there are
+ * events from before it.
+ */
+export function signBacklog({ kysely, contents }: Reading): Promise<void> {
+  return kysely.transaction().execute(async tx => {
+    const row = await tx.selectFrom('audit_queue').selectAll().where('id', '=', boundId).executeTakeFirst()
+    if (row === undefined || genuineIn(contents, row) !== undefined) return
+    const log = await tx.selectFrom('audit_checkpoints').select('tree_size').limit(1).executeTakeFirst()
+    if (log !== undefined) return
+    const { leaves } = signedRow(contents, boundId, row.leaves)
+    await tx
+      .updateTable('audit_queue')
+      .set({ leaves })
+      .where('id', '=', boundId)
+      .where('leaves', '=', row.leaves)
+      .execute()
+  })
 }

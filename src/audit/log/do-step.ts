@@ -2,7 +2,7 @@ import type { StoredBatch } from '../../db/batch.ts'
 import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import { addCounts } from '../../store/audit-counts.ts'
-import { decodeLeaves, type Leaf } from '../../store/audit-queue.ts'
+import { genuineLeaves, type Leaf } from '../../store/audit-queue.ts'
 import type { Contents, Store } from '../../store/contents.ts'
 import { checkpointText } from '../checkpoint.ts'
 import { logEntry } from '../event-form.ts'
@@ -59,7 +59,7 @@ async function sequence(
   const backlog = await takeBacklog(batch, contents, head, limit)
   const taken =
     backlog === undefined
-      ? await takeQueued(batch, head, limit)
+      ? await takeQueued(batch, contents, head, limit)
       : { leaves: backlog.leaves, isDone: false, remove: backlog.note }
   const leaves = careful ? await withoutKnown(batch, taken.leaves) : taken.leaves
   const checkpoint = leaves.length === 0 ? undefined : await append(batch, state, leaves)
@@ -69,6 +69,7 @@ async function sequence(
 
 async function takeQueued(
   batch: StoredBatch,
+  contents: Contents,
   head: readonly Tables['audit_queue'][],
   limit: number,
 ): Promise<Taken> {
@@ -78,7 +79,7 @@ async function takeQueued(
   for (;;) {
     for (const row of rows) {
       if (leaves.length >= limit) break
-      const queued = decodeLeaves(row.leaves)
+      const queued = genuineLeaves(contents, row)
       if (queued === undefined) throw broken(`what is queued as ${row.id} is not what was written`)
       leaves.push(...queued)
       ids.push(row.id)

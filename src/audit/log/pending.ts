@@ -1,13 +1,14 @@
 import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
-import { decodeLeaves, type Leaf } from '../../store/audit-queue.ts'
+import { genuineLeaves, type Leaf } from '../../store/audit-queue.ts'
+import type { Reading } from '../../store/contents.ts'
 import { backlogEnd, isBacklog } from './backlog.ts'
 
 /** Rows that are read at once. */
 const atATime = 1_000
 
 /** What the queue has, in its order, a row at a time; undefined for a row that is not as it was written. */
-export async function* queuedLeaves(db: Kysely<Tables>): AsyncGenerator<Leaf[] | undefined> {
+export async function* queuedLeaves({ kysely: db, contents }: Reading): AsyncGenerator<Leaf[] | undefined> {
   for (let after = ''; ; ) {
     const rows = await db
       .selectFrom('audit_queue')
@@ -16,7 +17,7 @@ export async function* queuedLeaves(db: Kysely<Tables>): AsyncGenerator<Leaf[] |
       .orderBy('id')
       .limit(atATime)
       .execute()
-    for (const row of rows) if (!isBacklog(row.id)) yield decodeLeaves(row.leaves)
+    for (const row of rows) if (!isBacklog(row.id)) yield genuineLeaves(contents, row)
     const last = rows.at(-1)
     if (last === undefined || rows.length < atATime) return
     after = last.id
@@ -24,9 +25,9 @@ export async function* queuedLeaves(db: Kysely<Tables>): AsyncGenerator<Leaf[] |
 }
 
 /** Up to which id events from before there was a log may still wait to be taken in; undefined when none do. */
-export async function waitingBacklog(db: Kysely<Tables>): Promise<string | undefined> {
+export async function waitingBacklog({ kysely: db, contents }: Reading): Promise<string | undefined> {
   const rows = await db.selectFrom('audit_queue').selectAll().orderBy('id').limit(2).execute()
-  return backlogEnd(rows)
+  return backlogEnd(contents, rows)
 }
 
 export interface EventName {

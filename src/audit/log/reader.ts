@@ -131,7 +131,7 @@ export function auditLogReader({ kysely, contents }: Reading) {
      */
     async queued(): Promise<Leaf[]> {
       const rows = await kysely.selectFrom('audit_queue').selectAll().orderBy('id').limit(mostRows).execute()
-      return rows.flatMap(row => (isBacklog(row.id) ? [] : (decodeLeaves(row.leaves) ?? [])))
+      return rows.flatMap(row => (isBacklog(row.id) ? [] : (decodeLeaves(row) ?? [])))
     },
     /** The hashes of a tile, one after the other; undefined when there is none. */
     tile,

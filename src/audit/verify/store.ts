@@ -70,6 +70,7 @@ function given(keys: readonly NoteKey[]): OwnKeys {
 }
 
 class LogVerifier {
+  readonly #reading: Reading
   readonly #db: Kysely<Tables>
   readonly #reader: AuditLogReader
   readonly #trusted: OwnKeys
@@ -80,6 +81,7 @@ class LogVerifier {
   #pending = 0
 
   constructor(reading: Reading, trusted: OwnKeys, options: VerifyLogOptions) {
+    this.#reading = reading
     this.#db = reading.kysely
     this.#reader = auditLogReader(reading)
     this.#trusted = trusted
@@ -221,18 +223,28 @@ class LogVerifier {
   /** Every event is in the log or waits for it. */
   async #checkOutside(): Promise<void> {
     const waiting = new Map<string, EventLeaf>()
-    for await (const leaves of queuedLeaves(this.#db)) {
+    for await (const leaves of queuedLeaves(this.#reading)) {
       if (leaves === undefined)
         throw new Fault({ reason: 'what waits to be taken in is not as it was written' })
       for (const leaf of leaves) waiting.set(nameOf(leaf.eventId, leaf.userId), leaf)
     }
-    const backlog = await waitingBacklog(this.#db)
+    const backlog = await this.#waitingBacklog()
     for await (const events of unloggedEvents(this.#db)) {
       const left = events.filter(({ id, user_id }) => !waiting.has(nameOf(id, user_id)))
       const [stray] = backlog === undefined ? left : left.filter(({ id }) => id > backlog)
       if (stray !== undefined)
         throw new Fault({ eventId: stray.id, reason: 'the event is neither in the log nor waits for it' })
       this.#pending += events.length
+    }
+  }
+
+  async #waitingBacklog(): Promise<string | undefined> {
+    try {
+      return await waitingBacklog(this.#reading)
+    } catch (error) {
+      if (error instanceof SteleError && error.code === 'audit_log_broken')
+        throw new Fault({ reason: reasonOf(error) })
+      throw error
     }
   }
 }
