@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto'
 
 /**
- * A verifier that was written from docs/audit-verification.md alone: it shares nothing with the program.
+ * Proofs and checkpoints read as docs/audit-verification.md says, from that page alone: nothing here is the program's.
  */
 
 const sha256 = (...parts: (Uint8Array | string)[]): Buffer => {
@@ -11,29 +11,6 @@ const sha256 = (...parts: (Uint8Array | string)[]): Buffer => {
 }
 
 const node = (left: Uint8Array, right: Uint8Array): Buffer => sha256(Buffer.of(1), left, right)
-
-const order = [
-  'action',
-  'actor',
-  'category',
-  'commitment',
-  'created_at',
-  'details',
-  'id',
-  'outcome',
-  'severity',
-  'target',
-  'user_id',
-  'v',
-]
-
-type Fields = Readonly<Record<string, unknown>>
-
-function leafOf(salt: Buffer, event: Fields): Buffer {
-  const canonical = `{${order.map(name => `"${name}":${JSON.stringify(event[name])}`).join(',')}}`
-  const commitment = sha256(salt, canonical).toString('base64')
-  return sha256(Buffer.of(0), `stele-audit/v1\n${String(event['id'])}\n${commitment}\n`)
-}
 
 export function isIncluded(
   leaf: Buffer,
@@ -104,44 +81,4 @@ export function opened(note: string, vkey: string): { size: number; root: Buffer
     })
   const [origin, size, root = ''] = text.split('\n')
   return isSigned && origin === name ? { size: Number(size), root: Buffer.from(root, 'base64') } : undefined
-}
-
-/** Whether a complete export is as it was signed. */
-export function isVerified(lines: readonly string[], vkey: string, kept?: string): boolean {
-  const subtrees: Buffer[] = []
-  let size = 0
-  let covered = -1
-  let expected: unknown
-  const root = (): Buffer =>
-    subtrees.length === 0 ? sha256() : subtrees.reduceRight((hash, left) => node(left, hash))
-  const keptHead = kept === undefined ? undefined : opened(kept, vkey)
-  let isKeptMet = kept === undefined
-  for (const line of lines) {
-    const value = JSON.parse(line) as Fields
-    const { index, checkpoint, event } = value
-    if (value['audit_export'] === 1) expected = value['size']
-    if (typeof checkpoint === 'string') {
-      const head = opened(checkpoint, vkey)
-      if (head?.size !== size || !head.root.equals(root())) return false
-      covered = size
-    }
-    if (event === undefined) continue
-    if (index !== size) return false
-    const entry = event as Fields
-    const content = value['content'] as Fields | undefined
-    if (content !== undefined) {
-      const salt = Buffer.from(String(content['salt']), 'base64')
-      if (sha256(salt, String(content['details'])).toString('hex') !== entry['commitment']) return false
-    }
-    let hash = leafOf(Buffer.from(String(value['salt']), 'base64'), entry)
-    for (let rest = size; rest % 2 === 1; rest = Math.floor(rest / 2))
-      hash = node(subtrees.pop() ?? hash, hash)
-    subtrees.push(hash)
-    size++
-    if (keptHead?.size === size) {
-      if (!keptHead.root.equals(root())) return false
-      isKeptMet = true
-    }
-  }
-  return covered === size && isKeptMet && (expected === undefined || expected === size)
 }
