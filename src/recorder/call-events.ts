@@ -2,8 +2,10 @@ import { commitContent } from '../audit/event-form.ts'
 import type { Batch } from '../db/batch.ts'
 import type { CallStart } from '../model/call.ts'
 import { begunRecord, saltPlace, settledRecord } from '../model/call-record.ts'
+import { isAbsent } from '../privacy/content.ts'
 import { type EventRow, eventRow } from '../store/audit-events.ts'
 import type { Ending } from './apply-settles.ts'
+import type { Settlement } from './operations.ts'
 import { settlementFacts } from './settlement-facts.ts'
 
 /** What is put on record of a call beside the call. */
@@ -43,7 +45,9 @@ function settledEvents({ call, settlement }: Ending): CallEvent[] {
   const severity = outcome === 'completed' || outcome === 'cached' ? 'info' : 'warning'
   const settled = {
     row: eventRow({ userId, by, action: 'call.settled', target, outcome, severity }, createdAt),
-    record: settledRecord(settlementFacts(settlement), settlement.bodyDigest),
+    record: isWithoutDigest(settlement)
+      ? undefined
+      : settledRecord(settlementFacts(settlement), settlement.bodyDigest),
   }
   if (masked === undefined) return [settled]
   const details = { ...masked }
@@ -54,6 +58,12 @@ function settledEvents({ call, settlement }: Ending): CallEvent[] {
     },
     settled,
   ]
+}
+
+/** Whether a reply is kept and nobody knows its digest: it waited in the spool of a version that made none. */
+function isWithoutDigest({ body, bodyDigest }: Settlement): boolean {
+  if (body === undefined || bodyDigest !== undefined) return false
+  return typeof body === 'string' || !isAbsent(body)
 }
 
 async function record(batch: Batch, events: readonly CallEvent[]): Promise<void> {
