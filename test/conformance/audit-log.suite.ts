@@ -8,6 +8,7 @@ import { exportLines } from '../../src/moving/export.ts'
 import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
 import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
+import { genuineIn, signedRow } from '../../src/store/audit-queue.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import type { Bed, Place } from '../harness/databases.ts'
@@ -176,8 +177,10 @@ export function auditLogSuite(bed: Bed): void {
   test('what is queued twice is in the log once', async () => {
     const stele = await (await bed.place()).stele(still)
     await note(stele, 3)
+    const { contents } = stele.database
     const [row] = await storedRowsOf(stele.database, 'audit_queue')
-    const again = { id: newId('auditQueue'), leaves: row?.leaves ?? new Uint8Array(0) }
+    const queued = row && genuineIn(contents, row)
+    const again = signedRow(contents, newId('auditQueue'), queued ?? new Uint8Array(0))
     await stele.database.kysely.insertInto('audit_queue').values(again).execute()
     expect(await stele.auditLog.sequence()).toBe(3)
     await stele.database.kysely.insertInto('audit_queue').values(again).execute()
