@@ -121,8 +121,9 @@ export function callContentsSuite(bed: Bed): void {
     expect(all).toMatchObject({ verified: true, contents: { same: 3, gone: 0 } })
     expect(await stele.audit.verify()).toMatchObject({ verified: true, contents: undefined })
 
-    let text = ''
-    await stele.audit.export(async lines => void (text += lines), { contents: true })
+    const parts: string[] = []
+    await stele.audit.export(async lines => void parts.push(lines), { contents: true })
+    const text = parts.join('')
     const opened = text.split('\n').filter(line => line.includes('"content":'))
     expect(opened).toHaveLength(3)
     expect(text).toContain('her words')
