@@ -59,11 +59,7 @@ export function writeFileWhole<R>(
   })
 }
 
-/** Takes what is queued into the log, so that it is looked at too. A log that takes nothing more is what is to be found out. */
+/** Takes what is queued into the log, so that it is looked at too. @throws SteleError audit_log_broken */
 export async function takeQueued({ auditLog }: Pick<Stele, 'auditLog'>): Promise<void> {
-  try {
-    await auditLog.sequence()
-  } catch (error) {
-    if (!(error instanceof SteleError) || error.code !== 'audit_log_broken') throw error
-  }
+  await auditLog.sequence()
 }

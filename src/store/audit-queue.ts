@@ -81,7 +81,7 @@ export function genuineIn(signer: QueueSigner, row: Tables['audit_queue']): Buff
   return isGenuine ? queued : undefined
 }
 
-/** What is put on record without the keys, by commands of the operator: only these are taken in from a row that nobody signed. */
+/** What is put on record without the keys, by commands of the operator: nothing else is taken in that nobody has signed. */
 const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
   'schema.migrated',
   'schema.reverted',
@@ -93,12 +93,18 @@ const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
   'data_keys.restored',
 ])
 
-/** The leaves of a row of the queue; undefined for a row that is not as Stele writes it. */
+/** Whether an event is one that is written without the keys: it has nothing that would take one. */
+export function needsNoKeys({ action, details, commitment }: Tables['audit_events']): boolean {
+  return writtenWithoutKeys.has(action) && details === null && commitment === null
+}
+
+/** Whether nobody has signed a row of the queue: then only what the events themselves say counts. */
+export function isUnsigned({ leaves }: Tables['audit_queue']): boolean {
+  return leaves[0] === unsigned
+}
+
+/** The leaves of a row of the queue that is signed; undefined for one that is not as Stele writes it. */
 export function genuineLeaves(signer: QueueSigner, row: Tables['audit_queue']): Leaf[] | undefined {
-  if (row.leaves[0] === unsigned) {
-    const leaves = decodeLeaves(row)
-    return leaves?.every(({ action }) => writtenWithoutKeys.has(action)) === true ? leaves : undefined
-  }
   const queued = genuineIn(signer, row)
   return queued && leavesIn(queued)
 }

@@ -48,6 +48,15 @@ export function auditQueueSuite(bed: Bed): void {
     }
   })
 
+  test('nor does it help to queue it under the name of an event that takes no keys', async () => {
+    const stele = await quiet(bed)
+    const event = eventRow(forgery, Date.now())
+    const disguised = { ...event, action: 'schema.migrated' } as typeof event
+    const leaf = queueRow(withoutKeys, [disguised])
+    await put(stele, leaf, event)
+    await expectRefused(stele)
+  })
+
   test('nor is a row that was moved to another place in the queue, or one of which a byte was changed', async () => {
     const stele = await quiet(bed)
     await stele.auditEvents.add({ userId: '', by: 'stele', action: 'limit.repaired' })

@@ -1,8 +1,15 @@
 import type { StoredBatch } from '../../db/batch.ts'
-import type { Tables } from '../../db/tables.ts'
+import { columnsOf, type Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import { addCounts } from '../../store/audit-counts.ts'
-import { genuineLeaves, type Leaf } from '../../store/audit-queue.ts'
+import {
+  decodeLeaves,
+  genuineLeaves,
+  isUnsigned,
+  type Leaf,
+  leafOf,
+  needsNoKeys,
+} from '../../store/audit-queue.ts'
 import type { Contents, Store } from '../../store/contents.ts'
 import { checkpointText } from '../checkpoint.ts'
 import { logEntry } from '../event-form.ts'
@@ -79,7 +86,7 @@ async function takeQueued(
   for (;;) {
     for (const row of rows) {
       if (leaves.length >= limit) break
-      const queued = genuineLeaves(contents, row)
+      const queued = isUnsigned(row) ? await unsignedLeaves(batch, row) : genuineLeaves(contents, row)
       if (queued === undefined) throw broken(`what is queued as ${row.id} is not what was written`)
       leaves.push(...queued)
       ids.push(row.id)
@@ -98,6 +105,16 @@ async function takeQueued(
         ids.map(id => ({ id })),
       ),
   }
+}
+
+/** Of events that were written without the keys: committed to as they are now, whatever the row says of them. */
+async function unsignedLeaves(batch: StoredBatch, row: Tables['audit_queue']): Promise<Leaf[] | undefined> {
+  const named = decodeLeaves(row)
+  if (named === undefined) return undefined
+  const keys = named.map(({ eventId, userId }) => ({ id: eventId, user_id: userId }))
+  const events = await batch.find('audit_events', ['id', 'user_id'], keys, columnsOf('audit_events'))
+  if (events.length !== named.length || !events.every(needsNoKeys)) return undefined
+  return events.map(event => leafOf({ ...event, details: null }))
 }
 
 /** Without what the log has, and without repetitions. */

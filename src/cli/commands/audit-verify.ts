@@ -48,8 +48,8 @@ type AnyVerdict = AuditVerdict & Partial<Pick<LogVerdict, 'pending' | 'contents'
 
 function verifyDatabase(options: VerifyCommandOptions, checkpoints: readonly string[]): Promise<LogVerdict> {
   return withStele(options, async stele => {
-    await takeQueued(stele)
-    return withProgress('entries', ({ update }) =>
+    const refusal = await takeQueued(stele).catch(whatIsBroken)
+    const verdict = await withProgress('entries', ({ update }) =>
       stele.audit.verify({
         keys: options.key,
         checkpoints,
@@ -58,7 +58,15 @@ function verifyDatabase(options: VerifyCommandOptions, checkpoints: readonly str
         onProgress: update,
       }),
     )
+    // What takes events in knows more than the database says: checkpoints that are known outside.
+    if (refusal === undefined || !verdict.verified) return verdict
+    return { ...verdict, verified: false, fault: { reason: refusal } }
   })
+}
+
+function whatIsBroken(error: unknown): string {
+  if (error instanceof SteleError && error.code === 'audit_log_broken') return error.message
+  throw error
 }
 
 function verifyFiles(
