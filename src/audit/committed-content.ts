@@ -1,4 +1,5 @@
 import type { Row } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { commitsToCall } from '../model/call-record.ts'
 import { maybeJson } from '../model/maybe-json.ts'
 import { nameOf } from '../store/audit-queries.ts'
@@ -25,7 +26,7 @@ export type ContentVerdict =
   | { readonly kind: 'gone' }
   | { readonly kind: 'none' }
 
-/** Holds what is kept against what the event has committed to. @throws SteleError store_unavailable, content_unreadable */
+/** Holds what is kept against what the event has committed to. @throws SteleError store_unavailable */
 export async function committedContent(reading: Reading, event: CommittingEvent): Promise<ContentVerdict> {
   if (event.commitment === null) return { kind: 'none' }
   if (commitsToCall(event.action)) {
@@ -35,12 +36,19 @@ export async function committedContent(reading: Reading, event: CommittingEvent)
     const { salt, text } = verdict.opening
     return { kind: 'same', content: { salt, details: text } }
   }
-  const said = (await saidIn(reading, [event])).get(nameOf(event.id, event.user_id))
-  if (said === undefined) return { kind: 'gone' }
-  const content = openingIn(said)
+  const said = await saidIn(reading, [event]).catch(whenUnreadable)
+  if (typeof said === 'string') return { kind: 'changed', reason: said }
+  const text = said.get(nameOf(event.id, event.user_id))
+  if (text === undefined) return { kind: 'gone' }
+  const content = openingIn(text)
   if (content !== undefined && commitContent(content.salt, content.details).equals(event.commitment))
     return { kind: 'same', content }
   return { kind: 'changed', reason: 'what was said in the event is not what it committed to' }
+}
+
+function whenUnreadable(error: unknown): string {
+  if (error instanceof SteleError && error.code === 'content_unreadable') return error.message
+  throw error
 }
 
 function openingIn(text: string): ErasableContent | undefined {

@@ -139,15 +139,20 @@ export function callContentsSuite(bed: Bed): void {
 
     await dropGuards(stele.database)
     const { kysely } = stele.database
-    await kysely
-      .updateTable('llm_responses')
-      .set({ output_tokens: 1 })
-      .where('request_id', '=', callId)
-      .execute()
+    const setTokens = (output_tokens: number | null) =>
+      kysely.updateTable('llm_responses').set({ output_tokens }).where('request_id', '=', callId).execute()
+    const [original] = (await storedRowsOf(stele.database, 'llm_responses')).map(row => row.output_tokens)
+    await setTokens(99)
     expect(await stele.audit.verify()).toMatchObject({ verified: true })
     const changed = await stele.audit.verify({ contents: true })
     expect(changed.verified).toBe(false)
     expect(changed.fault?.reason).toContain(callId)
+
+    await setTokens(original ?? null)
+    await sql`UPDATE audit_details SET content = ${Buffer.of(4, 1)}`.execute(kysely)
+    const emptied = await stele.audit.verify({ contents: true })
+    expect(emptied).toMatchObject({ verified: false, fault: { eventId: expect.any(String) } })
+    expect(emptied.fault?.reason).not.toContain(callId)
 
     await stele.erase('ada')
     await stele.auditLog.sequence()
