@@ -7,12 +7,10 @@ import { auditEventLibrary, auditLogger } from './audit/events/logger.ts'
 import { auditLibrary } from './audit/library.ts'
 import { signBacklog } from './audit/log/backlog.ts'
 import { ensureAuditKey } from './audit/log/keys.ts'
-import { type AuditLog, type AuditOptions, openAuditLog } from './audit/log/service.ts'
-import type { AuditPlaces, AuditPlacesOptions, OpenedPlaces } from './audit/places/service.ts'
+import { type AuditLog, openAuditLog } from './audit/log/service.ts'
+import type { AuditPlaces, OpenedPlaces } from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
-import type { CacheLimits } from './cache/limits.ts'
-import type { ContentMode } from './db/batch.ts'
-import { type Database, type DatabaseSettings, openDatabase } from './db/database.ts'
+import { type Database, openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateToRecord, migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { documentLibrary } from './documents/library.ts'
@@ -27,7 +25,7 @@ import { tellingFailures } from './library/told-failures.ts'
 import { userLibrary } from './library/users.ts'
 import { LimitBook } from './limits/book.ts'
 import { Reserver } from './limits/reserve.ts'
-import { checkLimits, createLimits, type LimitOptions, type Limits } from './limits/service.ts'
+import { checkLimits, createLimits, type Limits } from './limits/service.ts'
 import { limitStore } from './limits/store.ts'
 import type { SettledCall } from './model/call.ts'
 import { ConversationHashes } from './model/hashes.ts'
@@ -38,7 +36,6 @@ import { databaseSettings, masterKeySource, openPlaces } from './opening.ts'
 import { Accounting } from './pricing/accounting.ts'
 import { costLibrary } from './pricing/costs.ts'
 import { checkOverrides } from './pricing/overrides.ts'
-import type { PriceBookOptions } from './pricing/price-book.ts'
 import { checkSellers } from './pricing/sellers.ts'
 import { LoadedMasterKeys } from './privacy/master-keys.ts'
 import { accessSteps } from './recorder/access-steps.ts'
@@ -47,12 +44,13 @@ import { type MeasuredWriter, measuredWriter } from './recorder/measured-writer.
 import { Recorder } from './recorder/recorder.ts'
 import { type SearchResult, searchRecord } from './recorder/search.ts'
 import { defaultSpoolFolder, defaultSpoolLimit } from './recorder/spool-paths.ts'
-import { type SpoolChange, SpoolingWriter } from './recorder/spooling-writer.ts'
+import { SpoolingWriter } from './recorder/spooling-writer.ts'
 import { stepsOf } from './recorder/steps.ts'
 import { threadWriter } from './recorder/thread-writer.ts'
 import { directWriter, type Writer, type WriterSetup } from './recorder/writer.ts'
-import { checkPeriods, type RetentionDefaults } from './retention/periods.ts'
+import { checkPeriods } from './retention/periods.ts'
 import { createRetention, type Retention } from './retention/service.ts'
+import type { SteleOptions } from './stele-options.ts'
 import { apiKeyStore } from './store/api-keys.ts'
 import { noteWithoutKeys, notingSchema, operator } from './store/audit-events.ts'
 import { auditReader } from './store/audit-reading.ts'
@@ -62,52 +60,6 @@ import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openEventSecret, openGuard, openSecret } from './store/secrets.ts'
 import { openTelemetryWatcher } from './telemetry/open-telemetry.ts'
-
-export interface SteleOptions extends DatabaseSettings {
-  /** `sqlite:path`, `sqlite::memory:`, `postgres://…`; SQLAlchemy's spellings work too. */
-  readonly databaseUrl?: string | undefined
-  /** 32 bytes in base64. Left out, a key file beside the SQLite file (or in .stele/) is read or made. */
-  readonly masterKey?: string | undefined
-  /** Prints the master key in base64: a command line for the shell, or a program and its arguments. */
-  readonly masterKeyCommand?: string | readonly string[] | undefined
-  /** Master keys that `masterKey` takes the place of, as long as anything is wrapped by them. */
-  readonly previousMasterKeys?: readonly string[] | undefined
-  /** How content is kept where neither its key nor its user says; `encrypted` when left out. */
-  readonly contentMode?: ContentMode | undefined
-  /** Apply missing migrations on opening; true unless set. */
-  readonly migrate?: boolean | undefined
-  /** Operations that may wait for a commit before callers wait too. */
-  readonly maxQueued?: number | undefined
-  /** Milliseconds for which writing is tried again while the database is unavailable. */
-  readonly retryFor?: number | undefined
-  /**
-   * What becomes of calls while a database that runs elsewhere is away: kept in a durable spool on this machine and
-   * written when it is back, or refused. 'spool' when left out.
-   */
-  readonly onStoreFailure?: 'spool' | 'refuse' | undefined
-  /** Folder of the spools; `.stele/spool` when left out. Nothing is made in it before it is needed. */
-  readonly spoolFolder?: string | undefined
-  /** Bytes that may wait in the spool before calls are refused; 1 GiB when left out. */
-  readonly spoolLimit?: number | undefined
-  /** Told when spooling starts and when everything is in the database again. */
-  readonly onSpoolChange?: ((change: SpoolChange) => void) | undefined
-  /** Milliseconds without a sign of life after which a process on another machine counts as dead; 30,000 when left out. */
-  readonly lease?: number | undefined
-  /** Caps for each user of whom nothing else is set, and how they are held. */
-  readonly limits?: LimitOptions | undefined
-  /** How long things are kept for users of whom nothing else is set; what is left out, for ever. */
-  readonly retention?: RetentionDefaults | undefined
-  /** The user's own prices, and which providers there are: their addresses tell whose public prices hold. */
-  readonly pricing?: PriceBookOptions | undefined
-  /** How many answers are kept that may be given again, and how large they may be. */
-  readonly cache?: Partial<CacheLimits> | undefined
-  /** How the log of audit events is kept. */
-  readonly audit?: AuditOptions | undefined
-  /** Where it is taken to, outside the database; nowhere when left out. */
-  readonly auditPlaces?: AuditPlacesOptions | undefined
-  /** Told what went wrong in the background. */
-  readonly onError?: ((error: unknown) => void) | undefined
-}
 
 /** Milliseconds that closing may take to get events into their log: what is left is taken by whoever opens the store next. */
 const sequencingTime = 3_000

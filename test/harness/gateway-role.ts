@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { onTestFinished } from 'vitest'
-import type { Stele, SteleOptions } from '../../src/stele.ts'
+import type { Stele } from '../../src/stele.ts'
+import type { SteleOptions } from '../../src/stele-options.ts'
 import { onServer, type Place, postgresPlace } from './databases.ts'
 
 /** A migrated place whose owner has made a role for gateways, and a store opened as that role. */
