@@ -94,8 +94,25 @@ const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
 ])
 
 /** Whether an event is one that is written without the keys: it has nothing that would take one. */
-export function needsNoKeys({ action, details, commitment }: Tables['audit_events']): boolean {
+function needsNoKeys({ action, details, commitment }: Tables['audit_events']): boolean {
   return writtenWithoutKeys.has(action) && details === null && commitment === null
+}
+
+/**
+ * Leaves of events that nobody has signed: committed to as they are now, whatever their row of the queue says of them. Undefined for a
+ * row that is not as Stele writes it.
+ */
+export async function unsignedLeaves(
+  row: Tables['audit_queue'],
+  find: (
+    names: readonly { readonly id: string; readonly user_id: string }[],
+  ) => Promise<readonly Tables['audit_events'][]>,
+): Promise<Leaf[] | undefined> {
+  const named = decodeLeaves(row)
+  if (named === undefined) return undefined
+  const events = await find(named.map(({ eventId, userId }) => ({ id: eventId, user_id: userId })))
+  if (events.length !== named.length || !events.every(needsNoKeys)) return undefined
+  return events.map(event => leafOf({ ...event, details: null }))
 }
 
 /** Whether nobody has signed a row of the queue: then only what the events themselves say counts. */

@@ -124,18 +124,15 @@ function boundIn(contents: Contents, row: Tables['audit_queue']): string {
  * Signs what the migration has written, which has no key: once, before anything is in the log. Nobody can say later that there are
  * events from before it.
  */
-export function signBacklog({ kysely, contents }: Reading): Promise<void> {
-  return kysely.transaction().execute(async tx => {
-    const row = await tx.selectFrom('audit_queue').selectAll().where('id', '=', boundId).executeTakeFirst()
-    if (row === undefined || genuineIn(contents, row) !== undefined) return
-    const log = await tx.selectFrom('audit_checkpoints').select('tree_size').limit(1).executeTakeFirst()
-    if (log !== undefined) return
-    const { leaves } = signedRow(contents, boundId, row.leaves)
-    await tx
-      .updateTable('audit_queue')
-      .set({ leaves })
-      .where('id', '=', boundId)
-      .where('leaves', '=', row.leaves)
-      .execute()
-  })
+export async function signBacklog({ kysely, contents }: Reading): Promise<void> {
+  const row = await kysely.selectFrom('audit_queue').selectAll().where('id', '=', boundId).executeTakeFirst()
+  if (row === undefined || genuineIn(contents, row) !== undefined) return
+  const { leaves } = signedRow(contents, boundId, row.leaves)
+  await kysely
+    .updateTable('audit_queue')
+    .set({ leaves })
+    .where('id', '=', boundId)
+    .where('leaves', '=', row.leaves)
+    .where(({ not, exists, selectFrom }) => not(exists(selectFrom('audit_checkpoints').select('tree_size'))))
+    .execute()
 }

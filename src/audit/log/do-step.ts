@@ -2,14 +2,7 @@ import type { StoredBatch } from '../../db/batch.ts'
 import { columnsOf, type Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import { addCounts } from '../../store/audit-counts.ts'
-import {
-  decodeLeaves,
-  genuineLeaves,
-  isUnsigned,
-  type Leaf,
-  leafOf,
-  needsNoKeys,
-} from '../../store/audit-queue.ts'
+import { genuineLeaves, isUnsigned, type Leaf, unsignedLeaves } from '../../store/audit-queue.ts'
 import type { Contents, Store } from '../../store/contents.ts'
 import { checkpointText } from '../checkpoint.ts'
 import { logEntry } from '../event-form.ts'
@@ -21,6 +14,8 @@ import { broken } from './broken.ts'
 import { forgetKeys } from './keys.ts'
 import { type LogState, readState, rootOf } from './state.ts'
 import type { AuditStep, AuditStepResult, SignedNote } from './steps.ts'
+
+const eventColumns = columnsOf('audit_events')
 
 /** Rows of the queue that are read at once: one may have the events of hundreds of calls. */
 const rowsAtATime = 64
@@ -86,7 +81,11 @@ async function takeQueued(
   for (;;) {
     for (const row of rows) {
       if (leaves.length >= limit) break
-      const queued = isUnsigned(row) ? await unsignedLeaves(batch, row) : genuineLeaves(contents, row)
+      const queued = isUnsigned(row)
+        ? await unsignedLeaves(row, names =>
+            batch.find('audit_events', ['id', 'user_id'], names, eventColumns),
+          )
+        : genuineLeaves(contents, row)
       if (queued === undefined) throw broken(`what is queued as ${row.id} is not what was written`)
       leaves.push(...queued)
       ids.push(row.id)
@@ -105,16 +104,6 @@ async function takeQueued(
         ids.map(id => ({ id })),
       ),
   }
-}
-
-/** Of events that were written without the keys: committed to as they are now, whatever the row says of them. */
-async function unsignedLeaves(batch: StoredBatch, row: Tables['audit_queue']): Promise<Leaf[] | undefined> {
-  const named = decodeLeaves(row)
-  if (named === undefined) return undefined
-  const keys = named.map(({ eventId, userId }) => ({ id: eventId, user_id: userId }))
-  const events = await batch.find('audit_events', ['id', 'user_id'], keys, columnsOf('audit_events'))
-  if (events.length !== named.length || !events.every(needsNoKeys)) return undefined
-  return events.map(event => leafOf({ ...event, details: null }))
 }
 
 /** Without what the log has, and without repetitions. */

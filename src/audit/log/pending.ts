@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
-import { decodeLeaves, genuineLeaves, isUnsigned, type Leaf, needsNoKeys } from '../../store/audit-queue.ts'
+import { eventsAt, nameOf } from '../../store/audit-queries.ts'
+import { genuineLeaves, isUnsigned, type Leaf, unsignedLeaves } from '../../store/audit-queue.ts'
 import type { Reading } from '../../store/contents.ts'
 import { backlogEnd, isBacklog } from './backlog.ts'
 
@@ -19,32 +20,22 @@ export async function* queuedLeaves({ kysely: db, contents }: Reading): AsyncGen
       .execute()
     for (const row of rows)
       if (!isBacklog(row.id))
-        yield isUnsigned(row) ? await unsignedLeaves(db, row) : genuineLeaves(contents, row)
+        yield isUnsigned(row)
+          ? await unsignedLeaves(row, names => eventsNamed(db, names))
+          : genuineLeaves(contents, row)
     const last = rows.at(-1)
     if (last === undefined || rows.length < atATime) return
     after = last.id
   }
 }
 
-/** Of events that were written without the keys; undefined where any of them is none of those. */
-async function unsignedLeaves(db: Kysely<Tables>, row: Tables['audit_queue']): Promise<Leaf[] | undefined> {
-  const named = decodeLeaves(row)
-  if (named === undefined || named.length === 0) return named
-  const events = await db
-    .selectFrom('audit_events')
-    .selectAll()
-    .where(
-      'id',
-      'in',
-      named.map(({ eventId }) => eventId),
-    )
-    .execute()
-  const known = new Map(events.map(event => [`${event.id} ${event.user_id}`, event]))
-  const isTrue = named.every(({ eventId, userId }) => {
-    const event = known.get(`${eventId} ${userId}`)
-    return event !== undefined && needsNoKeys(event)
-  })
-  return isTrue ? named : undefined
+async function eventsNamed(
+  db: Kysely<Tables>,
+  names: readonly EventName[],
+): Promise<Tables['audit_events'][]> {
+  const places = names.map(({ id, user_id }) => ({ event_id: id, user_id }))
+  const events = await eventsAt(db, places)
+  return places.flatMap(place => events.get(nameOf(place.event_id, place.user_id)) ?? [])
 }
 
 /** Up to which id events from before there was a log may still wait to be taken in; undefined when none do. */
