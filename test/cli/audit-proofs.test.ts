@@ -1,6 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { checkpointLine } from '../../src/audit/export-line.ts'
 import { noteEvents, vkeysOf } from '../harness/audited.ts'
 import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
 import { dropGuards } from '../harness/guards.ts'
@@ -174,4 +175,20 @@ test('events are written for programs that collect them', async () => {
     data: { index: 1, event: { action: 'app.denied', user_id: 'user-1', v: 1 } },
   })
   expect(new Date(String(cloud[1]?.['time'])).getTime()).toBe(ocsf[1]?.['time'])
+})
+
+test('a database that is not the one of a checkpoint outside is verified, exported and proven to nobody', async () => {
+  const { stele, file } = await start()
+  const older = await start(2)
+  await stele.auditLog.sequence()
+  writeFileSync(file('outside'), `${checkpointLine((await stele.auditLog.latest())?.note ?? '')}\n`)
+  const env = { AUDIT_CHECKPOINT_FILE: file('outside') }
+  const ask = (...args: string[]) => runStele(['audit', ...args], { place: older.place, env })
+  expect((await older.run('verify')).code).toBe(0)
+  const verified = await ask('verify')
+  expect(verified).toMatchObject({ code: 1, stdout: '' })
+  expect(verified.stderr).toMatch(/^stele: Not verified: .*checkpoint/)
+  expect(JSON.parse((await ask('verify', '--json')).stdout)).toMatchObject({ verified: false })
+  expect((await ask('export', '--output', file('e.jsonl'))).code).toBe(1)
+  expect((await ask('consistency', '1', '2')).code).toBe(1)
 })
