@@ -97,7 +97,7 @@ export async function recordConversation(
     )
     if (turn > 0 && call.conversationId !== conversationId)
       throw new Error(`turn ${turn + 1} was not recognised as the continuation of its conversation`)
-    conversationId = call.conversationId
+    conversationId = call.conversationId ?? ''
     const { choices } = JSON.parse(reply) as { choices: [{ message: { content: string } }] }
     history.push({ role: 'assistant', content: choices[0].message.content })
   }

@@ -108,6 +108,12 @@ function callAt(time: number, users: number, random: () => number): Call {
     created_at: time,
     group_id: null,
     route_mode: null,
+    reserved_tokens: null,
+    reserved_nanousd: null,
+    compression: null,
+    sent: null,
+    document_type: null,
+    document_version: null,
   }
   const latency = Math.floor(80 * Math.exp(4 * random()))
   const tokens = Math.floor(50 + 2_000 * random())
@@ -134,6 +140,13 @@ function callAt(time: number, users: number, random: () => number): Call {
     error_code: failed ? 'provider_error' : null,
     created_at: Math.min(time + latency, start + length - 1),
     error_message: null,
+    usage_source: failed ? null : 'reported',
+    cache_creation_input_tokens: null,
+    usage_details: null,
+    cache_hit: null,
+    saved_input_tokens: null,
+    saved_output_tokens: null,
+    saved_nanousd: null,
   }
   return { request, response }
 }
