@@ -1,3 +1,4 @@
+import type { StatementSync } from 'node:sqlite'
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -54,13 +55,25 @@ function sqliteDriver(connection: SqliteConnection, begin: BeginStatement): Driv
   }
 }
 
+const withRows = new WeakMap<StatementSync, boolean>()
+
+/** Whether a statement gives rows. Asked once: describing its columns takes longer than many a look-up. */
+function givesRows(statement: StatementSync): boolean {
+  let known = withRows.get(statement)
+  if (known === undefined) {
+    known = statement.columns().length > 0
+    withRows.set(statement, known)
+  }
+  return known
+}
+
 function databaseConnection(connection: SqliteConnection): DatabaseConnection {
   return {
     executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
       const values = parameters as (string | number | null | Uint8Array)[]
       return connection.attempt((): QueryResult<R> => {
         const statement = connection.prepare(sql)
-        if (statement.columns().length > 0) return { rows: statement.all(...values) as R[] }
+        if (givesRows(statement)) return { rows: statement.all(...values) as R[] }
         const { changes, lastInsertRowid } = statement.run(...values)
         return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
       })

@@ -88,21 +88,20 @@ export async function relayCached(
     { isAsked: true, isWatched: true },
   )
   const latencyMs = Math.round(performance.now() - startedAt)
+  client.header('x-stele-call-id', callId)
+  client.header('x-stele-cache', headerOf(hit, age, entry.similarity))
+  for (const [name, text] of Object.entries(standingHeaders(recorded.limits))) client.header(name, text)
+  if (recorded.conversationId !== undefined) client.header('x-stele-conversation', recorded.conversationId)
+  if (request.stream) {
+    client.startStream({})
+    client.endStream(rendition?.ending() ?? request.asEvents(value, call))
+  } else client.sendWhole(rendition?.whole() ?? text, {})
+  // It is on record: who counts can wait, who asked need not.
   const facts = { callId, provider: provider.name, model, status: outcome.status, hit, latencyMs }
   client.log.info(facts, 'call')
   const place = { callId, conversationId: recorded.conversationId ?? '', requestModel: model }
   const watched = watchedCall(place, { target, request, client })
   telemetry.watch({ ...watched, address: undefined, startedAt: call.createdAt })({ ...outcome, latencyMs })
-  client.header('x-stele-call-id', callId)
-  client.header('x-stele-cache', headerOf(hit, age, entry.similarity))
-  for (const [name, text] of Object.entries(standingHeaders(recorded.limits))) client.header(name, text)
-  if (recorded.conversationId !== undefined) client.header('x-stele-conversation', recorded.conversationId)
-  if (!request.stream) {
-    client.sendWhole(rendition?.whole() ?? text, {})
-    return true
-  }
-  client.startStream({})
-  client.endStream(rendition?.ending() ?? request.asEvents(value, call))
   return true
 }
 
