@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { Readable } from 'node:stream'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { formatVkey, keyIdOf } from '../../src/audit/note-keys.ts'
+import { verifyAuditExport } from '../../src/audit/verify/export.ts'
 import { migrateDown } from '../../src/db/migrate.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
@@ -90,12 +92,13 @@ export function auditBegunSuite(bed: Bed): void {
     const { database } = prepared
     await removeLogKeys(database)
     await sql`DELETE FROM secrets`.execute(database.kysely)
-    const ended = openGuard(database, () => parseMasterKey(place.masterKey), {
-      hasBacklog: async () => false,
-      begin: () => Promise.reject(new Error('ended')),
-    })
-    await expect(ended).rejects.toThrow('ended')
+    const opened = (begin: () => Promise<void>) =>
+      openGuard(database, () => parseMasterKey(place.masterKey), { hasBacklog: async () => false, begin })
+    await expect(opened(() => Promise.reject(new Error('ended')))).rejects.toThrow('ended')
     expect(await countOf(prepared, 'secrets')).toBe(0)
+    // Nobody finds one that could be told of a log later.
+    expect(await opened(async () => undefined)).toMatchObject({ hasLog: true, isSealing: true })
+    await sql`DELETE FROM secrets`.execute(database.kysely)
     const stele = await place.stele(still)
     await exchange(stele, [user('question')], 'answer')
     await stele.auditLog.sequence()
@@ -117,6 +120,10 @@ export function auditBegunSuite(bed: Bed): void {
     expect(await stele.audit.verify()).toMatchObject(gone)
     expect(await stele.audit.verify({ keys: [key?.vkey ?? ''] })).toMatchObject(gone)
     await failure('audit_log_broken', stele.auditLog.rotateKey())
+    const exported: string[] = []
+    await stele.audit.export(async lines => void exported.push(lines))
+    const bytes = Readable.from([Buffer.from(exported.join(''))])
+    expect(await verifyAuditExport(bytes, { keys: [key?.vkey ?? ''] })).toMatchObject({ verified: false })
     // Nor where nothing is left that would have to be in it.
     await sql`DELETE FROM audit_events`.execute(stele.database.kysely)
     await sql`DELETE FROM audit_queue`.execute(stele.database.kysely)

@@ -172,7 +172,7 @@ export class Sequencer {
     })
     if (!result.isElsewhere) {
       this.#failure = undefined
-      if (this.#mayHaveEnded) await this.#wentOn()
+      if (result.isDone && this.#mayHaveEnded) await this.#wentOn()
     }
     // Compared once; from then on what this process has signed last is.
     if (result.checkpoint !== undefined) {
@@ -183,7 +183,6 @@ export class Sequencer {
   }
 
   async #heldUp(error: SteleError): Promise<void> {
-    this.#failure = error
     this.#mayHaveEnded = true
     this.#stretch ??= { since: Date.now(), reason: String(error.details['reason']) }
     try {
@@ -192,6 +191,7 @@ export class Sequencer {
       // It is tried again with the next step.
       this.#options.onError?.(failed)
     }
+    this.#failure = error
   }
 
   async #wentOn(): Promise<void> {

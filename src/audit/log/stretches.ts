@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import type { JsonObject } from '../../model/json-object.ts'
@@ -26,11 +26,17 @@ const ended = 'audit.log_recovered'
 /** Events of these that are looked at: the newest that Stele has written counts. */
 const lookedAt = 100
 
+/** In the words of the partial indexes, which are used where a query says the same. */
+const isNoCall = sql<boolean>`action NOT IN ('call.begun', 'call.settled')`
+
 /** What puts on record that the log is held up, and that it goes on: once, whichever processes see it. */
 export interface StretchBook {
   /** Puts on record that one has begun. Returns the one that lasts: that which a process knows may have ended without it. */
   heldUp(stretch: Stretch): Promise<Stretch>
-  /** Puts on record that it has ended. @param stretch undefined where only another process may have seen one */
+  /**
+   * Puts on record that it has ended. Called when nothing waits for the log.
+   * @param stretch undefined where only another process may have seen one
+   */
   wentOn(stretch: Stretch | undefined): Promise<void>
 }
 
@@ -61,6 +67,7 @@ export function stretchBook(database: Store): StretchBook {
     async wentOn(stretch) {
       const isDue = (newest: Told | undefined): boolean =>
         isOpen(newest) || (stretch !== undefined && (newest?.until ?? 0) < stretch.since)
+      if (stretch === undefined && !(await isLogged(prompt))) return
       if (!isDue(await newestIn(prompt, contents))) return
       await inTurn(async (tx, newest) => {
         const over = isOpen(newest) ? newest : stretch
@@ -74,13 +81,25 @@ function isOpen(told: Told | undefined): boolean {
   return told !== undefined && told.until === undefined
 }
 
+/** Whether the log was ever held up: nearly always it was not, and nothing more is asked. */
+async function isLogged(db: Kysely<Tables>): Promise<boolean> {
+  const row = await db
+    .selectFrom('audit_log')
+    .select('leaf_index')
+    .where(isNoCall)
+    .where('action', '=', begun)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** The newest event of these. One whose details cannot be read somebody else has written. */
 async function newestIn(db: Kysely<Tables>, contents: Store['contents']): Promise<Told | undefined> {
   const rows = await db
     .selectFrom('audit_events')
     .selectAll()
     .where('actor', '=', author)
-    .where('action', 'not in', ['call.begun', 'call.settled'])
+    .where(isNoCall)
     .where('action', 'in', [begun, ended])
     .orderBy('id', 'desc')
     .limit(lookedAt)
