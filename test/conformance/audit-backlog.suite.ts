@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import { doAuditStep } from '../../src/audit/log/do-step.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
 import type { Row } from '../../src/db/tables.ts'
 import { lowestIdAt } from '../../src/ids.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
 import type { Stele } from '../../src/stele.ts'
 import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { signedRow } from '../../src/store/audit-queue.ts'
-import { removeLogKeys, unmark } from '../harness/begun-log.ts'
+import { guardOf, removeLogKeys, unmark } from '../harness/begun-log.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { withoutGuards } from '../harness/guards.ts'
@@ -106,6 +107,26 @@ export function auditBacklogSuite(bed: Bed): void {
       expect(await stele.audit.verify()).toMatchObject({ verified: false })
     },
   )
+
+  test('those of a database that nobody has opened yet are taken in too', async () => {
+    const place = await bed.place()
+    const database = place.database()
+    await migrateUp(database)
+    const event = eventRow({ userId: '', by: operator, action: 'schema.migrated' }, Date.now())
+    await database.kysely
+      .insertInto('audit_events')
+      .values({ ...event, details: null })
+      .execute()
+    const rows = [
+      { id: boundId, leaves: encodeContent(event.id) },
+      { id: '0-backlog-at', leaves: encodeContent('') },
+    ]
+    await database.kysely.insertInto('audit_queue').values(rows).execute()
+    const stele = await place.stele(still)
+    expect((await guardOf(database, place.masterKey)).byteLength).toBe(35)
+    expect(await stele.auditLog.sequence()).toBe(1)
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 1, pending: 0 })
+  })
 
   test('what an earlier version has signed of them goes on, and is good for nothing afterwards', async () => {
     const place = await bed.place()

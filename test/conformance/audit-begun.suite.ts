@@ -10,7 +10,7 @@ import { copyDatabase } from '../../src/moving/copy.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
 import { generateMasterKey, parseMasterKey } from '../../src/privacy/master-key.ts'
 import type { Stele } from '../../src/stele.ts'
-import { openGuard } from '../../src/store/guard.ts'
+import { markLog, openGuard } from '../../src/store/guard.ts'
 import { rewrapAll, wrappedByOthers } from '../../src/store/rotate-master.ts'
 import { guardOf, removeLogKeys, unmark } from '../harness/begun-log.ts'
 import { exchange, user } from '../harness/chat.ts'
@@ -265,6 +265,17 @@ export function auditBegunSuite(bed: Bed): void {
     await stele.auditLog.sequence()
     expect(await stele.audit.verify()).toMatchObject({ verified: true })
     expect(await countOf(stele, 'audit_keys')).toBe(1)
+  })
+
+  test('nobody begins one who has found that there is none, and is overtaken', async () => {
+    const place = await bed.place()
+    const stele = await recorded(place)
+    await markLog(
+      stele.database,
+      () => parseMasterKey(place.masterKey),
+      () => Promise.reject(new Error('begun again')),
+    )
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 4 })
   })
 
   test('a copy has it with the log', async () => {
