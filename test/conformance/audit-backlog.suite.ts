@@ -52,10 +52,11 @@ async function older(place: Place, count: number): Promise<readonly Row<'audit_q
   return rows
 }
 
-const boundOf = async (stele: Stele): Promise<Row<'audit_queue'>> => {
-  const row = (await storedRowsOf(stele.database, 'audit_queue')).find(({ id }) => id === boundId)
-  return row ?? expect.fail('no events are from before')
-}
+const waitingBound = async (stele: Stele): Promise<Row<'audit_queue'> | undefined> =>
+  (await storedRowsOf(stele.database, 'audit_queue')).find(({ id }) => id === boundId)
+
+const boundOf = async (stele: Stele): Promise<Row<'audit_queue'>> =>
+  (await waitingBound(stele)) ?? expect.fail('no events are from before')
 
 const step = (stele: Stele) => doAuditStep(stele.database, { limit: 10, published: [] })
 
@@ -100,7 +101,11 @@ export function auditBacklogSuite(bed: Bed): void {
       await failure('audit_log_broken', step(stele))
       expect(await stele.audit.verify()).toMatchObject({ verified: false })
       await put(kept[1]?.leaves ?? Buffer.of())
-      expect(await stele.auditLog.sequence()).toBe(count - 10)
+      for (let row: Row<'audit_queue'> | undefined = kept[1]; row !== undefined; ) {
+        await step(stele)
+        row = await waitingBound(stele)
+        if (row !== undefined) kept.push(row)
+      }
       expect(await stele.audit.verify()).toMatchObject({ verified: true, pending: 0, size: count })
       await withoutGuards(stele.database, () => slipIn(stele))
       await expectRefused(stele, [...kept, ...unsigned])
