@@ -5,8 +5,7 @@ import { startUsageJob } from './analytics/job.ts'
 import { createUsage, type Usage } from './analytics/service.ts'
 import { auditEventLibrary, auditLogger } from './audit/events/logger.ts'
 import { auditLibrary } from './audit/library.ts'
-import { signBacklog } from './audit/log/backlog.ts'
-import { ensureAuditKey } from './audit/log/keys.ts'
+import { ensureLog, openLogGuard } from './audit/log/beginning.ts'
 import { type AuditLog, openAuditLog } from './audit/log/service.ts'
 import type { AuditPlaces, OpenedPlaces } from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
@@ -58,7 +57,7 @@ import { callStore } from './store/calls.ts'
 import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
-import { type FindMaster, hasOldContent, openEventSecret, openGuard, openSecret } from './store/secrets.ts'
+import { type FindMaster, hasOldContent, openEventSecret, openSecret } from './store/secrets.ts'
 import { openTelemetryWatcher } from './telemetry/open-telemetry.ts'
 
 /** Milliseconds that closing may take to get events into their log: what is left is taken by whoever opens the store next. */
@@ -161,17 +160,16 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     await refuseUnfinishedCopy(database)
     const masters = new LoadedMasterKeys(masterKeySource(database, options))
     const findMaster: FindMaster = id => (id === undefined ? masters.makeCurrent() : masters.find(id))
-    const guard = await openGuard(database, findMaster)
-    const hashKey = guard.toString('base64url')
-    const acceptsOld = await hasOldContent(database, findMaster, guard)
-    const eventSecret = await openEventSecret(database, findMaster, guard)
-    const origin = await ensureAuditKey(database, findMaster, options.audit?.origin)
+    const guard = await openLogGuard(database, findMaster, options.audit?.origin)
+    const hashKey = guard.key.toString('base64url')
+    const acceptsOld = await hasOldContent(database, findMaster, guard.isSealing)
+    const eventSecret = await openEventSecret(database, findMaster, guard.isSealing)
     const spools = database.capabilities.mayBeAway && options.onStoreFailure !== 'refuse'
     const spoolKey = spools ? await openSecret(database, 'spool', findMaster) : undefined
     const mode = options.contentMode ?? 'encrypted'
     const sealing = { mode, acceptsOld, eventSecret }
     const store = { ...database, contents: new Contents({ masters, ...sealing }) }
-    await signBacklog(store)
+    const origin = await ensureLog(store, findMaster, guard, options.audit?.origin)
     if (options.limits?.timeZone !== undefined) await limitStore(store).setTimeZone(options.limits.timeZone)
     const content = { masterKeys: masters.shared, ...sealing }
     const places = openPlaces(store, { databaseUrl, content }, options)

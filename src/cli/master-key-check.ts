@@ -29,6 +29,8 @@ export async function examineMasterKey(config: Config, database: Database | unde
     }
     if (state === 'mismatch')
       return { name, value: `${source} is not the key this database was made with`, ok: false }
+    if (state === 'incomplete')
+      return { name, value: 'the first secret of this database is gone: nothing is opened', ok: false }
     return {
       name,
       value: state === 'opens' ? `${source} opens this database` : `${source} is usable`,

@@ -120,7 +120,26 @@ function applyMissing(
   })
 }
 
-/** Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first. */
+/** With it goes the log of audit events. A database that had one is never given another (docs/audit.md). */
+const logMigration = '0023-audit-log'
+
+async function refuseLosingLog(
+  database: Database,
+  tx: Kysely<Tables>,
+  doomed: readonly KnownMigration[],
+): Promise<void> {
+  if (!doomed.some(({ name }) => name === logMigration) || !(await database.hasTable(tx, 'audit_keys')))
+    return
+  const key = await tx.selectFrom('audit_keys').select('id').limit(1).executeTakeFirst()
+  if (key === undefined) return
+  const reason = 'the log of audit events has begun: it would be lost, and no other could be begun here'
+  throw new SteleError('migration_failed', { name: logMigration, reason })
+}
+
+/**
+ * Undoes the newest `count` migrations in one transaction. Returns the names undone, newest first.
+ * @throws SteleError schema_newer, migration_failed
+ */
 export async function migrateDown(
   database: Database,
   count = 1,
@@ -134,6 +153,7 @@ export async function migrateDown(
       .filter(({ id }) => applied.has(id))
       .reverse()
       .slice(0, count)
+    await refuseLosingLog(database, tx, doomed)
     for (const migration of doomed) {
       await runAll(tx, migration.name, migration.down(database.schemaTypes))
       await sql`DELETE FROM ${sql.table(ledger)} WHERE id = ${migration.id}`.execute(tx)

@@ -115,6 +115,16 @@ export const auditActions = {
     'standing, size',
   ),
   'audit.log_consistent': security('info', 'it does again', ''),
+  'audit.log_held_up': security(
+    'critical',
+    'the log, or what waits for it, is not as it was written: nothing is added to it',
+    'since, reason',
+  ),
+  'audit.log_recovered': security(
+    'critical',
+    'the log goes on after that: somebody has put it in order, or taken away what held it up',
+    'since, until, reason',
+  ),
   'audit.checkpoint_failed': security('warning', 'a checkpoint did not reach a place outside', 'reason'),
   'audit.checkpoint_recovered': security('info', 'checkpoints reach it again', ''),
   'conversation.deleted': compliance('info', 'a conversation was deleted; it can be restored', ''),

@@ -82,7 +82,7 @@ export function genuineIn(signer: QueueSigner, row: Tables['audit_queue']): Buff
 }
 
 /** What is put on record without the keys, by commands of the operator: nothing else is taken in that nobody has signed. */
-const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
+export const writtenWithoutKeys: ReadonlySet<string> = new Set<AuditAction>([
   'schema.migrated',
   'schema.reverted',
   'limit.repaired',

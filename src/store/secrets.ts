@@ -6,11 +6,14 @@ import type { Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { type MasterKey, unwrapKey, wrapKey } from '../privacy/master-key.ts'
 
-/** How master keys stand to the secrets of a database: they open them all, there are none, or they are another's. */
+/**
+ * How master keys stand to the secrets of a database: they open them all, there are none, the first of them is gone, or they
+ * are another's.
+ */
 export async function checkSecrets(
   database: Database,
   masters: readonly MasterKey[],
-): Promise<'opens' | 'absent' | 'mismatch'> {
+): Promise<'opens' | 'absent' | 'incomplete' | 'mismatch'> {
   const rows = await database.kysely.selectFrom('secrets').selectAll().execute()
   try {
     for (const { id, wrapped_key, master_key_id } of rows) {
@@ -18,7 +21,8 @@ export async function checkSecrets(
       if (master === undefined) return 'mismatch'
       unwrapKey(master, secretPurpose(id), wrapped_key)
     }
-    return rows.length === 0 ? 'absent' : 'opens'
+    if (rows.length === 0) return 'absent'
+    return rows.some(({ id }) => id === guardId) ? 'opens' : 'incomplete'
   } catch {
     return 'mismatch'
   }
@@ -28,18 +32,7 @@ export async function checkSecrets(
 export type FindMaster = (id: string | undefined) => MasterKey
 
 /** A secret that is there from the first opening on: whatever wrapped it wraps what is made from now on. */
-const guard = 'conversation-hashes'
-
-/** As long as a guard is that a version has made which seals all content. Older ones are a byte shorter. */
-const sealingGuardLength = 33
-
-/**
- * The secret that is made first, with which messages are hashed. Its length tells whether its database has been sealed from the beginning:
- * nobody can make one of another length without the master key.
- */
-export function openGuard(database: Database, masterKey: FindMaster): Promise<Buffer> {
-  return openSecret(database, guard, masterKey, () => randomBytes(sealingGuardLength))
-}
+export const guardId = 'conversation-hashes'
 
 /**
  * The secret named `id`, made at first use and kept wrapped by the master key. `masterKey` is told which key wrapped the
@@ -88,27 +81,29 @@ export async function holdGuard(tx: Kysely<Tables>, database: Database): Promise
   const holder = await tx
     .selectFrom('secrets')
     .select('master_key_id')
-    .where('id', '=', guard)
+    .where('id', '=', guardId)
     .modifyEnd(database.forUpdate)
     .executeTakeFirst()
   return holder?.master_key_id
 }
 
-/** Keeps a secret, wrapped by a master key. `holdGuard` tells by which. */
+/** Keeps a secret, wrapped by a master key. `holdGuard` tells by which. False when there is one of this name, which stays. */
 export async function addSecret(
   tx: Kysely<Tables>,
   id: string,
   master: MasterKey,
   secret: Uint8Array,
-): Promise<void> {
+): Promise<boolean> {
   const wrapped_key = wrapKey(master, secretPurpose(id), secret)
   const row = { id, wrapped_key, master_key_id: master.id, created_at: Date.now() }
   // Another process may have been first; whichever row is there counts.
-  await tx
+  const added = await tx
     .insertInto('secrets')
     .values(row)
     .onConflict(conflict => conflict.column('id').doNothing())
+    .returning('id')
     .execute()
+  return added.length > 0
 }
 
 /** The id of the master key that wraps what is made now. */
@@ -116,7 +111,7 @@ export async function currentMasterId({ kysely }: Pick<Database, 'kysely'>): Pro
   const row = await kysely
     .selectFrom('secrets')
     .select('master_key_id')
-    .where('id', '=', guard)
+    .where('id', '=', guardId)
     .executeTakeFirst()
   return row?.master_key_id
 }
@@ -126,22 +121,23 @@ export async function currentMasterId({ kysely }: Pick<Database, 'kysely'>): Pro
  * place waits.
  */
 export async function guardSecret(batch: StoredBatch): Promise<string> {
-  const [row] = await batch.find('secrets', ['id'], [{ id: guard }], ['master_key_id'], { lock: 'shared' })
+  const [row] = await batch.find('secrets', ['id'], [{ id: guardId }], ['master_key_id'], { lock: 'shared' })
   if (row === undefined) throw new SteleError('store_unavailable', { reason: 'the database has no secrets' })
   return row.master_key_id
 }
 
 /**
  * Whether the database has content from before it was encrypted. Found out once, and from then on a secret of the master key:
- * nobody else can make plain content acceptable. Where there are keys, or the guard is of a version that seals, there was none.
+ * nobody else can make plain content acceptable. Where there are keys there was none.
+ * @param isSealed whether it has been sealed from the beginning
  */
 export async function hasOldContent(
   database: Database,
   masterKey: FindMaster,
-  guardSecret: Uint8Array,
+  isSealed: boolean,
 ): Promise<boolean> {
   const origin = await openSecret(database, 'content-origin', masterKey, async () => {
-    if (guardSecret.byteLength === sealingGuardLength) return Uint8Array.of(0)
+    if (isSealed) return Uint8Array.of(0)
     const { kysely } = database
     const holds = async (table: 'conversations' | 'llm_requests') =>
       (await kysely.selectFrom(table).select('id').orderBy('id').limit(1).executeTakeFirst()) !== undefined
@@ -162,14 +158,14 @@ export async function hasOldContent(
 /**
  * The key that seals what events tell, 32 bytes, and one that is 1 where the database has events from before they were sealed: found out
  * once, as with content.
+ * @param isSealed whether the database has been sealed from the beginning
  */
 export function openEventSecret(
   database: Database,
   masterKey: FindMaster,
-  guardSecret: Uint8Array,
+  isSealed: boolean,
 ): Promise<Buffer> {
   return openSecret(database, 'audit-events', masterKey, async () => {
-    const isSealed = guardSecret.byteLength === sealingGuardLength
     const old = isSealed
       ? undefined
       : await database.kysely

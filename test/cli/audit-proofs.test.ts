@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkpointLine } from '../../src/audit/export-line.ts'
 import { noteEvents, vkeysOf } from '../harness/audited.ts'
+import { removeLogKeys } from '../harness/begun-log.ts'
 import { sqlitePlace, temporaryFolder } from '../harness/databases.ts'
 import { dropGuards } from '../harness/guards.ts'
 import { runJson, runStele } from './run-stele.ts'
@@ -52,6 +53,29 @@ test('verify looks at the database, keeps a checkpoint, goes on from it and name
   const told = await run('verify', '--json')
   expect(told.code).toBe(1)
   expect(JSON.parse(told.stdout)).toMatchObject({ verified: false, fault: { index: 17, line: null } })
+})
+
+test('a log that was taken away with its keys is told of, and no other is begun', async () => {
+  const { place, stele, run } = await start()
+  const { database } = stele
+  await removeLogKeys(database)
+  await dropGuards(database)
+  for (const table of [
+    'audit_log',
+    'audit_tiles',
+    'audit_checkpoints',
+    'audit_queue',
+    'audit_events',
+  ] as const)
+    await database.kysely.deleteFrom(table).execute()
+  await stele.close()
+  for (let turn = 0; turn < 2; turn++) {
+    const verified = await run('verify')
+    expect(verified).toMatchObject({ code: 1, stdout: '' })
+    expect(verified.stderr).toContain('Not verified: the log that this database had is gone')
+  }
+  expect(await run('key')).toMatchObject({ stdout: '' })
+  expect((await runStele(['users', 'create', 'ada'], { place })).code).toBe(0)
 })
 
 test('an export is a new file for its owner alone, and verified where there is no database', async () => {

@@ -3,6 +3,7 @@ import { knownMigrations, migrateDown, migrateUp } from '../../src/db/migrate.ts
 import { newId } from '../../src/ids.ts'
 import type { PlacedCall, RouteMode } from '../../src/model/call.ts'
 import type { Stele } from '../../src/stele.ts'
+import { removeLogKeys } from '../harness/begun-log.ts'
 import {
   assistant,
   begin,
@@ -280,6 +281,7 @@ export function attemptsSuite(bed: Bed): void {
     // Without a key there is a way back to before encryption.
     const keys = await rowsOf(stele, 'data_keys')
     await inBatch(stele, batch => batch.remove('data_keys', ['user_id', 'id'], keys))
+    await removeLogKeys(stele.database)
     await migrateDown(stele.database, (await knownMigrations()).length - 1)
     await migrateUp(stele.database)
     await inBatch(stele, batch => batch.insert('data_keys', keys))

@@ -9,6 +9,7 @@ import { importLines } from '../../src/moving/import.ts'
 import type { Stele } from '../../src/stele.ts'
 import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { genuineIn, signedRow } from '../../src/store/audit-queue.ts'
+import { removeLogKeys, unmark } from '../harness/begun-log.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
 import type { Bed, Place } from '../harness/databases.ts'
@@ -33,9 +34,11 @@ const namesIn = async (stele: Stele): Promise<string[]> =>
 /** Takes the log away from a database, and puts it there again, as if its events were from before. */
 async function makeOld(place: Place): Promise<void> {
   const database = place.database()
+  await removeLogKeys(database)
   const count = (await knownMigrations()).filter(({ id }) => id >= 23).length
   await migrateDown(database, count)
   await migrateUp(database)
+  await unmark(database, place.masterKey)
   await database.close()
 }
 

@@ -17,6 +17,7 @@ import type { Stele } from '../../src/stele.ts'
 import { operator } from '../../src/store/audit-events.ts'
 import { openSecret } from '../../src/store/secrets.ts'
 import { storedCompletionStore } from '../../src/store/stored-completions.ts'
+import { removeLogKeys } from '../harness/begun-log.ts'
 import { begin, completionBody, exchange, settle, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -289,26 +290,31 @@ export function encryptionSuite(bed: Bed): void {
     await stele.close()
     const again = await place.stele()
     await failure('content_unreadable', again.calls.exactRequest('ada', call.callId))
-    // Nor by hiding the keys, and with them every secret, while it is opened.
-    for (const hidden of [['content-origin'], ['content-origin', 'conversation-hashes']]) {
-      await inBatch(again, async batch => {
+    // Nor by hiding the keys while it is opened.
+    const hide = (ids: readonly string[]) =>
+      inBatch(again, async batch => {
         await batch.remove('data_keys', ['user_id'], [{ user_id: 'ada' }])
         await batch.remove(
           'secrets',
           ['id'],
-          hidden.map(id => ({ id })),
+          ids.map(id => ({ id })),
         )
       })
-      await (await place.stele()).close()
-      await again.database.batch(batch => batch.insert('data_keys', keys))
-      await failure('content_unreadable', (await place.stele()).calls.exactRequest('ada', call.callId))
-    }
+    await hide(['content-origin'])
+    await (await place.stele()).close()
+    await again.database.batch(batch => batch.insert('data_keys', keys))
+    await failure('content_unreadable', (await place.stele()).calls.exactRequest('ada', call.callId))
+    // Nor by hiding every secret with them: then nothing is opened, and no other is made.
+    await hide((await storedRowsOf(again.database, 'secrets')).map(({ id }) => id))
+    await failure('database_damaged', place.stele())
+    expect(await storedRowsOf(again.database, 'secrets')).toEqual([])
   })
 
   test('going back to before encryption is refused as long as there is a key', async () => {
     const place = await bed.place()
     const stele = await place.stele()
     await exchange(stele, [user('question')], 'answer')
+    await removeLogKeys(stele.database)
     const { migrateDown } = await import('../../src/db/migrate.ts')
     const error = await failure('migration_failed', migrateDown(place.database(), 1_000))
     expect(error.message).toContain('content_is_encrypted')

@@ -11,6 +11,7 @@ import { parseMasterKey } from '../../src/privacy/master-key.ts'
 import type { Stele } from '../../src/stele.ts'
 import { operator } from '../../src/store/audit-events.ts'
 import { openSecret } from '../../src/store/secrets.ts'
+import { removeLogKeys } from '../harness/begun-log.ts'
 import { exchange, user } from '../harness/chat.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -160,6 +161,7 @@ export function eventsSuite(bed: Bed): void {
     expect(rows).toEqual([{ details: '{"reason":"old"}' }])
     const stele = await place.stele()
     await note(stele, 'ada', { reason: 'new' })
+    await removeLogKeys(database)
     const error = await failure('migration_failed', migrateDown(database, above))
     expect(error.message).toContain('content_is_encrypted')
   })

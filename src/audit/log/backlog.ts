@@ -1,63 +1,68 @@
+import type { Kysely } from 'kysely'
 import type { StoredBatch } from '../../db/batch.ts'
 import type { Row, Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
-import { decodeText, encodeContent } from '../../privacy/content.ts'
+import { decodeText } from '../../privacy/content.ts'
 import { genuineIn, type Leaf, leafOf, signedRow } from '../../store/audit-queue.ts'
 import { type Contents, keyColumns, type Reading } from '../../store/contents.ts'
 import { broken } from './broken.ts'
 
 /**
- * Events from before there was a log: two rows of the queue, which the migration has written, tell behind which key none of them
- * is taken in yet, and up to which id there may be such.
+ * Events from before there was a log: a row of the queue tells up to which id there may be such, behind which key none of them is taken in
+ * yet, and how large the log is meanwhile. So it is good for nothing once the log has gone on, whoever kept it.
  */
-const progressId = '0-backlog-at'
 const boundId = '0-backlog-end'
 
-/** Whether a row of the queue is one of the two. They come before all others. */
+/** The migration has written it without a key, and how far they are taken in as a row of its own. */
+const progressId = '0-backlog-at'
+
+/** Whether a row of the queue is that one. It comes before all others. */
 export function isBacklog(queueId: string): boolean {
-  return queueId === progressId || queueId === boundId
+  return queueId === boundId
+}
+
+interface Bound {
+  readonly end: string
+  readonly after: readonly string[] | null
+  /** Entries of the log. */
+  readonly size: number
 }
 
 interface BacklogPart {
   readonly leaves: readonly Leaf[]
-  /** Notes that they are taken in. */
-  readonly note: () => Promise<unknown>
+  /** Notes that they are taken in. @param added how many of them are new to the log */
+  readonly note: (added: number) => Promise<unknown>
 }
 
-/** The next of these events; undefined when there are none left, which is nearly always. @param head of the queue */
+/**
+ * The next of these events; undefined when there are none left, which is nearly always.
+ * @param head of the queue
+ * @param size of the log
+ * @throws SteleError audit_log_broken
+ */
 export async function takeBacklog(
   batch: StoredBatch,
   contents: Contents,
-  head: readonly Tables['audit_queue'][],
-  limit: number,
+  { head, size, limit }: { head: readonly Tables['audit_queue'][]; size: number; limit: number },
 ): Promise<BacklogPart | undefined> {
-  const bound = head.find(({ id }) => id === boundId)
-  const progress = head.find(({ id }) => id === progressId)
-  if (bound === undefined || progress === undefined) return undefined
-  const end = boundIn(contents, bound)
-  const after = keyOf(decodeText(progress.leaves))
-  const page = await batch.first('audit_events', limit, after)
+  const row = head.find(({ id }) => isBacklog(id))
+  if (row === undefined) return undefined
+  const { end, after } = boundIn(contents, row, size)
+  const page = await batch.first('audit_events', limit + 1, after ?? undefined)
   const old = page.filter(({ id }) => id <= end)
-  const last = old.at(-1)
-  const events = await readable(batch, contents, old)
+  const part = old.slice(0, limit)
+  const last = part.at(-1)
+  const isDone = last === undefined || old.length <= limit
+  const events = await readable(batch, contents, part)
   const known = await logged(batch, events)
+  const key = { id: boundId }
   return {
     leaves: events.filter(event => !known.has(nameOf(event.id, event.user_id))).map(leafOf),
-    note:
-      last === undefined || page.length < limit || old.length < page.length
-        ? () => batch.remove('audit_queue', ['id'], [{ id: boundId }, { id: progressId }])
-        : () =>
-            batch.update(
-              'audit_queue',
-              ['leaves'],
-              ['id'],
-              [
-                {
-                  set: { leaves: encodeContent(JSON.stringify([last.id, last.user_id])) },
-                  match: { id: progressId },
-                },
-              ],
-            ),
+    note: added => {
+      if (isDone) return batch.remove('audit_queue', ['id'], [key])
+      const { leaves } = boundRow(contents, { end, after: [last.id, last.user_id], size: size + added })
+      return batch.update('audit_queue', ['leaves'], ['id'], [{ set: { leaves }, match: key }])
+    },
   }
 }
 
@@ -101,38 +106,86 @@ async function readable(
   }
 }
 
-function keyOf(text: string): readonly string[] | undefined {
-  if (text === '') return undefined
-  const key: unknown = JSON.parse(text)
-  return Array.isArray(key) ? key.map(String) : undefined
+/**
+ * Up to which id events from before there was a log may still wait to be taken in; undefined when none do.
+ * @param size of the log
+ * @throws SteleError audit_log_broken
+ */
+export async function waitingBacklog(
+  { kysely, contents }: Reading,
+  size: number,
+): Promise<string | undefined> {
+  const row = await rowOf(kysely, boundId)
+  return row && boundIn(contents, row, size).end
 }
 
-/** Up to which id there may be events that are not taken in yet; undefined when there are none. @param head of the queue */
-export function backlogEnd(contents: Contents, head: readonly Tables['audit_queue'][]): string | undefined {
-  const bound = head.find(({ id }) => id === boundId)
-  return bound && boundIn(contents, bound)
+/** @throws SteleError audit_log_broken when somebody else has written it, or put it back */
+function boundIn(contents: Contents, row: Tables['audit_queue'], size: number): Bound {
+  const written = genuineIn(contents, row)
+  if (written === undefined || !isBound(written))
+    throw broken('somebody has written how far events are from before there was a log')
+  const bound: Bound = JSON.parse(written.toString())
+  if (bound.size !== size)
+    throw broken('somebody has put back how far events are from before there was a log')
+  return bound
 }
 
-/** @throws SteleError audit_log_broken when somebody else has written it */
-function boundIn(contents: Contents, row: Tables['audit_queue']): string {
-  const bound = genuineIn(contents, row)
-  if (bound === undefined) throw broken('somebody has written how far events are from before there was a log')
-  return decodeText(bound)
+/** An earlier version has signed the id as the migration writes it. */
+function isBound(written: Uint8Array): boolean {
+  return written[0] === '{'.charCodeAt(0)
+}
+
+function boundRow(contents: Contents, bound: Bound): Tables['audit_queue'] {
+  return signedRow(contents, boundId, Buffer.from(JSON.stringify(bound)))
+}
+
+/** Whether there are events from before there was a log. */
+export async function hasBacklog(db: Kysely<Tables>): Promise<boolean> {
+  return (await rowOf(db, boundId)) !== undefined
 }
 
 /**
- * Signs what the migration has written, which has no key: once, before anything is in the log. Nobody can say later that there are
- * events from before it.
+ * Signs what the migration has written, which has no key: in the transaction that begins the log, and never again. Nobody can say later
+ * that there are events from before it.
  */
-export async function signBacklog({ kysely, contents }: Reading): Promise<void> {
-  const row = await kysely.selectFrom('audit_queue').selectAll().where('id', '=', boundId).executeTakeFirst()
-  if (row === undefined || genuineIn(contents, row) !== undefined) return
-  const { leaves } = signedRow(contents, boundId, row.leaves)
-  await kysely
-    .updateTable('audit_queue')
-    .set({ leaves })
-    .where('id', '=', boundId)
-    .where('leaves', '=', row.leaves)
-    .where(({ not, exists, selectFrom }) => not(exists(selectFrom('audit_checkpoints').select('tree_size'))))
-    .execute()
+export async function signBacklog(tx: Kysely<Tables>, contents: Contents): Promise<void> {
+  const row = await rowOf(tx, boundId)
+  if (row !== undefined) await keepBound(tx, contents, { end: decodeText(row.leaves), size: 0 })
+}
+
+/** The same where an earlier version has begun the log, which signed nothing but the id. Left as it is once the log is beyond it. */
+export async function signBegunBacklog(tx: Kysely<Tables>, contents: Contents): Promise<void> {
+  const row = await rowOf(tx, boundId)
+  const written = row && genuineIn(contents, row)
+  if (written === undefined || isBound(written)) return
+  const end = decodeText(written)
+  const { newest, size } = await tx
+    .selectFrom('audit_log')
+    .select(({ fn }) => [fn.max('event_id').as('newest'), fn.countAll<number>().as('size')])
+    .executeTakeFirstOrThrow()
+  if ((newest ?? '') <= end) await keepBound(tx, contents, { end, size })
+}
+
+async function keepBound(
+  tx: Kysely<Tables>,
+  contents: Contents,
+  { end, size }: Pick<Bound, 'end' | 'size'>,
+): Promise<void> {
+  const progress = await rowOf(tx, progressId)
+  const { leaves } = boundRow(contents, {
+    end,
+    after: keyOf(progress === undefined ? '' : decodeText(progress.leaves)),
+    size,
+  })
+  await tx.updateTable('audit_queue').set({ leaves }).where('id', '=', boundId).execute()
+  await tx.deleteFrom('audit_queue').where('id', '=', progressId).execute()
+}
+
+function keyOf(text: string): readonly string[] | null {
+  const key: unknown = text === '' ? null : JSON.parse(text)
+  return Array.isArray(key) ? key.map(String) : null
+}
+
+function rowOf(db: Kysely<Tables>, id: string): Promise<Tables['audit_queue'] | undefined> {
+  return db.selectFrom('audit_queue').selectAll().where('id', '=', id).executeTakeFirst()
 }

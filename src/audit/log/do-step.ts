@@ -43,8 +43,8 @@ export async function doAuditStep(database: Store, step: AuditStep): Promise<Aud
 interface Taken {
   readonly leaves: readonly Leaf[]
   readonly isDone: boolean
-  /** Takes it off the queue. */
-  readonly remove: () => Promise<unknown>
+  /** Takes it off the queue. @param added how many leaves are new to the log */
+  readonly remove: (added: number) => Promise<unknown>
 }
 
 async function sequence(
@@ -58,14 +58,14 @@ async function sequence(
     batch.first('audit_queue', rowsAtATime),
   ])
   if (head.length === 0) return nothing
-  const backlog = await takeBacklog(batch, contents, head, limit)
+  const backlog = await takeBacklog(batch, contents, { head, size: state.size, limit })
   const taken =
     backlog === undefined
       ? await takeQueued(batch, contents, head, limit)
       : { leaves: backlog.leaves, isDone: false, remove: backlog.note }
   const leaves = careful ? await withoutKnown(batch, taken.leaves) : taken.leaves
   const checkpoint = leaves.length === 0 ? undefined : await append(batch, state, leaves)
-  await taken.remove()
+  await taken.remove(leaves.length)
   return { sequenced: leaves.length, isDone: taken.isDone, isElsewhere: false, checkpoint }
 }
 

@@ -1,22 +1,15 @@
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import type { StoredBatch } from '../../db/batch.ts'
-import type { Database } from '../../db/database.ts'
 import type { Tables } from '../../db/tables.ts'
-import { SteleError } from '../../errors.ts'
 import type { MasterKeys } from '../../privacy/key-ring.ts'
 import { unwrapKey } from '../../privacy/master-key.ts'
 import { type Actor, addEvents, eventRow, operator } from '../../store/audit-events.ts'
 import type { Store } from '../../store/contents.ts'
 import { addSecret, type FindMaster, holdGuard, secretPurpose } from '../../store/secrets.ts'
-import { formatVkey, isKeyName, keyIdOf, type NoteKey, parseVkey } from '../note-keys.ts'
+import { formatVkey, keyIdOf, type NoteKey, parseVkey } from '../note-keys.ts'
 import { broken } from './broken.ts'
+import { ownKeys } from './trusted-keys.ts'
 
 /** A key of the log, its private half at hand. */
 export interface SigningKey extends NoteKey {
@@ -28,59 +21,9 @@ export interface SigningKey extends NoteKey {
 
 type KeyRow = Tables['audit_keys']
 
-/** What the log is called when nobody says: a random name, which stays. */
-const originPrefix = 'stele/'
-
 /** The secret that is the private half of a key. */
 function secretOf(id: string): string {
   return `audit-key:${id}`
-}
-
-/**
- * Makes the key that signs, if there never was one. Whoever opens a database does this. Returns what the log is called, which its
- * first key says for good.
- * @throws SteleError config_invalid when `origin` is another name than that, or none
- */
-export async function ensureAuditKey(
-  database: Database,
-  findMaster: FindMaster,
-  origin: string | undefined,
-): Promise<string> {
-  if (origin !== undefined && !isKeyName(origin))
-    throw new SteleError('config_invalid', {
-      problems: 'AUDIT_ORIGIN: a name without white space and without +',
-    })
-  const name = (await nameIn(database.kysely)) ?? (await makeFirst(database, findMaster, origin))
-  if (origin !== undefined && origin !== name)
-    throw new SteleError('config_invalid', {
-      problems: `AUDIT_ORIGIN: the log of this database is called ${name}, and a log keeps its name`,
-    })
-  return name
-}
-
-async function nameIn(db: Kysely<Tables>): Promise<string | undefined> {
-  const row = await db
-    .selectFrom('audit_keys')
-    .select('vkey')
-    .orderBy('created_at', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return row && parseVkey(row.vkey).name
-}
-
-function makeFirst(database: Database, findMaster: FindMaster, origin: string | undefined): Promise<string> {
-  return database.kysely.transaction().execute(async tx => {
-    const master = await holdGuard(tx, database)
-    // Another process may have been first.
-    const known = await nameIn(tx)
-    if (known !== undefined) return known
-    const log = await tx.selectFrom('audit_checkpoints').select('tree_size').limit(1).executeTakeFirst()
-    // A log whose key is gone has been tampered with; the sequencer tells.
-    if (log !== undefined) return origin ?? originPrefix
-    const name = origin ?? `${originPrefix}${randomBytes(8).toString('hex')}`
-    await addKey(tx, name, findMaster(master), Date.now())
-    return name
-  })
 }
 
 /** Makes another key the one that signs. The next checkpoint is signed by both. Returns their vkeys. */
@@ -92,7 +35,10 @@ export async function rotateAuditKey(
   return database.kysely.transaction().execute(async tx => {
     const master = await holdGuard(tx, database)
     const current = currentOf(await tx.selectFrom('audit_keys').selectAll().execute())
-    if (current === undefined || master === undefined) throw broken('it has no key')
+    const { own } = await ownKeys(tx, id => contents.masters.find(id ?? ''))
+    // A row of a key that somebody else has made must not begin a log.
+    if (master === undefined || current === undefined || !own.some(({ id }) => id === current.id))
+      throw broken(keyIsGone)
     // One ends when the other begins, and no two begin at once.
     const now = Math.max(Date.now(), current.created_at + 1)
     const vkey = await addKey(tx, parseVkey(current.vkey).name, contents.masters.find(master), now)
@@ -107,7 +53,10 @@ export async function rotateAuditKey(
   })
 }
 
-async function addKey(
+const keyIsGone = 'the key that signs it is gone'
+
+/** Makes a key of the log. Returns its vkey. */
+export async function addKey(
   tx: Kysely<Tables>,
   name: string,
   master: ReturnType<FindMaster>,
@@ -150,7 +99,7 @@ export async function signingKeys(batch: StoredBatch, masters: MasterKeys): Prom
       throw broken(`its key ${row.id} is not the one that was made`)
     return [{ ...parseVkey(row.vkey), privateKey, isCurrent: row === current, createdAt: row.created_at }]
   })
-  if (!keys.some(({ isCurrent }) => isCurrent)) throw broken('the key that signs it is gone')
+  if (!keys.some(({ isCurrent }) => isCurrent)) throw broken(keyIsGone)
   return keys
 }
 

@@ -3,7 +3,7 @@ import type { Tables } from '../../db/tables.ts'
 import { eventsAt, nameOf } from '../../store/audit-queries.ts'
 import { genuineLeaves, isUnsigned, type Leaf, unsignedLeaves } from '../../store/audit-queue.ts'
 import type { Reading } from '../../store/contents.ts'
-import { backlogEnd, isBacklog } from './backlog.ts'
+import { isBacklog } from './backlog.ts'
 
 /** Rows that are read at once. */
 const atATime = 1_000
@@ -36,12 +36,6 @@ async function eventsNamed(
   const places = names.map(({ id, user_id }) => ({ event_id: id, user_id }))
   const events = await eventsAt(db, places)
   return places.flatMap(place => events.get(nameOf(place.event_id, place.user_id)) ?? [])
-}
-
-/** Up to which id events from before there was a log may still wait to be taken in; undefined when none do. */
-export async function waitingBacklog({ kysely: db, contents }: Reading): Promise<string | undefined> {
-  const rows = await db.selectFrom('audit_queue').selectAll().orderBy('id').limit(2).execute()
-  return backlogEnd(contents, rows)
 }
 
 export interface EventName {

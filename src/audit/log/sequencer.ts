@@ -4,6 +4,7 @@ import type { Database } from '../../db/database.ts'
 import { SteleError } from '../../errors.ts'
 import { idTime, isId } from '../../ids.ts'
 import type { AuditStepResult, DoAuditStep, PublishedCheckpoint, SignedNote } from './steps.ts'
+import type { Stretch, StretchBook } from './stretches.ts'
 
 /** Where checkpoints go to when they leave the database. */
 export interface CheckpointPlaces {
@@ -18,6 +19,8 @@ export interface SequencerOptions {
   readonly doStep: DoAuditStep
   /** False while the database is away. */
   readonly isWanted: () => boolean
+  /** Where it is put on record that the log is held up. */
+  readonly stretches: StretchBook
   readonly places?: CheckpointPlaces | undefined
   readonly onError?: ((error: unknown) => void) | undefined
 }
@@ -62,6 +65,10 @@ export class Sequencer {
   #published: readonly PublishedCheckpoint[] | undefined
   #failure: SteleError | undefined
   #checkpoint: SignedNote | undefined
+  /** In which this process could add nothing. */
+  #stretch: Stretch | undefined
+  /** Whether one may have ended that is not on record as ended: at first another process may have seen one. */
+  #mayHaveEnded = true
   /** What went wrong the last time, which is told once. */
   #told: string | undefined
 
@@ -159,17 +166,42 @@ export class Sequencer {
     const { doStep, places } = this.#options
     this.#published ??= (await places?.published()) ?? []
     const step = { limit: leavesInAStep, published: this.#published }
-    const result = await doStep(step).catch(error => {
-      if (isBroken(error)) this.#failure = error
+    const result = await doStep(step).catch(async error => {
+      if (isBroken(error)) await this.#heldUp(error)
       throw error
     })
-    if (!result.isElsewhere) this.#failure = undefined
+    if (!result.isElsewhere) {
+      this.#failure = undefined
+      if (result.isDone && this.#mayHaveEnded) await this.#wentOn()
+    }
     // Compared once; from then on what this process has signed last is.
     if (result.checkpoint !== undefined) {
       const { size, root } = result.checkpoint
       this.#published = [{ size, root }]
     }
     return result
+  }
+
+  async #heldUp(error: SteleError): Promise<void> {
+    this.#mayHaveEnded = true
+    this.#stretch ??= { since: Date.now(), reason: String(error.details['reason']) }
+    try {
+      this.#stretch = await this.#options.stretches.heldUp(this.#stretch)
+    } catch (failed) {
+      // It is tried again with the next step.
+      this.#options.onError?.(failed)
+    }
+    this.#failure = error
+  }
+
+  async #wentOn(): Promise<void> {
+    try {
+      await this.#options.stretches.wentOn(this.#stretch)
+      this.#stretch = undefined
+      this.#mayHaveEnded = false
+    } catch (error) {
+      this.#options.onError?.(error)
+    }
   }
 
   async #publish(checkpoint: SignedNote): Promise<void> {

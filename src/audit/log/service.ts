@@ -4,6 +4,7 @@ import { rotateAuditKey } from './keys.ts'
 import { type AuditLogReader, auditLogReader } from './reader.ts'
 import { type CheckpointPlaces, Sequencer, type SequencerState } from './sequencer.ts'
 import type { DoAuditStep } from './steps.ts'
+import { stretchBook } from './stretches.ts'
 
 /** How the log of audit events is kept by a process. */
 export interface AuditOptions {
@@ -49,6 +50,7 @@ export function openAuditLog({ database, origin, sequence, isWanted, ...parts }:
   const sequencer = new Sequencer({
     ...parts,
     database,
+    stretches: stretchBook(database),
     isWanted: () => sequence !== false && isWanted(),
   })
   return {

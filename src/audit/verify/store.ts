@@ -2,16 +2,11 @@ import type { Kysely } from 'kysely'
 import type { Row, Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { Reading, Store } from '../../store/contents.ts'
+import { readGuard } from '../../store/guard.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { canonicalEvent, commitEvent, logEntry } from '../event-form.ts'
-import {
-  countLog,
-  type EventName,
-  loggedTwice,
-  queuedLeaves,
-  unloggedEvents,
-  waitingBacklog,
-} from '../log/pending.ts'
+import { waitingBacklog } from '../log/backlog.ts'
+import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
 import { Frontier, frontierAt, leafHash } from '../merkle.ts'
@@ -115,10 +110,11 @@ class LogVerifier {
   }
 
   async #verify(): Promise<void> {
+    const latest = await this.#reader.latest()
+    await this.#checkBegun(latest !== undefined)
     const { all } = this.#trusted
     const kept = (this.#options.checkpoints ?? []).map(note => openedBy(note, all, 'the kept checkpoint: '))
     const start = this.#options.incremental === true ? Math.max(0, ...kept.map(({ size }) => size)) : 0
-    const latest = await this.#reader.latest()
     if (start > (latest?.size ?? 0))
       throw new Fault({
         index: latest?.size ?? 0,
@@ -128,10 +124,24 @@ class LogVerifier {
     this.#growth = growth
     await this.#follow(growth, latest?.size ?? 0)
     await this.#checkCounts(growth.size, start)
-    await this.#checkOutside()
+    await this.#checkOutside(growth.size)
     // A log that nothing was ever taken into is as it should be.
     if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
     if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
+  }
+
+  /** The guard tells that a log was begun, and nobody has made another guard. Until something is signed the log is its key. */
+  async #checkBegun(isSigned: boolean): Promise<void> {
+    const { masters } = this.#reading.contents
+    const findMaster = (id: string | undefined) => masters.find(id ?? '')
+    const guard = await readGuard(this.#db, findMaster).catch(error => {
+      if (error instanceof SteleError && error.code === 'master_key_mismatch') return undefined
+      throw error
+    })
+    if (guard?.hasLog !== true)
+      throw new Fault({ reason: 'the secret that says that there is a log is gone, or is another' })
+    if (isSigned || (await ownKeys(this.#db, findMaster)).own.length > 0) return
+    throw new Fault({ reason: 'the log that this database had is gone' })
   }
 
   async #frontier(size: number): Promise<Frontier> {
@@ -221,14 +231,14 @@ class LogVerifier {
   }
 
   /** Every event is in the log or waits for it. */
-  async #checkOutside(): Promise<void> {
+  async #checkOutside(size: number): Promise<void> {
     const waiting = new Map<string, EventLeaf>()
     for await (const leaves of queuedLeaves(this.#reading)) {
       if (leaves === undefined)
         throw new Fault({ reason: 'what waits to be taken in is not as it was written' })
       for (const leaf of leaves) waiting.set(nameOf(leaf.eventId, leaf.userId), leaf)
     }
-    const backlog = await this.#waitingBacklog()
+    const backlog = await this.#waitingBacklog(size)
     for await (const events of unloggedEvents(this.#db)) {
       const left = events.filter(({ id, user_id }) => !waiting.has(nameOf(id, user_id)))
       const [stray] = backlog === undefined ? left : left.filter(({ id }) => id > backlog)
@@ -238,9 +248,9 @@ class LogVerifier {
     }
   }
 
-  async #waitingBacklog(): Promise<string | undefined> {
+  async #waitingBacklog(size: number): Promise<string | undefined> {
     try {
-      return await waitingBacklog(this.#reading)
+      return await waitingBacklog(this.#reading, size)
     } catch (error) {
       if (error instanceof SteleError && error.code === 'audit_log_broken')
         throw new Fault({ reason: reasonOf(error) })
