@@ -1,4 +1,5 @@
 import { SteleError } from '../errors.ts'
+import type { AskedWith } from '../model/asked-with.ts'
 import { pageLimit } from '../model/json-object.ts'
 import { deleteDocument } from '../recorder/documents.ts'
 import type { Recorder } from '../recorder/recorder.ts'
@@ -69,8 +70,8 @@ export function documentLibrary(database: Store, recorder: Recorder) {
     totals: (filter: DocumentTotalsFilter = {}): Promise<DocumentTotals[]> =>
       documentTotals(database, filter),
     /** Removes what it was made of and what it says; its calls stay on record. @throws SteleError document_not_found */
-    async delete(userId: string, id: string): Promise<void> {
-      if (!(await deleteDocument(recorder, userId, id)))
+    async delete(userId: string, id: string, { apiKeyId }: AskedWith = {}): Promise<void> {
+      if (!(await deleteDocument(recorder, userId, id, apiKeyId)))
         throw new SteleError('document_not_found', { document: id })
     },
   }

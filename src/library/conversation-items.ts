@@ -1,5 +1,6 @@
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
+import type { AskedWith } from '../model/asked-with.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
 import { checkedMessage } from '../model/message-input.ts'
 import { givenIds, messagesOfItems, readGivenItems } from '../model/responses/given-items.ts'
@@ -89,14 +90,20 @@ export function conversationItemLibrary(reading: Reading, recorder: Recorder) {
      * Deletes an item: the message that stands for it is from now on without it, in forks too.
      * @throws SteleError conversation_not_found, item_not_found
      */
-    async delete(userId: string, conversationId: string, itemId: string): Promise<void> {
+    async delete(
+      userId: string,
+      conversationId: string,
+      itemId: string,
+      { apiKeyId }: AskedWith = {},
+    ): Promise<void> {
       const found = await store.find(userId, conversationId, itemId)
       if (found === undefined) throw new SteleError('item_not_found', { item: itemId })
       const { row, items } = found
       const place = { conversationId: row.conversation_id, seq: row.seq, id: row.id }
+      const edit = { action: 'delete-item', userId, place, itemId, apiKeyId } as const
       await recorder.change({
         kind: 'edit',
-        edit: { action: 'delete-item', userId, at: Date.now(), place, itemId, items: JSON.stringify(items) },
+        edit: { ...edit, at: Date.now(), items: JSON.stringify(items) },
       })
     },
   }

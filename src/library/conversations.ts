@@ -1,6 +1,7 @@
 import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { isId, newId } from '../ids.ts'
+import type { AskedWith } from '../model/asked-with.ts'
 import type { IdempotencyClaim } from '../model/call.ts'
 import {
   columnText,
@@ -122,7 +123,7 @@ export function conversationLibrary(reading: Reading, recorder: Recorder) {
       userId: string,
       id: string,
       change: ConversationChange,
-      { apiKeyId }: { readonly apiKeyId?: string | undefined } = {},
+      { apiKeyId }: AskedWith = {},
     ): Promise<Conversation> {
       const set = columnsOf(change)
       await edit({ action: 'update-conversation', userId, id, at: Date.now(), set, apiKeyId })
@@ -150,8 +151,8 @@ export function conversationLibrary(reading: Reading, recorder: Recorder) {
       return required(userId, row.id)
     },
     /** Hides a conversation until it is restored. @throws SteleError conversation_not_found */
-    delete(userId: string, id: string): Promise<void> {
-      return edit({ action: 'delete-conversation', userId, id, at: Date.now() })
+    delete(userId: string, id: string, { apiKeyId }: AskedWith = {}): Promise<void> {
+      return edit({ action: 'delete-conversation', userId, id, at: Date.now(), apiKeyId })
     },
     /**
      * Shows a deleted conversation again.

@@ -126,7 +126,8 @@ export async function changeDocument(
     const status = row.status === 'in_progress' ? 'failed' : row.status
     const set = { input: absentContent(), output: null, error_message: null, status, deleted_at: at }
     await batch.update('documents', deletion, ['id', 'user_id'], [{ set, match: key }])
-    const event = { userId, by: 'library', action: 'document.deleted', target: id } as const
+    const { apiKeyId: by = 'library' } = change
+    const event = { userId, by, action: 'document.deleted', target: id } as const
     await batch.insert('audit_events', [eventRow(event, at)])
   }
   return { conversationId: undefined, isRepeat: false }

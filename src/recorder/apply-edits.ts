@@ -66,7 +66,8 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
         ['id', 'user_id'],
         [{ id: edit.id, user_id: edit.userId }],
       )
-      if (removed === 0 && !isRepeat) throw new SteleError('snapshot_not_found', { snapshot: edit.id })
+      if (removed > 0) return note(batch, edit, 'snapshot.deleted', edit.id)
+      if (!isRepeat) throw new SteleError('snapshot_not_found', { snapshot: edit.id })
       return
     }
     case 'destroy-keys':
@@ -169,6 +170,7 @@ async function updateMessage(batch: Batch, edit: Of<'update-message'>): Promise<
       [{ set: set as Row<'messages'>, match: key, writtenWith }],
     )
   await write(batch, conversation, {}, edit)
+  if (set.deleted_at != null) await note(batch, edit, 'message.deleted', id)
 }
 
 /** Takes one item of a message away; with the last one the message goes. */
@@ -207,6 +209,7 @@ async function deleteItem(batch: Batch, edit: Of<'delete-item'>, isRepeat: boole
     [{ set, match: key, contentMode }],
   )
   await write(batch, conversation, {}, edit)
+  await note(batch, edit, 'item.deleted', place.id)
 }
 
 /** The conversation that has a message as its own; it may be deleted while a fork still shows the message. */

@@ -49,7 +49,8 @@ export async function changeResponse(
       [{ set: { deleted_at: change.at }, match: where }],
     )
   if (change.kind === 'delete' && changed > 0) {
-    const event = { userId, by: 'library', action: 'response.deleted', target: id } as const
+    const { apiKeyId: by = 'library' } = change
+    const event = { userId, by, action: 'response.deleted', target: id } as const
     await batch.insert('audit_events', [eventRow(event, change.at)])
   }
   if (change.kind === 'cancel')

@@ -17,8 +17,13 @@ export async function endDocument(recorder: Changing, userId: string, end: Docum
  * Removes what a document was made of and what it says; its calls stay on record. False when there is none.
  * @throws SteleError store_unavailable
  */
-export async function deleteDocument(recorder: Changing, userId: string, id: string): Promise<boolean> {
-  const change = { kind: 'delete' } as const
+export async function deleteDocument(
+  recorder: Changing,
+  userId: string,
+  id: string,
+  apiKeyId?: string,
+): Promise<boolean> {
+  const change = { kind: 'delete', apiKeyId } as const
   const { isRepeat } = await recorder.change({ kind: 'document', userId, id, change, at: Date.now() })
   return !isRepeat
 }

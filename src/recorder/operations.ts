@@ -1,5 +1,6 @@
 import type { ColumnName, Row, TableName } from '../db/tables.ts'
 import type { ErrorCode } from '../errors.ts'
+import type { AskedWith } from '../model/asked-with.ts'
 import type {
   BeginDecision,
   BegunCall,
@@ -135,7 +136,7 @@ export interface RespondOperation {
     | { readonly kind: 'end'; readonly status: string; readonly body: Uint8Array }
     /** Whoever makes its calls is to stop. */
     | { readonly kind: 'cancel' }
-    | { readonly kind: 'delete'; readonly at: number }
+    | ({ readonly kind: 'delete'; readonly at: number } & AskedWith)
 }
 
 /** A change of a document outside the calls made for it. One that has ended does not end again. */
@@ -144,7 +145,9 @@ export interface DocumentOperation {
   readonly userId: string
   readonly id: string
   /** Deleted, nothing is left of it but that it was. */
-  readonly change: { readonly kind: 'end'; readonly end: DocumentEnding } | { readonly kind: 'delete' }
+  readonly change:
+    | { readonly kind: 'end'; readonly end: DocumentEnding }
+    | ({ readonly kind: 'delete' } & AskedWith)
   /** Milliseconds since 1970, UTC. */
   readonly at: number
 }

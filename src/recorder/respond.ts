@@ -24,8 +24,13 @@ export async function cancelResponse(recorder: Responding, userId: string, id: s
 }
 
 /** Takes a response out of sight; its calls stay on record. False when there is none. @throws SteleError store_unavailable */
-export async function deleteResponse(recorder: Responding, userId: string, id: string): Promise<boolean> {
-  const change = { kind: 'delete', at: Date.now() } as const
+export async function deleteResponse(
+  recorder: Responding,
+  userId: string,
+  id: string,
+  apiKeyId?: string,
+): Promise<boolean> {
+  const change = { kind: 'delete', at: Date.now(), apiKeyId } as const
   const { isRepeat } = await recorder.change({ kind: 'respond', userId, id, change })
   return !isRepeat
 }

@@ -107,7 +107,7 @@ export async function conversationRoutes(
   app.delete('/v1/conversations/:id', needs('content:write'), async (request: Received, reply) => {
     const userId = userOf(request)
     const { id } = await present(userId, request.params.id)
-    await told(conversations.delete(userId, id))
+    await told(conversations.delete(userId, id, { apiKeyId: keyOf(request).id }))
     return send(reply, { id, object: 'conversation.deleted', deleted: true })
   })
 
@@ -161,7 +161,7 @@ export async function conversationRoutes(
     async (request: Received, reply) => {
       const { id, item } = request.params
       const userId = userOf(request)
-      await told(conversationItems.delete(userId, id, item))
+      await told(conversationItems.delete(userId, id, item, { apiKeyId: keyOf(request).id }))
       return send(reply, resourceOf(await present(userId, id)))
     },
   )

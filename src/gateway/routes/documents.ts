@@ -183,7 +183,7 @@ export async function documentRoutes(app: FastifyInstance, parts: AnsweringParts
 
   app.delete(`${path}/:document`, needs('content:write'), async (request: Received) => {
     const { id, userId } = await find(request)
-    await stele.documents.delete(userId, id)
+    await stele.documents.delete(userId, id, { apiKeyId: keyOf(request).id })
     return { id, object: 'document.deleted', deleted: true }
   })
 }

@@ -18,7 +18,7 @@ import { eventsAfter, recordedEvents } from '../responses/replay.ts'
 import { type PresentResponse, responseReader } from '../responses/retrieve.ts'
 import { streamHeaders } from '../stream-events.ts'
 import type { AnsweringParts } from './answering.ts'
-import { needs, userOf } from './request-parts.ts'
+import { keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{
   Params: { id: string }
@@ -77,7 +77,7 @@ export async function responsesRoutes(app: FastifyInstance, parts: AnsweringPart
     const { id } = request.params
     const userId = userOf(request)
     await reader.present(userId, id)
-    await deleteResponse(stele.recorder, userId, id)
+    await deleteResponse(stele.recorder, userId, id, keyOf(request).id)
     return sendText(reply, JSON.stringify({ id, object: 'response', deleted: true }))
   })
 
