@@ -1,9 +1,8 @@
 import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../../db/tables.ts'
+import type { Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { Reading, Store } from '../../store/contents.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
-import { canonicalEvent, commitEvent, logEntry } from '../event-form.ts'
 import {
   countLog,
   type EventName,
@@ -14,11 +13,12 @@ import {
 } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
-import { Frontier, frontierAt, leafHash } from '../merkle.ts'
+import { Frontier, frontierAt } from '../merkle.ts'
 import { type NoteKey, parseVkey } from '../note-keys.ts'
 import { CheckpointRows } from './checkpoint-rows.ts'
 import { ContentCheck, type ContentCounts } from './contents.ts'
 import { LogGrowth, openedBy } from './growth.ts'
+import { checkLogged, placeOf } from './logged.ts'
 import { TileCheck } from './tiles.ts'
 import { type AuditVerdict, Fault } from './verdict.ts'
 
@@ -75,7 +75,7 @@ class LogVerifier {
   readonly #reader: AuditLogReader
   readonly #trusted: OwnKeys
   readonly #options: VerifyLogOptions
-  readonly #contents: ContentCheck | undefined
+  #contents: ContentCheck | undefined
   #growth: LogGrowth | undefined
   #entries = 0
   #pending = 0
@@ -86,7 +86,6 @@ class LogVerifier {
     this.#reader = auditLogReader(reading)
     this.#trusted = trusted
     this.#options = options
-    this.#contents = options.contents === true ? new ContentCheck(reading) : undefined
   }
 
   async run(): Promise<LogVerdict> {
@@ -124,7 +123,10 @@ class LogVerifier {
         index: latest?.size ?? 0,
         reason: `the kept checkpoint is of ${start} entries, and the log has only ${latest?.size ?? 0}`,
       })
-    const growth = new LogGrowth(all, keptFrom(kept, start), await this.#frontier(start))
+    const believed = await this.#frontier(start)
+    if (this.#options.contents === true)
+      this.#contents = new ContentCheck(this.#reading, { size: start, root: believed.root() })
+    const growth = new LogGrowth(all, keptFrom(kept, start), believed)
     this.#growth = growth
     await this.#follow(growth, latest?.size ?? 0)
     await this.#checkCounts(growth.size, start)
@@ -251,38 +253,9 @@ class LogVerifier {
 
 type EventLeaf = Pick<LoggedLeaf, 'salt' | 'commitment'>
 
-/** Checks an entry of the log against its event. Returns the hash of its leaf. @throws Fault */
-function checkLogged(entry: LoggedEvent, expected: number): Buffer {
-  const { index, event, eventId, salt, commitment } = entry
-  const place = placeOf(entry)
-  if (index !== expected)
-    throw new Fault({
-      index: expected,
-      reason: `the entry is missing: the one that follows is ${index}`,
-    })
-  if (event === undefined) throw new Fault({ ...place, reason: 'the event is gone' })
-  if (!commitEvent(salt, canonicalEvent(event)).equals(commitment))
-    throw new Fault({ ...place, reason: 'the event is not the one that the log has taken in' })
-  const other = describing.find(name => entry[name] !== event[name])
-  if (other !== undefined)
-    throw new Fault({ ...place, reason: `the log lists it under another ${other} than the event has` })
-  return leafHash(logEntry(eventId, commitment))
-}
-
-/** What the log is searched by, beside the user. */
-const describing = [
-  'action',
-  'category',
-  'severity',
-] as const satisfies readonly (keyof Row<'audit_events'>)[]
-
 /** Kept checkpoints that are still to come, or that are just reached. */
 function keptFrom(kept: readonly SignedCheckpoint[], start: number): SignedCheckpoint[] {
   return kept.filter(({ size }) => size >= start)
-}
-
-function placeOf({ index, eventId }: Pick<LoggedLeaf, 'index' | 'eventId'>) {
-  return { index, eventId }
 }
 
 /** What cannot be read is wrong; that the database cannot be asked is not. */
