@@ -52,6 +52,20 @@ test('an export is verified', async () => {
   expect((await verified(log.lines.slice(1))).verified).toBe(true)
 })
 
+test('a line without an end is not read to it', async () => {
+  let read = 0
+  async function* zeros() {
+    yield Buffer.from(`${log.lines[0]}\n`)
+    for (;;) {
+      read += 1_048_576
+      yield Buffer.alloc(1_048_576)
+    }
+  }
+  const { fault } = await verifyAuditExport(zeros(), own)
+  expect(fault).toMatchObject({ line: 2, reason: 'it is longer than 16 MiB, as no line of an export is' })
+  expect(read).toBeLessThan(20_000_000)
+})
+
 test('a line without the hash of its leaf is verified too', async () => {
   const lines = log.lines.map(line => line.replace(/,"leaf":"[^"]+"/, ''))
   expect((await verified(lines)).verified).toBe(true)

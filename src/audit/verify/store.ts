@@ -24,7 +24,7 @@ import { type AuditVerdict, Fault } from './verdict.ts'
 
 export interface VerifyLogOptions {
   /**
-   * The public keys of the log, as text (vkeys). Left out, those of the database are taken, of which one must be wrapped by
+   * The public keys of the log, as text (vkeys), the one that signs now last. Left out, those of the database are taken, of which one must be wrapped by
    * the master key and have signed the newest checkpoint.
    */
   readonly keys?: readonly string[] | undefined
@@ -133,6 +133,7 @@ class LogVerifier {
     await this.#checkOutside()
     // A log that nothing was ever taken into is as it should be.
     if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
+    if (this.#options.keys !== undefined) growth.requireNewest()
     if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
   }
 
