@@ -17,6 +17,7 @@ import { Frontier, frontierAt } from '../merkle.ts'
 import { type NoteKey, parseVkey } from '../note-keys.ts'
 import { CheckpointRows } from './checkpoint-rows.ts'
 import { ContentCheck, type ContentCounts } from './contents.ts'
+import { CountCheck } from './counts.ts'
 import { LogGrowth, openedBy } from './growth.ts'
 import { checkLogged, placeOf } from './logged.ts'
 import { TileCheck } from './tiles.ts'
@@ -151,6 +152,7 @@ class LogVerifier {
     const start = growth.size
     const tiles = await TileCheck.from(start, (level, tile) => this.#reader.tile(level, tile))
     const checkpoints = new CheckpointRows(this.#reader, start)
+    const counts = new CountCheck()
     await checkpoints.meet(growth)
     for (;;) {
       const leaves = await this.#reader.leaves({ from: growth.size, to: growth.size + atATime })
@@ -167,12 +169,15 @@ class LogVerifier {
         this.#entries++
         await checkpoints.meet(growth)
       }
+      if (start === 0) counts.add(leaves)
       this.#options.onProgress?.(growth.size - start, Math.max(total, growth.size) - start)
       if (leaves.length < atATime) break
     }
     await checkpoints.end(growth)
     await tiles.end()
-    if (start === 0) await this.#checkKeys(checkpoints.keysMade)
+    if (start > 0) return
+    await this.#checkKeys(checkpoints.keysMade)
+    await counts.compare(this.#db)
   }
 
   /** Entries with their events; an event that cannot be read ends the verification when all before it are verified. */
