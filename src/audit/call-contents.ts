@@ -24,7 +24,12 @@ export interface Opening {
  */
 export type CallVerdict =
   | { readonly kind: 'same'; readonly opening: Opening }
-  | { readonly kind: 'changed'; readonly reason: string }
+  | {
+      readonly kind: 'changed'
+      readonly reason: string
+      /** Nothing is there of what was said: then a user who was erased, and has another key since, has another salt for it. */
+      readonly mayBeErased?: boolean
+    }
   | { readonly kind: 'gone' }
   | { readonly kind: 'replaced' }
   | { readonly kind: 'none' }
@@ -43,7 +48,8 @@ export async function checkCall(reading: Reading, event: CallEvent): Promise<Cal
   const { text, isWhole } = asked
   if (commitContent(salt, text).equals(commitment)) return { kind: 'same', opening: { salt, text } }
   if (!isWhole) return { kind: 'gone' }
-  return { kind: 'changed', reason: `what is on record of ${callId} is not what ${action} committed to` }
+  const reason = `what is on record of ${callId} is not what ${action} committed to`
+  return { kind: 'changed', reason, mayBeErased: asked.isSilent === true }
 }
 
 /** What the commitment must be to, by what is on record now. */
@@ -51,6 +57,8 @@ interface Asked {
   readonly text: string
   /** False when the reply is not kept: then there is a commitment to what is left only if it never was. */
   readonly isWhole: boolean
+  /** True of an end without a reply. */
+  readonly isSilent?: boolean
 }
 
 async function recordOf(reading: Reading, event: CallEvent, callId: string): Promise<Asked | CallVerdict> {
@@ -73,7 +81,8 @@ async function recordOf(reading: Reading, event: CallEvent, callId: string): Pro
     if (facts.status !== outcome && outcome === 'orphaned') return { kind: 'replaced' }
     const response = await calls.exactResponse(userId, callId).catch(whenNotKept)
     if (response === 'not kept') return { text: settledRecord(facts, undefined), isWhole: false }
-    return { text: settledRecord(facts, response && contentDigest(response)), isWhole: true }
+    const text = settledRecord(facts, response && contentDigest(response))
+    return { text, isWhole: true, isSilent: response === undefined }
   } catch (error) {
     if (!(error instanceof SteleError)) throw error
     if (goneCodes.has(error.code)) return { kind: 'gone' }

@@ -22,7 +22,7 @@ export type CommittingEvent = Pick<
  */
 export type ContentVerdict =
   | { readonly kind: 'same'; readonly content: ErasableContent }
-  | { readonly kind: 'changed'; readonly reason: string }
+  | { readonly kind: 'changed'; readonly reason: string; readonly mayBeErased?: boolean }
   | { readonly kind: 'gone' }
   | { readonly kind: 'none' }
 

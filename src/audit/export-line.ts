@@ -84,6 +84,8 @@ export function keyLine(vkey: string): string {
 export function parseExportLine(
   text: string,
 ): ExportLine | { readonly kind: 'wrong'; readonly reason: string } {
+  const none = { kind: 'wrong', reason: 'it is none of the lines of an export' } as const
+  if (text.length > shortLine && hasManyParts(text)) return none
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -91,10 +93,32 @@ export function parseExportLine(
     return { kind: 'wrong', reason: 'it is no JSON' }
   }
   const line = readLine(value)
-  if (line === undefined) return { kind: 'wrong', reason: 'it is none of the lines of an export' }
+  if (line === undefined) return none
   if (spelled(line) !== text)
     return { kind: 'wrong', reason: 'it is spelled in another way, or holds more, than an export has it' }
   return line
+}
+
+/** Longer lines have long texts in them, and no more parts than others: a proof has the most of them, one for each level of the tree. */
+const shortLine = 64 * 1024
+const mostParts = 1_000
+
+/** Whether JSON has more parts than any line of an export: read whole, they would take a hundred times their length of memory. */
+function hasManyParts(text: string): boolean {
+  let parts = 0
+  for (let at = 0; at < text.length && parts <= mostParts; at++) {
+    const character = text[at]
+    if (character === '"') at = endOfText(text, at)
+    else if (character === ',' || character === '[' || character === '{') parts++
+  }
+  return parts > mostParts
+}
+
+/** Where a JSON text ends that begins here. */
+function endOfText(text: string, start: number): number {
+  let at = start + 1
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at
 }
 
 /** An entry of an export as JSON has it, taken apart; undefined when it is none. */

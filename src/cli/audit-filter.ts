@@ -37,6 +37,7 @@ export function auditConditions({ user, action, type, ...options }: AuditFilterO
 export const auditColumns: readonly Column<AuditEvent>[] = [
   { title: 'TIME', text: ({ createdAt }) => timeText(createdAt), width: 20 },
   { title: 'ID', text: ({ id }) => id, width: 30 },
+  { title: 'LOG', text: ({ logIndex }) => String(logIndex ?? 'waits'), width: 7 },
   { title: 'ACTION', text: ({ action }) => action, width: 24 },
   { title: 'SEVERITY', text: ({ severity }) => severity, width: 8 },
   { title: 'OUTCOME', text: ({ outcome }) => outcome, width: 9 },

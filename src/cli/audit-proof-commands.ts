@@ -7,7 +7,8 @@ import type { VerifyCommandOptions } from './commands/audit-verify.ts'
 import type { VerifyProofOptions } from './commands/audit-verify-proof.ts'
 import { parseTime } from './parse-arguments.ts'
 
-const keyWords = 'public key of the log (vkey), instead of those in the database; may be given more than once'
+const keyWords =
+  'public key of the log (vkey), which is no secret, instead of those in the database; may be given more than once, the one that signs now last'
 
 /** Proof that nothing was changed, and what others need to see it for themselves. */
 export function auditProofCommands(audit: Command): void {

@@ -129,7 +129,11 @@ export const auditActions = {
   'audit.checkpoint_recovered': security('info', 'checkpoints reach it again', ''),
   'conversation.deleted': compliance('info', 'a conversation was deleted; it can be restored', ''),
   'conversation.restored': compliance('info', 'a deleted conversation is back', ''),
-  'conversation.purged': compliance('warning', 'what was said in a conversation was removed for good', ''),
+  'conversation.purged': compliance(
+    'warning',
+    'what was said in a conversation was removed for good; of a long one, or of one with many calls, there are several',
+    'calls: those whose content went',
+  ),
   'message.deleted': compliance('info', 'a message was hidden wherever it is shown', ''),
   'item.deleted': compliance('info', 'an item of a message was taken away for good', ''),
   'snapshot.deleted': compliance('info', 'a summary of a conversation was removed for good', ''),
@@ -149,8 +153,12 @@ export const auditActions = {
   ),
   'retention.set': compliance('info', 'a user has periods of retention of their own', 'the periods'),
   'retention.unset': compliance('info', 'a user has the periods of everybody', ''),
-  'retention.begun': compliance('info', 'what has expired is being let go', 'now'),
-  'retention.run': compliance('info', 'what has expired was let go', 'now, expired, dropped_months'),
+  'retention.begun': compliance(
+    'info',
+    'what has expired is being let go',
+    'now, periods: those of everybody',
+  ),
+  'retention.run': compliance('info', 'what has expired was let go', 'now, periods, expired, dropped_months'),
   'record.exported': compliance(
     'warning',
     'the record, or what belongs to one user, is written out with its content readable',

@@ -1,6 +1,13 @@
 /** Longer lines are not read: JavaScript's strings end at about twice this. */
 const maxLineBytes = 256 * 1024 * 1024
 
+export interface LinesOptions {
+  /** Bytes of a line at most. */
+  readonly longest?: number
+  /** Whether a longer line is the last that is read, and only so far; otherwise it is passed over. */
+  readonly endsAtLonger?: boolean
+}
+
 export interface NumberedLine {
   /** Counted from 1. */
   readonly number: number
@@ -14,7 +21,10 @@ export interface NumberedLine {
  * The lines of a stream of bytes, in memory that does not grow with it. Only a line feed ends a line: JSON text may hold
  * the other line separators of Unicode.
  */
-export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<NumberedLine> {
+export async function* linesOf(
+  chunks: AsyncIterable<Uint8Array>,
+  { longest = maxLineBytes, endsAtLonger = false }: LinesOptions = {},
+): AsyncGenerator<NumberedLine> {
   let number = 0
   let offset = 0
   let parts: Buffer[] = []
@@ -22,12 +32,12 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
   const take = (piece: Buffer): void => {
     length += piece.byteLength
     offset += piece.byteLength
-    if (length <= maxLineBytes) parts.push(piece)
+    if (length <= longest) parts.push(piece)
     else parts = []
   }
   const finish = (): NumberedLine => {
     number++
-    const line = { number, bytes: length <= maxLineBytes ? Buffer.concat(parts) : undefined, offset }
+    const line = { number, bytes: length <= longest ? Buffer.concat(parts) : undefined, offset }
     parts = []
     length = 0
     return line
@@ -41,6 +51,7 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
       rest = rest.subarray(at + 1)
     }
     if (rest.byteLength > 0) take(rest)
+    if (endsAtLonger && length > longest) break
   }
   if (length > 0) yield finish()
 }

@@ -6,7 +6,7 @@ import type { JsonObject } from '../model/json-object.ts'
 import { isLeft, readKeptItems, withoutItem } from '../model/responses/kept-items.ts'
 import { decodeText, encodeContent, isAbsent } from '../privacy/content.ts'
 import { isContentMode, modeOf } from '../privacy/sealed-content.ts'
-import { eventRow } from '../store/audit-events.ts'
+import { eventRow, purgedEvents } from '../store/audit-events.ts'
 import { destroyKeys, destroyRetired, retireKey } from '../store/data-keys.ts'
 import type { Applied, Edit, EditOperation, Operation } from './operations.ts'
 import { erasedStatus, purgeConversation } from './purge.ts'
@@ -49,9 +49,7 @@ async function apply(batch: Batch, { edit, ...operation }: EditOperation): Promi
     case 'restore-conversation':
       return restoreConversation(batch, edit)
     case 'purge-conversation':
-      if (await purgeConversation(batch, edit, isRepeat))
-        await note(batch, edit, 'conversation.purged', edit.id)
-      return
+      return notePurged(batch, edit, await purgeConversation(batch, edit, isRepeat))
     case 'restart-conversation':
       return restartConversation(batch, edit, isRepeat)
     case 'update-message':
@@ -243,6 +241,15 @@ async function updateUser(batch: Batch, edit: Of<'update-user'>): Promise<void> 
   await batch.update('users', columns, ['id'], [update])
   const mode = set.content_mode === undefined ? {} : { content_mode: set.content_mode }
   await note(batch, edit, 'user.updated', userId, { changed: columns, ...mode })
+}
+
+/** Names the calls of which something went, so that whoever verifies what is on record can tell why it is not. */
+async function notePurged(
+  batch: Batch,
+  { userId, apiKeyId: by = 'library', at, id }: Of<'purge-conversation'>,
+  calls: readonly string[] | undefined,
+): Promise<void> {
+  if (calls !== undefined) await batch.insert('audit_events', purgedEvents({ userId, by, id, calls }, at))
 }
 
 function note(

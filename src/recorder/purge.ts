@@ -12,14 +12,14 @@ export const erasedStatus = 'purged'
  * Removes what was said in a conversation: its messages, its context snapshots, and the requests and replies of the calls
  * made in it, responses and documents included. What the calls cost and took stays. Messages that a fork shares are the fork's too: they stay, out of
  * reach but through the fork, and go when the last such fork is purged.
- * Returns whether there was anything to purge.
+ * Returns the calls of which something went; undefined when there was nothing to purge.
  * @throws SteleError conversation_not_found; conversation_in_use while a call is under way, whose reply would come after
  */
 export async function purgeConversation(
   batch: Batch,
   { userId, id }: Pick<Edit, 'userId'> & { readonly id: string },
   isRepeat: boolean,
-): Promise<boolean> {
+): Promise<readonly string[] | undefined> {
   const [row] = await batch.find(
     'conversations',
     ['user_id', 'id'],
@@ -28,20 +28,21 @@ export async function purgeConversation(
     { lock: true },
   )
   if (row === undefined || row.status === erasedStatus) {
-    if (isRepeat) return false
+    if (isRepeat) return undefined
     throw new SteleError('conversation_not_found', { conversation: id }, { param: 'conversation' })
   }
-  await eraseCalls(batch, userId, id)
+  const calls = await eraseCalls(batch, userId, id)
   await batch.remove(
     'context_snapshots',
     ['conversation_id', 'user_id'],
     [{ conversation_id: id, user_id: userId }],
   )
   await removeUnshared(batch, userId, id)
-  return true
+  return calls
 }
 
-async function eraseCalls(batch: Batch, userId: string, id: string): Promise<void> {
+/** Returns the calls of which something went. */
+async function eraseCalls(batch: Batch, userId: string, id: string): Promise<readonly string[]> {
   const key = { conversation_id: id, user_id: userId }
   const calls = await batch.find('llm_requests', ['conversation_id', 'user_id'], [key], ['id'])
   const messages = await batch.find('messages', ['conversation_id', 'user_id'], [key], ['call_id'])
@@ -105,6 +106,7 @@ async function eraseCalls(batch: Batch, userId: string, id: string): Promise<voi
     ['id', 'user_id'],
     [...documents].map(document => ({ id: document, user_id: userId })),
   )
+  return [...new Set([...own, ...erased.map(({ request_id }) => request_id)])].sort()
 }
 
 /** A key stands for a reply that can be given again. */

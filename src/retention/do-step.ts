@@ -3,7 +3,7 @@ import { addLeaving } from '../analytics/roll-up.ts'
 import type { Database } from '../db/database.ts'
 import type { Tables } from '../db/tables.ts'
 import { documentIdOf, responseIdOf } from '../ids.ts'
-import { addEvents } from '../store/audit-events.ts'
+import { addEvents, purgedEvents } from '../store/audit-events.ts'
 import { absentStored, type Store } from '../store/contents.ts'
 import { forgetProgress, waitForIndexers } from '../store/search-queue.ts'
 import { brokenIn, type ConversationPlan, planConversation } from './plan-conversation.ts'
@@ -155,7 +155,7 @@ async function clearCalls(tx: Kysely<Tables>, calls: readonly Key[]): Promise<vo
 async function doConversations(
   tx: Kysely<Tables>,
   { due, now }: Extract<RetentionStep, { kind: 'conversations' }>,
-  database: Database,
+  database: Store,
 ): Promise<RetentionStepResult> {
   const lock = database.forUpdate
   const tallies = new Tallies()
@@ -174,6 +174,7 @@ async function doConversations(
       await makeInexact(tx, conversation, plan)
       await changeMessages(tx, conversation, part)
       await unindex(database, tx, conversation, part)
+      await tellPurged(tx, database, conversation, part)
       tally(tallies, conversation.group, part)
       if (part !== plan) break
       await changeRest(tx, conversation, plan, now)
@@ -181,6 +182,18 @@ async function doConversations(
     done++
   }
   return { ...nothing, tallies: tallies.list, done }
+}
+
+/** What goes because its conversation was deleted is on record with the conversation: no period alone tells of it. */
+async function tellPurged(
+  tx: Kysely<Tables>,
+  { contents }: Store,
+  { user_id: userId, id }: Key,
+  { cleared, clearedCalls }: ConversationPlan,
+): Promise<void> {
+  if (![...cleared, ...clearedCalls].some(({ reason }) => reason === 'deleted')) return
+  const calls = clearedCalls.map(call => call.id)
+  await addEvents(tx, contents, ...purgedEvents({ userId, by: 'retention', id, calls }, Date.now()))
 }
 
 async function unindex(

@@ -59,6 +59,16 @@ export function latestOf({ content, metadata, inactive, deleted }: Cutoffs): num
   return Math.max(content, metadata, inactive, deleted)
 }
 
+/** The periods of everybody in the words of an event: a run lets go by these, and by those that `retention.set` told of users. */
+export function periodsTold({ contentDays, metadataDays, inactiveDays, deletedDays }: RetentionDefaults) {
+  return {
+    content_days: contentDays || null,
+    metadata_days: metadataDays || null,
+    inactive_days: inactiveDays || null,
+    deleted_days: deletedDays || null,
+  }
+}
+
 /** A name for all users who have the same periods: `default`, or the periods. */
 export function groupOf(defaults: RetentionDefaults, policy?: PolicyRow): string {
   if (policy === undefined) return 'default'

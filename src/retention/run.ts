@@ -13,6 +13,7 @@ import {
   groupOf,
   latestOf,
   type PolicyRow,
+  periodsTold,
   type RetentionDefaults,
 } from './periods.ts'
 import { type ConversationRow, mayBeDue, planConversation } from './plan-conversation.ts'
@@ -93,8 +94,9 @@ class Run {
 
   constructor(parts: RunParts) {
     this.#parts = parts
-    const { doStep, database, now } = parts
-    this.#announcement = eventRow({ ...byItself, action: 'retention.begun', details: { now } }, Date.now())
+    const { doStep, database, defaults, now } = parts
+    const details = { now, periods: periodsTold(defaults) }
+    this.#announcement = eventRow({ ...byItself, action: 'retention.begun', details }, Date.now())
     this.#doStep = doStep && (database.capabilities.hasOneWriter ? unhurried(doStep) : doStep)
   }
 
@@ -128,11 +130,12 @@ class Run {
 
   /** Leaves an event of what was done, if anything was. */
   async note(outcome: 'success' | 'failure'): Promise<void> {
-    const { now } = this.#parts
+    const { now, defaults } = this.#parts
     const doStep = this.#doStep
     const expired = this.#tallies.list
     if (doStep === undefined || expired.length === 0) return
-    const details = { now, expired, dropped_months: monthNames(this.#months.dropped) }
+    const periods = periodsTold(defaults)
+    const details = { now, periods, expired, dropped_months: monthNames(this.#months.dropped) }
     const severity = outcome === 'success' ? 'info' : 'warning'
     const event = { ...byItself, action: 'retention.run', outcome, severity, details } as const
     await doStep({ kind: 'note', event: eventRow(event, now) })

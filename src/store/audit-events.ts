@@ -77,6 +77,27 @@ export function eventRow(event: NewEvent, createdAt: number, id = newId('audit')
   }
 }
 
+/** Calls that one event names at most. */
+const callsInAnEvent = 1_000
+
+/** Tells that what was said in a conversation was removed, and the calls whose content went with it. */
+export function purgedEvents(
+  purged: {
+    readonly userId: string
+    readonly by: string
+    /** The conversation. */
+    readonly id: string
+    readonly calls: readonly string[]
+  },
+  at: number,
+): EventRow[] {
+  const { userId, by, id: target, calls } = purged
+  return Array.from({ length: Math.max(1, Math.ceil(calls.length / callsInAnEvent)) }, (_, part) => {
+    const details = { calls: calls.slice(part * callsInAnEvent, (part + 1) * callsInAnEvent) }
+    return eventRow({ userId, by, action: 'conversation.purged', target, details }, at)
+  })
+}
+
 /** What events are sealed with, and what is queued of them. */
 type EventKeys = Pick<Contents, 'sealEvent'> & QueueSigner
 

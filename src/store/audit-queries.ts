@@ -1,8 +1,10 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Row, Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { lowestIdAt } from '../ids.ts'
 import type { AuditCategory, AuditSeverity } from '../model/audit-actions.ts'
-import { decodeLeaves, type Leaf } from './audit-queue.ts'
+import { genuineLeaves, isUnsigned, type Leaf, unsignedLeaves } from './audit-queue.ts'
+import type { Reading } from './contents.ts'
 
 /** Which events are meant; those of which all that is said holds. */
 export interface AuditConditions {
@@ -134,8 +136,8 @@ export function isMeant(
 /** Rows of the queue that are looked at: what waits longer than for its second is told when it is in the log. */
 const mostQueued = 1_000
 
-/** What waits for the log, the newest first. */
-export async function queuedLeaves(kysely: Kysely<Tables>): Promise<Leaf[]> {
+/** What waits for the log, the newest first. @throws SteleError audit_log_broken for what nobody with the keys has queued */
+export async function queuedLeaves({ kysely, contents }: Reading): Promise<Leaf[]> {
   const rows = await kysely
     .selectFrom('audit_queue')
     .selectAll()
@@ -143,8 +145,31 @@ export async function queuedLeaves(kysely: Kysely<Tables>): Promise<Leaf[]> {
     .orderBy('id', 'desc')
     .limit(mostQueued)
     .execute()
-  // Within a row they stand in the order in which the log takes them.
-  return rows.flatMap(row => (decodeLeaves(row) ?? []).reverse())
+  const leaves: Leaf[] = []
+  for (const row of rows) {
+    const queued = isUnsigned(row)
+      ? await unsignedLeaves(row, async names => {
+          const places = names.map(({ id, user_id }) => ({ event_id: id, user_id }))
+          const events = await eventsAt(kysely, places)
+          return places.flatMap(place => events.get(nameOf(place.event_id, place.user_id)) ?? [])
+        })
+      : genuineLeaves(contents, row)
+    if (queued === undefined && (await isThere(kysely, row)))
+      throw new SteleError('audit_log_broken', {
+        reason: `what is queued as ${row.id} is not what was written`,
+      })
+    // Within a row they stand in the order in which the log takes them.
+    leaves.push(...(queued ?? []).reverse())
+  }
+  return leaves
+}
+
+/** Whether a row of the queue still waits: with it, what it is of may have been taken elsewhere between two looks. */
+async function isThere(kysely: Kysely<Tables>, { id }: Tables['audit_queue']): Promise<boolean> {
+  return (
+    (await kysely.selectFrom('audit_queue').select('id').where('id', '=', id).executeTakeFirst()) !==
+    undefined
+  )
 }
 
 /** Events by their ids and users, in any order, as they are stored. */

@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { canonicalEvent, commitEvent } from '../audit/event-form.ts'
 import type { Database } from '../db/database.ts'
 import type { Row, Tables } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
@@ -6,11 +6,14 @@ import { isId } from '../ids.ts'
 import { eventTypeOf } from '../model/audit-actions.ts'
 import { type JsonObject, keyText, objectFrom, pageLimit } from '../model/json-object.ts'
 import { type AuditConditions, eventsAt, isMeant, nameOf, placesOf, queuedLeaves } from './audit-queries.ts'
+import type { Leaf } from './audit-queue.ts'
 import { auditStats, type StatsConditions } from './audit-stats.ts'
 import type { Reading } from './contents.ts'
 
 export interface AuditEvent {
   readonly id: string
+  /** Its place in the log; undefined while it waits to be taken in, which nothing proves yet. */
+  readonly logIndex: number | undefined
   /** Whom it concerns; '' when that is nobody that is known. */
   readonly userId: string
   readonly actor: string
@@ -56,24 +59,35 @@ const examinedAtATime = 1_000
 interface Found {
   readonly event_id: string
   readonly user_id: string
+  /** The place in the log. */
+  readonly leaf_index?: number
+  /** What waits for the log in its place. */
+  readonly leaf?: Leaf
 }
 
 /** Reads audit events in the order of the log, the newest first; what waits to be taken into it comes before. */
 export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Database, 'snapshot'>) {
   const told = async (
     rows: readonly Tables['audit_events'][],
+    places: readonly Found[],
     withContent: boolean,
   ): Promise<AuditEvent[]> => {
     const opened = await contents.open(kysely, 'audit_events', rows)
     const said = await saidIn({ kysely, contents }, rows)
-    return opened.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), withContent))
+    const found = new Map(places.map(place => [nameOf(place.event_id, place.user_id), place]))
+    return opened.map(row => {
+      const name = nameOf(row.id, row.user_id)
+      const { leaf, leaf_index } = found.get(name) ?? {}
+      if (leaf !== undefined) requireSame(row, leaf)
+      return eventFrom(row, { index: leaf_index, kept: said.get(name), withContent })
+    })
   }
 
   const page = async (filter: AuditFilter): Promise<AuditPage> => {
     const limit = pageLimit(filter.limit, 100)
     const { before, after, withContent = false } = filter
-    const above = after === undefined ? undefined : (await placeOf(kysely, 'after', after)).leaf
-    const cursor = before === undefined ? undefined : await placeOf(kysely, 'before', before)
+    const above = after === undefined ? undefined : (await placeOf({ kysely, contents }, 'after', after)).leaf
+    const cursor = before === undefined ? undefined : await placeOf({ kysely, contents }, 'before', before)
     const found: { readonly place: Found; readonly event: Tables['audit_events'] }[] = []
     let last: Found | undefined
     let examined = 0
@@ -91,7 +105,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
       }
     }
     // Read before the log: what is taken into it meanwhile is met twice rather than not at all, and known by its id.
-    if (cursor?.leaf === undefined) await take(await queuedBehind(kysely, cursor?.queued))
+    if (cursor?.leaf === undefined) await take(await queuedBehind({ kysely, contents }, cursor?.queued))
     const seen = new Set(found.map(({ place }) => nameOf(place.event_id, place.user_id)))
     let below = cursor?.leaf ?? Number.MAX_SAFE_INTEGER
     let isEnd = false
@@ -108,6 +122,7 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
     const behind = found.length > limit ? shown.at(-1)?.place : isEnd ? undefined : last
     const events = await told(
       shown.map(({ event }) => event),
+      shown.map(({ place }) => place),
       withContent,
     )
     return { events, next: behind?.event_id }
@@ -146,18 +161,21 @@ export function auditReader({ kysely, contents, snapshot }: Reading & Pick<Datab
         .where('id', '=', keyText('event', id))
         .orderBy('user_id')
         .execute()
-      return told(rows, withContent)
+      return told(rows, await placesNamed({ kysely, contents }, id), withContent)
     },
     /** Rows that have just been written, as events. */
     toldOf(rows: readonly Row<'audit_events'>[], details: readonly Row<'audit_details'>[]): AuditEvent[] {
       const said = new Map(details.map(row => [nameOf(row.event_id, row.user_id), row.content]))
-      return rows.map(row => eventFrom(row, said.get(nameOf(row.id, row.user_id)), true))
+      return rows.map(row =>
+        eventFrom(row, { index: undefined, kept: said.get(nameOf(row.id, row.user_id)), withContent: true }),
+      )
     },
     /**
      * How many events there are of each day and kind, in the order of these: of all, or of one user.
      * @param since the first day that counts, as a time; and `until` the first that does not
      */
-    stats: (conditions: StatsConditions = {}) => snapshot(db => auditStats(db, conditions)),
+    stats: (conditions: StatsConditions = {}) =>
+      snapshot(db => auditStats({ kysely: db, contents }, conditions)),
   }
 }
 
@@ -188,13 +206,13 @@ export async function saidIn(
 
 /** Where an event is: in the log, or still waiting for it. @throws SteleError invalid_value */
 async function placeOf(
-  kysely: Kysely<Tables>,
+  reading: Reading,
   name: 'before' | 'after',
   value: string,
 ): Promise<{ readonly leaf?: number; readonly queued?: string }> {
   const id = keyText(name, value)
   if (isId('audit', id)) {
-    const row = await kysely
+    const row = await reading.kysely
       .selectFrom('audit_log')
       .select('leaf_index')
       .where('event_id', '=', id)
@@ -202,19 +220,49 @@ async function placeOf(
       .limit(1)
       .executeTakeFirst()
     if (row !== undefined) return { leaf: row.leaf_index }
-    if ((await queuedLeaves(kysely)).some(leaf => leaf.eventId === id)) return { queued: id }
+    if ((await queuedLeaves(reading)).some(leaf => leaf.eventId === id)) return { queued: id }
   }
   throw new SteleError('invalid_value', { name, reason: 'there is no such event' }, { param: name })
 }
 
 /** What waits for the log, the newest first, behind the one that is named. */
-async function queuedBehind(kysely: Kysely<Tables>, id: string | undefined): Promise<Found[]> {
-  const leaves = await queuedLeaves(kysely)
+async function queuedBehind(reading: Reading, id: string | undefined): Promise<Found[]> {
+  const leaves = await queuedLeaves(reading)
   const from = id === undefined ? 0 : leaves.findIndex(leaf => leaf.eventId === id) + 1
-  return leaves.slice(from).map(({ eventId, userId }) => ({ event_id: eventId, user_id: userId }))
+  return leaves.slice(from).map(waitingPlace)
 }
 
-function eventFrom(row: Row<'audit_events'>, kept: string | undefined, withContent: boolean): AuditEvent {
+function waitingPlace(leaf: Leaf): Found {
+  return { event_id: leaf.eventId, user_id: leaf.userId, leaf }
+}
+
+/** Where events of this id are. The queue is read first: what is taken into the log meanwhile is found there. */
+async function placesNamed(reading: Reading, id: string): Promise<Found[]> {
+  const leaves = (await queuedLeaves(reading)).filter(({ eventId }) => eventId === id)
+  const logged = await reading.kysely
+    .selectFrom('audit_log')
+    .select(['event_id', 'user_id', 'leaf_index'])
+    .where('event_id', '=', id)
+    .execute()
+  return [...leaves.map(waitingPlace), ...logged]
+}
+
+/** An event that waits must be the one that was queued. @throws SteleError audit_log_broken */
+function requireSame(event: Row<'audit_events'>, { salt, commitment }: Leaf): void {
+  if (!commitEvent(salt, canonicalEvent(event)).equals(commitment))
+    throw new SteleError('audit_log_broken', {
+      reason: `the event ${event.id} is not the one that was queued`,
+    })
+}
+
+function eventFrom(
+  row: Row<'audit_events'>,
+  {
+    index,
+    kept,
+    withContent,
+  }: { readonly index: number | undefined; readonly kept: string | undefined; readonly withContent: boolean },
+): AuditEvent {
   const eventType = eventTypeOf(row.action)
   const isErasable = row.commitment !== null
   const isRead = kept !== undefined && withContent
@@ -222,6 +270,7 @@ function eventFrom(row: Row<'audit_events'>, kept: string | undefined, withConte
   const facts = objectFrom(text)
   return {
     id: row.id,
+    logIndex: index,
     userId: row.user_id,
     actor: row.actor,
     action: row.action,

@@ -2,6 +2,8 @@ import { type Kysely, sql } from 'kysely'
 import type { Tables } from '../db/tables.ts'
 import { countsOf } from './audit-counts.ts'
 import { type AuditConditions, idAt, queuedLeaves, wheres } from './audit-queries.ts'
+import type { Leaf } from './audit-queue.ts'
+import type { Reading } from './contents.ts'
 
 /** How many events there are of a day and kind. */
 export interface AuditCount {
@@ -11,15 +13,18 @@ export interface AuditCount {
   readonly category: string
   readonly severity: string
   readonly events: number
+  /** How many of them wait for the log: nothing proves them yet. */
+  readonly pending: number
 }
 
 /** Whose events are counted, and of which days: from the day of `since` to the one before that of `until`. */
 export type StatsConditions = Pick<AuditConditions, 'userId' | 'since' | 'until'>
 
 /** Counts events by day and kind: all of them from sums that are kept, those of one user one by one. */
-export async function auditStats(db: Kysely<Tables>, conditions: StatsConditions): Promise<AuditCount[]> {
+export async function auditStats(reading: Reading, conditions: StatsConditions): Promise<AuditCount[]> {
+  const { kysely: db } = reading
   const { userId, since, until } = conditions
-  const queued = await queuedLeaves(db)
+  const queued = await queuedLeaves(reading)
   if (userId !== undefined) {
     const own = queued.filter(
       leaf =>
@@ -28,10 +33,10 @@ export async function auditStats(db: Kysely<Tables>, conditions: StatsConditions
         (until === undefined || leaf.eventId < idAt(until)),
     )
     const logged = await countsOfUser(db, conditions)
-    return summed([...countsOf(own), ...logged].map(count => ({ ...count, day: undefined })))
+    return summed([...waiting(own), ...logged].map(count => ({ ...count, day: undefined })))
   }
   const logged = await db.selectFrom('audit_counts').selectAll().execute()
-  return summed([...countsOf(queued), ...logged]).filter(
+  return summed([...waiting(queued), ...logged.map(inLog)]).filter(
     ({ day = '' }) =>
       (since === undefined || day >= dayAt(since)) && (until === undefined || day < dayAt(until)),
   )
@@ -42,12 +47,20 @@ async function countsOfUser(
   conditions: StatsConditions,
 ): Promise<Omit<AuditCount, 'day'>[]> {
   const { rows } = await sql<
-    Omit<AuditCount, 'day'>
+    Omit<AuditCount, 'day' | 'pending'>
   >`SELECT l.action, l.category, l.severity, count(*) AS events
     FROM audit_log l WHERE ${sql.join(wheres(conditions), sql` AND `)} GROUP BY l.action, l.category, l.severity`.execute(
     db,
   )
-  return rows
+  return rows.map(inLog)
+}
+
+function waiting(leaves: readonly Leaf[]): AuditCount[] {
+  return countsOf(leaves).map(count => ({ ...count, pending: count.events }))
+}
+
+function inLog<C extends object>(count: C): C & { readonly pending: number } {
+  return { ...count, pending: 0 }
 }
 
 /** Equal kinds added up, in the order of days and kinds. */
@@ -56,7 +69,8 @@ function summed(counts: readonly AuditCount[]): AuditCount[] {
   for (const count of counts) {
     const { day = '', action, category, severity } = count
     const name = `${day} ${action} ${category} ${severity}`
-    sums.set(name, { ...count, events: count.events + (sums.get(name)?.events ?? 0) })
+    const { events = 0, pending = 0 } = sums.get(name) ?? {}
+    sums.set(name, { ...count, events: count.events + events, pending: count.pending + pending })
   }
   return [...sums].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count)
 }

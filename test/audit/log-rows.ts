@@ -16,6 +16,7 @@ export const logTables = [
   'audit_checkpoints',
   'audit_keys',
   'audit_queue',
+  'audit_counts',
   'secrets',
 ] as const satisfies readonly TableName[]
 

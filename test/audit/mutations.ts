@@ -1,3 +1,4 @@
+import { countsOf } from '../../src/store/audit-counts.ts'
 import {
   type LogColumn,
   type LogRows,
@@ -220,7 +221,16 @@ export function rolledBack(rows: LogRows, to: number): LogRows {
     audit_checkpoints: rows.audit_checkpoints.slice(0, to + 1),
     audit_keys: keys.map((row, at) => ({ ...row, retired_at: keys[at + 1]?.['created_at'] ?? null })),
     audit_tiles: rows.audit_tiles.flatMap(row => tileOfSize(row, size)),
+    audit_counts: countsOf(log.map(leafIn)).map(row => ({ ...row })),
   }
+}
+
+/** What the sums are made of. */
+function leafIn(row: Stored) {
+  const text = (column: string): string => String(row[column])
+  const place = { eventId: text('event_id'), userId: text('user_id'), action: text('action') }
+  const nothing = { salt: Buffer.of(), commitment: Buffer.of() }
+  return { ...place, category: text('category'), severity: text('severity'), ...nothing }
 }
 
 function tileOfSize(row: Stored, size: number): Stored[] {

@@ -73,25 +73,62 @@ interface Head {
   readonly origin: string
   readonly size: number
   readonly root: Buffer
+  /** Keys of the log that have signed it. */
+  readonly signers: readonly Key[]
+  /** When the keys were made that it names, by their ids. */
+  readonly made: ReadonlyMap<string, number>
 }
 
 function openNote(note: string, keys: readonly Key[]): Head {
   const end = note.lastIndexOf('\n\n')
   if (end < 0 || !note.endsWith('\n')) refuse('no note')
   const signed = note.slice(0, end + 1)
-  const signers: string[] = []
+  const signers: Key[] = []
   for (const line of note.slice(end + 2, -1).split('\n')) {
     const [, name, encoded] = /^— ([^ ]+) ([^ ]+)$/.exec(line) ?? refuse('no line of a signature')
     const bytes = fromBase64(encoded)
     const key = keys.find(one => one.name === name && one.id === bytes.toString('hex', 0, 4))
     if (key === undefined) continue
     if (!verify(null, Buffer.from(signed), key.key, bytes.subarray(4))) refuse('a signature is wrong')
-    signers.push(key.name)
+    signers.push(key)
   }
-  const [origin = '', digits = '', root] = signed.split('\n')
+  const [origin = '', digits = '', root, ...more] = signed.split('\n')
   if (!/^(0|[1-9]\d*)$/.test(digits)) refuse('no size')
-  if (!signers.includes(origin)) refuse('the log has not signed it')
-  return { origin, size: number(Number(digits)), root: fromBase64(root, 32) }
+  const own = signers.filter(({ name }) => name === origin)
+  if (own.length === 0) refuse('the log has not signed it')
+  const made = new Map<string, number>()
+  for (const line of more) {
+    const [, id, at] = /^key ([0-9a-f]{8}) (\d+)$/.exec(line) ?? []
+    if (id !== undefined) made.set(id, Number(at))
+  }
+  return { origin, size: number(Number(digits)), root: fromBase64(root, 32), signers: own, made }
+}
+
+/** Whose turn it is to sign. */
+class Turns {
+  readonly #keys: readonly Key[]
+  readonly #signed = new Set<Key>()
+  #current: Key | undefined
+  #newest: Head | undefined
+
+  constructor(keys: readonly Key[]) {
+    this.#keys = keys
+  }
+
+  take(head: Head): void {
+    const fresh = head.signers.filter(key => !this.#signed.has(key))
+    fresh.sort((a, b) => (head.made.get(a.id) ?? 0) - (head.made.get(b.id) ?? 0))
+    this.#current = fresh.at(-1) ?? this.#current
+    if (this.#current !== undefined && !head.signers.includes(this.#current)) refuse('a retired key')
+    for (const key of head.signers) this.#signed.add(key)
+    this.#newest = head
+  }
+
+  end(): void {
+    const { origin, signers } = this.#newest ?? refuse('no checkpoint')
+    const last = this.#keys.filter(({ name }) => name === origin).at(-1)
+    if (last !== undefined && !signers.includes(last) && !this.#signed.has(last)) refuse('not the last key')
+  }
 }
 
 class Tree {
@@ -199,7 +236,8 @@ export function verifyExport(
   const lines = linesOf(bytes)
   const [first] = lines
   if (first?.['complete'] === false) return verifySelection(first, lines.slice(1), keys)
-  const known = kept.map(note => openNote(note, keys))
+  const known = kept.map(note => openNote(note, keys)).sort((a, b) => a.size - b.size)
+  const turns = new Turns(keys)
   const tree = new Tree()
   let expected: number | undefined
   let last: Head | undefined
@@ -221,6 +259,8 @@ export function verifyExport(
       const head = openNote(text(line['checkpoint']), keys)
       if (head.size !== tree.size || !head.root.equals(tree.root)) refuse('the checkpoint is of another tree')
       if (head.origin !== (last?.origin ?? head.origin)) refuse('of another log')
+      for (const one of known) if (one.size > (last?.size ?? -1) && one.size <= head.size) turns.take(one)
+      turns.take(head)
       last = head
     } else {
       members(line, ['index', 'salt', 'event'], ['content', 'leaf'])
@@ -231,6 +271,7 @@ export function verifyExport(
   }
   if (last?.size !== tree.size || (expected !== undefined && expected !== tree.size)) refuse('not to the end')
   if (known.some(({ size }) => size > tree.size)) refuse('less than was kept')
+  turns.end()
   return { events: tree.size }
 }
 
@@ -251,6 +292,9 @@ function verifySelection(
   ])
   const head = openNote(text(first['checkpoint']), keys)
   if (first['audit_export'] !== 1 || head.size !== number(first['size'])) refuse('no such first line')
+  const turns = new Turns(keys)
+  turns.take(head)
+  turns.end()
   let events = 0
   let before = -1
   for (const line of lines) {

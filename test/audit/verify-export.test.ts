@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { sha256 } from '../../src/audit/digest.ts'
 import { checkpointLine, eventLine, headerLine, keyLine } from '../../src/audit/export-line.ts'
 import { emptyRoot, type HashReader, inclusionProof, nodeHash } from '../../src/audit/merkle.ts'
@@ -50,6 +50,40 @@ test('an export is verified', async () => {
   }
   expect((await verifyAuditExport(pieces(), own)).verified).toBe(true)
   expect((await verified(log.lines.slice(1))).verified).toBe(true)
+})
+
+test('a line without an end is not read to it', async () => {
+  let read = 0
+  async function* zeros() {
+    yield Buffer.from(`${log.lines[0]}\n`)
+    for (;;) {
+      read += 1_048_576
+      yield Buffer.alloc(1_048_576)
+    }
+  }
+  const { fault } = await verifyAuditExport(zeros(), own)
+  expect(fault).toMatchObject({ line: 2, reason: 'it is longer than 16 MiB, as no line of an export is' })
+  expect(read).toBeLessThan(20_000_000)
+})
+
+test.each([
+  ['brackets in brackets', `${'['.repeat(2_000_000)}${']'.repeat(2_000_000)}`],
+  ['very many objects', `[${'{},'.repeat(2_000_000)}{}]`],
+])('a long line of %s is told without being read whole', async (_what, inner) => {
+  const line = `{"index":0,"salt":"x","event":{"v":1,"details":"a text, [with \\" {brackets","more":${inner}}}`
+  const parse = vi.spyOn(JSON, 'parse')
+  expect(await faultOf([line])).toBe('entry 0, line 1: it is none of the lines of an export')
+  expect(parse).not.toHaveBeenCalled()
+  parse.mockRestore()
+})
+
+test('a long text in a line is none of its parts', async () => {
+  const details = JSON.stringify({ words: `${'[{,"\\ '.repeat(200_000)}` })
+  const line = (log.lines[lineOf(0)] ?? '').replace(
+    '"details":null',
+    () => `"details":${JSON.stringify(details)}`,
+  )
+  expect(await faultOf([line, ...log.lines.slice(1)])).toContain('the event is not the one')
 })
 
 test('a line without the hash of its leaf is verified too', async () => {

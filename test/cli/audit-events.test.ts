@@ -15,19 +15,23 @@ describeEachDatabase('stele audit list, show and stats', bed => {
       expect(stdout).not.toContain('\u001b')
       return stdout
     }
+    await stele.auditLog.sequence()
     const list = await run('list', '--user', 'ada')
+    expect(list).toMatch(/^TIME +ID +LOG +ACTION/)
     expect(list).toMatch(/app\.blocked_content[\s\S]*user\.created/)
     expect(list).not.toContain('marigold')
     expect(JSON.parse(await run('list', '--type', 'blocked_content', '--json'))).toMatchObject([
-      { id, user_id: 'ada', content: 'kept', details: null },
+      { id, user_id: 'ada', content: 'kept', details: null, log_index: expect.any(Number) },
     ])
     expect(await run('list', '--severity', 'critical')).toBe('')
-    expect(await run('show', id)).not.toContain('marigold')
+    const shown = await run('show', id)
+    expect(shown).not.toContain('marigold')
+    expect(shown).toMatch(/^log +entry \d+$/m)
     expect((await stele.auditEvents.list({ action: 'content.read' })).length).toBe(0)
     expect(await run('show', id, '--content')).toContain('marigold')
     const [read] = await stele.auditEvents.list({ action: 'content.read' })
     expect(read).toMatchObject({ userId: 'ada', target: id, details: { command: 'audit show' } })
-    expect(await run('stats')).toMatch(/app\.blocked_content +security +info +1/)
+    expect(await run('stats')).toMatch(/app\.blocked_content +security +info +1 +0/)
     expect((await runStele(['audit', 'show', 'evt_01h455vb4pex5vsknk084sn02q'], { place })).code).toBe(1)
     expect((await runStele(['audit', 'list', '--type', 'a', '--action', 'b'], { place })).code).not.toBe(0)
   })

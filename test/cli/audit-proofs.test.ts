@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkpointLine } from '../../src/audit/export-line.ts'
@@ -112,9 +112,14 @@ test('an export is a new file for its owner alone, and verified where there is n
   writeFileSync(out, lines.with(20, (lines[20] ?? '').replace('"outcome":"', '"outcome":"not ')).join('\n'))
   const changed = await runAway('verify', '--from', out, '--key', vkey)
   expect(changed.code).toBe(1)
-  expect(changed.stderr).toMatch(/^stele: Not verified: entry 18, event evt_\w+, line 21: the event is not /)
+  expect(changed.stderr).toMatch(
+    /^stele: Not verified: entry 18, event evt_\w+, line 21 of \S+audit\.jsonl: the event is not /,
+  )
   const told = await runAway('verify', '--from', out, '--key', vkey, '--json')
-  expect(JSON.parse(told.stdout)).toMatchObject({ verified: false, fault: { index: 18, line: 21 } })
+  expect(JSON.parse(told.stdout)).toMatchObject({
+    verified: false,
+    fault: { index: 18, line: 21, file: out },
+  })
 
   const selection = await run('export', '--user', 'user-1')
   expect(selection.stderr).toContain('Nothing proves that a selection has all.')
@@ -141,6 +146,42 @@ test('an event is proven to whoever has the public key', async () => {
     /^stele: Not verified: entry 28, event evt_\w+: the event is not the one/,
   )
   expect(await run('prove', 'evt_01h455vb4pex5vsknk084sn02q')).toMatchObject({ code: 1, stdout: '' })
+})
+
+test('a file that is none is told of in one line, however long it is', async () => {
+  const { vkey, run, runAway, file } = await start(3)
+  for (const name of ['zeros', 'line']) writeFileSync(file(name), name === 'line' ? '{}\n' : '')
+  // Nothing is on the disk of what is not written.
+  for (const name of ['zeros', 'line']) truncateSync(file(name), 300_000_000)
+  const away = ['--from', file('line'), '--key', vkey]
+  const told = await runAway('verify', ...away)
+  expect(told).toMatchObject({ code: 1, stdout: '' })
+  expect(told.stderr).toBe(
+    `stele: Not verified: entry 0, line 1 of ${file('line')}: it is none of the lines of an export\n`,
+  )
+  expect((await run('export', '--output', file('whole'))).code).toBe(0)
+  const second = await runAway('verify', '--from', file('whole'), file('zeros'), '--key', vkey)
+  expect(second).toMatchObject({ code: 1, stdout: '' })
+  expect(second.stderr).toBe(
+    `stele: Not verified: line 1 of ${file('zeros')}: it is longer than 16 MiB, as no line of an export is\n`,
+  )
+  const kept = ['verify', '--from', file('whole'), '--key', vkey, '--checkpoint', file('zeros')]
+  for (const [args, length] of [
+    [kept, '64 KiB, as no checkpoint is'],
+    [['verify-proof', file('zeros'), '--key', vkey], '1 MiB, as no proof is'],
+  ] as const) {
+    const refused = await runAway(...args)
+    expect(refused).toMatchObject({ code: 1, stdout: '' })
+    expect(refused.stderr).toMatch(/^stele: [^\n]+\n$/)
+    expect(refused.stderr).toContain(`${file('zeros')}`)
+    expect(refused.stderr).toContain(`it is longer than ${length}`)
+  }
+  expect((await run('consistency', file('zeros'), '3')).stderr).toContain('it is longer than 64 KiB')
+  // Deep in brackets, as nobody writes it.
+  writeFileSync(file('deep'), `{"audit_proof":1,"entry":{"x":${'['.repeat(300_000)}${']'.repeat(300_000)}}}`)
+  const deep = await runAway('verify-proof', file('deep'), '--key', vkey)
+  expect(deep).toMatchObject({ code: 1, stdout: '' })
+  expect(deep.stderr).toMatch(/^stele: Not verified: [^\n]+\n$/)
 })
 
 test('consistency is proven between sizes and kept checkpoints', async () => {

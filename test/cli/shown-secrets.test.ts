@@ -34,6 +34,16 @@ test('what is no secret is not told of', async () => {
   }
 })
 
+test.each([
+  [['audit', 'verify', '--from', 'nothing.jsonl', '--key', 'stele/1+d055aaa0+AeYE']],
+  [['audit', 'verify-proof', 'nothing.json', '--key=nonsense']],
+  [['usage', '--key', 'key_01h455vb4pex5vsknk084sn02q', '--database', 'sqlite:nothing.db']],
+])('%s has no secret among its words', async args => {
+  const { code, stderr } = await runStele(args, { cwd: await temporaryFolder() })
+  expect(code).not.toBe(0)
+  expect(stderr).not.toContain('warning')
+})
+
 test('no option takes a master key, and one that is tried is not repeated', async () => {
   for (const option of ['--master-key', '--previous-master-keys', '--api-key', '--password']) {
     const { code, stderr } = await runStele(['serve', option, 'sekret'], { cwd: await temporaryFolder() })

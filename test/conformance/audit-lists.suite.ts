@@ -109,6 +109,7 @@ export function auditListsSuite(bed: Bed): void {
         category: 'security',
         severity: 'warning',
         events: 2,
+        pending: isLogged ? 0 : 1,
       })
       const own = await stele.auditEvents.stats({ userId: 'bob' })
       expect(own.map(({ action, events }) => [action, events])).toEqual([
@@ -125,14 +126,14 @@ export function auditListsSuite(bed: Bed): void {
     const stele = await (await bed.place()).stele()
     await stele.users.create('ada')
     await stele.users.update('ada', { email: 'ada@example.org', contentMode: 'plain' })
-    const { settled } = await exchange(stele, [user('hello')], 'hi', { userId: 'ada' })
+    const { call, settled } = await exchange(stele, [user('hello')], 'hi', { userId: 'ada' })
     const { conversationId } = settled
     await stele.conversations.delete('ada', conversationId)
     await stele.conversations.purge('ada', conversationId)
     const events = await stele.auditEvents.list({ userId: 'ada' })
     const facts = events.filter(({ action }) => !action.startsWith('call.'))
     expect(facts.map(({ action, target, details }) => [action, target, details])).toEqual([
-      ['conversation.purged', conversationId, undefined],
+      ['conversation.purged', conversationId, { calls: [call.callId] }],
       ['conversation.deleted', conversationId, undefined],
       ['user.updated', 'ada', { changed: ['email', 'content_mode'], content_mode: 'plain' }],
       ['user.created', 'ada', { role: 'member' }],

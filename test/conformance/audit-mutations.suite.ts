@@ -158,6 +158,28 @@ const changes: Record<string, { readonly change: Change; readonly index?: (at: n
         await db.deleteFrom(table).execute()
     },
   },
+  'a sum of the statistics bent': {
+    change: db =>
+      sql`UPDATE audit_counts SET events = events - 1 WHERE action = 'app.denied' AND severity = 'info'`.execute(
+        db,
+      ),
+  },
+  'a sum of the statistics taken out': {
+    change: db => sql`DELETE FROM audit_counts WHERE action = 'app.denied'`.execute(db),
+  },
+  'a sum of the statistics put in': {
+    change: db =>
+      db
+        .insertInto('audit_counts')
+        .values({
+          day: '2026-01-01',
+          action: 'app.made_up',
+          category: 'general',
+          severity: 'info',
+          events: 0,
+        })
+        .execute(),
+  },
   'what waits replaced': {
     change: db =>
       db

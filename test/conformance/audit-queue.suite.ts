@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import type { Row } from '../../src/db/tables.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
@@ -8,6 +9,7 @@ import { queueRow } from '../../src/store/audit-queue.ts'
 import { exchange, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
+import { dropGuards } from '../harness/guards.ts'
 import { storedRowsOf } from '../harness/rows.ts'
 
 const forgery: NewEvent = { userId: 'ada', by: { userId: 'ada' }, action: 'login.succeeded' }
@@ -90,6 +92,54 @@ export function auditQueueSuite(bed: Bed): void {
     await put(stele, { id: '0-backlog-at', leaves: encodeContent('') })
     await put(stele, { id: '0-backlog-end', leaves: encodeContent(event.id) })
     await expectRefused(stele)
+  })
+
+  test('an event has its place in the log; one that waits has none, and is told only as it was queued', async () => {
+    const stele = await quiet(bed)
+    const [logged] = await stele.auditEvents.list({ action: 'call.settled' })
+    expect(logged?.logIndex).toBe(1)
+    expect((await stele.auditEvents.get(logged?.id ?? ''))[0]?.logIndex).toBe(1)
+    const { id } = await stele.auditLogger.logEvent({ eventType: 'seen', userId: 'ada', details: { a: 1 } })
+    const asked = [
+      () => stele.auditEvents.list({}),
+      () => stele.auditEvents.list({ userId: 'ada', limit: 1 }),
+      () => stele.auditEvents.get(id),
+    ]
+    for (const ask of asked) expect((await ask())[0]).toMatchObject({ id, logIndex: undefined })
+    const pending = async () =>
+      (await stele.auditEvents.stats()).map(({ action, events, pending }) => [action, events, pending])
+    expect(await pending()).toEqual([
+      ['app.seen', 1, 1],
+      ['call.begun', 1, 0],
+      ['call.settled', 1, 0],
+    ])
+    expect(await stele.auditEvents.stats({ userId: 'ada' })).toContainEqual({
+      day: undefined,
+      action: 'app.seen',
+      category: 'general',
+      severity: 'info',
+      events: 1,
+      pending: 1,
+    })
+
+    const { kysely } = stele.database
+    await dropGuards(stele.database)
+    await kysely.updateTable('audit_events').set({ outcome: 'denied' }).where('id', '=', id).execute()
+    for (const ask of asked) await failure('audit_log_broken', ask())
+    await kysely.updateTable('audit_events').set({ outcome: 'success' }).where('id', '=', id).execute()
+    for (const ask of asked) expect((await ask())[0]).toMatchObject({ id })
+    const [row] = await storedRowsOf(stele.database, 'audit_queue')
+    const bent = Buffer.from(row?.leaves ?? [])
+    bent[bent.length - 1] = (bent.at(-1) ?? 0) ^ 1
+    await sql`UPDATE audit_queue SET leaves = ${bent}`.execute(kysely)
+    for (const ask of [...asked, pending]) await failure('audit_log_broken', ask())
+    await kysely
+      .updateTable('audit_queue')
+      .set({ leaves: row?.leaves ?? bent })
+      .execute()
+    await stele.auditLog.sequence()
+    for (const ask of asked) expect((await ask())[0]).toMatchObject({ id, logIndex: 2 })
+    expect(await pending()).toContainEqual(['app.seen', 1, 0])
   })
 
   test('what commands without the keys put on record is taken in, and nothing else that is written so', async () => {

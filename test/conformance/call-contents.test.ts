@@ -1,4 +1,6 @@
 import { describeEachDatabase } from '../harness/databases.ts'
 import { callContentsSuite } from './call-contents.suite.ts'
+import { goneContentsSuite } from './gone-contents.suite.ts'
 
 describeEachDatabase('what events of calls commit to', callContentsSuite)
+describeEachDatabase('content that is gone', goneContentsSuite)

@@ -186,6 +186,8 @@ export function librarySuite(bed: Bed): void {
     const [, shared] = await stele.messages.list({ userId: 'ada', conversationId: call.conversationId })
     expect(shared?.conversationId).toBe(id)
     await stele.messages.delete('ada', call.conversationId, shared?.id ?? '')
+    const [event] = await stele.auditEvents.list({ action: 'message.deleted' })
+    expect(event).toMatchObject({ userId: 'ada', actor: 'library', target: shared?.id })
     expect(await seqs({ limit: 3, after: -1 })).toEqual([0, 2, 3])
     expect(await seqs({ limit: 3, before: 3 })).toEqual([0, 2])
     expect(await seqs({ includeDeleted: true })).toEqual([0, 1, 2, 3, 4, 5])
@@ -309,6 +311,8 @@ export function librarySuite(bed: Bed): void {
     await failure('snapshot_not_found', stele.contextSnapshots.delete('bob', better.id))
     await stele.contextSnapshots.delete('ada', better.id)
     expect(await stele.contextSnapshots.latest('ada', id)).toEqual(second)
+    const [event] = await stele.auditEvents.list({ action: 'snapshot.deleted' })
+    expect(event).toMatchObject({ userId: 'ada', actor: 'library', target: better.id })
   })
 
   test('what is known of a user is changed, cleared or left', async () => {

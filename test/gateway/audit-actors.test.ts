@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { planOutput } from '../harness/documents.ts'
+import { plan, replyOf } from '../harness/documents.ts'
 import { type Documenting, fieldsOf, withDocuments } from './documenting.ts'
-import { completion } from './upstream.ts'
+import { json } from './upstream.ts'
 
 type Made = (running: Documenting) => Promise<{ readonly path: string; readonly target: string }>
 
@@ -41,10 +41,10 @@ const made: readonly (readonly [string, Made])[] = [
 ]
 
 test.each(made)('%s names the key that asked for it', async (action, make) => {
-  const running = await withDocuments([completion({ content: JSON.stringify(planOutput) })])
+  const running = await withDocuments([json(replyOf(plan))])
   const { path, target } = await make(running)
   expect(await running.ask('DELETE', path)).toMatchObject({ status: 200 })
   const [key] = await running.stele.apiKeys.list({ userId: 'ada' })
-  const events = await running.stele.auditLog.list({ userId: 'ada', action })
+  const events = await running.stele.auditEvents.list({ userId: 'ada', action })
   expect(events).toMatchObject([{ actor: key?.id, target, outcome: 'success' }])
 })

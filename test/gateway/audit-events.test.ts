@@ -74,11 +74,12 @@ test('pages of the list follow one another', async () => {
   for (let after = ''; ; ) {
     const path = `/v1/audit_events?category=general&limit=2&after=${after}`
     const page = json(await running.send('GET', path, { headers: bearer(auditor) })) as unknown as {
-      data: { event_type: string }[]
+      data: { event_type: string; log_index: number | null }[]
       last_id: string
       has_more: boolean
     }
     ids.push(...page.data.map(event => event.event_type))
+    for (const event of page.data) expect(event).toHaveProperty('log_index')
     if (!page.has_more) break
     after = page.last_id
   }

@@ -27,8 +27,8 @@ export function privateKeyOf(seed: Uint8Array): KeyObject {
 }
 
 /** A key that is the same each time. */
-export function testSigner(name: string): TestSigner {
-  const privateKey = privateKeyOf(sha256(name))
+export function testSigner(name: string, seed = name): TestSigner {
+  const privateKey = privateKeyOf(sha256(seed))
   return { name, privateKey, vkey: formatVkey(name, createPublicKey(privateKey)) }
 }
 

@@ -231,6 +231,9 @@ async function runAndCheck(
     await readBack(stele, one)
     one.isFresh = false
   }
+  // Whatever is gone, the log tells why.
+  await stele.auditLog.sequence()
+  expect((await stele.audit.verify({ contents: true })).fault).toBeUndefined()
 }
 
 /** Whatever is left of a call is what was sent and what came, to the byte; what is not says so. */

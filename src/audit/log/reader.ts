@@ -115,6 +115,17 @@ export function auditLogReader({ kysely, contents }: Reading) {
     async events(range: LeafRange): Promise<LoggedEvent[]> {
       return withEvents(await leavesIn(range))
     },
+    /** Some entries with their events, wherever they are, in the order of the log. */
+    async eventsAt(indexes: readonly number[]): Promise<LoggedEvent[]> {
+      if (indexes.length === 0) return []
+      const rows = await kysely
+        .selectFrom('audit_log')
+        .selectAll()
+        .where('leaf_index', 'in', indexes)
+        .orderBy('leaf_index')
+        .execute()
+      return withEvents(rows.map(leafFrom))
+    },
     /** Where the event is in the log. Events of different users may have the same id. */
     async find(eventId: string): Promise<LoggedEvent[]> {
       const rows = await kysely

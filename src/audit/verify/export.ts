@@ -5,17 +5,23 @@ import { type ExportedEvent, type ExportHeader, type ExportLine, parseExportLine
 import { verifyInclusion } from '../merkle.ts'
 import { type NoteKey, parseVkey } from '../note-keys.ts'
 import { checkEntry } from './entry.ts'
-import { LogGrowth, openedBy } from './growth.ts'
+import { LogGrowth, openedBy, requireNewest } from './growth.ts'
 import { type AuditFault, type AuditVerdict, Fault } from './verdict.ts'
 
 export interface VerifyExportOptions {
-  /** The public keys of the log, as text (vkeys). Whose they are cannot be learned from an export. */
+  /**
+   * The public keys of the log, as text (vkeys), the one that signs now last: it must have signed the newest checkpoint. Whose they
+   * are cannot be learned from an export.
+   */
   readonly keys: readonly string[]
   /** Signed notes that were kept from earlier: the log must still begin with what they were signed for. */
   readonly checkpoints?: readonly string[] | undefined
   /** Told after every few thousand lines. @param bytes of the export so far */
   readonly onProgress?: ((entries: number, bytes: number) => void) | undefined
 }
+
+/** Bytes of a line at most: Stele writes none that is a sixteenth of it. */
+const longestLine = 16 * 1024 * 1024
 
 /** Lines after which progress is told. */
 const told = 4_096
@@ -34,9 +40,12 @@ export async function verifyAuditExport(
   let line = 0
   try {
     verifier.keep(checkpoints)
-    for await (const { number, bytes, offset } of linesOf(chunks)) {
+    const lines = linesOf(chunks, { longest: longestLine, endsAtLonger: true })
+    for await (const { number, bytes, offset } of lines) {
       line = number
-      if (bytes === undefined || !isUtf8(bytes)) throw new Fault({ reason: 'it is no text' })
+      if (bytes === undefined)
+        throw new Fault({ reason: 'it is longer than 16 MiB, as no line of an export is' })
+      if (!isUtf8(bytes)) throw new Fault({ reason: 'it is no text' })
       verifier.take(bytes.toString())
       if (number % told === 0) onProgress?.(verifier.entries, offset)
     }
@@ -106,6 +115,7 @@ class ExportVerifier {
     const { checkpoint: note } = header
     if (note === undefined) return
     const opened = openedBy(note, this.#keys)
+    requireNewest(opened, this.#keys)
     if (opened.size !== header.size)
       throw new Fault({ reason: 'its checkpoint is of another size than it says' })
     if (this.#kept.some(({ size, root }) => size !== opened.size || !root.equals(opened.root)))
@@ -160,6 +170,7 @@ class ExportVerifier {
         reason: `the export begins with saying that it has ${size} entries, and has ${this.#growth.size}`,
       })
     this.#growth.end()
+    this.#growth.requireNewest()
   }
 
   verdict(fault: AuditFault | undefined): AuditVerdict {

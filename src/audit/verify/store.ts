@@ -1,25 +1,26 @@
 import type { Kysely } from 'kysely'
-import type { Row, Tables } from '../../db/tables.ts'
+import type { Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { Reading, Store } from '../../store/contents.ts'
 import { readGuard } from '../../store/guard.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
-import { canonicalEvent, commitEvent, logEntry } from '../event-form.ts'
 import { waitingBacklog } from '../log/backlog.ts'
 import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
-import { Frontier, frontierAt, leafHash } from '../merkle.ts'
+import { Frontier, frontierAt } from '../merkle.ts'
 import { type NoteKey, parseVkey } from '../note-keys.ts'
 import { CheckpointRows } from './checkpoint-rows.ts'
 import { ContentCheck, type ContentCounts } from './contents.ts'
+import { CountCheck } from './counts.ts'
 import { LogGrowth, openedBy } from './growth.ts'
+import { checkLogged, placeOf } from './logged.ts'
 import { TileCheck } from './tiles.ts'
 import { type AuditVerdict, Fault } from './verdict.ts'
 
 export interface VerifyLogOptions {
   /**
-   * The public keys of the log, as text (vkeys). Left out, those of the database are taken, of which one must be wrapped by
+   * The public keys of the log, as text (vkeys), the one that signs now last. Left out, those of the database are taken, of which one must be wrapped by
    * the master key and have signed the newest checkpoint.
    */
   readonly keys?: readonly string[] | undefined
@@ -70,7 +71,7 @@ class LogVerifier {
   readonly #reader: AuditLogReader
   readonly #trusted: OwnKeys
   readonly #options: VerifyLogOptions
-  readonly #contents: ContentCheck | undefined
+  #contents: ContentCheck | undefined
   #growth: LogGrowth | undefined
   #entries = 0
   #pending = 0
@@ -81,7 +82,6 @@ class LogVerifier {
     this.#reader = auditLogReader(reading)
     this.#trusted = trusted
     this.#options = options
-    this.#contents = options.contents === true ? new ContentCheck(reading) : undefined
   }
 
   async run(): Promise<LogVerdict> {
@@ -120,13 +120,17 @@ class LogVerifier {
         index: latest?.size ?? 0,
         reason: `the kept checkpoint is of ${start} entries, and the log has only ${latest?.size ?? 0}`,
       })
-    const growth = new LogGrowth(all, keptFrom(kept, start), await this.#frontier(start))
+    const believed = await this.#frontier(start)
+    if (this.#options.contents === true)
+      this.#contents = new ContentCheck(this.#reading, { size: start, root: believed.root() })
+    const growth = new LogGrowth(all, keptFrom(kept, start), believed)
     this.#growth = growth
     await this.#follow(growth, latest?.size ?? 0)
     await this.#checkCounts(growth.size, start)
     await this.#checkOutside(growth.size)
     // A log that nothing was ever taken into is as it should be.
     if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
+    if (this.#options.keys !== undefined) growth.requireNewest()
     if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
   }
 
@@ -158,6 +162,7 @@ class LogVerifier {
     const start = growth.size
     const tiles = await TileCheck.from(start, (level, tile) => this.#reader.tile(level, tile))
     const checkpoints = new CheckpointRows(this.#reader, start)
+    const counts = new CountCheck()
     await checkpoints.meet(growth)
     for (;;) {
       const leaves = await this.#reader.leaves({ from: growth.size, to: growth.size + atATime })
@@ -174,12 +179,15 @@ class LogVerifier {
         this.#entries++
         await checkpoints.meet(growth)
       }
+      if (start === 0) counts.add(leaves)
       this.#options.onProgress?.(growth.size - start, Math.max(total, growth.size) - start)
       if (leaves.length < atATime) break
     }
     await checkpoints.end(growth)
     await tiles.end()
-    if (start === 0) await this.#checkKeys(checkpoints.keysMade)
+    if (start > 0) return
+    await this.#checkKeys(checkpoints.keysMade)
+    await counts.compare(this.#db)
   }
 
   /** Entries with their events; an event that cannot be read ends the verification when all before it are verified. */
@@ -261,38 +269,9 @@ class LogVerifier {
 
 type EventLeaf = Pick<LoggedLeaf, 'salt' | 'commitment'>
 
-/** Checks an entry of the log against its event. Returns the hash of its leaf. @throws Fault */
-function checkLogged(entry: LoggedEvent, expected: number): Buffer {
-  const { index, event, eventId, salt, commitment } = entry
-  const place = placeOf(entry)
-  if (index !== expected)
-    throw new Fault({
-      index: expected,
-      reason: `the entry is missing: the one that follows is ${index}`,
-    })
-  if (event === undefined) throw new Fault({ ...place, reason: 'the event is gone' })
-  if (!commitEvent(salt, canonicalEvent(event)).equals(commitment))
-    throw new Fault({ ...place, reason: 'the event is not the one that the log has taken in' })
-  const other = describing.find(name => entry[name] !== event[name])
-  if (other !== undefined)
-    throw new Fault({ ...place, reason: `the log lists it under another ${other} than the event has` })
-  return leafHash(logEntry(eventId, commitment))
-}
-
-/** What the log is searched by, beside the user. */
-const describing = [
-  'action',
-  'category',
-  'severity',
-] as const satisfies readonly (keyof Row<'audit_events'>)[]
-
 /** Kept checkpoints that are still to come, or that are just reached. */
 function keptFrom(kept: readonly SignedCheckpoint[], start: number): SignedCheckpoint[] {
   return kept.filter(({ size }) => size >= start)
-}
-
-function placeOf({ index, eventId }: Pick<LoggedLeaf, 'index' | 'eventId'>) {
-  return { index, eventId }
 }
 
 /** What cannot be read is wrong; that the database cannot be asked is not. */

@@ -6,6 +6,8 @@ export interface AuditFault {
   readonly eventId?: string | undefined
   /** The line of the export, counted from 1. */
   readonly line?: number | undefined
+  /** The file that has the line, where there are files. */
+  readonly file?: string | undefined
 }
 
 /** What a verification has come to. */
@@ -37,11 +39,11 @@ export class Fault extends Error {
 }
 
 /** A fault in one line of words. */
-export function faultText({ index, eventId, line, reason }: AuditFault): string {
+export function faultText({ index, eventId, line, file, reason }: AuditFault): string {
   const places = [
     ...(index === undefined ? [] : [`entry ${index}`]),
     ...(eventId === undefined ? [] : [`event ${eventId}`]),
-    ...(line === undefined ? [] : [`line ${line}`]),
+    ...(line === undefined ? [] : [file === undefined ? `line ${line}` : `line ${line} of ${file}`]),
   ]
   return places.length === 0 ? reason : `${places.join(', ')}: ${reason}`
 }

@@ -50,7 +50,7 @@ export async function proveConsistency(
 /** @param text a number of entries, or a file with a checkpoint */
 async function headOf(text: string, keys: readonly string[]): Promise<Head> {
   if (/^\d{1,15}$/.test(text)) return { size: Number(text), signed: undefined }
-  const note = (await readWhole(text)).toString()
+  const note = (await readWhole(text, 'checkpoint')).toString()
   try {
     const signed = openedBy(note, keys.map(parseVkey))
     return { size: signed.size, signed }

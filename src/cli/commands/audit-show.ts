@@ -44,6 +44,7 @@ function factsOf(event: AuditEvent): (readonly [string, string])[] {
   const hidden = notShown[event.content]
   return [
     ['event', event.id],
+    ['log', event.logIndex === undefined ? 'waits to be taken in' : `entry ${event.logIndex}`],
     ['time', timeText(event.createdAt)],
     ['action', event.action],
     ['category', event.category],

@@ -17,6 +17,7 @@ const columns: readonly Column<AuditCount>[] = [
   { title: 'CATEGORY', text: ({ category }) => category },
   { title: 'SEVERITY', text: ({ severity }) => severity },
   { title: 'EVENTS', text: ({ events }) => String(events), align: 'right' },
+  { title: 'WAITING', text: ({ pending }) => String(pending), align: 'right' },
 ]
 
 /** Counts events. */

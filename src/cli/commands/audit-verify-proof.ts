@@ -11,7 +11,7 @@ export interface VerifyProofOptions extends GlobalOptions {
 
 /** Verifies a proof in a file. */
 export async function verifyProof(file: string, options: VerifyProofOptions): Promise<void> {
-  const text = await readWhole(file)
+  const text = await readWhole(file, 'proof')
   const { fault, proves = '' } = verifyAuditProof(text, options.key ?? (await databaseKeys(options)))
   if (fault !== undefined) throw new Failure(`Not verified: ${faultText(fault)}`)
   await writeLine(`Verified: ${proves}`)

@@ -3,7 +3,7 @@ import { verifyAuditExport } from '../../audit/verify/export.ts'
 import type { LogVerdict } from '../../audit/verify/store.ts'
 import { type AuditVerdict, faultText } from '../../audit/verify/verdict.ts'
 import { SteleError } from '../../errors.ts'
-import { readInOrder, readWhole, takeQueued, writeFileWhole } from '../audit-files.ts'
+import { FileLines, readInOrder, readWhole, takeQueued, writeFileWhole } from '../audit-files.ts'
 import { Failure, Verdict } from '../failure.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
 import { say, writeJson, writeLine } from '../output.ts'
@@ -31,7 +31,7 @@ export async function verifyAudit(options: VerifyCommandOptions): Promise<void> 
       reason: '--contents is for the database: of an export everything is verified.',
     })
   const notes: string[] = []
-  for (const path of checkpoint) notes.push((await readWhole(path)).toString())
+  for (const path of checkpoint) notes.push((await readWhole(path, 'checkpoint')).toString())
   const verdict =
     from === undefined ? await verifyDatabase(options, notes) : await verifyFiles(from, options, notes)
   if (verdict.verified && save !== undefined) await keep(save, verdict)
@@ -69,7 +69,7 @@ function whatIsBroken(error: unknown): string {
   throw error
 }
 
-function verifyFiles(
+async function verifyFiles(
   files: readonly string[],
   { key: keys }: VerifyCommandOptions,
   checkpoints: readonly string[],
@@ -82,13 +82,17 @@ function verifyFiles(
     ? undefined
     : files.reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0)
   const megabytes = (count: number): number => Math.round(count / 1_000_000)
-  return withProgress('MB', ({ update }) =>
-    verifyAuditExport(readInOrder(files), {
+  const lines = new FileLines()
+  const verdict = await withProgress('MB', ({ update }) =>
+    verifyAuditExport(readInOrder(files, lines), {
       keys,
       checkpoints,
       onProgress: (_entries, done) => update(megabytes(done), megabytes(bytes ?? done)),
     }),
   )
+  const { fault } = verdict
+  if (fault?.line === undefined) return verdict
+  return { ...verdict, fault: { ...fault, ...lines.placeOf(fault.line) } }
 }
 
 async function keep(path: string, { checkpoint }: AuditVerdict): Promise<void> {
@@ -117,6 +121,7 @@ function asRecord({ fault, ...verdict }: AnyVerdict) {
           index: fault.index ?? null,
           event: fault.eventId ?? null,
           line: fault.line ?? null,
+          file: fault.file ?? null,
           reason: fault.reason,
         }
       : null,

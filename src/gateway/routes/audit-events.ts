@@ -158,10 +158,11 @@ interface EventObject {
   readonly details: JsonObject | null
 }
 
-function eventObject({ userId, createdAt, eventType, ...given }: AuditEvent): EventObject {
+function eventObject({ userId, createdAt, eventType, logIndex, ...given }: AuditEvent): EventObject {
   return {
     object: 'audit_event',
     ...given,
+    log_index: logIndex ?? null,
     user: userId,
     event_type: eventType ?? null,
     target: given.target ?? null,
