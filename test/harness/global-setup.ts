@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import { startPostgresServer } from './postgres-server.ts'
+import { packProgram } from './program.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -7,12 +8,18 @@ declare module 'vitest' {
     postgresUrl: string
     /** Where that server has its files. */
     postgresFolder: string
+    /** Where the program is packed for the tests that start it. */
+    programFolder: string
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const server = await startPostgresServer()
+  const [server, program] = await Promise.all([startPostgresServer(), packProgram()])
   project.provide('postgresUrl', server.url)
   project.provide('postgresFolder', server.folder)
-  return () => server.stop()
+  project.provide('programFolder', program.folder)
+  return async () => {
+    await server.stop()
+    await program.remove()
+  }
 }
