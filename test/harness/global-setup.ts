@@ -1,3 +1,4 @@
+import { pathToFileURL } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { startPostgresServer } from './postgres-server.ts'
 import { packProgram } from './program.ts'
@@ -17,9 +18,8 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const [server, program] = await Promise.all([startPostgresServer(), packProgram()])
   project.provide('postgresUrl', server.url)
   project.provide('postgresFolder', server.folder)
-  project.provide('programFolder', program.folder)
-  return async () => {
-    await server.stop()
-    await program.remove()
-  }
+  project.provide('programFolder', program)
+  // For the threads of the tests' own processes, which are not told anything else.
+  process.env['STELE_TEST_PROGRAM'] = pathToFileURL(program).href
+  return () => server.stop()
 }
