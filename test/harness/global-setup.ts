@@ -1,5 +1,7 @@
+import { rm } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { makeMemoryFolder } from './memory-folder.ts'
 import { startPostgresServer } from './postgres-server.ts'
 import { packProgram } from './program.ts'
 
@@ -15,11 +17,16 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const memory = process.env['TMPDIR'] === undefined ? makeMemoryFolder() : undefined
+  if (memory !== undefined) process.env['TMPDIR'] = memory
   const [server, program] = await Promise.all([startPostgresServer(), packProgram()])
   project.provide('postgresUrl', server.url)
   project.provide('postgresFolder', server.folder)
   project.provide('programFolder', program)
   // For the threads of the tests' own processes, which are not told anything else.
   process.env['STELE_TEST_PROGRAM'] = pathToFileURL(program).href
-  return () => server.stop()
+  return async () => {
+    await server.stop()
+    if (memory !== undefined) await rm(memory, { recursive: true, force: true })
+  }
 }
