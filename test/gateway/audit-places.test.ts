@@ -74,7 +74,7 @@ test('calls and changes are refused while they cannot be on record twice; readin
   await writeFile(folder, 'in the way')
   const running = await startGateway({
     place: await memoryPlace(),
-    store: { auditPlaces: { folder, failClosed: true } },
+    store: { auditPlaces: { folder, failClosed: true, interval: 50 } },
   })
   const refused = await running.post(ask)
   expect(refused.status).toBe(503)
