@@ -25,7 +25,7 @@ const entries = ['src/cli/main.ts', 'src/**/*-thread.ts', 'src/db/migrations/*.t
 const sources = ['src/**/*.ts', 'test/**/*.ts', 'package.json', 'package-lock.json', 'schema/*']
 
 /** A program that no run has used for so many milliseconds is removed. */
-const keptFor = 24 * 60 * 60 * 1000
+const keptFor = 2 * 60 * 60 * 1000
 
 /**
  * Packs the program and the scripts of test/fixtures with all they import into few files, laid out as the clone is, and
