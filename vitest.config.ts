@@ -20,6 +20,8 @@ export default defineConfig({
     hookTimeout: 30_000,
     expect: { poll: { timeout: 15_000 } },
     // The sources run as Node itself runs them: types stripped, nothing bundled.
+    // Threads they start do so from the packed program.
+    execArgv: ['--import', new URL('test/harness/packed-threads.ts', import.meta.url).href],
     experimental: { viteModuleRunner: false },
   },
 })

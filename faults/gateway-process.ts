@@ -3,11 +3,13 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
+const sourceMain = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
 
 export interface GatewayProcessOptions {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
+  /** A copy of the program; the sources when left out. */
+  readonly main?: string | undefined
   /** Arguments for Node itself. */
   readonly nodeArguments?: readonly string[]
   /** Arguments for `serve`. */
@@ -35,7 +37,7 @@ const blockBytes = 512
 
 /** Starts a gateway. Whoever does so ends it. */
 export function startGatewayProcess(options: GatewayProcessOptions): GatewayProcess {
-  const { cwd, env, nodeArguments = [], args = [], fileLimit, log } = options
+  const { cwd, env, main = sourceMain, nodeArguments = [], args = [], fileLimit, log } = options
   const node = [process.execPath, ...nodeArguments, main, 'serve', ...args] as const
   const command =
     fileLimit === undefined

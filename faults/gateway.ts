@@ -4,6 +4,7 @@ import { type GatewayProcess, startGatewayProcess } from './gateway-process.ts'
 export interface GatewaySetup {
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
+  readonly main?: string | undefined
   readonly nodeArguments: readonly string[]
 }
 

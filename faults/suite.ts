@@ -18,6 +18,8 @@ export interface SuiteOptions {
   readonly shape: Shape
   /** Whether an error that a client saw is a violation. */
   readonly expectsNoErrors?: boolean
+  /** The program to run, and what its environment holds besides; the sources when left out. */
+  readonly program?: { readonly file: string; readonly env: Readonly<Record<string, string>> } | undefined
   /** The guarantee to break, to see whether it is noticed. */
   readonly break?: BreakName | undefined
   /** Told of every round when it is over. */
@@ -69,7 +71,8 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteResult> {
   ending.defer(() => target.remove())
   const gateway = new Gateway({
     cwd: target.folder,
-    env: target.env,
+    env: { ...options.program?.env, ...target.env },
+    main: options.program?.file,
     nodeArguments: options.break === undefined ? [] : breakArguments(options.break),
   })
   ending.defer(() => gateway.close())

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporaryFolder } from '../harness/databases.ts'
 import { lineOf, noteOf } from '../harness/growing-log.ts'
+import { packed } from '../harness/packed.ts'
 
 interface Round {
   readonly state: string
@@ -23,8 +23,9 @@ interface Following {
 }
 
 function startFollowing(folder: string): Following {
-  const script = fileURLToPath(new URL('../fixtures/follow.ts', import.meta.url))
-  const child = spawn(process.execPath, [script, JSON.stringify({ folder, size, mostInARound })], {
+  const { file, env } = packed('test/fixtures/follow.ts')
+  const child = spawn(process.execPath, [file, JSON.stringify({ folder, size, mostInARound })], {
+    env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))

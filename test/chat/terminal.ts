@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module'
 import type { Terminal as HeadlessTerminal } from '@xterm/headless'
 import { expect, onTestFinished } from 'vitest'
-import { mainFile } from '../cli/run-stele.ts'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
+import { packed } from '../harness/packed.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -60,7 +60,8 @@ export async function startTerminal(
   const cwd = options.cwd ?? (await temporaryFolder())
   const screen = new Headless({ cols: columns, rows, allowProposedApi: true, scrollback: 5_000 })
   const written: string[] = []
-  const command = [mainFile, ...args]
+  const script = packed('src/cli/main.ts')
+  const command = [script.file, ...args]
   const pty = spawn(inShell ? '/bin/sh' : process.execPath, inShell ? ['-i'] : command, {
     name: 'xterm-256color',
     cols: columns,
@@ -70,7 +71,7 @@ export async function startTerminal(
       PATH: process.env['PATH'] ?? '',
       TERM: 'xterm-256color',
       ...(inShell ? { PS1: '$ ' } : {}),
-      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
+      ...script.env,
       ...(place === undefined
         ? {}
         : {

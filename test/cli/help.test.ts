@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { source } from '../harness/packed.ts'
 import { runStele } from './run-stele.ts'
 
 const commands = [
@@ -111,7 +112,9 @@ test.each<[string, string[], string]>([
   ['an unknown migration', ['migrate', 'up', '--to', '9999'], 'There is no migration 9999'],
   ['a migration name of signs', ['migrate', 'new', '../x'], 'letters, digits and -'],
 ])('%s is wrong usage: told on stderr, exit code 2', async (_name, args, words) => {
-  const { code, stdout, stderr } = await runStele(args)
+  // Only the sources make new migrations.
+  const main = args[1] === 'new' ? source('src/cli/main.ts').file : undefined
+  const { code, stdout, stderr } = await runStele(args, main === undefined ? {} : { main })
   expect(stderr).toContain(words)
   expect(stderr).not.toContain('    at ')
   expect(stderr).not.toContain('\u001b')

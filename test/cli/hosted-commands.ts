@@ -1,8 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import type { HostedCommand, HostedEnd } from '../fixtures/command-host.ts'
-
-const hostFile = fileURLToPath(new URL('../fixtures/command-host.ts', import.meta.url))
+import { packed } from '../harness/packed.ts'
 
 let host: ChildProcess | undefined
 let last: Promise<unknown> = Promise.resolve()
@@ -44,7 +42,11 @@ async function ask(command: HostedCommand): Promise<HostedEnd> {
 }
 
 function start(): ChildProcess {
-  const started = fork(hostFile, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const { file, env } = packed('test/fixtures/command-host.ts')
+  const started = fork(file, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
   started.unref()
   started.channel?.unref()
   return started

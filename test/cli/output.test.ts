@@ -2,13 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { exchange, user } from '../harness/chat.ts'
 import { sqlitePlace } from '../harness/databases.ts'
+import { source } from '../harness/packed.ts'
 import { runStele } from './run-stele.ts'
-
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 test('a reader that leaves early ends the command quietly', async () => {
   const place = await sqlitePlace()
@@ -16,8 +14,9 @@ test('a reader that leaves early ends the command quietly', async () => {
   // More than a pipe holds, so that the command is still writing when its reader has left.
   await exchange(stele, [user('x'.repeat(300_000))], 'y')
   const [{ id } = { id: '' }] = await stele.calls.list()
-  const child = spawn(process.execPath, [main, 'calls', 'show', id], {
-    env: { DATABASE_URL: place.databaseUrl, STELE_MASTER_KEY: place.masterKey },
+  const { file, env } = source('src/cli/main.ts')
+  const child = spawn(process.execPath, [file, 'calls', 'show', id], {
+    env: { ...env, DATABASE_URL: place.databaseUrl, STELE_MASTER_KEY: place.masterKey },
   })
   let stderr = ''
   child.stderr.on('data', chunk => (stderr += String(chunk)))

@@ -1,12 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { type Place, temporaryFolder } from '../harness/databases.ts'
+import { packed } from '../harness/packed.ts'
 import { canBeHosted, runHosted } from './hosted-commands.ts'
-
-export const mainFile = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 export interface RunOptions {
   /** The database that the environment names. */
@@ -94,9 +92,10 @@ export async function startStele(args: readonly string[], options: RunOptions = 
 
 async function start(args: readonly string[], options: RunOptions): Promise<ChildProcess> {
   const cwd = options.cwd ?? (await temporaryFolder())
-  const child = spawn(process.execPath, [options.main ?? mainFile, ...args], {
+  const script = packed('src/cli/main.ts')
+  const child = spawn(process.execPath, [options.main ?? script.file, ...args], {
     cwd,
-    env: environmentFor(options),
+    env: { ...script.env, ...environmentFor(options) },
     stdio: [options.input === undefined ? 'ignore' : 'pipe', options.stdout ?? 'pipe', 'pipe'],
     ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
   })
@@ -106,8 +105,8 @@ async function start(args: readonly string[], options: RunOptions): Promise<Chil
 }
 
 function environmentFor({ place, env }: RunOptions): Record<string, string> {
-  const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env
-  return { PATH, NODE_COMPILE_CACHE, ...environmentOf(place), ...env }
+  const { PATH = '' } = process.env
+  return { PATH, ...environmentOf(place), ...env }
 }
 
 function environmentOf(place: Place | undefined): Record<string, string> {

@@ -3,7 +3,8 @@ import { expect, onTestFinished, test } from 'vitest'
 import { indexed, say } from '../conformance/search.suite.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { describeEachDatabase, type Place, sqlitePlace, temporaryFolder } from '../harness/databases.ts'
-import { mainFile, runJson, runStele } from './run-stele.ts'
+import { packed } from '../harness/packed.ts'
+import { runJson, runStele } from './run-stele.ts'
 
 describeEachDatabase('stele search', bed => {
   test('prints hits with their snippets, as JSON too, page by page', async () => {
@@ -94,10 +95,12 @@ test('a terminal shows what was found in colour, unless NO_COLOR says otherwise'
 /** What a terminal of 80 columns receives. */
 async function onTerminal(place: Place, env: Record<string, string>): Promise<string> {
   const { databaseUrl, masterKey } = place
-  const terminal = spawn(process.execPath, [mainFile, 'search', 'house', '--user', 'ada'], {
+  const script = packed('src/cli/main.ts')
+  const terminal = spawn(process.execPath, [script.file, 'search', 'house', '--user', 'ada'], {
     cwd: await temporaryFolder(),
     cols: 80,
     env: {
+      ...script.env,
       PATH: process.env['PATH'],
       TERM: 'xterm-256color',
       DATABASE_URL: databaseUrl,

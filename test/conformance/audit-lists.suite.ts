@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Stele } from '../../src/stele.ts'
 import { operator } from '../../src/store/audit-events.ts'
@@ -8,13 +9,23 @@ import { failure } from '../harness/errors.ts'
 /** Events of every kind that a filter tells apart; half of them in the log, the others waiting for it. */
 async function lived(stele: Stele): Promise<void> {
   await stele.users.create('ada')
+  await nextMillisecond()
   await stele.users.setStanding('ada', { status: 'suspended' }, { userId: 'root' })
+  await nextMillisecond()
   await stele.users.create('bob')
+  await nextMillisecond()
   await exchange(stele, [user('hello')], 'hi', { userId: 'ada' })
   await stele.auditLog.sequence()
   await stele.users.setStanding('ada', { status: 'active' }, { userId: 'root' })
+  await nextMillisecond()
   await stele.auditEvents.add({ userId: 'bob', by: operator, action: 'login.failed', outcome: 'failure' })
+  await nextMillisecond()
   await stele.auditLogger.logEvent({ eventType: 'lunch', userId: 'bob', severity: 'error', target: 'soup' })
+}
+
+/** Events of one millisecond are in no order before the log gives them one. */
+async function nextMillisecond(): Promise<void> {
+  for (const now = Date.now(); Date.now() === now; ) await nextTurn()
 }
 
 const inOrder = [

@@ -25,7 +25,9 @@ async function conversationOf(stele: Stele, length: number): Promise<{ id: strin
 export function lookupSuite(bed: Bed): void {
   test('messages and items of a long conversation are found without reading it', async () => {
     const statements: string[] = []
-    const stele = await (await bed.place()).stele({ onSql: statement => statements.push(statement) })
+    // What the log does by itself would be counted too.
+    const audit = { sequence: false }
+    const stele = await (await bed.place()).stele({ audit, onSql: statement => statements.push(statement) })
     const { id, messages } = await conversationOf(stele, 5_000)
     // The user's key is looked up once.
     await stele.messages.list({ userId, conversationId: id, limit: 1 })

@@ -6,6 +6,7 @@ import { type DatabaseName, planRound, type RoundPlan, type Step } from '../../f
 import { madeUpShape } from '../../faults/shape.ts'
 import { runSuite, type SuiteOptions } from '../../faults/suite.ts'
 import type { Check } from '../../faults/verdict.ts'
+import { packed, source } from '../harness/packed.ts'
 
 /** A short slice of `npm run faults`, its faults fixed. */
 const timeout = 180_000
@@ -27,7 +28,15 @@ const slow = {
 } as const
 
 const run = (database: DatabaseName, plans: RoundPlan[], more: Partial<SuiteOptions> = {}) =>
-  runSuite({ database, plans, seed, shape: madeUpShape(12), ...more })
+  runSuite({
+    database,
+    plans,
+    seed,
+    shape: madeUpShape(12),
+    // A break takes the place of a module, which is one only in the sources.
+    program: (more.break === undefined ? packed : source)('src/cli/main.ts'),
+    ...more,
+  })
 
 const plan = (
   round: number,

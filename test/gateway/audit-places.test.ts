@@ -7,7 +7,7 @@ import type { GatewayProcess } from '../../faults/gateway-process.ts'
 import { verifyAuditExport } from '../../src/audit/verify/export.ts'
 import type { Stele } from '../../src/stele.ts'
 import { dayFilesIn, eventsIn, eventsOf, vkeysOf } from '../harness/audit.ts'
-import { describeEachDatabase, postgresPlace, temporaryFolder } from '../harness/databases.ts'
+import { describeEachDatabase, memoryPlace, postgresPlace, temporaryFolder } from '../harness/databases.ts'
 import { errorOf, startGateway } from './running.ts'
 import { serveProcess } from './serve-process.ts'
 
@@ -72,7 +72,10 @@ describeEachDatabase('a gateway whose audit log is in files, too', bed => {
 test('calls and changes are refused while they cannot be on record twice; reading is not', async () => {
   const folder = join(await temporaryFolder(), 'log')
   await writeFile(folder, 'in the way')
-  const running = await startGateway({ store: { auditPlaces: { folder, failClosed: true } } })
+  const running = await startGateway({
+    place: await memoryPlace(),
+    store: { auditPlaces: { folder, failClosed: true, interval: 50 } },
+  })
   const refused = await running.post(ask)
   expect(refused.status).toBe(503)
   expect(errorOf(refused)).toMatchObject({ code: 'audit_unavailable', type: 'server_error' })

@@ -18,7 +18,7 @@ const clientOf = (address: string, apiKey = adminKey): OpenAI =>
 
 test('a first start in an empty folder prints a request that works as printed, offline', async () => {
   const cwd = await temporaryFolder()
-  const gateway = await serveProcess({ cwd })
+  const gateway = await serveProcess({ cwd, isSource: true })
   await gateway.address
   expect(gateway.stdout()).toMatch(/^ {2}data +\.\/\.stele\/stele\.db$|^ {2}data +\S*stele\.db$/m)
   expect(statSync(join(cwd, '.stele/stele.db')).mode & 0o777).toBe(0o600)
@@ -33,7 +33,7 @@ test('a first start in an empty folder prints a request that works as printed, o
   gateway.kill('SIGINT')
   expect(await gateway.ended).toEqual({ code: 0, signal: null })
 
-  const second = await serveProcess({ cwd })
+  const second = await serveProcess({ cwd, isSource: true })
   const address = await second.address
   expect(second.stdout()).not.toContain('sk-stele-')
   expect(second.stdout()).toContain('keys create')

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import type { Place } from './databases.ts'
+import { packed } from './packed.ts'
 
 /** Another process that works on the same place and answers line by line. */
 export interface Child {
@@ -19,8 +19,9 @@ export interface Child {
 /** Starts a script of test/fixtures; it reads where to work from its first argument. */
 export function startChild(script: string, place: Place, more: Record<string, unknown> = {}): Child {
   const { databaseUrl, masterKey, schema } = place
-  const path = fileURLToPath(new URL(`../fixtures/${script}`, import.meta.url))
-  const child = spawn(process.execPath, [path, JSON.stringify({ databaseUrl, masterKey, schema, ...more })], {
+  const { file, env } = packed(`test/fixtures/${script}`)
+  const child = spawn(process.execPath, [file, JSON.stringify({ databaseUrl, masterKey, schema, ...more })], {
+    env: { ...process.env, ...env },
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()

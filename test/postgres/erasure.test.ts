@@ -126,7 +126,7 @@ test('what waits in the spool of another process is recorded without content whe
   await witness.erase('ada')
   link.restore()
   await expect.poll(() => stele.recorder.spool?.isSpooling, { timeout: 20_000 }).toBe(false)
-  expect(await spoolsIn(place.spoolFolder)).toEqual([])
+  await expect.poll(() => spoolsIn(place.spoolFolder)).toEqual([])
   await expectNothingCameBack(witness, place)
 })
 

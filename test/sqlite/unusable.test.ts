@@ -14,9 +14,10 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { openStele } from '../../src/stele.ts'
-import { mainFile, runStele } from '../cli/run-stele.ts'
+import { runStele } from '../cli/run-stele.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { temporaryFolder } from '../harness/databases.ts'
+import { packed } from '../harness/packed.ts'
 
 const pageBytes = 4096
 const name = 'stele.db'
@@ -242,7 +243,11 @@ const nobody = process.getuid?.() === 0 ? 65_534 : undefined
 const canRunAsNobody =
   process.platform !== 'win32' &&
   (nobody === undefined ||
-    spawnSync(process.execPath, [mainFile, '--version'], { uid: nobody, gid: nobody, cwd: '/' }).status === 0)
+    spawnSync(process.execPath, [packed('src/cli/main.ts').file, '--version'], {
+      uid: nobody,
+      gid: nobody,
+      cwd: '/',
+    }).status === 0)
 
 const forbidden: [what: string, file: number, folder: number, said: RegExp][] = [
   ['a file that may only be read', 0o444, 0o777, /this user may not write to stele\.db/],
@@ -251,7 +256,7 @@ const forbidden: [what: string, file: number, folder: number, said: RegExp][] = 
 ]
 
 test.skipIf(!canRunAsNobody).each(forbidden)(
-  '%s is told, and nothing is changed (skipped where an ordinary user cannot read the sources)',
+  '%s is told, and nothing is changed (skipped where an ordinary user cannot read the program)',
   { timeout: 40_000 },
   async (_, fileMode, folderMode, said) => {
     const folder = await usedStore()
