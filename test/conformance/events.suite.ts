@@ -144,6 +144,8 @@ export function eventsSuite(bed: Bed): void {
     const place = await bed.place()
     const stele = await place.stele()
     await note(stele, 'ada', { reason: 'old' })
+    // What waits for the log could not be read at all.
+    await stele.auditLog.sequence()
     const [event] = await stele.auditEvents.list({ action: 'usage.repaired', limit: 1 })
     await put(stele, event?.id ?? '', encodeContent('{"reason":"made up"}'))
     await inBatch(stele, batch => batch.remove('secrets', ['id'], [{ id: 'audit-events' }]))

@@ -72,9 +72,9 @@ test('a key says which partition, and whether at all', async () => {
     ).toBeUndefined()
   const gone = await keyOf('ada', { mode: 'exact', partition: 'was-removed' })
   await running.post(questionOf('Hi'), as(gone))
-  expect(await rowsOf(running.stele, 'cache_entries')).toContainEqual(
-    expect.objectContaining({ user_id: 'ada', partition_key: '' }),
-  )
+  await expect
+    .poll(() => rowsOf(running.stele, 'cache_entries'))
+    .toContainEqual(expect.objectContaining({ user_id: 'ada', partition_key: '' }))
 })
 
 test('no answer crosses how content is kept or masked', async () => {

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import { statSync, writeFileSync } from 'node:fs'
+import { linkSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/database.ts'
+import { parseDatabaseUrl } from '../../src/db/database-url.ts'
+import { prepareFile } from '../../src/db/sqlite/file.ts'
 import { openStele } from '../../src/stele.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
@@ -50,6 +52,24 @@ test('commits are durable: write-ahead log, fully synchronous', async () => {
   }
   expect(await pragma('journal_mode')).toBe('wal')
   expect(await pragma('synchronous')).toBe(2)
+})
+
+test('a new file is there with its first page or not at all', async () => {
+  const folder = await temporaryFolder()
+  const path = join(folder, 'stele.db')
+  const location = parseDatabaseUrl(`sqlite:${path}`)
+  if (location.kind !== 'sqlite') throw new Error('it is no file')
+  expect(prepareFile(location)).toBe(true)
+  expect(statSync(path)).toMatchObject({ size: 4096, nlink: 1 })
+  expect(readdirSync(folder)).toEqual(['stele.db'])
+  expect(prepareFile(location)).toBe(false)
+  // Killed before it let go of the name under which it was made.
+  linkSync(path, `${path}.01234567.new`)
+  writeFileSync(`${path}.other.new`, '')
+  const stele = await openStele({ databaseUrl: `sqlite:${path}` })
+  expect(statSync(path).nlink).toBe(1)
+  expect(readdirSync(folder)).toContain('stele.db.other.new')
+  await stele.close()
 })
 
 test('a place where no file can be made is an error that names it', async () => {

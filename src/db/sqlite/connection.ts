@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { DatabaseLocation } from '../database-url.ts'
 import { isBroken, isBusy } from './failures.ts'
-import { applicationId, NotYet, prepareFile, unmakeFile, whyNotOpened } from './file.ts'
+import { applicationId, mark, NotYet, prepareFile, unmakeFile, whyNotOpened } from './file.ts'
 import { GivenReason } from './guards.ts'
 
 /** How long a statement waits for another process's lock, in milliseconds. */
@@ -230,11 +230,9 @@ export function openForReading(
 }
 
 function configure(database: DatabaseSync): void {
-  const { application_id: mark } = database.prepare('PRAGMA application_id').get() ?? {}
+  const { application_id: found } = database.prepare('PRAGMA application_id').get() ?? {}
   // Before the log is turned on, so that the first page to reach the file of a new database carries it.
-  // Only of a file that is still empty can be said that its unused space is to be given back step by step.
-  if (mark !== applicationId)
-    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${applicationId}`)
+  if (found !== applicationId) mark(database)
   // Secure as far as that writes no page more: what is removed from a page is overwritten, free pages are given back later.
   // FULL, not NORMAL: in WAL mode NORMAL may lose the last commits on power loss (https://sqlite.org/pragma.html).
   database.exec(`

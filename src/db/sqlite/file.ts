@@ -1,10 +1,23 @@
-import { accessSync, closeSync, constants, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { Finding } from '../database.ts'
 import type { DatabaseLocation } from '../database-url.ts'
+import { flushToDisk } from '../flush.ts'
 import { isDamage } from './failures.ts'
 import { logDamage } from './log-damage.ts'
 
@@ -38,21 +51,73 @@ export class NotYet extends Error {
 
 /**
  * Looks at the file before SQLite does, which would take much of what is wrong here for a new or an idle database and
- * write over it. Makes the file, readable by its owner alone, when there is none; SQLite gives its log the same mode.
+ * write over it. Makes the file, readable by its owner alone, when there is none; SQLite gives its log the same mode. It is there with its
+ * first page or not at all, whenever the process is killed: where the file system knows no links it is empty for a moment.
  * Returns whether it was made here.
  * @throws SteleError database_not_writable, database_damaged, database_foreign
  */
 export function prepareFile(location: SqliteLocation): boolean {
   const { path } = location
-  try {
-    createPrivately(path)
-    return true
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !exists(path)) throw error
-  }
+  if (!exists(path) && create(path)) return true
   requireAccess(location)
+  forgetMakersName(path)
   requireOwn(location)
   return false
+}
+
+/** Makes a database without tables. False when another process was first. @throws the system's error */
+function create(path: string): boolean {
+  const temporary = `${path}.${randomBytes(4).toString('hex')}.new`
+  try {
+    makeAs(temporary, path)
+    flushToDisk(dirname(path))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && exists(path)) return false
+    throw error
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+function makeAs(temporary: string, path: string): void {
+  try {
+    createPrivately(temporary)
+    fill(temporary)
+    linkSync(temporary, path)
+  } catch (error) {
+    if (exists(path)) throw error
+    // What it says of this path is what is to be told.
+    createPrivately(path)
+  }
+}
+
+function fill(path: string): void {
+  const database = new DatabaseSync(path)
+  try {
+    mark(database)
+  } finally {
+    database.close()
+  }
+}
+
+/**
+ * Writes the first page of a file, which carries the mark. Only of a file that is still empty can be said that its unused space is
+ * to be given back step by step.
+ */
+export function mark(database: DatabaseSync): void {
+  database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${applicationId}`)
+}
+
+/** The name under which it was made stays when the process is killed just after it has got its own. */
+function forgetMakersName(path: string): void {
+  const { nlink, ino } = statSync(path)
+  if (nlink === 1) return
+  const names = readdirSync(dirname(path)).filter(
+    name => name.startsWith(basename(path)) && name.endsWith('.new'),
+  )
+  for (const other of names.map(name => join(dirname(path), name)))
+    if (statSync(other).ino === ino) rmSync(other)
 }
 
 /** Makes an empty file that only its owner can read, and the folder it lies in. @throws the system's error, EEXIST too */
