@@ -38,6 +38,11 @@ export function formatVkey(name: string, publicKey: KeyObject, algorithm: NoteAl
   return `${name}+${hashOf(name, algorithm, raw)}+${material}`
 }
 
+/** Public keys as text, each once: where one stands twice, its last place counts. @throws SteleError vkey_invalid */
+export function parseVkeys(texts: readonly string[]): NoteKey[] {
+  return [...new Set(texts.toReversed())].toReversed().map(parseVkey)
+}
+
 /** The inverse. @throws SteleError vkey_invalid */
 export function parseVkey(vkey: string): NoteKey {
   const [, name = '', id = '', encoded = ''] = /^([^+]*)\+([^+]*)\+(.*)$/s.exec(vkey) ?? []

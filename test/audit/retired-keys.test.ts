@@ -82,6 +82,8 @@ test('a log whose key was rotated is verified with both keys', async () => {
   expect(await refusalOf(exportOf(both).lines, { keys })).toBe('')
   expect(await refusalOf(exportOf(both).lines, { keys: keys.toReversed() })).toBe('')
   expect(await refusalOf(exportOf({ 12: { by: [current] } }).lines, { keys })).toBe('')
+  const twice = [...keys, ...keys.toReversed(), ...keys.slice(1)]
+  expect(await refusalOf(exportOf({ 12: { by: [current] } }).lines, { keys: twice })).toBe('')
 })
 
 test('a log that only a retired key has signed is refused to whoever knows of the next one', async () => {

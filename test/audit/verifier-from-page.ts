@@ -232,7 +232,7 @@ export function verifyExport(
   vkeys: readonly string[],
   kept: readonly string[] = [],
 ): { readonly events: number } {
-  const keys = vkeys.map(keyOf)
+  const keys = [...new Set(vkeys.toReversed())].reverse().map(keyOf)
   const lines = linesOf(bytes)
   const [first] = lines
   if (first?.['complete'] === false) return verifySelection(first, lines.slice(1), keys)

@@ -6,7 +6,7 @@ import { eventLine } from '../export-line.ts'
 import { isBacklog } from '../log/backlog.ts'
 import { auditLogReader, type LoggedEvent } from '../log/reader.ts'
 import { leafHash, rootAt } from '../merkle.ts'
-import { parseVkey } from '../note-keys.ts'
+import { parseVkeys } from '../note-keys.ts'
 import type { LogSource, Standing } from './log-source.ts'
 
 /** Checkpoints read at once. */
@@ -71,7 +71,7 @@ function lineOf({ index, salt, event, eventId, commitment }: LoggedEvent): strin
 
 function signedBy(vkeys: readonly string[], note: string) {
   try {
-    return openCheckpoint(note, vkeys.map(parseVkey))
+    return openCheckpoint(note, parseVkeys(vkeys))
   } catch {
     return undefined
   }

@@ -3,7 +3,7 @@ import { linesOf } from '../../moving/lines.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { type ExportedEvent, type ExportHeader, type ExportLine, parseExportLine } from '../export-line.ts'
 import { verifyInclusion } from '../merkle.ts'
-import { type NoteKey, parseVkey } from '../note-keys.ts'
+import { type NoteKey, parseVkeys } from '../note-keys.ts'
 import { checkEntry } from './entry.ts'
 import { LogGrowth, openedBy, requireNewest } from './growth.ts'
 import { type AuditFault, type AuditVerdict, Fault } from './verdict.ts'
@@ -35,7 +35,7 @@ export async function verifyAuditExport(
   chunks: AsyncIterable<Uint8Array>,
   { keys, checkpoints = [], onProgress }: VerifyExportOptions,
 ): Promise<AuditVerdict> {
-  const known = keys.map(parseVkey)
+  const known = parseVkeys(keys)
   const verifier = new ExportVerifier(known)
   let line = 0
   try {

@@ -4,7 +4,7 @@ import { fromBase64 } from '../base64.ts'
 import { digestLength } from '../digest.ts'
 import { eventLine, readEntry, readHashes } from '../export-line.ts'
 import { verifyConsistency, verifyInclusion } from '../merkle.ts'
-import { parseVkey } from '../note-keys.ts'
+import { parseVkeys } from '../note-keys.ts'
 import type { AuditConsistency, AuditProof } from '../proofs.ts'
 import { checkEntry } from './entry.ts'
 import { openedBy } from './growth.ts'
@@ -25,7 +25,7 @@ export interface ProofVerdict {
  * @throws SteleError vkey_invalid
  */
 export function verifyAuditProof(proof: string | Uint8Array, keys: readonly string[]): ProofVerdict {
-  const known = keys.map(parseVkey)
+  const known = parseVkeys(keys)
   try {
     const value = read(proof)
     const proves =

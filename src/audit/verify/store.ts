@@ -9,7 +9,7 @@ import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } f
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
 import { Frontier, frontierAt } from '../merkle.ts'
-import { type NoteKey, parseVkey } from '../note-keys.ts'
+import { type NoteKey, parseVkey, parseVkeys } from '../note-keys.ts'
 import { CheckpointRows } from './checkpoint-rows.ts'
 import { ContentCheck, type ContentCounts } from './contents.ts'
 import { CountCheck } from './counts.ts'
@@ -55,7 +55,7 @@ export function verifyLog(database: Store, options: VerifyLogOptions = {}): Prom
     const trusted =
       options.keys === undefined
         ? await ownKeys(db, id => contents.masters.find(id ?? ''))
-        : given(options.keys.map(parseVkey))
+        : given(parseVkeys(options.keys))
     return new LogVerifier({ kysely: db, contents }, trusted, options).run()
   })
 }

@@ -1,5 +1,5 @@
 import type { SignedCheckpoint } from '../../audit/checkpoint.ts'
-import { parseVkey } from '../../audit/note-keys.ts'
+import { parseVkeys } from '../../audit/note-keys.ts'
 import { openedBy } from '../../audit/verify/growth.ts'
 import { Fault } from '../../audit/verify/verdict.ts'
 import { SteleError } from '../../errors.ts'
@@ -52,7 +52,7 @@ async function headOf(text: string, keys: readonly string[]): Promise<Head> {
   if (/^\d{1,15}$/.test(text)) return { size: Number(text), signed: undefined }
   const note = (await readWhole(text, 'checkpoint')).toString()
   try {
-    const signed = openedBy(note, keys.map(parseVkey))
+    const signed = openedBy(note, parseVkeys(keys))
     return { size: signed.size, signed }
   } catch (error) {
     if (error instanceof Fault)
