@@ -12,6 +12,8 @@ import type { Row } from '../../src/db/tables.ts'
 import { SteleError } from '../../src/errors.ts'
 import type { Stele } from '../../src/stele.ts'
 import { operator } from '../../src/store/audit-events.ts'
+import { guardId } from '../../src/store/secrets.ts'
+import { guardOfLog } from '../harness/begun-log.ts'
 import { exchange, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { dropGuards } from '../harness/guards.ts'
@@ -26,6 +28,7 @@ const notes = changes > 1_000 ? 300 : 40
 
 interface Scene {
   readonly stele: Stele
+  readonly masterKey: string
   readonly rows: LogRows
   /** Notes that were kept outside, and the public keys. */
   readonly kept: Required<Pick<VerifyLogOptions, 'keys' | 'checkpoints'>>
@@ -33,7 +36,8 @@ interface Scene {
 
 /** A log of all kinds of events: two keys, several checkpoints, a user who was erased. Its guards are dropped. */
 async function scene(bed: Bed): Promise<Scene> {
-  const stele = await (await bed.place()).stele({ audit: { sequence: false } })
+  const place = await bed.place()
+  const stele = await place.stele({ audit: { sequence: false } })
   const note = (userId: string, index: number) =>
     stele.auditEvents.add({ userId, by: operator, action: 'app.test', details: { index } })
   await stele.auditLog.sequence()
@@ -54,6 +58,7 @@ async function scene(bed: Bed): Promise<Scene> {
   const keys = await stele.auditLog.keys()
   return {
     stele,
+    masterKey: place.masterKey,
     rows: await readLogRows(stele.database.kysely),
     kept: {
       keys: keys.map(({ vkey }) => vkey),
@@ -208,9 +213,16 @@ async function findsRewriting(here: Scene): Promise<void> {
     expect(isNoticed(await verdictOn(here, rows, {})), name).toBe(true)
     expect(isNoticed(await verdictOn(here, rows, here.kept)), name).toBe(true)
   }
-  // But for the key all of it is whole: nothing else gives it away.
+  // But for the key all of it is whole: nothing else gives it away than the first secret, and whose the keys are.
   const keys = audit_keys.map(({ vkey }) => String(vkey))
-  expect(await verdictOn(here, forged, { keys })).toMatchObject({ verified: true })
+  expect(isNoticed(await verdictOn(here, forged, { keys }))).toBe(true)
+  const wrapped = await guardOfLog(here.stele.database, here.masterKey, keys[0] ?? '')
+  const withGuard = {
+    ...forged,
+    secrets: secrets.map(row => (row['id'] === guardId ? { ...row, wrapped_key: wrapped } : row)),
+  }
+  expect(await verdictOn(here, withGuard, { keys })).toMatchObject({ verified: true })
+  expect(isNoticed(await verdictOn(here, withGuard, {}))).toBe(true)
 }
 
 /** Changes made straight in the database, by somebody whom nothing there refuses anything. */

@@ -4,14 +4,18 @@ import { migrateUp } from '../../src/db/migrate.ts'
 import type { Row } from '../../src/db/tables.ts'
 import { lowestIdAt } from '../../src/ids.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
+import { generateMasterKey, parseMasterKey } from '../../src/privacy/master-key.ts'
 import type { Stele } from '../../src/stele.ts'
 import { addEvents, eventRow, operator } from '../../src/store/audit-events.ts'
 import { signedRow } from '../../src/store/audit-queue.ts'
+import { readGuard } from '../../src/store/guard.ts'
+import { rewrapAll } from '../../src/store/rotate-master.ts'
+import { type LogRows, readLogRows, writeLogRows } from '../audit/log-rows.ts'
 import { guardOf, removeLogKeys, unmark } from '../harness/begun-log.ts'
 import type { Bed, Place } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
-import { withoutGuards } from '../harness/guards.ts'
-import { storedRowsOf } from '../harness/rows.ts'
+import { dropGuards, withoutGuards } from '../harness/guards.ts'
+import { countOf, storedRowsOf } from '../harness/rows.ts'
 
 /** Nothing is taken into the log but what a test says. */
 const still = { audit: { sequence: false } } as const
@@ -57,6 +61,11 @@ const waitingBound = async (stele: Stele): Promise<Row<'audit_queue'> | undefine
 
 const boundOf = async (stele: Stele): Promise<Row<'audit_queue'>> =>
   (await waitingBound(stele)) ?? expect.fail('no events are from before')
+
+/** What the first secret says. */
+const takesOld = async (stele: Stele, { masterKey }: Pick<Place, 'masterKey'>): Promise<boolean> =>
+  (await readGuard(stele.database.kysely, () => parseMasterKey(masterKey)))?.log?.takesOld ??
+  expect.fail('there is no log')
 
 const step = (stele: Stele) => doAuditStep(stele.database, { limit: 10, published: [] })
 
@@ -113,6 +122,91 @@ export function auditBacklogSuite(bed: Bed): void {
     },
   )
 
+  test('once they are taken in, what told of them is good for nothing in a log that was cut back to its size', async () => {
+    const place = await bed.place()
+    await older(place, 25)
+    const stele = await place.stele(still)
+    const { kysely } = stele.database
+    const kept: LogRows[] = []
+    while ((await waitingBound(stele)) !== undefined) {
+      kept.push(await readLogRows(kysely))
+      expect(await takesOld(stele, place)).toBe(true)
+      await step(stele)
+    }
+    expect(kept).toHaveLength(3)
+    expect(await takesOld(stele, place)).toBe(false)
+    await note(stele, 1)
+    await step(stele)
+    await dropGuards(stele.database)
+    let rows = await readLogRows(kysely)
+    const putBack = async (then: LogRows, secrets: LogRows['secrets']): Promise<void> => {
+      const newest =
+        then.audit_log
+          .map(({ event_id }) => String(event_id))
+          .sort()
+          .at(-1) ?? ''
+      const audit_events = then.audit_events.map(row =>
+        String(row['id']) > newest ? { ...row, actor: 'mallory' } : row,
+      )
+      const changed = { ...then, audit_events, secrets }
+      await writeLogRows(kysely, rows, changed)
+      rows = await readLogRows(kysely)
+    }
+    const { secrets } = rows
+    for (const then of kept) {
+      await putBack(then, secrets)
+      const { fault } = await stele.audit.verify()
+      expect(fault?.reason).toContain('all of them are in it')
+      await failure('audit_log_broken', step(stele))
+      const again = await place.stele(still)
+      await failure('audit_log_broken', step(again))
+      expect(await countOf(again, 'audit_log')).toBe(then.audit_log.length)
+    }
+    // Nothing else gives it away: who has kept the first secret too, and the master key is still the same, gets through with it.
+    const [then] = kept
+    if (then === undefined) return
+    await putBack(then, then.secrets)
+    await step(stele)
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 10 })
+    const next = generateMasterKey()
+    const old = parseMasterKey(place.masterKey)
+    await rewrapAll(stele.database, { find: id => (id === next.id ? next : old) }, next)
+    rows = await readLogRows(kysely)
+    await putBack(then, then.secrets)
+    const masterKey = Buffer.from(next.bytes).toString('base64')
+    await failure('master_key_mismatch', place.stele({ ...still, masterKey }))
+  })
+
+  test('what tells of them cannot be taken away for later', async () => {
+    const place = await bed.place()
+    await older(place, 25)
+    const stele = await place.stele(still)
+    await step(stele)
+    const bound = await boundOf(stele)
+    const { kysely } = stele.database
+    await kysely.deleteFrom('audit_queue').execute()
+    await failure('audit_log_broken', step(stele))
+    const { fault } = await stele.audit.verify()
+    expect(fault?.reason).toContain('what tells how far events are from before there was a log is gone')
+    await kysely.insertInto('audit_queue').values(bound).execute()
+    expect(await stele.auditLog.sequence()).toBe(15)
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 25 })
+  })
+
+  test('the last are taken in while another master key wraps everything', async () => {
+    const place = await bed.place()
+    await older(place, 5)
+    const next = generateMasterKey()
+    const masterKey = Buffer.from(next.bytes).toString('base64')
+    const first = await place.stele({ ...still, masterKey, previousMasterKeys: [place.masterKey] })
+    const { database } = first
+    await Promise.all([rewrapAll(database, database.contents.masters, next), first.auditLog.sequence()])
+    const stele = await place.stele({ ...still, masterKey })
+    await stele.auditLog.sequence()
+    expect(await takesOld(stele, { masterKey })).toBe(false)
+    expect(await stele.audit.verify()).toMatchObject({ verified: true, pending: 0 })
+  })
+
   test('those of a database that nobody has opened yet are taken in too', async () => {
     const place = await bed.place()
     const database = place.database()
@@ -128,7 +222,7 @@ export function auditBacklogSuite(bed: Bed): void {
     ]
     await database.kysely.insertInto('audit_queue').values(rows).execute()
     const stele = await place.stele(still)
-    expect((await guardOf(database, place.masterKey)).byteLength).toBe(35)
+    expect((await guardOf(database, place.masterKey)).byteLength).toBe(67)
     expect(await stele.auditLog.sequence()).toBe(1)
     expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 1, pending: 0 })
   })

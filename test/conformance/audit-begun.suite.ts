@@ -4,13 +4,14 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { formatVkey, keyIdOf } from '../../src/audit/note-keys.ts'
 import { verifyAuditExport } from '../../src/audit/verify/export.ts'
-import { migrateDown } from '../../src/db/migrate.ts'
+import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
+import { columnsOf, kindOf, tableNames } from '../../src/db/tables.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
 import { generateMasterKey, parseMasterKey } from '../../src/privacy/master-key.ts'
 import type { Stele } from '../../src/stele.ts'
-import { markLog, openGuard } from '../../src/store/guard.ts'
+import { digestOfVkey, type LogMark, markLog, openGuard } from '../../src/store/guard.ts'
 import { rewrapAll, wrappedByOthers } from '../../src/store/rotate-master.ts'
 import { guardOf, removeLogKeys, unmark } from '../harness/begun-log.ts'
 import { exchange, user } from '../harness/chat.ts'
@@ -76,7 +77,7 @@ export function auditBegunSuite(bed: Bed): void {
     const place = await bed.place()
     const steles = await Promise.all([place.stele(still), place.stele(still), place.stele(still)])
     const [stele] = steles
-    expect((await guardOf(stele.database, place.masterKey)).byteLength).toBe(35)
+    expect((await guardOf(stele.database, place.masterKey)).byteLength).toBe(67)
     expect(await countOf(stele, 'audit_keys')).toBe(1)
     expect(new Set(steles.map(({ auditLog }) => auditLog.origin)).size).toBe(1)
     for (const one of steles) {
@@ -92,12 +93,13 @@ export function auditBegunSuite(bed: Bed): void {
     const { database } = prepared
     await removeLogKeys(database)
     await sql`DELETE FROM secrets`.execute(database.kysely)
-    const opened = (begin: () => Promise<void>) =>
+    const opened = (begin: () => Promise<LogMark>) =>
       openGuard(database, () => parseMasterKey(place.masterKey), { hasBacklog: async () => false, begin })
     await expect(opened(() => Promise.reject(new Error('ended')))).rejects.toThrow('ended')
     expect(await countOf(prepared, 'secrets')).toBe(0)
     // Nobody finds one that could be told of a log later.
-    expect(await opened(async () => undefined)).toMatchObject({ hasLog: true, isSealing: true })
+    const log = { firstKey: digestOfVkey('a key'), takesOld: false }
+    expect(await opened(async () => log)).toMatchObject({ log, isSealing: true })
     await sql`DELETE FROM secrets`.execute(database.kysely)
     const stele = await place.stele(still)
     await exchange(stele, [user('question')], 'answer')
@@ -145,6 +147,60 @@ export function auditBegunSuite(bed: Bed): void {
     await failure('audit_log_broken', stele.auditLog.rotateKey())
   })
 
+  test('nor does one go on with the keys of the log of another database, whoever wrapped them', async () => {
+    const place = await bed.place()
+    const first = await recorded(place)
+    const own = (await first.auditLog.keys()).map(({ vkey }) => vkey)
+    const other = await (await bed.place()).stele({ ...still, masterKey: place.masterKey })
+    const others = (await other.auditLog.keys()).map(({ vkey }) => vkey)
+    const ownRows = await storedRowsOf(first.database, 'audit_keys')
+    await wipe(first, { keys: true })
+    const { kysely } = first.database
+    await sql`DELETE FROM audit_events`.execute(kysely)
+    const secrets = (await storedRowsOf(other.database, 'secrets')).filter(({ id }) =>
+      id.startsWith('audit-key:'),
+    )
+    await kysely.insertInto('secrets').values(secrets).execute()
+    await kysely
+      .insertInto('audit_keys')
+      .values(await storedRowsOf(other.database, 'audit_keys'))
+      .execute()
+    await first.close()
+    const stele = await place.stele(still)
+    const expectStranger = async (reason: string): Promise<void> => {
+      for (const keys of [undefined, own, others, [...own, ...others]]) {
+        const { verified, fault } = await stele.audit.verify({ keys })
+        expect(verified).toBe(false)
+        expect(fault?.reason).toContain(reason)
+      }
+      expect((await failure('audit_log_broken', stele.auditLog.sequence())).message).toContain(reason)
+      expect((await failure('audit_log_broken', stele.auditLog.rotateKey())).message).toContain(reason)
+      expect(await countOf(stele, 'audit_log')).toBe(0)
+    }
+    await exchange(stele, [user('later')], 'answer')
+    await expectStranger('its first key is not the one that it was begun with')
+    // Nor behind the key that it was begun with.
+    await stele.database.kysely
+      .insertInto('audit_keys')
+      .values(ownRows.map(row => ({ ...row, created_at: 1, retired_at: 2 })))
+      .execute()
+    await expectStranger('is not one of the log')
+  })
+
+  test('where nothing is signed yet whoever says which keys are to be believed says its own', async () => {
+    const stele = await (await bed.place()).stele(still)
+    const other = await (await bed.place()).stele(still)
+    const [own, others] = [await stele.auditLog.keys(), await other.auditLog.keys()]
+    const verdict = (keys: typeof own) => stele.audit.verify({ keys: keys.map(({ vkey }) => vkey) })
+    expect(await verdict(own)).toMatchObject({ verified: true, size: 0 })
+    expect(await verdict([...others, ...own])).toMatchObject({ verified: true, size: 0 })
+    for (const keys of [others, []]) expect(await verdict(keys)).toMatchObject({ verified: false })
+    // The one that signs now has to be among them.
+    await stele.auditLog.rotateKey()
+    expect(await verdict(own)).toMatchObject({ verified: false })
+    expect(await verdict(await stele.auditLog.keys())).toMatchObject({ verified: true, size: 0 })
+  })
+
   test('events are not taken in anew where the log is gone and its key was left', async () => {
     const place = await bed.place()
     const first = await recorded(place)
@@ -168,6 +224,7 @@ export function auditBegunSuite(bed: Bed): void {
       'DELETE FROM llm_requests',
       'DELETE FROM conversations',
       'DELETE FROM users',
+      'DELETE FROM audit_events',
     ]
     const place = await bed.place()
     const stele = await recorded(place)
@@ -178,6 +235,26 @@ export function auditBegunSuite(bed: Bed): void {
       expect(error.message).toContain('conversation-hashes')
     }
     expect(await countOf(stele, 'secrets')).toBe(0)
+  })
+
+  test('a first secret is made only where no table has anything that comes after it', async () => {
+    const place = await bed.place()
+    const database = place.database()
+    await migrateUp(database)
+    await dropGuards(database)
+    const { kysely } = database
+    const log = { hasBacklog: async () => false, begin: () => Promise.reject(new Error('made')) }
+    const opened = () => openGuard(database, () => parseMasterKey(place.masterKey), log)
+    const value = { text: 'x', integer: 1, bytes: Buffer.of(1) }
+    for (const table of tableNames.filter(name => name !== 'audit_events')) {
+      const row = Object.fromEntries(columnsOf(table).map(column => [column, value[kindOf(table, column)]]))
+      await sql`INSERT INTO ${sql.table(table)} (${sql.join(Object.keys(row).map(name => sql.ref(name)))})
+        VALUES (${sql.join(Object.values(row))})`.execute(kysely)
+      const reason = ['audit_queue', 'search_queue'].includes(table) ? 'made' : 'is gone'
+      await expect(opened(), table).rejects.toThrow(reason)
+      await sql`DELETE FROM ${sql.table(table)}`.execute(kysely)
+    }
+    await expect(opened()).rejects.toThrow('made')
   })
 
   test('a verification tells of a first secret that somebody has put there', async () => {
@@ -204,8 +281,8 @@ export function auditBegunSuite(bed: Bed): void {
   })
 
   test.each([
-    [32, 34],
-    [33, 35],
+    [32, 66],
+    [33, 67],
   ])('the first secret of an older version, %i bytes, is told of the log once', async (length, marked) => {
     const place = await bed.place()
     const first = await place.stele(still)
@@ -233,7 +310,7 @@ export function auditBegunSuite(bed: Bed): void {
     await unmark(first.database, place.masterKey)
     const keys = await storedRowsOf(first.database, 'audit_keys')
     const stele = await place.stele(still)
-    expect((await guardOf(stele.database, place.masterKey)).byteLength).toBe(35)
+    expect((await guardOf(stele.database, place.masterKey)).byteLength).toBe(67)
     expect(await storedRowsOf(stele.database, 'audit_keys')).toEqual(keys)
     expect(await stele.audit.verify()).toMatchObject({ verified: true, size: 4 })
     await wipe(stele, { keys: true })
@@ -260,7 +337,7 @@ export function auditBegunSuite(bed: Bed): void {
     const masters = { find: (id: string) => (id === next.id ? next : old) }
     await Promise.all([rewrapAll(first.database, masters, next), place.stele(both), place.stele(both)])
     expect(await wrappedByOthers(first.database, next)).toBe(0)
-    expect((await guardOf(first.database, masterKey)).byteLength).toBe(35)
+    expect((await guardOf(first.database, masterKey)).byteLength).toBe(67)
     const stele = await place.stele({ ...still, masterKey })
     await stele.auditLog.sequence()
     expect(await stele.audit.verify()).toMatchObject({ verified: true })

@@ -1,5 +1,6 @@
 import type { Database } from '../../src/db/database.ts'
 import { parseMasterKey, unwrapKey, wrapKey } from '../../src/privacy/master-key.ts'
+import { digestOfVkey } from '../../src/store/guard.ts'
 import { guardId, secretPurpose } from '../../src/store/secrets.ts'
 import { withoutGuards } from './guards.ts'
 
@@ -32,4 +33,15 @@ export async function unmark(
     .set({ wrapped_key: wrapKey(parseMasterKey(masterKey), secretPurpose(guardId), secret) })
     .where('id', '=', guardId)
     .execute()
+}
+
+/** The first secret as it would be, had its log begun with this key, wrapped. Only the master key can. */
+export async function guardOfLog(
+  database: Pick<Database, 'kysely'>,
+  masterKey: string,
+  vkey: string,
+): Promise<Buffer> {
+  const key = (await guardOf(database, masterKey)).subarray(0, 33)
+  const secret = Buffer.concat([key, Uint8Array.of(1, 0), digestOfVkey(vkey)])
+  return Buffer.from(wrapKey(parseMasterKey(masterKey), secretPurpose(guardId), secret))
 }

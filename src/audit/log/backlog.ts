@@ -5,11 +5,13 @@ import { SteleError } from '../../errors.ts'
 import { decodeText } from '../../privacy/content.ts'
 import { genuineIn, type Leaf, leafOf, signedRow } from '../../store/audit-queue.ts'
 import { type Contents, keyColumns, type Reading } from '../../store/contents.ts'
+import { endOldEvents } from '../../store/guard.ts'
 import { broken } from './broken.ts'
 
 /**
  * Events from before there was a log: a row of the queue tells up to which id there may be such, behind which key none of them is taken in
- * yet, and how large the log is meanwhile. So it is good for nothing once the log has gone on, whoever kept it.
+ * yet, and how large the log is meanwhile. So it is good for nothing once the log has gone on, whoever kept it. The guard tells whether
+ * there is such a row: once the last of these events is taken in there never is one again, however large the log may be made to look.
  */
 const boundId = '0-backlog-end'
 
@@ -38,14 +40,23 @@ interface BacklogPart {
  * The next of these events; undefined when there are none left, which is nearly always.
  * @param head of the queue
  * @param size of the log
+ * @param takesOld what the guard says
  * @throws SteleError audit_log_broken
  */
 export async function takeBacklog(
   batch: StoredBatch,
   contents: Contents,
-  { head, size, limit }: { head: readonly Tables['audit_queue'][]; size: number; limit: number },
+  {
+    head,
+    size,
+    takesOld,
+    limit,
+  }: { head: readonly Tables['audit_queue'][]; size: number; takesOld: boolean; limit: number },
 ): Promise<BacklogPart | undefined> {
-  const row = head.find(({ id }) => isBacklog(id))
+  const row = expected(
+    head.find(({ id }) => isBacklog(id)),
+    takesOld,
+  )
   if (row === undefined) return undefined
   const { end, after } = boundIn(contents, row, size)
   const page = await batch.first('audit_events', limit + 1, after ?? undefined)
@@ -58,8 +69,11 @@ export async function takeBacklog(
   const key = { id: boundId }
   return {
     leaves: events.filter(event => !known.has(nameOf(event.id, event.user_id))).map(leafOf),
-    note: added => {
-      if (isDone) return batch.remove('audit_queue', ['id'], [key])
+    note: async added => {
+      if (isDone) {
+        await endOldEvents(batch, contents.masters)
+        return batch.remove('audit_queue', ['id'], [key])
+      }
       const { leaves } = boundRow(contents, { end, after: [last.id, last.user_id], size: size + added })
       return batch.update('audit_queue', ['leaves'], ['id'], [{ set: { leaves }, match: key }])
     },
@@ -109,14 +123,27 @@ async function readable(
 /**
  * Up to which id events from before there was a log may still wait to be taken in; undefined when none do.
  * @param size of the log
+ * @param takesOld what the guard says
  * @throws SteleError audit_log_broken
  */
 export async function waitingBacklog(
   { kysely, contents }: Reading,
-  size: number,
+  { size, takesOld }: { size: number; takesOld: boolean },
 ): Promise<string | undefined> {
-  const row = await rowOf(kysely, boundId)
+  const row = expected(await rowOf(kysely, boundId), takesOld)
   return row && boundIn(contents, row, size).end
+}
+
+/** @throws SteleError audit_log_broken when the guard says that there is none, or that there is one */
+function expected(
+  row: Tables['audit_queue'] | undefined,
+  takesOld: boolean,
+): Tables['audit_queue'] | undefined {
+  if (row !== undefined && !takesOld)
+    throw broken('somebody says that there are events from before there was a log, and all of them are in it')
+  if (row === undefined && takesOld)
+    throw broken('what tells how far events are from before there was a log is gone')
+  return row
 }
 
 /** @throws SteleError audit_log_broken when somebody else has written it, or put it back */
@@ -146,24 +173,28 @@ export async function hasBacklog(db: Kysely<Tables>): Promise<boolean> {
 
 /**
  * Signs what the migration has written, which has no key: in the transaction that begins the log, and never again. Nobody can say later
- * that there are events from before it.
+ * that there are events from before it. Returns whether there are.
  */
-export async function signBacklog(tx: Kysely<Tables>, contents: Contents): Promise<void> {
+export async function signBacklog(tx: Kysely<Tables>, contents: Contents): Promise<boolean> {
   const row = await rowOf(tx, boundId)
-  if (row !== undefined) await keepBound(tx, contents, { end: decodeText(row.leaves), size: 0 })
+  if (row === undefined) return false
+  await keepBound(tx, contents, { end: decodeText(row.leaves), size: 0 })
+  return true
 }
 
 /** The same where an earlier version has begun the log, which signed nothing but the id. Left as it is once the log is beyond it. */
-export async function signBegunBacklog(tx: Kysely<Tables>, contents: Contents): Promise<void> {
+export async function signBegunBacklog(tx: Kysely<Tables>, contents: Contents): Promise<boolean> {
   const row = await rowOf(tx, boundId)
   const written = row && genuineIn(contents, row)
-  if (written === undefined || isBound(written)) return
+  if (written === undefined || isBound(written)) return false
   const end = decodeText(written)
   const { newest, size } = await tx
     .selectFrom('audit_log')
     .select(({ fn }) => [fn.max('event_id').as('newest'), fn.countAll<number>().as('size')])
     .executeTakeFirstOrThrow()
-  if ((newest ?? '') <= end) await keepBound(tx, contents, { end, size })
+  if ((newest ?? '') > end) return false
+  await keepBound(tx, contents, { end, size })
+  return true
 }
 
 async function keepBound(

@@ -4,10 +4,11 @@ import type { Database } from '../../db/database.ts'
 import type { Tables } from '../../db/tables.ts'
 import { SteleError } from '../../errors.ts'
 import type { Store } from '../../store/contents.ts'
-import { type Guard, markLog, openGuard } from '../../store/guard.ts'
+import { digestOfVkey, type Guard, type LogMark, markLog, openGuard } from '../../store/guard.ts'
 import type { FindMaster } from '../../store/secrets.ts'
 import { isKeyName, parseVkey } from '../note-keys.ts'
 import { hasBacklog, signBacklog, signBegunBacklog } from './backlog.ts'
+import { firstKeyOf } from './first-key.ts'
 import { addKey } from './keys.ts'
 
 /** What the log is called when nobody says: a random name, which stays. */
@@ -29,7 +30,7 @@ export async function openLogGuard(
     })
   return openGuard(database, findMaster, {
     hasBacklog,
-    begin: async (tx, master) => void (await addKey(tx, origin ?? randomName(), master, Date.now())),
+    begin: async (tx, master) => markOf(await addKey(tx, origin ?? randomName(), master, Date.now()), false),
   })
 }
 
@@ -45,11 +46,14 @@ export async function ensureLog(
   origin: string | undefined,
 ): Promise<string> {
   const { kysely, contents } = database
-  if (!guard.hasLog)
+  if (guard.log === undefined)
     await markLog(database, findMaster, async (tx, master) => {
-      if (await isBegun(tx)) return signBegunBacklog(tx, contents)
-      await addKey(tx, origin ?? randomName(), master, Date.now())
-      await signBacklog(tx, contents)
+      if (await isBegun(tx)) {
+        const rows = await tx.selectFrom('audit_keys').selectAll().execute()
+        return markOf(firstKeyOf(rows)?.vkey, await signBegunBacklog(tx, contents))
+      }
+      const vkey = await addKey(tx, origin ?? randomName(), master, Date.now())
+      return markOf(vkey, await signBacklog(tx, contents))
     })
   const name = await nameIn(kysely)
   if (origin !== undefined && name !== undefined && origin !== name)
@@ -57,6 +61,10 @@ export async function ensureLog(
       problems: `AUDIT_ORIGIN: the log of this database is called ${name}, and a log keeps its name`,
     })
   return name ?? origin ?? originPrefix
+}
+
+function markOf(vkey: string | undefined, takesOld: boolean): LogMark {
+  return { firstKey: digestOfVkey(vkey), takesOld }
 }
 
 function randomName(): string {

@@ -57,8 +57,9 @@ async function sequence(
     readState(batch, contents, published),
     batch.first('audit_queue', rowsAtATime),
   ])
+  const { size, takesOld } = state
+  const backlog = await takeBacklog(batch, contents, { head, size, takesOld, limit })
   if (head.length === 0) return nothing
-  const backlog = await takeBacklog(batch, contents, { head, size: state.size, limit })
   const taken =
     backlog === undefined
       ? await takeQueued(batch, contents, head, limit)

@@ -6,9 +6,11 @@ import type { MasterKeys } from '../../privacy/key-ring.ts'
 import { unwrapKey } from '../../privacy/master-key.ts'
 import { type Actor, addEvents, eventRow, operator } from '../../store/audit-events.ts'
 import type { Store } from '../../store/contents.ts'
-import { addSecret, type FindMaster, holdGuard, secretPurpose } from '../../store/secrets.ts'
+import { type Guard, type LogMark, openGuardRow, readGuard } from '../../store/guard.ts'
+import { addSecret, type FindMaster, guardId, holdGuard, secretPurpose } from '../../store/secrets.ts'
 import { formatVkey, keyIdOf, type NoteKey, parseVkey } from '../note-keys.ts'
 import { broken } from './broken.ts'
+import { strangeKeys } from './first-key.ts'
 import { ownKeys } from './trusted-keys.ts'
 
 /** A key of the log, its private half at hand. */
@@ -34,11 +36,15 @@ export async function rotateAuditKey(
   const { contents } = database
   return database.kysely.transaction().execute(async tx => {
     const master = await holdGuard(tx, database)
-    const current = currentOf(await tx.selectFrom('audit_keys').selectAll().execute())
-    const { own } = await ownKeys(tx, id => contents.masters.find(id ?? ''))
+    const rows = await tx.selectFrom('audit_keys').selectAll().execute()
+    const findMaster: FindMaster = id => contents.masters.find(id ?? '')
+    const guard = await readGuard(tx, findMaster)
+    const current = currentOf(rows)
+    const { own } = await ownKeys(tx, findMaster)
     // A row of a key that somebody else has made must not begin a log.
     if (master === undefined || current === undefined || !own.some(({ id }) => id === current.id))
       throw broken(keyIsGone)
+    requireOwn(rows, guard)
     // One ends when the other begins, and no two begin at once.
     const now = Math.max(Date.now(), current.created_at + 1)
     const vkey = await addKey(tx, parseVkey(current.vkey).name, contents.masters.find(master), now)
@@ -55,6 +61,8 @@ export async function rotateAuditKey(
 
 const keyIsGone = 'the key that signs it is gone'
 
+export const markIsGone = 'the secret that says that there is a log is gone, or is another'
+
 /** Makes a key of the log. Returns its vkey. */
 export async function addKey(
   tx: Kysely<Tables>,
@@ -70,19 +78,35 @@ export async function addKey(
   return vkey
 }
 
-function currentOf(rows: readonly KeyRow[]): KeyRow | undefined {
+/** @throws SteleError audit_log_broken when the keys are those of another log */
+function requireOwn(rows: readonly KeyRow[], guard: Guard | undefined): LogMark {
+  if (guard?.log === undefined) throw broken(markIsGone)
+  const reason = strangeKeys(rows, guard.log)
+  if (reason !== undefined) throw broken(reason)
+  return guard.log
+}
+
+/** The key that signs, as the rows of the keys tell. */
+export function currentOf(rows: readonly KeyRow[]): KeyRow | undefined {
   const standing = rows.filter(row => row.retired_at === null)
   return standing.toSorted((a, b) => a.created_at - b.created_at).at(-1)
 }
 
+/** The keys of a log, and whether events from before it may still be taken in. */
+interface HeldKeys {
+  readonly keys: readonly SigningKey[]
+  readonly takesOld: boolean
+}
+
 /**
  * The keys whose private half is there and is what the master key wrapped: a row of a key that somebody else has made is none.
- * @throws SteleError audit_log_broken when there is none that signs
+ * @throws SteleError audit_log_broken when there is none that signs, or they are those of another log
  */
-export async function signingKeys(batch: StoredBatch, masters: MasterKeys): Promise<SigningKey[]> {
+export async function signingKeys(batch: StoredBatch, masters: MasterKeys): Promise<HeldKeys> {
   const rows = await batch.first('audit_keys', 1_000)
   const ids = rows.map(({ id }) => ({ id: secretOf(id) }))
-  const found = await batch.find('secrets', ['id'], ids, ['id', 'wrapped_key', 'master_key_id'])
+  const columns = ['id', 'wrapped_key', 'master_key_id'] as const
+  const found = await batch.find('secrets', ['id'], [{ id: guardId }, ...ids], columns)
   const secrets = new Map(found.map(secret => [secret.id, secret]))
   const current = currentOf(rows)
   const keys = rows.flatMap((row): SigningKey[] => {
@@ -100,7 +124,9 @@ export async function signingKeys(batch: StoredBatch, masters: MasterKeys): Prom
     return [{ ...parseVkey(row.vkey), privateKey, isCurrent: row === current, createdAt: row.created_at }]
   })
   if (!keys.some(({ isCurrent }) => isCurrent)) throw broken(keyIsGone)
-  return keys
+  const guard = secrets.get(guardId)
+  const { takesOld } = requireOwn(rows, guard && openGuardRow(guard, id => masters.find(id ?? '')))
+  return { keys, takesOld }
 }
 
 /** Forgets the private halves of keys that need not sign any more. */

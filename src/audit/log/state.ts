@@ -14,6 +14,8 @@ import type { PublishedCheckpoint } from './steps.ts'
 export interface LogState {
   readonly size: number
   readonly keys: readonly SigningKey[]
+  /** Whether events from before there was a log may still be taken in. */
+  readonly takesOld: boolean
   /** The ids of the keys that have signed its newest checkpoint; none before the first. */
   readonly signedBy: readonly string[]
   /** The last tile of each level. */
@@ -29,7 +31,7 @@ export async function readState(
   contents: Contents,
   published: readonly PublishedCheckpoint[],
 ): Promise<LogState> {
-  const [keys, checkpoint, last] = await Promise.all([
+  const [{ keys, takesOld }, checkpoint, last] = await Promise.all([
     signingKeys(batch, contents.masters),
     batch.last('audit_checkpoints'),
     batch.last('audit_log'),
@@ -55,7 +57,7 @@ export async function readState(
       throw broken('its last entry is not the one that was signed')
   }
   await compare(batch, size, published)
-  return { size, keys, signedBy: signed?.signedBy.map(({ id }) => id) ?? [], tiles }
+  return { size, keys, takesOld, signedBy: signed?.signedBy.map(({ id }) => id) ?? [], tiles }
 }
 
 function openedWith(keys: readonly SigningKey[], note: string): SignedCheckpoint {

@@ -2,9 +2,11 @@ import type { Kysely } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
 import type { Reading, Store } from '../../store/contents.ts'
-import { readGuard } from '../../store/guard.ts'
+import { type LogMark, readGuard } from '../../store/guard.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { waitingBacklog } from '../log/backlog.ts'
+import { strangeKeys } from '../log/first-key.ts'
+import { currentOf, markIsGone } from '../log/keys.ts'
 import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
@@ -111,7 +113,7 @@ class LogVerifier {
 
   async #verify(): Promise<void> {
     const latest = await this.#reader.latest()
-    await this.#checkBegun(latest !== undefined)
+    const { takesOld } = await this.#checkBegun(latest !== undefined)
     const { all } = this.#trusted
     const kept = (this.#options.checkpoints ?? []).map(note => openedBy(note, all, 'the kept checkpoint: '))
     const start = this.#options.incremental === true ? Math.max(0, ...kept.map(({ size }) => size)) : 0
@@ -127,25 +129,36 @@ class LogVerifier {
     this.#growth = growth
     await this.#follow(growth, latest?.size ?? 0)
     await this.#checkCounts(growth.size, start)
-    await this.#checkOutside(growth.size)
+    await this.#checkOutside(growth.size, takesOld)
     // A log that nothing was ever taken into is as it should be.
     if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
     if (this.#options.keys !== undefined) growth.requireNewest()
     if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
   }
 
-  /** The guard tells that a log was begun, and nobody has made another guard. Until something is signed the log is its key. */
-  async #checkBegun(isSigned: boolean): Promise<void> {
+  /**
+   * The guard tells which log was begun, and nobody has made another guard. Until something is signed the log is its key: whoever says
+   * which keys are to be believed must have said that one.
+   */
+  async #checkBegun(isSigned: boolean): Promise<LogMark> {
     const { masters } = this.#reading.contents
     const findMaster = (id: string | undefined) => masters.find(id ?? '')
     const guard = await readGuard(this.#db, findMaster).catch(error => {
       if (error instanceof SteleError && error.code === 'master_key_mismatch') return undefined
       throw error
     })
-    if (guard?.hasLog !== true)
-      throw new Fault({ reason: 'the secret that says that there is a log is gone, or is another' })
-    if (isSigned || (await ownKeys(this.#db, findMaster)).own.length > 0) return
-    throw new Fault({ reason: 'the log that this database had is gone' })
+    if (guard?.log === undefined) throw new Fault({ reason: markIsGone })
+    const { own } = await ownKeys(this.#db, findMaster)
+    if (!isSigned && own.length === 0) throw new Fault({ reason: 'the log that this database had is gone' })
+    const rows = await this.#db.selectFrom('audit_keys').selectAll().execute()
+    const reason = strangeKeys(rows, guard.log)
+    if (reason !== undefined) throw new Fault({ reason: `the log is another: ${reason}` })
+    const current = currentOf(rows)
+    if (!isSigned && this.#options.keys?.includes(current?.vkey ?? '') === false)
+      throw new Fault({
+        reason: 'nothing is signed yet, and the key that signs now is not one of those to be believed',
+      })
+    return guard.log
   }
 
   async #frontier(size: number): Promise<Frontier> {
@@ -239,14 +252,14 @@ class LogVerifier {
   }
 
   /** Every event is in the log or waits for it. */
-  async #checkOutside(size: number): Promise<void> {
+  async #checkOutside(size: number, takesOld: boolean): Promise<void> {
     const waiting = new Map<string, EventLeaf>()
     for await (const leaves of queuedLeaves(this.#reading)) {
       if (leaves === undefined)
         throw new Fault({ reason: 'what waits to be taken in is not as it was written' })
       for (const leaf of leaves) waiting.set(nameOf(leaf.eventId, leaf.userId), leaf)
     }
-    const backlog = await this.#waitingBacklog(size)
+    const backlog = await this.#waitingBacklog(size, takesOld)
     for await (const events of unloggedEvents(this.#db)) {
       const left = events.filter(({ id, user_id }) => !waiting.has(nameOf(id, user_id)))
       const [stray] = backlog === undefined ? left : left.filter(({ id }) => id > backlog)
@@ -256,9 +269,9 @@ class LogVerifier {
     }
   }
 
-  async #waitingBacklog(size: number): Promise<string | undefined> {
+  async #waitingBacklog(size: number, takesOld: boolean): Promise<string | undefined> {
     try {
-      return await waitingBacklog(this.#reading, size)
+      return await waitingBacklog(this.#reading, { size, takesOld })
     } catch (error) {
       if (error instanceof SteleError && error.code === 'audit_log_broken')
         throw new Fault({ reason: reasonOf(error) })
