@@ -44,7 +44,7 @@ const atATime = 500
 const mostWaiting = 10_000
 
 /** Where what waits for the log stands. */
-const behindAll = Number.MAX_SAFE_INTEGER - mostWaiting
+export const behindAll = Number.MAX_SAFE_INTEGER - mostWaiting
 
 /**
  * Finds in the log what takes content away. Each act is held against its commitment. Its entry is among those that the verification
