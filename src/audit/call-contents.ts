@@ -92,6 +92,9 @@ async function recordOf(reading: Reading, event: CallEvent, callId: string): Pro
     const text = settledRecord(facts, response && contentDigest(response))
     return { text, isWhole: true, isSilent: response === undefined }
   } catch (error) {
+    // A list of its columns is no JSON any more.
+    if (error instanceof SyntaxError)
+      return { kind: 'changed', reason: `what is on record of ${callId} cannot be read` }
     if (!(error instanceof SteleError)) throw error
     if (goneCodes.has(error.code)) return { kind: 'gone' }
     if (error.code === 'content_unreadable') return { kind: 'changed', reason: error.message }
