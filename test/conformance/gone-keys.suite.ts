@@ -159,4 +159,12 @@ export function goneKeysSuite(bed: Bed): void {
     await sql`UPDATE llm_responses SET finish_reasons = 'stop'`.execute(stele.database.kysely)
     expect((await verdict(stele)).fault?.reason).toContain(call.callId)
   })
+
+  test('a conversation that goes on from itself is named', async () => {
+    const stele = await opened(await bed.place())
+    const { settled } = await exchange(stele, [user('question')], 'answer')
+    await stele.auditLog.sequence()
+    await sql`UPDATE conversations SET parent_id = id, parent_seq = 1`.execute(stele.database.kysely)
+    expect((await verdict(stele)).fault?.reason).toContain(`${settled.conversationId} goes on from itself`)
+  })
 }
