@@ -20,7 +20,7 @@ export interface Opening {
 
 /**
  * What is on record of a call against what its event has committed to. `gone`: nobody can tell any more, because it was erased, has
- * expired or was cleared; `replaced`: a later event of the same call tells how it really ended.
+ * expired or was cleared; `replaced`: it was given up for lost, and has another end now, which a later event of the same call has to tell.
  */
 export type CallVerdict =
   | { readonly kind: 'same'; readonly opening: Opening }
@@ -36,6 +36,11 @@ export type CallVerdict =
 
 /** Errors that say that content is not there any more, not that it is not what it was. */
 const goneCodes: ReadonlySet<string> = new Set(['content_not_kept', 'content_erased', 'call_not_found'])
+
+/** Why a call that has another end than its event says is changed. */
+export function otherEnd(callId: string): string {
+  return `the end of ${callId} is not the one its event committed to`
+}
 
 /** @throws SteleError store_unavailable */
 export async function checkCall(reading: Reading, event: CallEvent): Promise<CallVerdict> {
@@ -78,12 +83,18 @@ async function recordOf(reading: Reading, event: CallEvent, callId: string): Pro
     if (action !== 'call.settled') return { kind: 'none' }
     const facts = await calls.settledFacts(userId, callId)
     if (facts === undefined) return { kind: 'changed', reason: `the end of ${callId} is not on record` }
-    if (facts.status !== outcome && outcome === 'orphaned') return { kind: 'replaced' }
+    if (facts.status !== outcome) {
+      if (outcome === 'orphaned') return { kind: 'replaced' }
+      return { kind: 'changed', reason: otherEnd(callId) }
+    }
     const response = await calls.exactResponse(userId, callId).catch(whenNotKept)
     if (response === 'not kept') return { text: settledRecord(facts, undefined), isWhole: false }
     const text = settledRecord(facts, response && contentDigest(response))
     return { text, isWhole: true, isSilent: response === undefined }
   } catch (error) {
+    // A list of its columns is no JSON any more.
+    if (error instanceof SyntaxError)
+      return { kind: 'changed', reason: `what is on record of ${callId} cannot be read` }
     if (!(error instanceof SteleError)) throw error
     if (goneCodes.has(error.code)) return { kind: 'gone' }
     if (error.code === 'content_unreadable') return { kind: 'changed', reason: error.message }

@@ -18,12 +18,13 @@ export type CommittingEvent = Pick<
 
 /**
  * What is kept of the content that an event commits to: it is the one; or another; or it is gone, erased or expired or never kept, and
- * nobody can tell; `none` where the event commits to nothing that a later one does not tell better.
+ * nobody can tell; `replaced` where only a later event can tell; `none` where the event commits to nothing.
  */
 export type ContentVerdict =
   | { readonly kind: 'same'; readonly content: ErasableContent }
   | { readonly kind: 'changed'; readonly reason: string; readonly mayBeErased?: boolean }
   | { readonly kind: 'gone' }
+  | { readonly kind: 'replaced' }
   | { readonly kind: 'none' }
 
 /** Holds what is kept against what the event has committed to. @throws SteleError store_unavailable */
@@ -31,7 +32,6 @@ export async function committedContent(reading: Reading, event: CommittingEvent)
   if (event.commitment === null) return { kind: 'none' }
   if (commitsToCall(event.action)) {
     const verdict = await checkCall(reading, event)
-    if (verdict.kind === 'replaced') return { kind: 'none' }
     if (verdict.kind !== 'same') return verdict
     const { salt, text } = verdict.opening
     return { kind: 'same', content: { salt, details: text } }

@@ -103,8 +103,9 @@ export class ImportRows {
         return this.#snapshot(line, record)
       case 'audit_event': {
         const { type: kind, commitment, content, ...row } = record
-        const isOpen = commitment == null || commitsToCall(row.action)
-        const committed = { ...row, commitment: isOpen ? null : Buffer.from(commitment, 'hex') }
+        // What came without its content says nothing here: why it is gone is told where it came from.
+        const isTold = commitment != null && content != null && !commitsToCall(row.action)
+        const committed = { ...row, commitment: isTold ? Buffer.from(commitment, 'hex') : null }
         const { user_id, id: event_id, created_at } = row
         const said = content == null ? {} : { audit_details: { user_id, event_id, content, created_at } }
         const rows = { audit_events: committed, ...said, ...(content == null ? {} : this.#userOf(record)) }

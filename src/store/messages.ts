@@ -85,7 +85,11 @@ export function messageStore(reading: Reading) {
     beginning: Beginning | undefined,
     upToSeq: number,
   ): AsyncGenerator<Stretch> {
+    const seen = new Set<string>()
     for (let row = beginning, last = upToSeq; row !== undefined; ) {
+      if (seen.has(row.id))
+        throw new SteleError('content_unreadable', { reason: `conversation ${row.id} goes on from itself` })
+      seen.add(row.id)
       const parentSeq = row.parent_seq ?? -1
       yield { conversationId: row.id, fromSeq: parentSeq + 1, upToSeq: last }
       if (row.parent_id === null || parentSeq < 0) break

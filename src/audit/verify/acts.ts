@@ -16,6 +16,7 @@ const actions = [
   'user.erasure_begun',
   'user.erased',
   'conversation.purged',
+  'data_key.rotated',
   'retention.begun',
   'retention.run',
   'retention.set',
@@ -44,7 +45,7 @@ const atATime = 500
 const mostWaiting = 10_000
 
 /** Where what waits for the log stands. */
-const behindAll = Number.MAX_SAFE_INTEGER - mostWaiting
+export const behindAll = Number.MAX_SAFE_INTEGER - mostWaiting
 
 /**
  * Finds in the log what takes content away. Each act is held against its commitment. Its entry is among those that the verification
@@ -68,6 +69,12 @@ export class LoggedActs {
     return [...acts, ...(await this.#waitingOf(action)).filter(({ event }) => event.target === target)]
   }
 
+  /** Acts of this kind that concern a user, likewise. */
+  async of(action: ActAction, userId: string): Promise<Act[]> {
+    const acts = await this.#logged({ action, userId }, behindAll)
+    return [...acts, ...(await this.#waitingOf(action)).filter(({ event }) => event.user_id === userId)]
+  }
+
   /** All acts of this kind, some at a time, the newest first. */
   async *all(action: ActAction): AsyncGenerator<Act> {
     yield* (await this.#waitingOf(action)).toReversed()
@@ -87,14 +94,14 @@ export class LoggedActs {
   }
 
   #places(
-    conditions: { readonly action: ActAction; readonly target?: string },
+    conditions: { readonly action: ActAction; readonly target?: string; readonly userId?: string },
     below: number,
   ): Promise<LogPlace[]> {
     return placesOf(this.#reading.kysely, conditions, { below, limit: atATime })
   }
 
   async #logged(
-    conditions: { readonly action: ActAction; readonly target: string },
+    conditions: { readonly action: ActAction; readonly target?: string; readonly userId?: string },
     below: number,
   ): Promise<Act[]> {
     return this.#actsAt(await this.#places(conditions, below))

@@ -1,10 +1,11 @@
 import type { Row } from '../../db/tables.ts'
+import { SteleError } from '../../errors.ts'
 import { idTime, isId } from '../../ids.ts'
 import { commitsToCall } from '../../model/call-record.ts'
 import { objectFrom } from '../../model/json-object.ts'
 import { markedSeq } from '../../model/responses/told-history.ts'
 import { isAbsent } from '../../privacy/content.ts'
-import { modeOf } from '../../privacy/sealed-content.ts'
+import { keyIdOf, modeOf } from '../../privacy/sealed-content.ts'
 import type { Reading } from '../../store/contents.ts'
 import { conversationStore } from '../../store/conversations.ts'
 import type { CommittingEvent } from '../committed-content.ts'
@@ -54,14 +55,17 @@ export class GoneContent {
     const isBegin = event.action === 'call.begun'
     const own = isBegin ? (request.body ?? request.params) : response?.body
     if (own == null) return false
-    const mode = modeOf(own as unknown as Uint8Array)
-    // It was never kept. A key of the user has written that, as opening it has shown.
-    if (mode === 'hashed') return true
+    const stored = own as unknown as Uint8Array
+    const mode = modeOf(stored)
+    if (mode === 'hashed') return this.#isDigest(index, userId, stored)
     if (mode === undefined)
       return (
         (await this.#horizons.covers(userId, index, at, 'content')) ||
         (await this.#isPurged(index, userId, callId, [request.conversation_id, response?.conversation_id]))
       )
+    // What stands there whole lacks no message, and of what nobody can open nothing tells that it did.
+    const isWhole = isBegin ? request.body !== null : response?.content_at == null
+    if (isWhole || !(await this.#opens(userId, stored))) return false
     const lacking = isBegin
       ? await this.#lackingBefore(userId, request)
       : await this.#messageAt(userId, response?.conversation_id, response?.seq)
@@ -85,12 +89,36 @@ export class GoneContent {
       .where('user_id', '=', userId)
       .where('event_id', '=', id)
       .executeTakeFirst()
-    if (said !== undefined && modeOf(said.content as unknown as Uint8Array) === 'hashed') return true
     const erasures = await this.#erasuresOf(userId)
     if (erasures.some(erasure => erasure.index > index)) return true
+    const stored = said?.content as unknown as Uint8Array | undefined
+    if (stored !== undefined && modeOf(stored) === 'hashed') return this.#isDigest(index, userId, stored)
     const last = erasures.at(-1)
     if (last === undefined || said !== undefined) return false
     return !(await this.#acts.hasCallBetween(userId, last.index, index))
+  }
+
+  /**
+   * Whether content was never kept. A key of the user has written that, as opening it has shown; a digest stays as it is when the user
+   * gets another key, and nobody can check it any more.
+   */
+  async #isDigest(index: number, userId: string, stored: Uint8Array): Promise<boolean> {
+    if (await this.#opens(userId, stored)) return true
+    const rotations = await this.#acts.of('data_key.rotated', userId)
+    return rotations.some(rotation => rotation.index > index)
+  }
+
+  /** Whether the key of a stored value is there. */
+  async #opens(userId: string, stored: Uint8Array): Promise<boolean> {
+    const id = keyIdOf(stored)
+    if (id === undefined) return true
+    const row = await this.#reading.kysely
+      .selectFrom('data_keys')
+      .select('wrapped_key')
+      .where('user_id', '=', userId)
+      .where('id', '=', id)
+      .executeTakeFirst()
+    return row != null && row.wrapped_key !== null
   }
 
   async #erasuresOf(userId: string): Promise<readonly Act[]> {
@@ -114,7 +142,7 @@ export class GoneContent {
       .executeTakeFirst()
     const response = await kysely
       .selectFrom('llm_responses')
-      .select(['conversation_id', 'seq', 'body'])
+      .select(['conversation_id', 'seq', 'body', 'content_at'])
       .where('user_id', '=', userId)
       .where('request_id', '=', callId)
       .executeTakeFirst()
@@ -157,7 +185,10 @@ export class GoneContent {
     request: Pick<Row<'llm_requests'>, 'conversation_id' | 'separator' | 'up_to_seq'>,
   ): Promise<Message | 'beginning' | undefined> {
     const lastSeq = markedSeq(request.separator) ?? request.up_to_seq
-    const history = await conversationStore(this.#reading).history(userId, request.conversation_id, lastSeq)
+    const history = await conversationStore(this.#reading)
+      .history(userId, request.conversation_id, lastSeq)
+      .catch(whenUnreadable)
+    if (history === undefined) return undefined
     const bySeq = new Map(history.map(row => [row.seq, row]))
     for (let seq = lastSeq; seq >= 0; ) {
       const row = bySeq.get(seq)
@@ -190,4 +221,11 @@ export class GoneContent {
     if (await this.#horizons.covers(userId, index, at, 'content')) return true
     return (await this.#purgesOf(userId, id)).some(purge => purge.index > index)
   }
+}
+
+/** Messages that nobody can open were not let go by anything that the log tells of. */
+function whenUnreadable(error: unknown): undefined {
+  const isExpected =
+    error instanceof SteleError && (error.code === 'content_erased' || error.code === 'content_unreadable')
+  if (!isExpected) throw error
 }

@@ -128,6 +128,7 @@ class LogVerifier {
     const growth = new LogGrowth(all, keptFrom(kept, start), believed)
     this.#growth = growth
     await this.#follow(growth, latest?.size ?? 0)
+    await this.#contents?.end()
     await this.#checkCounts(growth.size, start)
     await this.#checkOutside(growth.size, takesOld)
     // A log that nothing was ever taken into is as it should be.
