@@ -115,6 +115,9 @@ export class Contents {
         const stored = row[column.name]
         if (stored instanceof Uint8Array)
           opened[column.name] = this.#openValue(keys, placeOf(table, column, row), column, stored)
+        // Where a database lets text stand in the place of bytes, nobody has sealed it.
+        else if (stored != null && !this.#acceptsPlain(table, column))
+          throw new SteleError('content_unreadable', { reason: `${table}.${column.name} is not sealed` })
       }
       return opened as Opened<R>
     })
@@ -147,6 +150,11 @@ export class Contents {
 
   sealEvent(row: Row<'audit_events'>): Tables['audit_events'] {
     return this.sealOfStore('audit_events', row) as Tables['audit_events']
+  }
+
+  /** Whether a text column may be as it was before content was encrypted. */
+  #acceptsPlain(table: TableName, { isText }: ContentColumn): boolean {
+    return isText && (isOfStore(table) ? this.#acceptsOldEvents : this.acceptsOld)
   }
 
   #openValue(

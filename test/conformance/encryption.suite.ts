@@ -154,7 +154,7 @@ export function encryptionSuite(bed: Bed): void {
         const sealed = Buffer.from(row?.[name] as Uint8Array)
         const changed = Buffer.from(sealed)
         changed[changed.byteLength - 1] = (changed.at(-1) ?? 0) ^ 1
-        const put = (value: Buffer) =>
+        const put = (value: Buffer | string) =>
           stele.database.batch(batch =>
             batch.update(
               table,
@@ -163,7 +163,8 @@ export function encryptionSuite(bed: Bed): void {
               [{ set: { [name]: value }, match: key }] as never,
             ),
           )
-        for (const bad of [changed, sealed.subarray(0, -1), Buffer.from(encodeContent('{}'))]) {
+        // SQLite keeps text in a column of bytes; to PostgreSQL this is three bytes.
+        for (const bad of [changed, sealed.subarray(0, -1), Buffer.from(encodeContent('{}')), 'made']) {
           await put(bad)
           await failure('content_unreadable', rowsOf(stele, table), `${table}.${name}`)
         }

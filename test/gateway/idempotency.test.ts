@@ -351,7 +351,10 @@ test('requests without a key run no statement about keys', async () => {
   const statements: string[] = []
   const upstream = await startUpstream(json(completion('ok')))
   const running = await startGateway({ upstream, store: { onSql: text => void statements.push(text) } })
-  const about = () => statements.filter(text => text.includes('idempotency_keys') && !text.includes('CREATE'))
+  const about = () => statements.filter(text => text.includes('idempotency_keys'))
+  await running.post(questionOf('Ha'))
+  // What a first opening asks of every table is not asked again.
+  statements.length = 0
   await running.post(questionOf('Hi'))
   expect(about()).toEqual([])
   await running.post(questionOf('Ho'), key('k'))
