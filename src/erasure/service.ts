@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../db/tables.ts'
+import { SteleError } from '../errors.ts'
 import { columnText } from '../model/json-object.ts'
 import type { KeyRing } from '../privacy/key-ring.ts'
 import { checkUserId } from '../store/users.ts'
@@ -49,14 +50,17 @@ export function createErasure({ ring, spools, checkKeyFile, strike, ...parts }: 
       if (reason !== undefined) columnText('reason', reason, { least: 1, most: longestReason })
       // Before anything is destroyed: a name that is wrong must not be noticed after it.
       for (const path of keyFiles) await checkKeyFile(path)
-      const run = await runErasure(
-        { ...parts, onProgress, signal, onUnreadable: () => ring.forget(userId) },
-        { userId, actor, reason },
-      )
+      const erase = () =>
+        runErasure(
+          { ...parts, onProgress, signal, onUnreadable: () => ring.forget(userId) },
+          { userId, actor, reason },
+        )
+      const run = await erase()
       const spooled = (await spools?.erase(userId, run.erasedAt)) ?? 0
       const struck: { path: string; keys: number }[] = []
       for (const path of keyFiles) struck.push({ path, keys: await strike(path, userId, run.erasedAt) })
-      return { userId, ...run, spooled, keyFiles: struck, remains: await findRemains(kysely, userId) }
+      const remains = await remainsOnceErased(kysely, userId, erase)
+      return { userId, ...run, spooled, keyFiles: struck, remains }
     },
     /** Users whose erasure broke off, or was begun by restoring an older backup. */
     async unfinishedErasures(): Promise<string[]> {
@@ -70,4 +74,23 @@ export function createErasure({ ring, spools, checkKeyFile, strike, ...parts }: 
     },
     verifyErasure: (userId: string): Promise<Remains[]> => findRemains(kysely, checkUserId(userId)),
   }
+}
+
+/** Erasures of others that are gone on with, until nobody begins one in between. */
+const mostOthers = 5
+
+/** What is left of a user. One who came back meanwhile may be erased by somebody else by now: then that is ended first. */
+async function remainsOnceErased(
+  db: Kysely<Tables>,
+  userId: string,
+  erase: () => Promise<unknown>,
+): Promise<Remains[]> {
+  for (let others = 0; ; others++)
+    try {
+      return await findRemains(db, userId)
+    } catch (error) {
+      const isUnderWay = error instanceof SteleError && error.code === 'user_erasing'
+      if (!isUnderWay || others >= mostOthers) throw error
+      await erase()
+    }
 }
