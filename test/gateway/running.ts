@@ -12,11 +12,11 @@ import type { Stele } from '../../src/stele.ts'
 import type { SteleOptions } from '../../src/stele-options.ts'
 import type { Scope } from '../../src/store/api-keys.ts'
 import type { Call } from '../../src/store/calls.ts'
-import { type Place, sqlitePlace } from '../harness/databases.ts'
+import { memoryPlace, type Place } from '../harness/databases.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface RunningOptions {
-  /** A SQLite file of its own when left out. */
+  /** In memory when left out. */
   readonly place?: Place
   /** Becomes the default provider, called `test`. */
   readonly upstream?: Upstream
@@ -64,7 +64,7 @@ export interface Running {
 }
 
 export async function startGateway(options: RunningOptions = {}): Promise<Running> {
-  const place = options.place ?? (await sqlitePlace())
+  const place = options.place ?? (await memoryPlace())
   const { upstream, provider } = options
   const test =
     upstream === undefined && provider === undefined
