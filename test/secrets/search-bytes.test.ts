@@ -42,6 +42,22 @@ test.for(Object.keys(spell))('a marker is found and known again: %s', how => {
   for (const one of found) expect(one).toMatchObject({ kind: 'encrypted', said: `spelled ${how}` })
 })
 
+test.for([0, 1, 2])(
+  'in base64 %i bytes into a group a marker is known by what stands before it alone',
+  shift => {
+    const text = markers.text('plain', 'cut off')
+    const end = text.indexOf(markers.stem) + markers.stem.length
+    const before = `${'xyz'.repeat(20)}${'x'.repeat(shift)}`
+    for (const encoding of ['base64', 'base64url'] as const) {
+      const encoded = Buffer.from(before + text.slice(0, end)).toString(encoding)
+      const cut = Buffer.from(`data:image/png;base64,${encoded}`)
+      expect(search.inFile('here', Buffer.concat([cut, Buffer.alloc(64)]))).toMatchObject([
+        { kind: 'plain', said: 'cut off' },
+      ])
+    }
+  },
+)
+
 test('a marker is found wherever it is cut', () => {
   const marker = markers.make('encrypted', 'cut')
   for (let start = 0; start + 20 <= marker.length; start++)

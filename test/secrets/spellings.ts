@@ -47,7 +47,11 @@ function base64(bytes: Buffer, shift: 0 | 1 | 2, encoding: 'base64' | 'base64url
     read: (text, at, count) => {
       const chars = latin1(view(text, at, at + needle.byteLength + Math.ceil((count * 4) / 3) + 1))
       const behind = Buffer.from('A'.repeat(start) + chars, 'base64').subarray(shift + bytes.byteLength)
-      return { before: '', behind: behind.toString('latin1') }
+      // Whole groups before the one that the bytes begin in, as far as there is base64.
+      const groups = latin1(view(text, at - start - 4 * Math.ceil(count / 3), at))
+      const [own = ''] = groups.match(/[\w+/-]*$/) ?? []
+      const before = Buffer.from(own.slice(Math.max(0, own.length - start) % 4), 'base64')
+      return { before: before.toString('latin1'), behind: behind.toString('latin1') }
     },
   }
 }
