@@ -71,13 +71,13 @@ export async function takeBack({ name, layout }: LentSchema): Promise<void> {
 
 async function layoutOf(client: pg.Client, schema: string): Promise<string> {
   const { rows } = await client.query<{ layout: string }>(
-    `SELECT md5(string_agg(line, ',' ORDER BY line)) AS layout FROM (
-       SELECT concat_ws(' ', c.relname, c.relkind, a.columns, g.triggers) AS line
-       FROM pg_class c
-       LEFT JOIN (SELECT attrelid, string_agg(concat_ws(':', attname, atttypid, attnotnull), ' ' ORDER BY attnum) AS columns FROM pg_attribute
-                  WHERE attnum > 0 GROUP BY attrelid) a ON a.attrelid = c.oid
-       LEFT JOIN (SELECT tgrelid, string_agg(tgname::text, ' ' ORDER BY tgname) AS triggers FROM pg_trigger GROUP BY tgrelid) g ON g.tgrelid = c.oid
-       WHERE c.relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)) AS lines`,
+    `WITH own AS MATERIALIZED (SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1))
+     SELECT md5(string_agg(line, ',' ORDER BY line)) AS layout FROM (
+       SELECT concat_ws(' ', own.relname, own.relkind, a.columns, g.triggers) AS line
+       FROM own
+       LEFT JOIN LATERAL (SELECT string_agg(concat_ws(':', attname, atttypid, attnotnull), ' ' ORDER BY attnum) AS columns FROM pg_attribute
+                          WHERE attrelid = own.oid AND attnum > 0 AND own.relkind IN ('r', 'p')) a ON true
+       LEFT JOIN LATERAL (SELECT string_agg(tgname::text, ' ' ORDER BY tgname) AS triggers FROM pg_trigger WHERE tgrelid = own.oid) g ON true) AS lines`,
     [schema],
   )
   return rows[0]?.layout ?? ''

@@ -84,9 +84,13 @@ test('no file of the server ever has what was said, and its tables have no byte 
   expect(holding(before.tables, [factOf('ada')]).length).toBeGreaterThan(0)
   expect(holding([...before.tables, ...before.log], [secretOf('ada')])).toEqual([])
   await stele.erase('ada')
-  await onServer(`VACUUM FULL ${place.schema}.data_keys`)
+  // A dead row is copied too while a transaction from before its end goes on anywhere in the database: in another test, here.
+  const withKeys = async (): Promise<unknown> => {
+    await onServer(`VACUUM FULL ${place.schema}.data_keys`)
+    return holding((await filesOf(place)).tables, keys.ada)
+  }
+  await expect.poll(withKeys).toEqual([])
   const after = await filesOf(place)
-  expect(holding(after.tables, keys.ada)).toEqual([])
   expect(holding(after.tables, keys.bob)).toHaveLength(1)
   expect(holding([...after.tables, ...after.log], [secretOf('ada')])).toEqual([])
   expect((await stele.calls.exactRequest('bob', bob.callId)).toString()).toContain(secretOf('bob'))
