@@ -2,7 +2,9 @@
  * What the gateway costs: throughput at 32 connections and added latency at one, against a bare Fastify + undici proxy and
  * `@portkey-ai/gateway` (which records nothing), with Stele committing every call twice.
  *
- *   npm run bench:gateway -- [--seconds 5] [--rounds 5] [--postgres]
+ *   npm run bench:gateway -- [--seconds 5] [--rounds 5] [--postgres] [--limits]
+ *
+ * With `--limits` there is a second Stele that counts everybody's tokens of the day against a cap that nobody reaches.
  *
  * All run side by side in one run, in interleaved rounds, over one stand-in provider, every message unique. One JSON line of
  * ratios on stdout, a table on stderr.
@@ -26,6 +28,7 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '5' },
     postgres: { type: 'boolean', default: false },
+    limits: { type: 'boolean', default: false },
     'without-stele': { type: 'boolean', default: false },
   },
 })
@@ -75,7 +78,11 @@ const steleTarget: SteleTarget | undefined = flags['without-stele']
   ? undefined
   : await started(startStele(upstream, database))
 const stele = steleTarget && series(steleTarget)
-const all = [direct, bare, portkey, ...(stele ? [stele] : [])]
+const limited =
+  stele && flags.limits
+    ? series(await started(startStele(upstream, database, { DAILY_TOKEN_CAP: '1000000000000' })))
+    : undefined
+const all = [direct, bare, portkey, ...(stele ? [stele] : []), ...(limited ? [limited] : [])]
 const eventLoop = { p50Ms: [] as number[], p99Ms: [] as number[], maxMs: [] as number[] }
 
 say(
@@ -128,6 +135,7 @@ printResult({
     answeredCalls: stele.answered,
     recordedCalls: recorded,
   }),
+  ...(stele && limited && { limitsVsNoneThroughput: ratio(limited, stele, 'perSecond') }),
   bareVsPortkeyThroughput: ratio(bare, portkey, 'perSecond'),
   connections: CONNECTIONS,
   rounds,

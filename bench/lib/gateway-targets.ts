@@ -69,7 +69,11 @@ export async function startPortkey(upstream: Target): Promise<Target> {
   return { name: '@portkey-ai/gateway', port, headers, stop: server.stop }
 }
 
-export async function startStele(upstream: Target, database: 'sqlite' | 'postgresql'): Promise<SteleTarget> {
+export async function startStele(
+  upstream: Target,
+  database: 'sqlite' | 'postgresql',
+  settings: Readonly<Record<string, string>> = {},
+): Promise<SteleTarget> {
   const port = await freePort()
   const directory = await temporaryDirectory('gateway')
   const server = database === 'postgresql' ? await startPostgres() : undefined
@@ -96,6 +100,7 @@ export async function startStele(upstream: Target, database: 'sqlite' | 'postgre
         STELE_SPOOL_FOLDER: join(directory.path, 'spool'),
         LOG_LEVEL: 'warn',
         BENCH_EVENT_LOOP_FILE: delayFile,
+        ...settings,
       },
       readyUrl: `http://127.0.0.1:${port}/healthz`,
     })
@@ -104,7 +109,7 @@ export async function startStele(upstream: Target, database: 'sqlite' | 'postgre
     throw error
   }
   return {
-    name: `stele (${database})`,
+    name: ['stele', `(${database})`, ...Object.keys(settings)].join(' '),
     pid: stele.pid,
     postgres: server,
     port,

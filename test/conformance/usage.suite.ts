@@ -28,6 +28,9 @@ import {
 const day = 86_400_000
 const today = Date.UTC(2026, 4, 20, 12)
 
+/** So long that no process says meanwhile what time it is. */
+const lease = day
+
 const range = { since: '2000-01-01', until: '2100-01-01' }
 
 /** That every report says what the calls say: exactly, and of percentiles within 2 %. */
@@ -216,7 +219,7 @@ export function usageSuite(bed: Bed): void {
   test('reports say what the calls say, whatever happens between them and however far the summing has come', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 8, maxLength: 30 }), async steps => {
-        const stele = await (await bed.place()).stele({ poolSize: 2 })
+        const stele = await (await bed.place()).stele({ poolSize: 2, lease })
         await stele.recorder.start()
         await letClocksRun(stele)
         const story = new Story(stele)
@@ -235,7 +238,7 @@ export function usageSuite(bed: Bed): void {
   })
 
   test('several that sum up at once count every call once', async () => {
-    const stele = await (await bed.place()).stele({ poolSize: 4 })
+    const stele = await (await bed.place()).stele({ poolSize: 4, lease })
     await stele.recorder.start()
     await letClocksRun(stele)
     const calls = Array.from({ length: 40 }, async (_, index) => {
@@ -264,7 +267,7 @@ export function usageSuite(bed: Bed): void {
   })
 
   test('what retention lets go stays in the reports, summed up before or not', async () => {
-    const stele = await (await bed.place()).stele({ retention: { metadataDays: 30 } })
+    const stele = await (await bed.place()).stele({ lease, retention: { metadataDays: 30 } })
     await stele.recorder.start()
     await letClocksRun(stele)
     const old = { createdAt: today - 90 * day }
@@ -288,7 +291,7 @@ export function usageSuite(bed: Bed): void {
   })
 
   test('a check finds what is wrong, and a repair makes it right', async () => {
-    const stele = await (await bed.place()).stele()
+    const stele = await (await bed.place()).stele({ lease })
     await stele.recorder.start()
     await letClocksRun(stele)
     for (const userId of ['ada', 'ada', 'bob']) {
