@@ -9,6 +9,7 @@ import { writeSealed } from '../store/sealed-batch.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
+import { importedEvents } from './tell-imported.ts'
 
 interface Problem {
   readonly line: number
@@ -80,12 +81,15 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   const fresh = new Map<TableName, Set<string>>()
   for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
-  await noteLateCalls(
-    batch,
-    rowsOf(good, 'llm_requests').filter(row => fresh.get('llm_requests')?.has(keyText('llm_requests', row))),
-  )
   const isNew = (table: TableName, row: object | undefined): boolean =>
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
+  const told = {
+    requests: rowsOf(good, 'llm_requests').filter(row => isNew('llm_requests', row)),
+    responses: rowsOf(good, 'llm_responses').filter(row => isNew('llm_responses', row)),
+    events: rowsOf(good, 'audit_events'),
+  }
+  await insertAbsent(batch, 'audit_events', importedEvents(told, Date.now()))
+  await noteLateCalls(batch, told.requests)
   await queueForSearch(
     batch,
     rowsOf(good, 'messages')
