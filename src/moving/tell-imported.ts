@@ -5,8 +5,8 @@ import { tellingOfEnd, tellingOfRequest } from '../model/call-record.ts'
 import { type EventRow, eventRow, operator } from '../store/audit-events.ts'
 import { nameOf } from '../store/audit-queries.ts'
 
-/** What one step of an import writes. */
-interface Written {
+/** What one step of an import writes of calls. */
+export interface CallRows {
   readonly requests: readonly Row<'llm_requests'>[]
   readonly responses: readonly Row<'llm_responses'>[]
   readonly events: readonly Row<'audit_events'>[]
@@ -16,7 +16,7 @@ interface Written {
  * Tells of the calls that a step of an import writes and whose own events do not come with it: those may come later, or never. For a
  * call it is always the same event.
  */
-export function importedEvents({ requests, responses, events }: Written, at: number): EventRow[] {
+export function importedEvents({ requests, responses, events }: CallRows, at: number): EventRow[] {
   const namesOf = (actions: readonly string[]): Set<string> =>
     new Set(
       events
@@ -34,7 +34,7 @@ export function importedEvents({ requests, responses, events }: Written, at: num
 }
 
 function importedEvent(callId: string, userId: string, at: number): EventRow {
-  const id = derivedId('audit', idTime(callId), sha256(`import ${nameOf(callId, userId)}`))
+  const id = derivedId('audit', idTime(callId), sha256(`import ${callId} ${userId}`))
   return eventRow({ userId, by: operator, action: 'call.imported', target: callId }, at, id)
 }
 

@@ -84,6 +84,16 @@ const kinds: Record<string, (db: Db, scene: Scene, id: string, draw: Draw) => Pr
     await copyReply(db, from, { user_id: 'mallory' })
     return untoldCall(from)
   },
+  async 'a call whose id and user read together as those of another'(db, { calls: [, from = ''] }) {
+    const forged = { id: `${from} bob`, user_id: 'c' }
+    await copyRequest(db, from, forged)
+    return untoldCall(forged.id)
+  },
+  async 'nothing, and takes the events of calls away while they wait'(db, { calls: [, , waiting = ''] }) {
+    await sql`DELETE FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_log)`.execute(db)
+    await db.deleteFrom('audit_queue').execute()
+    return untoldCall(waiting)
+  },
   async 'a reply to nothing'(db, { calls }, id, draw) {
     await copyReply(db, draw(calls), { request_id: id })
     return untoldEnd(id)
@@ -94,7 +104,7 @@ const kinds: Record<string, (db: Db, scene: Scene, id: string, draw: Draw) => Pr
 async function scene(bed: Bed): Promise<Scene> {
   const stele = await (await bed.place()).stele({ audit: { sequence: false } })
   const { callId } = await liveEverywhere(stele, 'ada')
-  const first = await exchange(stele, [user('one')], 'to one', { userId: 'bob' })
+  const first = await exchange(stele, [user('one')], 'to one', { userId: 'bob c' })
   await exchange(stele, [user('gone')], 'to gone', { userId: 'eve' })
   await stele.erase('eve')
   await stele.auditLog.sequence()
@@ -179,6 +189,19 @@ export function forgedCallsSuite(bed: Bed): void {
       )
     })
     expect(fault).toEqual({ eventId: event?.id, reason: 'the event is not the one that waits for the log' })
+    // One that reads like it, with its user, does not wait.
+    await stele.auditLogger.logEvent({ eventType: 'seen', userId: 'bob c' })
+    const [other] = await stele.auditEvents.list({ userId: 'bob c', limit: 1 })
+    const forged = `${other?.id} bob`
+    const verdict = await verdictAfter(stele, async db => {
+      const like = db
+        .selectFrom('audit_events')
+        .selectAll()
+        .where('id', '=', other?.id ?? '')
+      const row = { ...(await like.executeTakeFirstOrThrow()), id: forged, user_id: 'c' }
+      await db.insertInto('audit_events').values(row).execute()
+    })
+    expect(verdict.fault?.eventId).toBe(forged)
   })
 
   test('calls whose ids are of other times than their events are told of, however few are held at once', async () => {

@@ -1,13 +1,14 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
+import { nameOf } from '../../store/audit-queries.ts'
 import type { Reading, Store } from '../../store/contents.ts'
 import { type LogMark, readGuard } from '../../store/guard.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { waitingBacklog } from '../log/backlog.ts'
 import { strangeKeys } from '../log/first-key.ts'
 import { currentOf, markIsGone } from '../log/keys.ts'
-import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
+import { countLog, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
 import { Frontier, frontierAt } from '../merkle.ts'
@@ -291,8 +292,4 @@ type EventLeaf = Pick<LoggedLeaf, 'salt' | 'commitment'>
 /** Kept checkpoints that are still to come, or that are just reached. */
 function keptFrom(kept: readonly SignedCheckpoint[], start: number): SignedCheckpoint[] {
   return kept.filter(({ size }) => size >= start)
-}
-
-function nameOf(id: EventName['id'], userId: string): string {
-  return `${id} ${userId}`
 }
