@@ -26,7 +26,7 @@ export function auditProofCommands(audit: Command): void {
     .option('--incremental', 'look only at what came after the newest --checkpoint')
     .option(
       '--contents',
-      'also hold requests, replies and what applications said against what the events commit to',
+      'also hold requests, replies and what applications said against what the events commit to, and name calls that no event tells of',
     )
     .option('--save <file>', 'keep the newest verified checkpoint here for the next time')
     .option('--json', 'print the verdict as JSON')

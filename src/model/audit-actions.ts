@@ -32,8 +32,8 @@ export const auditActions = {
   ),
   'call.imported': access(
     'info',
-    'a call came from another system',
-    'where it came from, and what has no place of its own',
+    'a call came from another system, or without its own events',
+    'where it came from, and what has no place of its own; none in the second case',
   ),
   'document.generated': access('info', 'the same of a document', 'as above'),
   'comparison.settled': access('info', 'which reply of a comparison the conversation gets', ''),

@@ -61,6 +61,13 @@ export function commitsToCall(action: string): boolean {
   return action === 'call.begun' || action === 'call.settled'
 }
 
+/** Actions of the events that an import makes of a call: they tell of its end, too, whenever that came. */
+const tellingOfImport = ['call.imported', 'document.generated', 'document.generate'] as const
+
+/** Actions of the events that tell that a call was begun, and of those that tell how it ended; the target is the call. */
+export const tellingOfRequest: readonly string[] = ['call.begun', ...tellingOfImport]
+export const tellingOfEnd: readonly string[] = ['call.settled', ...tellingOfImport]
+
 /** The place that the salt of such a commitment is made for: `action` is that of the event, `callId` its target. */
 export function saltPlace(action: string, callId: string): string {
   return `${action} ${callId}`

@@ -14,6 +14,7 @@ import { conversationsParentsFirst } from './conversation-order.ts'
 import { type Content, formatName, formatVersion, type LineOf, type RecordLine } from './export-format.ts'
 import { countFactsHeld, factsHeld } from './held-facts.ts'
 import { countRows, pagesOf, type Stretch } from './pages.ts'
+import { isOfImport } from './tell-imported.ts'
 
 export interface ExportOptions {
   /** Only what belongs to this user, and everything else that is held on them. */
@@ -128,7 +129,7 @@ async function* recordsOf(
       yield { type: 'context_snapshot', ...row, content: toContent(decodeContent(row.content)) }
   for await (const rows of openPages(reading, 'audit_events', { userId })) {
     const said = await saidIn(reading, rows)
-    for (const row of rows) yield eventOf(row, said.get(nameOf(row.id, row.user_id)))
+    for (const row of rows) if (!isOfImport(row)) yield eventOf(row, said.get(nameOf(row.id, row.user_id)))
   }
   if (userId !== undefined) yield* factsHeld(kysely, userId)
 }

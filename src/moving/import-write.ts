@@ -9,6 +9,7 @@ import { writeSealed } from '../store/sealed-batch.ts'
 import { queueForSearch } from '../store/search-queue.ts'
 import { addUsage } from '../store/usage.ts'
 import type { PreparedLine } from './import-rows.ts'
+import { type CallRows, importedEvents } from './tell-imported.ts'
 
 interface Problem {
   readonly line: number
@@ -51,6 +52,7 @@ export async function writeLines(
   if (lines.length === 0) return { written: [], problems: [] }
   try {
     for (const table of tablesInOrder) await database.ensureStorageFor(table, rowsOf(lines, table))
+    await database.ensureStorageFor('audit_events', importedEvents(callsIn(lines), Date.now()))
     return await writeSealed(database, { all: usersOf(lines) }, batch => write(batch, lines, keepGoing))
   } catch (error) {
     if (database.classify(error) === 'unavailable') throw error
@@ -80,12 +82,11 @@ async function write(batch: Batch, lines: readonly PreparedLine[], keepGoing: bo
   const fresh = new Map<TableName, Set<string>>()
   for (const table of tablesInOrder) fresh.set(table, await insertAbsent(batch, table, rowsOf(good, table)))
   await anchorRequests(batch, rowsOf(good, 'llm_requests'))
-  await noteLateCalls(
-    batch,
-    rowsOf(good, 'llm_requests').filter(row => fresh.get('llm_requests')?.has(keyText('llm_requests', row))),
-  )
   const isNew = (table: TableName, row: object | undefined): boolean =>
     row !== undefined && fresh.get(table)?.has(keyText(table, row)) === true
+  const calls = callsIn(good, isNew)
+  await insertAbsent(batch, 'audit_events', importedEvents(calls, Date.now()))
+  await noteLateCalls(batch, calls.requests)
   await queueForSearch(
     batch,
     rowsOf(good, 'messages')
@@ -199,6 +200,18 @@ async function anchorRequests(batch: Batch, rows: readonly Row<'llm_requests'>[]
     match: { user_id, conversation_id, seq: up_to_seq, call_id: id },
   }))
   await batch.update('messages', ['is_anchor'], ['conversation_id', 'user_id', 'seq', 'call_id'], updates)
+}
+
+/** What lines say of calls, as far as it is meant. */
+function callsIn(
+  lines: readonly PreparedLine[],
+  isMeant: (table: TableName, row: object) => boolean = () => true,
+): CallRows {
+  return {
+    requests: rowsOf(lines, 'llm_requests').filter(row => isMeant('llm_requests', row)),
+    responses: rowsOf(lines, 'llm_responses').filter(row => isMeant('llm_responses', row)),
+    events: rowsOf(lines, 'audit_events'),
+  }
 }
 
 function rowsOf<T extends TableName>(lines: readonly PreparedLine[], table: T): Row<T>[] {

@@ -190,7 +190,7 @@ export async function eventsAt(
   return new Map(rows.map(row => [nameOf(row.id, row.user_id), row]))
 }
 
-/** Tells events apart: those of different users may have the same id. */
+/** Tells events apart, and calls: those of different users may have the same id. No two have one name, whatever somebody has written there. */
 export function nameOf(id: string, userId: string): string {
-  return `${id} ${userId}`
+  return `${id.length} ${id} ${userId}`
 }

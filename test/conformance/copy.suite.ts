@@ -102,6 +102,7 @@ export function copySuite(from: Bed, to: Bed): void {
     expect((await target.database().examine()).filter(({ ok }) => !ok)).toEqual([])
 
     const copy = await target.stele()
+    expect((await copy.audit.verify({ contents: true })).fault).toBeUndefined()
     for (const { callId, userId, request, response } of calls) {
       expect((await copy.calls.exactRequest(userId, callId)).equals(Buffer.from(request))).toBe(true)
       expect(await copy.calls.exactResponse(userId, callId)).toEqual(response)

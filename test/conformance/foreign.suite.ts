@@ -92,6 +92,8 @@ export function foreignSuite(to: Bed): void {
     expect({ ...again, imported: report.imported, present: 0 }).toEqual(report)
     expect(again).toMatchObject({ imported: 0, present: report.imported })
     expect(await everything(stele)).toEqual(before)
+    const { fault } = await stele.audit.verify({ contents: true })
+    expect(fault).toBeUndefined()
     return { stele, source, report }
   }
 

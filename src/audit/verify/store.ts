@@ -1,13 +1,14 @@
 import type { Kysely } from 'kysely'
 import type { Tables } from '../../db/tables.ts'
 import { reasonOf, SteleError } from '../../errors.ts'
+import { nameOf } from '../../store/audit-queries.ts'
 import type { Reading, Store } from '../../store/contents.ts'
 import { type LogMark, readGuard } from '../../store/guard.ts'
 import type { SignedCheckpoint } from '../checkpoint.ts'
 import { waitingBacklog } from '../log/backlog.ts'
 import { strangeKeys } from '../log/first-key.ts'
 import { currentOf, markIsGone } from '../log/keys.ts'
-import { countLog, type EventName, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
+import { countLog, loggedTwice, queuedLeaves, unloggedEvents } from '../log/pending.ts'
 import { type AuditLogReader, auditLogReader, type LoggedEvent, type LoggedLeaf } from '../log/reader.ts'
 import { type OwnKeys, ownKeys } from '../log/trusted-keys.ts'
 import { Frontier, frontierAt } from '../merkle.ts'
@@ -18,7 +19,8 @@ import { CountCheck } from './counts.ts'
 import { LogGrowth, openedBy } from './growth.ts'
 import { checkLogged, placeOf } from './logged.ts'
 import { TileCheck } from './tiles.ts'
-import { type AuditVerdict, Fault } from './verdict.ts'
+import { requireTold } from './told.ts'
+import { type AuditVerdict, asFault, Fault } from './verdict.ts'
 
 export interface VerifyLogOptions {
   /**
@@ -30,7 +32,10 @@ export interface VerifyLogOptions {
   readonly checkpoints?: readonly string[] | undefined
   /** Only what came after the newest of `checkpoints` is looked at; what came before is believed. */
   readonly incremental?: boolean | undefined
-  /** Whether what is on record of calls, and what applications said, is held against the events that commit to it. */
+  /**
+   * Whether what is on record of calls, and what applications said, is held against the events that commit to it, and every request and
+   * reply against the events that tell of it.
+   */
   readonly contents?: boolean | undefined
   /** Told after every few thousand entries. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined
@@ -48,7 +53,7 @@ const atATime = 2_000
 
 /**
  * Verifies the log of a database as it is at one moment: every entry, its event, the hashes of the tree, every checkpoint, and
- * that no event stands outside. Ends at the first thing that is wrong.
+ * that no event stands outside; with `contents` also the record of calls. Ends at the first thing that is wrong.
  * @throws SteleError vkey_invalid, store_unavailable
  */
 export function verifyLog(database: Store, options: VerifyLogOptions = {}): Promise<LogVerdict> {
@@ -135,6 +140,7 @@ class LogVerifier {
     if (growth.size > 0 || latest !== undefined || kept.length > 0) growth.end()
     if (this.#options.keys !== undefined) growth.requireNewest()
     if (latest !== undefined) openedBy(latest.note, this.#trusted.own, 'the newest checkpoint: ')
+    if (this.#contents !== undefined) await requireTold(this.#reading)
   }
 
   /**
@@ -286,17 +292,4 @@ type EventLeaf = Pick<LoggedLeaf, 'salt' | 'commitment'>
 /** Kept checkpoints that are still to come, or that are just reached. */
 function keptFrom(kept: readonly SignedCheckpoint[], start: number): SignedCheckpoint[] {
   return kept.filter(({ size }) => size >= start)
-}
-
-/** What cannot be read is wrong; that the database cannot be asked is not. */
-function asFault(error: unknown): Fault {
-  if (error instanceof Fault) return error
-  if (error instanceof RangeError) return new Fault({ reason: reasonOf(error) })
-  if (error instanceof SteleError && error.code === 'content_unreadable')
-    return new Fault({ reason: `the event cannot be read: ${reasonOf(error)}` })
-  throw error
-}
-
-function nameOf(id: EventName['id'], userId: string): string {
-  return `${id} ${userId}`
 }

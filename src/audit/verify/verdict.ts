@@ -1,3 +1,5 @@
+import { reasonOf, SteleError } from '../../errors.ts'
+
 /** What is wrong, and with which entry of the log: the first that is not as it was signed. */
 export interface AuditFault {
   readonly reason: string
@@ -36,6 +38,15 @@ export class Fault extends Error {
     super(fault.reason)
     this.fault = fault
   }
+}
+
+/** What cannot be read is wrong; that the database cannot be asked is not. */
+export function asFault(error: unknown): Fault {
+  if (error instanceof Fault) return error
+  if (error instanceof RangeError) return new Fault({ reason: reasonOf(error) })
+  if (error instanceof SteleError && error.code === 'content_unreadable')
+    return new Fault({ reason: `the event cannot be read: ${reasonOf(error)}` })
+  throw error
 }
 
 /** A fault in one line of words. */
