@@ -102,10 +102,20 @@ export interface Reclaimed {
   readonly left: number
 }
 
+/** The schema of this version with its first rows, as it came of all migrations once. */
+export interface SchemaImage {
+  /** Takes it from a database that has just been migrated. */
+  keep(tx: Kysely<Tables>): Promise<void>
+  /** Makes it in an empty database. False while none is kept. */
+  restore(tx: Kysely<Tables>): Promise<boolean>
+}
+
 export interface Database {
   readonly location: DatabaseLocation
   readonly capabilities: Capabilities
   readonly schemaTypes: SchemaTypes
+  /** Undefined where databases are rarely made: each of them is migrated. */
+  readonly schemaImage: SchemaImage | undefined
   /** Undefined when it is no file: a server has tools of its own for that. */
   readonly file: DatabaseFile | undefined
   /** How it is backed up when it is no file, in words. */

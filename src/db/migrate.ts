@@ -28,8 +28,15 @@ const folder = new URL('./migrations/', import.meta.url)
 /** The table that says which migrations are applied. It is not one of `tables`: no migration makes it. */
 const ledger = 'stele_migrations'
 
+let allKnown: Promise<readonly KnownMigration[]> | undefined
+
 /** Every migration this version knows, oldest first. */
-export async function knownMigrations(): Promise<KnownMigration[]> {
+export function knownMigrations(): Promise<readonly KnownMigration[]> {
+  allKnown ??= readMigrations()
+  return allKnown
+}
+
+async function readMigrations(): Promise<readonly KnownMigration[]> {
   const files = (await readdir(folder)).filter(file => /^\d{4}-[a-z0-9-]+\.(ts|js)$/.test(file)).sort()
   return Promise.all(
     files.map(async file => {
@@ -102,6 +109,8 @@ function applyMissing(
   { target, onChange }: MigrateUpOptions & { readonly target: number },
 ): Promise<string[]> {
   return database.exclusively(async tx => {
+    const isWhole = target === Number.POSITIVE_INFINITY && !(await database.hasTable(tx, ledger))
+    if (isWhole && (await restore(database, tx))) return known.map(({ name }) => name)
     await sql.raw(ledgerDefinition(database.schemaTypes)).execute(tx)
     const applied = await readLedger(database, tx)
     refuseNewer(applied, known)
@@ -113,11 +122,19 @@ function applyMissing(
       )
       await runAll(tx, migration.name, migration.up(database.schemaTypes))
     }
+    if (isWhole) await database.schemaImage?.keep(tx)
     const names = missing.map(({ name }) => name)
     // A database that has just been made holds no record that was changed.
     if (applied.size > 0 && names.length > 0) await onChange?.(tx, names)
     return names
   })
+}
+
+/** Makes at once what all migrations made of another database of this process, where that is kept. */
+async function restore({ schemaImage }: Database, tx: Kysely<Tables>): Promise<boolean> {
+  if (schemaImage === undefined || !(await schemaImage.restore(tx))) return false
+  await sql`UPDATE ${sql.table(ledger)} SET applied_at = ${Date.now()}`.execute(tx)
+  return true
 }
 
 /** With it goes the log of audit events. A database that had one is never given another (docs/audit.md). */

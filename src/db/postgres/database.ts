@@ -94,6 +94,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       hasOneWriter: false,
     },
     schemaTypes,
+    schemaImage: undefined,
     // Whether there is a database behind the address, only asking it can tell.
     exists: () => true,
     file: undefined,

@@ -12,6 +12,7 @@ import { classify, isDamage } from './failures.ts'
 import { damaged, examineFile } from './file.ts'
 import { databaseFile } from './file-copy.ts'
 import { guards, permitStatement } from './guards.ts'
+import { schemaImage } from './schema-image.ts'
 import { forgetWords, sqliteSearchReader, unindex } from './search.ts'
 import { blindSearchIndex, searchIndex } from './search-tables.ts'
 
@@ -68,6 +69,7 @@ export function openSqlite(
       hasOneWriter: true,
     },
     schemaTypes,
+    schemaImage: location.inMemory ? schemaImage : undefined,
     exists: () => location.inMemory || existsSync(location.path),
     file: location.inMemory ? undefined : databaseFile(location),
     backupAdvice: 'It lives in the memory of one process, and ends with it.',
