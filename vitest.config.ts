@@ -12,8 +12,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     reporters: ['default', './test/harness/closing-line.ts'],
     globalSetup: ['test/harness/global-setup.ts'],
-    // Half the time here is spent waiting for disks and for processes that start.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    // Many tests wait for processes that start and for time limits to pass.
+    maxWorkers: availableParallelism() * 2,
     // No test changes a module: what is loaded once serves them all.
     isolate: false,
     testTimeout: 40_000,
