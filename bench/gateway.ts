@@ -90,8 +90,10 @@ say(
 )
 for (const entry of all) await measure(entry, CONNECTIONS, Math.min(2, seconds), 'warm-up')
 for (let turn = 0; turn < rounds; turn++) {
-  // Another goes first each round, so that none always runs on a fresh or a tired machine.
-  const order = all.map((_, i) => all[(i + turn) % all.length] ?? direct)
+  // Another goes first each round, so that none always runs on a fresh or a tired machine; and every other round the other way
+  // round, so that none always runs right behind one that has left the disk something to write.
+  const rotated = all.map((_, i) => all[(i + turn) % all.length] ?? direct)
+  const order = turn % 2 === 0 ? rotated : rotated.toReversed()
   for (const entry of order) {
     if (entry === stele) await steleTarget?.eventLoopDelay()
     const { perSecond, p99Ms } = await measure(entry, CONNECTIONS, seconds, `r${turn}`)
