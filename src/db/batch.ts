@@ -28,6 +28,8 @@ export interface FindOptions {
   readonly lock?: boolean | 'shared'
   /** A constant condition beside the keys, written so that a partial index with the same condition serves. */
   readonly where?: string
+  /** For each key only so many rows: those with the highest values of a column. Not with `lock`. */
+  readonly latest?: { readonly by: string; readonly limit: number }
 }
 
 /**

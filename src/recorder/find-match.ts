@@ -114,23 +114,34 @@ async function lookUp(
   window: number,
   found: Map<string, KnownMessage[]>,
 ): Promise<void> {
-  const keys = new Map<string, { user_id: string; chain_hash: string }>()
+  const anywhere = new Map<string, { user_id: string; chain_hash: string }>()
+  const named = new Map<string, { conversation_id: string; user_id: string; seq: number }>()
   for (const { start, unseen } of searches) {
+    const { userId, conversationId, request } = start
     for (const depth of unseen.splice(-window)) {
-      const chainHash = start.request.messages[depth]?.chainHash ?? ''
-      const key = keyOf(chainHash, start.userId)
-      if (!found.has(key)) keys.set(key, { user_id: start.userId, chain_hash: chainHash })
+      const chainHash = request.messages[depth]?.chainHash ?? ''
+      const key = keyOf(chainHash, userId, conversationId)
+      if (found.has(key)) continue
+      if (conversationId === undefined) anywhere.set(key, { user_id: userId, chain_hash: chainHash })
+      else named.set(key, { conversation_id: conversationId, user_id: userId, seq: depth })
     }
   }
-  const rows = await batch.find('messages', ['user_id', 'chain_hash'], [...keys.values()], columns, {
-    where: 'is_anchor = 1',
+  const where = 'is_anchor = 1'
+  // What many say first, and many are told, may be there any number of times.
+  const latest = { by: 'conversation_id', limit: maxCandidates }
+  const rows = await batch.find('messages', ['user_id', 'chain_hash'], [...anywhere.values()], columns, {
+    where,
+    latest,
   })
-  for (const [key, group] of Map.groupBy(rows, row => keyOf(row.chain_hash, row.user_id)))
+  const by = ['conversation_id', 'user_id', 'seq'] as const
+  const own = await batch.find('messages', by, [...named.values()], columns, { where })
+  for (const [key, group] of Map.groupBy(rows, row => keyOf(row.chain_hash, row.user_id, undefined)))
     found.set(key, group)
+  for (const row of own) found.set(keyOf(row.chain_hash, row.user_id, row.conversation_id), [row])
 }
 
-function keyOf(chainHash: string | undefined, userId: string): string {
-  return `${chainHash}${userId}`
+function keyOf(chainHash: string | undefined, userId: string, conversationId: string | undefined): string {
+  return `${chainHash} ${conversationId ?? ''} ${userId}`
 }
 
 /** Where the deepest known message of a request stands; more than once when conversations are the same up to there. */
@@ -140,9 +151,11 @@ function matchesOf(
 ): Match[] {
   const { messages } = request
   const known = (depth: number): KnownMessage[] =>
-    (found.get(keyOf(messages[depth]?.chainHash, userId)) ?? []).filter(row => row.seq === depth)
+    (found.get(keyOf(messages[depth]?.chainHash, userId, conversationId)) ?? []).filter(
+      row => row.seq === depth,
+    )
   for (let depth = messages.length - 1; depth >= 0; depth--) {
-    const rows = inOrderOfPreference(known(depth), conversationId)
+    const rows = latestFirst(known(depth))
     if (rows.length === 0) continue
     return rows.map(row => {
       const inSameConversation = (at: number): KnownMessage[] =>
@@ -158,14 +171,8 @@ function matchesOf(
   return []
 }
 
-/** The named conversation if it is among them, else the latest ones. */
-function inOrderOfPreference(
-  rows: readonly KnownMessage[],
-  conversationId: string | undefined,
-): readonly KnownMessage[] {
-  if (conversationId !== undefined) return rows.filter(row => row.conversation_id === conversationId)
-  if (rows.length < 2) return rows
-  return rows.toSorted((a, b) => (a.conversation_id > b.conversation_id ? -1 : 1)).slice(0, maxCandidates)
+function latestFirst(rows: readonly KnownMessage[]): readonly KnownMessage[] {
+  return rows.length < 2 ? rows : rows.toSorted((a, b) => (a.conversation_id > b.conversation_id ? -1 : 1))
 }
 
 function exactUpTo(

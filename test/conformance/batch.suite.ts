@@ -48,6 +48,21 @@ export function batchSuite(bed: Bed): void {
     )
   })
 
+  test('of each key only the latest rows are found, where no more are asked for', async () => {
+    const database = await migrated(bed)
+    const rows = ['ada', 'bob'].flatMap(user_id =>
+      Array.from({ length: 7 }, (_, index) => conversationRow({ user_id, id: `conv_${index}` })),
+    )
+    await database.batch(batch => batch.insert('conversations', rows.toReversed()))
+    const keys = ['ada', 'bob', 'nobody'].map(user_id => ({ user_id }))
+    const found = await database.batch(batch =>
+      batch.find('conversations', ['user_id'], keys, ['user_id', 'id'], { latest: { by: 'id', limit: 3 } }),
+    )
+    expect(found.map(({ user_id, id }) => `${user_id} ${id}`).sort()).toEqual(
+      ['ada', 'bob'].flatMap(user => [4, 5, 6].map(index => `${user} conv_${index}`)),
+    )
+  })
+
   test('finds rows by awkward texts and no others', async () => {
     const database = await migrated(bed)
     const texts = awkwardTexts.filter(text => text.length < 1_000)

@@ -115,6 +115,28 @@ export function threadingSuite(bed: Bed): void {
     },
   )
 
+  test('of very many conversations that are the same so far the latest goes on, and any that is named', async () => {
+    const stele = await (await bed.place()).stele()
+    const ids: string[] = []
+    for (let index = 0; index < 25; index++) {
+      const { call } = await exchange(stele, [user('hi')], 'hello')
+      ids.push(call.callId)
+    }
+    const replies = (await rowsOf(stele, 'messages')).filter(({ role }) => role === 'assistant')
+    const conversationOf = (callId: string | undefined): string | undefined =>
+      replies.find(({ call_id }) => call_id === callId)?.conversation_id
+    const next = [user('hi'), assistant('hello'), user('and now?')]
+    const went = await exchange(stele, next, 'well')
+    expect(went.call.conversationId).toBe(conversationOf(ids.at(-1)))
+    const oldest = conversationOf(ids[0])
+    const other = [user('hi'), assistant('hello'), user('and then?')]
+    const named = await exchange(stele, other, 'well', oldest === undefined ? {} : { conversationId: oldest })
+    expect(named.call.conversationId).toBe(oldest)
+    expect(await historyOf(stele, oldest ?? '')).toEqual([...other, assistant('well')])
+    for (const { call, request, response } of [went, named])
+      expect(await reproduced(stele, call.callId)).toEqual({ request, response })
+  })
+
   test('the same request while the first still awaits its reply forks', async () => {
     const stele = await (await bed.place()).stele()
     const first = await begin(stele, chatBody([user('q')]))

@@ -40,10 +40,12 @@ export function postgresBatch(run: RunStatement, options: { search: boolean }): 
       if (options?.lock !== true) {
         // Shared locks are taken in the order of the keys as they are given.
         const share = options?.lock === 'shared' ? ' FOR SHARE' : ''
-        // OFFSET 0 keeps the subquery a lookup for each key. Joined, a table that looks empty would be read from end to
-        // end, even through an index, and the prepared plan would stay so while the table grows.
+        // OFFSET 0, as LIMIT does, keeps the subquery a lookup for each key. Joined, a table that looks empty would be read from
+        // end to end, even through an index, and the prepared plan would stay so while the table grows.
+        const latest = options?.latest
+        const end = latest === undefined ? 'OFFSET 0' : `ORDER BY t.${latest.by} DESC LIMIT ${latest.limit}`
         const { rows } = await run(
-          `SELECT t.* FROM ${unnest(source)} k CROSS JOIN LATERAL (SELECT ${columns.join(', ')} FROM ${table} t WHERE ${matches}${where} OFFSET 0${share}) t`,
+          `SELECT t.* FROM ${unnest(source)} k CROSS JOIN LATERAL (SELECT ${columns.join(', ')} FROM ${table} t WHERE ${matches}${where} ${end}${share}) t`,
           arrays(source, keys as readonly Fields[]),
         )
         return rows as never

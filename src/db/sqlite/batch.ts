@@ -20,8 +20,10 @@ export function sqliteBatch(connection: SqliteConnection, options: { search: boo
     search: sqliteSearchWriter(connection, options.search),
     async find(table, by, keys, columns, options) {
       const where = options?.where === undefined ? '' : ` AND ${options.where}`
+      const latest = options?.latest
+      const order = latest === undefined ? '' : ` ORDER BY ${latest.by} DESC LIMIT ${latest.limit}`
       const statement = connection.prepare(
-        `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}${where}`,
+        `SELECT ${list(columns)} FROM ${table} WHERE ${equals(by, ' AND ')}${where}${order}`,
       )
       return keys.flatMap(key => statement.all(...valuesOf(key as Fields, by)) as never[])
     },
