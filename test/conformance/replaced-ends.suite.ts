@@ -2,42 +2,27 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { auditLogReader, type LoggedEvent } from '../../src/audit/log/reader.ts'
 import { ReplacedEnds } from '../../src/audit/verify/replaced.ts'
-import { LimitBook } from '../../src/limits/book.ts'
 import type { BegunCall } from '../../src/model/call.ts'
 import { Accounting } from '../../src/pricing/accounting.ts'
-import { applyBatch } from '../../src/recorder/apply.ts'
-import type { Settlement } from '../../src/recorder/operations.ts'
 import { orphanSettlement } from '../../src/recorder/settlement.ts'
 import { Settlements } from '../../src/recorder/settlements.ts'
 import type { Stele } from '../../src/stele.ts'
-import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import { begin, chatBody, completed, completionBody, exchange, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { dropGuards } from '../harness/guards.ts'
-
-async function end(stele: Stele, call: BegunCall, settlement: Settlement): Promise<void> {
-  const context = {
-    database: stele.database,
-    hashes: stele.hashes,
-    tokens: storeSearchTokens(stele.database.contents),
-    limits: new LimitBook({}),
-    knownUsers: new Set<string>(),
-  }
-  const applied = await applyBatch(context, [{ kind: 'settle', call, settlement, isAcknowledged: true }])
-  expect(applied).toMatchObject([{ ok: true }])
-}
+import { settleAnyway } from '../harness/settle-anyway.ts'
 
 /** A call that was given up for lost. */
 async function orphaned(stele: Stele): Promise<BegunCall> {
   const call = await begin(stele, chatBody([user('hello')]))
-  await end(stele, call, orphanSettlement())
+  await settleAnyway(stele, call, orphanSettlement())
   return call
 }
 
 /** The end that a spool knew of such a call. */
 async function supersede(stele: Stele, call: BegunCall): Promise<void> {
   const settlements = new Settlements(stele.hashes, new Accounting({}))
-  await end(stele, call, await settlements.of(completed(completionBody('answer')), call))
+  await settleAnyway(stele, call, await settlements.of(completed(completionBody('answer')), call))
 }
 
 async function opened(bed: Bed): Promise<Stele> {

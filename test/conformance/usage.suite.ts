@@ -3,17 +3,15 @@ import { expect, test } from 'vitest'
 import { doUsageStep } from '../../src/analytics/do-step.ts'
 import { type Dimension, dimensionNames, type UsageTotals } from '../../src/analytics/report.ts'
 import { rollUp } from '../../src/analytics/roll-up.ts'
-import { LimitBook } from '../../src/limits/book.ts'
 import type { BegunCall } from '../../src/model/call.ts'
 import { Accounting } from '../../src/pricing/accounting.ts'
-import { applyBatch } from '../../src/recorder/apply.ts'
 import { Settlements } from '../../src/recorder/settlements.ts'
 import type { Stele } from '../../src/stele.ts'
-import { storeSearchTokens } from '../../src/store/search-keys.ts'
 import { begin, chatBody, settle, user } from '../harness/chat.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
+import { settleAnyway } from '../harness/settle-anyway.ts'
 import {
   callIdAt,
   letClocksRun,
@@ -203,15 +201,7 @@ class Story {
 async function supersede(stele: Stele, call: BegunCall): Promise<void> {
   const settlements = new Settlements(stele.hashes, new Accounting({}))
   const settlement = await settlements.of(outcomeOf({ costNanousd: 4, latencyMs: 90 }), call)
-  const context = {
-    database: stele.database,
-    hashes: stele.hashes,
-    tokens: storeSearchTokens(stele.database.contents),
-    limits: new LimitBook({}),
-    knownUsers: new Set<string>(),
-  }
-  const applied = await applyBatch(context, [{ kind: 'settle', call, settlement, isAcknowledged: true }])
-  expect(applied).toMatchObject([{ ok: true }])
+  await settleAnyway(stele, call, settlement)
 }
 
 /** Reports, and the sums that they read. */

@@ -53,6 +53,12 @@ test('no statement of the recorder or the store reads a whole table of messages 
       /messages|llm_|conversations|context_snapshots|idempotency_keys|stored_completions/.test(text),
   )
   expect(searching.length).toBeGreaterThan(8)
+  const equalBeginnings = searching.filter(
+    text => /chain_hash = \?/.test(text) && text.includes('FROM messages'),
+  )
+  expect(equalBeginnings).not.toEqual([])
+  for (const statement of equalBeginnings)
+    expect(statement).toMatch(/ORDER BY conversation_id DESC LIMIT 20$/)
   for (const statement of searching) {
     const { rows } = await sql
       .raw<{ detail: string }>(`EXPLAIN QUERY PLAN ${statement}`)

@@ -24,9 +24,11 @@ test('a database in memory is what migrations make of a file, whether it is the 
   const rows = await rowsOf(file)
   expect(rows['stele_migrations']).toHaveLength(names.length)
   for (let turn = 0; turn < 3; turn++) {
-    const memory = (await memoryPlace()).database()
+    const statements: string[] = []
+    const memory = (await memoryPlace()).database({ onSql: statement => void statements.push(statement) })
     const startedAt = Date.now()
     expect(await migrateUp(memory)).toEqual(names)
+    if (turn > 0) expect(statements.filter(statement => statement.startsWith('ALTER'))).toEqual([])
     expect(await migrateUp(memory)).toEqual([])
     expect(await memory.describeSchema()).toEqual(await file.describeSchema())
     expect(await rowsOf(memory)).toEqual(rows)
