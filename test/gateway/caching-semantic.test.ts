@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { rowsOf } from '../harness/rows.ts'
-import { cacheOf, novelist, saidIn, semantic, startCaching } from './caching-start.ts'
+import { cacheOf, kept, novelist, saidIn, semantic, startCaching } from './caching-start.ts'
 import { recorded } from './running.ts'
 import { json, silence, startUpstream } from './upstream.ts'
 import { questionOf } from './wire.ts'
@@ -8,6 +8,7 @@ import { questionOf } from './wire.ts'
 test('what means the same is answered once, and what was asked of the embeddings model is on record', async () => {
   const { running, asked, upstream } = await startCaching(semantic)
   const first = await running.post(questionOf('what is the capital of France'))
+  await kept(running)
   const second = await running.post(questionOf('the capital of France is what?'))
   expect([saidIn(second), cacheOf(second)]).toEqual(['novel 1', 'semantic'])
   expect(second.headers['x-stele-cache']).toMatch(/^semantic; age=\d+; similarity=(1|0\.9)\d*\.?\d*$/)
@@ -40,6 +41,7 @@ test('what means the same is answered once, and what was asked of the embeddings
 test('it streams as any other', async () => {
   const { running } = await startCaching(semantic)
   await running.post(questionOf('one two three', { stream: true }))
+  await kept(running)
   const stream = running.client().chat.completions.stream(questionOf('three two one'))
   expect((await stream.finalChatCompletion()).choices[0]?.message.content).toBe('novel 1')
 })
@@ -88,6 +90,7 @@ test.each([
 ])('it is not answered where there is %s', async (_, change) => {
   const { running, asked } = await startCaching(semantic)
   await running.post(questionOf('one two'))
+  await kept(running)
   expect(cacheOf(await running.post({ ...questionOf('two one'), ...change }))).toBe('miss')
   expect(asked()).toBe(2)
 })
@@ -96,6 +99,7 @@ test('nor for another user', async () => {
   const { running, asked } = await startCaching(semantic)
   const headers = { authorization: `Bearer ${await running.newKey('bob')}` }
   await running.post(questionOf('one two'))
+  await kept(running)
   expect(cacheOf(await running.post(questionOf('two one'), headers))).toBe('miss')
   expect(asked()).toBe(2)
 })
@@ -107,6 +111,7 @@ test('a threshold says what counts as the same', async () => {
   ] as const) {
     const { running } = await startCaching({ ...semantic, cache: { ...semantic.cache, threshold } })
     await running.post(questionOf('alpha beta gamma delta'))
+    await kept(running)
     expect(cacheOf(await running.post(questionOf('alpha beta gamma delta epsilon')))).toBe(told)
   }
 })
@@ -114,10 +119,12 @@ test('a threshold says what counts as the same', async () => {
 test('it is off unless it is asked for, though a model is there', async () => {
   const { running, upstream } = await startCaching({ cacheMode: 'exact', cache: semantic.cache })
   await running.post(questionOf('one two'))
+  await kept(running)
   expect(cacheOf(await running.post(questionOf('two one')))).toBe('miss')
   expect(upstream.journal.some(({ path }) => path.endsWith('/embeddings'))).toBe(false)
   const headers = { 'x-stele-cache': 'semantic' }
   await running.post(questionOf('three four'), headers)
+  await kept(running, 3)
   expect(cacheOf(await running.post(questionOf('four three'), headers))).toBe('semantic')
 })
 
@@ -126,11 +133,13 @@ test('what tells of people is not compared where it is masked', async () => {
   const masked = { 'x-mask-pii-before-llm': 'true' }
   const ask = (mail: string) => running.post(questionOf(`Is ${mail} right?`), masked)
   await ask('ada@example.com')
+  await kept(running)
   expect(cacheOf(await ask('bob@example.com'))).toBe('miss')
   expect(asked()).toBe(2)
   for (const { text } of upstream.journal) expect(text).not.toContain('@example.com')
   expect(upstream.journal.some(({ path }) => path.endsWith('/embeddings'))).toBe(false)
   await running.post(questionOf('one two'), masked)
+  await kept(running, 3)
   expect(cacheOf(await running.post(questionOf('two one'), masked))).toBe('semantic')
 })
 

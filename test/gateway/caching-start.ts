@@ -1,3 +1,5 @@
+import { expect } from 'vitest'
+import { countOf } from '../harness/rows.ts'
 import type { RawReply, Running, RunningOptions } from './running.ts'
 import { startGateway } from './running.ts'
 import { type Answer, eventStream, startUpstream, type Upstream } from './upstream.ts'
@@ -80,6 +82,11 @@ export async function startCaching(
   const running = await startGateway({ upstream, ...options, config: { ...config, ...options.config } })
   const asked = () => upstream.journal.filter(({ path }) => !path.endsWith('/embeddings')).length
   return { running, upstream, asked }
+}
+
+/** Waits for as many answers to be kept: that is done behind the reply, and only whoever asks the very same waits for it. */
+export async function kept({ stele }: Running, count = 1): Promise<void> {
+  await expect.poll(() => countOf(stele, 'cache_entries')).toBe(count)
 }
 
 /** What a reply says. */
