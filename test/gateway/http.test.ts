@@ -5,12 +5,16 @@ import { completion } from '../harness/chat.ts'
 import { errorOf, type RawReply, type Running, startGateway } from './running.ts'
 import { json, startUpstream } from './upstream.ts'
 
-/** Sends bytes over a bare connection and reads what comes back until it is closed. */
-async function sendBytes({ address }: Running, bytes: string): Promise<RawReply> {
+/**
+ * Sends bytes over a bare connection and reads what comes back until it is closed. Whoever breaks off says no more: Node then
+ * closes the connection without the reply, unless that was sent already.
+ */
+async function sendBytes({ address }: Running, bytes: string, { breaksOff = false } = {}): Promise<RawReply> {
   const { hostname, port } = new URL(address)
   const socket = connect(Number(port), hostname)
   await once(socket, 'connect')
-  socket.end(bytes)
+  if (breaksOff) socket.end(bytes)
+  else socket.write(bytes)
   const chunks: Buffer[] = []
   for await (const chunk of socket) chunks.push(chunk as Buffer)
   const [head = '', text = ''] = Buffer.concat(chunks).toString('utf8').split('\r\n\r\n')
@@ -124,7 +128,7 @@ test('a connection that breaks off in the middle of a request leaves the gateway
     'Content-Type: application/json',
     'Content-Length: 500',
   )
-  await sendBytes(running, `${request}{"model":"m","messages":[`)
+  await sendBytes(running, `${request}{"model":"m","messages":[`, { breaksOff: true })
   const { hostname, port } = new URL(running.address)
   const socket = connect(Number(port), hostname)
   await once(socket, 'connect')
