@@ -2,6 +2,7 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { lowestIdAt } from '../ids.ts'
 import { inTime } from '../in-time.ts'
+import { storeFailure } from '../library/told-failures.ts'
 import {
   type BegunCall,
   begunCall,
@@ -321,7 +322,7 @@ export class Recorder {
       return found
     } catch (error) {
       this.#started = undefined
-      throw error
+      throw storeFailure(this.#options.database, error)
     }
   }
 
@@ -384,13 +385,16 @@ export class Recorder {
     return reservation === undefined ? start : { ...start, reservation }
   }
 
-  async #ready({ evenWhenClosing = false } = {}): Promise<void> {
+  async #ready({ evenWhenClosing = false, isAgain = false } = {}): Promise<void> {
     if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
     try {
       await this.start()
     } catch (error) {
       // What goes into the spool needs no database yet; whoever comes next tries to start again.
-      if (this.spool?.isSpooling !== true) throw error
+      if (this.spool?.isSpooling === true) return
+      if (this.spool === undefined || isAgain) throw error
+      // Spooling has not begun where a reading failed, and has ended where the database came back meanwhile.
+      await this.#ready({ evenWhenClosing, isAgain: true })
     }
   }
 }
