@@ -24,7 +24,7 @@ async function lostWhileStarting(onStoreFailure: 'spool' | 'refuse'): Promise<{
   return { place, link, stele }
 }
 
-test('a first call is spooled whichever step of starting the database is lost in', async () => {
+test('a first call is spooled where the database is lost in the middle of starting', async () => {
   const { place, link, stele } = await lostWhileStarting('spool')
   const request = chatBody([user('question')])
   const response = completionBody('reply')
