@@ -66,8 +66,9 @@ test('whoever knows the public key can follow the log from its tiles, and comput
 
 test('what the log does not have is told in the shape of OpenAI, and so is that one may not ask', async () => {
   const running = await startGateway()
-  const size = await fill(running, 5)
+  // To make a key is an event too, and events are put into the log whenever there are some.
   const key = await running.newKey('eve', 'admin')
+  const size = await fill(running, 5)
   const headers = { authorization: `Bearer ${key}` }
   const admin = (path: string) => running.send('GET', `${prefix}/${path}`, { headers })
   expect((await admin('checkpoint')).status).toBe(200)

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { parseChatRequest } from '../../src/model/chat-request.ts'
 import { upstreamBody } from '../../src/model/upstream-body.ts'
 import { completion } from '../harness/chat.ts'
+import { jsonValue } from '../property/arbitrary-json.ts'
 import { recorded, startGateway } from './running.ts'
 import { json, startUpstream } from './upstream.ts'
 
@@ -75,7 +76,7 @@ test("the provider gets its own key and headers, and nothing of the client's", a
 })
 
 test('whatever the parameters and their spelling, only model and stream_options are rewritten', () => {
-  const extra = fc.dictionary(fc.stringMatching(/^[a-z_]{1,12}$/), fc.jsonValue({ maxDepth: 2 }), {
+  const extra = fc.dictionary(fc.stringMatching(/^[a-z_]{1,12}$/), jsonValue({ maxDepth: 2 }), {
     maxKeys: 5,
   })
   const options = fc.option(

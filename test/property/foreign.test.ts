@@ -9,6 +9,7 @@ import { Origin } from '../../src/moving/foreign/source.ts'
 import { microsecondsOf, nanousdOf } from '../../src/moving/foreign/values.ts'
 import { ExportTree } from '../harness/chatgpt-export.ts'
 import { fernetKey, fernetToken, oddTexts } from '../harness/foreign-rows.ts'
+import { jsonValue } from './arbitrary-json.ts'
 
 test('an amount in dollars is counted by its digits, whatever a float would make of it', () => {
   expect(
@@ -180,7 +181,7 @@ test('a text is cut into its elements wherever its pieces end, up to its damage'
   }
   const sizes = fc.array(fc.nat(7), { minLength: 1 })
   fc.assert(
-    fc.property(fc.array(fc.jsonValue()), sizes, fc.boolean(), (values, cuts, isNamed) => {
+    fc.property(fc.array(jsonValue()), sizes, fc.boolean(), (values, cuts, isNamed) => {
       const value = isNamed ? Object.fromEntries(values.map((each, index) => [`k"${index}\\`, each])) : values
       const text = ` ${JSON.stringify(value, null, cuts.length % 3)}\n`
       const parsed = JSON.parse(text) as object

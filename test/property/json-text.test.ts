@@ -38,12 +38,13 @@ test('the elements of any array are found where they stand', () => {
 test('an object that starts anywhere in a text is read from there', () => {
   fc.assert(
     fc.property(
-      object.chain(value => spelled({ before: '{"', inner: value, after: [1] })),
-      source => {
+      object.chain(value =>
+        fc.tuple(fc.constant(value), spelled({ before: '{"', inner: value, after: [1] })),
+      ),
+      ([value, source]) => {
         const inner = objectMembers(source).find(member => member.name === 'inner')
         const members = objectMembers(source, inner?.start)
-        const parsed = JSON.parse(source) as { inner: Record<string, unknown> }
-        expect(members.map(({ name }) => name)).toEqual(Object.keys(parsed.inner))
+        expect(members.map(({ name }) => name)).toEqual(Object.keys(value))
       },
     ),
   )
