@@ -10,7 +10,7 @@ import { dropMonth, storageMonths } from './drop-month.ts'
 import { grantStatements } from './grants.ts'
 import { guards, permitStatement } from './guards.ts'
 import { ensurePartitions, mayPartition, missingPartitions, monthsAround, monthsOf } from './partitions.ts'
-import { openPool, openWriterPool, type PostgresLocation } from './pools.ts'
+import { answerTimeOf, openPool, openWriterPool, type PostgresLocation } from './pools.ts'
 import { promptPool } from './prompt-pool.ts'
 import { postgresSearchReader, unindex } from './search.ts'
 import { blindSearchIndex, searchIndex } from './search-tables.ts'
@@ -19,9 +19,6 @@ import { withinTime } from './within-time.ts'
 
 /** Two batches under way keep the server busy with one while the other waits for its commit to reach the disk. */
 const concurrentBatches = 2
-
-/** Seconds. A server that is there answers in milliseconds; one that is stopped or cut off never does. */
-const defaultCommitTimeout = 5
 
 /** Milliseconds that the server is given to take leave before its connections are broken off. */
 const closeTime = 3_000
@@ -56,7 +53,7 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
   let isClosed = false
   /** Partitions that are known to be there. */
   const madeFor = new Set<string>()
-  const answerTime = (settings.commitTimeout ?? defaultCommitTimeout) * 1000
+  const answerTime = answerTimeOf(settings)
   const sockets = new Sockets()
   const openOnce = (): pg.Pool => {
     pool ??= openPool(location, settings, sockets)
@@ -241,7 +238,16 @@ function statementName(text: string): string {
 /** No SQLSTATE starts with E, as the system's own codes do: EPIPE is a broken connection, not a refusal. */
 const sqlState = /^[0-9FHPX][0-9A-Z]{4}$/
 
-/** SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/**
+ * A database that is gone, a server that turned read-only (failover), and one that has ended a transaction of which it heard
+ * nothing for too long, as of a machine that slept.
+ */
+const unavailable = new Set(['3D000', '25006', '25P03', '25P04'])
+
+/**
+ * SQLSTATEs, https://www.postgresql.org/docs/current/errcodes-appendix.html. Beside those named: connection, credentials,
+ * resources, operator intervention, system errors.
+ */
 function classify(error: unknown): FailureKind {
   const code = (error as { code?: unknown } | null)?.code
   if (typeof code !== 'string' || !sqlState.test(code)) {
@@ -249,7 +255,5 @@ function classify(error: unknown): FailureKind {
     return error instanceof TypeError || error instanceof RangeError ? 'rejected' : 'unavailable'
   }
   if (code === '40001' || code === '40P01' || code === '55P03') return 'contended'
-  // Connection, credentials, resources, operator intervention, system errors, a database that is gone, and a server that
-  // turned read-only (failover).
-  return /^(08|28|53|57|58)/.test(code) || code === '3D000' || code === '25006' ? 'unavailable' : 'rejected'
+  return /^(08|28|53|57|58)/.test(code) || unavailable.has(code) ? 'unavailable' : 'rejected'
 }

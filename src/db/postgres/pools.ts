@@ -31,6 +31,25 @@ const writerSettings = {
  */
 const readerSettings = { enable_bitmapscan: 'off' }
 
+/**
+ * How the server finds out that whoever was connected is gone without a word (a machine without power, a network that is
+ * cut): seconds of silence, seconds between questions, and how many may go unanswered. Its own default is two hours, for
+ * which all others would wait for what the lost one has locked. Options of the URL go before these.
+ */
+const peerSettings = {
+  tcp_keepalives_idle: '30',
+  tcp_keepalives_interval: '10',
+  tcp_keepalives_count: '3',
+}
+
+/** Seconds. A server that is there answers in milliseconds; one that is stopped or cut off never does. */
+const defaultCommitTimeout = 5
+
+/** Milliseconds for which a server that does not answer is waited for. */
+export function answerTimeOf({ commitTimeout = defaultCommitTimeout }: DatabaseSettings): number {
+  return commitTimeout * 1000
+}
+
 export type PostgresLocation = Extract<DatabaseLocation, { kind: 'postgres' }>
 
 /** Connections for reads and rare writes. */
@@ -46,16 +65,20 @@ export function openPool(location: PostgresLocation, settings: DatabaseSettings,
   )
 }
 
-/** Connections that write batches, pipelined: statements that do not need each other's results share a round trip. */
+/**
+ * Connections that write batches, pipelined: statements that do not need each other's results share a round trip. A batch
+ * whose writer says nothing for twice as long as the server is waited for has been given up, and the server undoes it.
+ */
 export function openWriterPool(
   location: PostgresLocation,
   settings: DatabaseSettings,
   sockets: Sockets,
   batches: number,
 ): pg.Pool {
+  const givenUpAfter = { idle_in_transaction_session_timeout: String(2 * answerTimeOf(settings)) }
   const pool = guarded(
     new pg.Pool({
-      ...common(location, settings, sockets, writerSettings),
+      ...common(location, settings, sockets, { ...writerSettings, ...givenUpAfter }),
       pipeline: true,
       min: 0,
       max: batches,
@@ -94,11 +117,14 @@ function common(
     keepAlive: true,
     stream: () => sockets.open(),
     types,
-    options: [
-      ...(given === null ? [] : [given]),
-      ...Object.entries(sessionSettings).map(([name, value]) => `-c ${name}=${value}`),
-    ].join(' '),
+    options: [asOptions(peerSettings), given ?? '', asOptions(sessionSettings)].join(' '),
   }
+}
+
+function asOptions(settings: Record<string, string>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ')
 }
 
 function guarded(pool: pg.Pool): pg.Pool {
