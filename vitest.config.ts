@@ -7,7 +7,12 @@ process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
   new URL('node_modules/.cache/stele-tests', import.meta.url),
 )
 
-export default defineConfig({
+const preloaded = (file: string): string[] => [
+  '--import',
+  new URL(`test/harness/${file}`, import.meta.url).href,
+]
+
+export default defineConfig(({ mode }) => ({
   test: {
     include: ['test/**/*.test.ts'],
     reporters: ['default', './test/harness/closing-line.ts'],
@@ -21,7 +26,8 @@ export default defineConfig({
     expect: { poll: { timeout: 15_000 } },
     // The sources run as Node itself runs them: types stripped, nothing bundled.
     // Threads they start do so from the packed program.
-    execArgv: ['--import', new URL('test/harness/packed-threads.ts', import.meta.url).href],
+    // With delays they do so from the sources, in which what is delayed is found.
+    execArgv: preloaded(mode === 'delays' ? 'delays.ts' : 'packed-threads.ts'),
     experimental: { viteModuleRunner: false },
   },
-})
+}))
