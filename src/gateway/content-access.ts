@@ -11,7 +11,7 @@ import { checkUserId } from '../store/users.ts'
 import type { Principal } from './access.ts'
 import type { StateNames } from './responses/history.ts'
 import { asText, header, keyOf } from './routes/request-parts.ts'
-import { storeFailure } from './store-failure.ts'
+import { inClientsTerms } from './store-failure.ts'
 
 /** Calls looked up at a time. */
 const page = 500
@@ -27,8 +27,7 @@ export function contentAccess({ grants, database }: Pick<Stele, 'grants' | 'data
   const responses = responseStore(prompt)
   const calls = callStore(prompt)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** @throws SteleError break_glass_required, permission_denied */
   const useGrant = async (request: FastifyRequest, key: Principal, userId: string): Promise<void> => {

@@ -11,7 +11,7 @@ import { promptly } from '../store/contents.ts'
 import { idempotencyKeyStore, type KeyedCall, leavesKeyFree } from '../store/idempotency-keys.ts'
 import type { GatewayState } from './app.ts'
 import type { GatewayRequest } from './gateway-request.ts'
-import { storeFailure } from './store-failure.ts'
+import { inClientsTerms } from './store-failure.ts'
 
 /** Headers that tell of calls of this request, which are void when the reply comes of others. */
 const aboutCalls = ['x-stele-attempts', 'x-stele-conversation', 'x-stele-cache']
@@ -71,9 +71,7 @@ export function createIdempotency(
     claim: IdempotencyClaim,
     signal: AbortSignal,
   ): Promise<KeyedCall | undefined> => {
-    const found = keys
-      .find(userId, claim.keyHash, Date.now())
-      .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const found = inClientsTerms(database)(keys.find(userId, claim.keyHash, Date.now()))
     const holder = await unlessAborted(found, signal)
     if (holder === undefined) return undefined
     if (holder.requestHash !== claim.requestHash)

@@ -5,7 +5,7 @@ import type { IdempotencyClaim } from '../model/call.ts'
 import type { Stele } from '../stele.ts'
 import { idempotencyKeyStore } from '../store/idempotency-keys.ts'
 import { idempotencyKeyOf } from './idempotency.ts'
-import { storeFailure } from './store-failure.ts'
+import { inClientsTerms } from './store-failure.ts'
 
 interface Adding {
   readonly userId: string
@@ -25,9 +25,7 @@ export function idempotentAppends(
     userId: string,
     { keyHash, requestHash }: IdempotencyClaim,
   ): Promise<string | undefined> => {
-    const holder = await keys
-      .find(userId, keyHash, Date.now())
-      .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const holder = await inClientsTerms(database)(keys.find(userId, keyHash, Date.now()))
     if (holder !== undefined && holder.requestHash !== requestHash)
       throw new SteleError('idempotency_key_reused', {}, { param: 'idempotency-key' })
     return holder?.callId

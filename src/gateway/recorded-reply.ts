@@ -8,7 +8,7 @@ import type { KeyedCall } from '../store/idempotency-keys.ts'
 import type { KeyedRequest } from './idempotency.ts'
 import { toldAgain } from './masking/masked-request.ts'
 import type { Masking } from './masking/masking.ts'
-import { storeFailure } from './store-failure.ts'
+import { inClientsTerms } from './store-failure.ts'
 import { relayedEvents, streamHeaders } from './stream-events.ts'
 
 /**
@@ -21,9 +21,8 @@ export async function sendRecorded(
   { userId, request, masking }: KeyedRequest & { readonly masking: Masking | undefined },
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const recorded = await callStore(promptly(database))
-    .exactResponse(userId, call.callId)
-    .catch(cause => Promise.reject(storeFailure(database, cause)))
+  const reading = callStore(promptly(database)).exactResponse(userId, call.callId)
+  const recorded = await inClientsTerms(database)(reading)
   if (recorded === undefined)
     throw new SteleError('content_unreadable', { reason: `call ${call.callId} has no reply` })
   reply.log.info({ callId: call.callId }, 'replayed')

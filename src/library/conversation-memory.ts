@@ -6,11 +6,11 @@ import type { Recorder } from '../recorder/recorder.ts'
 import type { Store } from '../store/contents.ts'
 import { type ConversationState, conversationStates } from '../store/conversation-states.ts'
 import { type Message, messageStore } from '../store/messages.ts'
+import { storeFailure } from '../store-failure.ts'
 import type { conversationLibrary } from './conversations.ts'
 import { type HeldConversation, HeldConversations } from './held-conversations.ts'
 import { estimateTokens, isSystem, systemRoles, type TokenCounter, windowOf } from './message-window.ts'
 import { appendMessages } from './messages.ts'
-import { storeFailure } from './told-failures.ts'
 import { Turns } from './turns.ts'
 
 export interface ConversationMemoryOptions {

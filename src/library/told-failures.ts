@@ -1,15 +1,6 @@
-import type { Database } from '../db/database.ts'
-import { SteleError } from '../errors.ts'
-import { quietReasonOf } from '../quiet-error.ts'
+import { type Classifier, storeFailure } from '../store-failure.ts'
 
-type Classifier = Pick<Database, 'classify'>
 type Method = (...given: unknown[]) => unknown
-
-/** Puts what a database has raised in the terms of the library. What it refused for what it is stays as it is. */
-export function storeFailure(database: Classifier, cause: unknown): unknown {
-  if (cause instanceof SteleError || database.classify(cause) === 'rejected') return cause
-  return new SteleError('store_unavailable', { reason: quietReasonOf(cause) }, { cause })
-}
 
 /**
  * A part of the library, all of whose methods give promises, as one that raises `store_unavailable` when the database

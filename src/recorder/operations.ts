@@ -293,6 +293,15 @@ export interface PostponeOperation {
   readonly conversations: readonly ConversationPlace[]
 }
 
+/** What an application changes or chooses, or what becomes of a response or a document outside its calls. */
+export type ChangeOperation =
+  | AppendOperation
+  | EditOperation
+  | ChooseOperation
+  | RespondOperation
+  | DocumentOperation
+  | ResealOperation
+
 export type Operation =
   | StepOperation
   | BeginOperation
@@ -300,16 +309,11 @@ export type Operation =
   | RecordOperation
   | BeginAllOperation
   | SettleAllOperation
-  | ChooseOperation
   | HeartbeatOperation
-  | RespondOperation
-  | DocumentOperation
-  | ResealOperation
   | IndexOperation
   | PostponeOperation
   | RelistOperation
-  | AppendOperation
-  | EditOperation
+  | ChangeOperation
 
 /** The calls that an operation begins. */
 export function startsOf(operation: Operation): readonly CallStart[] {

@@ -2,7 +2,6 @@ import type { Row } from '../db/tables.ts'
 import { SteleError } from '../errors.ts'
 import { lowestIdAt } from '../ids.ts'
 import { inTime } from '../in-time.ts'
-import { storeFailure } from '../library/told-failures.ts'
 import {
   type BegunCall,
   begunCall,
@@ -15,6 +14,7 @@ import {
 } from '../model/call.ts'
 import { promptInstances } from '../store/instances.ts'
 import type { Waiting } from '../store/search-queue.ts'
+import { storeFailure } from '../store-failure.ts'
 import type { CallWatcher } from '../telemetry/watch.ts'
 import { AcceptedWork } from './accepted-work.ts'
 import type { Adopted } from './adopt-spools.ts'
@@ -23,17 +23,7 @@ import { idTaken } from './call-ids.ts'
 import { callStart } from './call-start.ts'
 import { Doubts } from './doubts.ts'
 import { beatsPerLease, defaultLease, instanceRow, Watch } from './instance.ts'
-import type {
-  AppendOperation,
-  ChooseOperation,
-  DocumentOperation,
-  EditOperation,
-  IndexOperation,
-  OperationResult,
-  RelistOperation,
-  ResealOperation,
-  RespondOperation,
-} from './operations.ts'
+import type { ChangeOperation, IndexOperation, OperationResult, RelistOperation } from './operations.ts'
 import { CommitQueue, OutcomeUnknown } from './queue.ts'
 import type { RecorderOptions } from './recorder-options.ts'
 import { giveUp, recoverOrphans } from './recovery.ts'
@@ -201,15 +191,7 @@ export class Recorder {
    * Commits what an application changes or chooses, which is refused while the database is away, or what becomes of a
    * response or a document outside its calls (see respond.ts, documents.ts).
    */
-  change(
-    operation:
-      | AppendOperation
-      | EditOperation
-      | ChooseOperation
-      | RespondOperation
-      | DocumentOperation
-      | ResealOperation,
-  ): Promise<OperationResult> {
+  change(operation: ChangeOperation): Promise<OperationResult> {
     return this.#accepted.during(async () => {
       const { kind } = operation
       await this.#ready({ evenWhenClosing: kind === 'respond' || kind === 'document' })
@@ -385,16 +367,18 @@ export class Recorder {
     return reservation === undefined ? start : { ...start, reservation }
   }
 
-  async #ready({ evenWhenClosing = false, isAgain = false } = {}): Promise<void> {
-    if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
-    try {
-      await this.start()
-    } catch (error) {
-      // What goes into the spool needs no database yet; whoever comes next tries to start again.
-      if (this.spool?.isSpooling === true) return
-      if (this.spool === undefined || isAgain) throw error
-      // Spooling has not begun where a reading failed, and has ended where the database came back meanwhile.
-      await this.#ready({ evenWhenClosing, isAgain: true })
+  async #ready({ evenWhenClosing = false } = {}): Promise<void> {
+    for (let isAgain = false; ; isAgain = true) {
+      if (this.#isClosed && !evenWhenClosing) throw new SteleError('shutting_down')
+      try {
+        await this.start()
+        return
+      } catch (error) {
+        // What goes into the spool needs no database yet; whoever comes next tries to start again.
+        if (this.spool?.isSpooling === true) return
+        // Spooling has not begun where a reading failed, and has ended where the database came back meanwhile.
+        if (this.spool === undefined || isAgain) throw error
+      }
     }
   }
 }

@@ -21,7 +21,7 @@ import { maskedRequest, toldAgain } from '../masking/masked-request.ts'
 import { createMasking, type Masking } from '../masking/masking.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
 import { keyOf, userOf } from '../routes/request-parts.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { streamHeaders } from '../stream-events.ts'
 import { responseRequest, responseTargets } from './ask.ts'
 import type { BackgroundResponses } from './background.ts'
@@ -106,9 +106,7 @@ export function responseCreation(
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     if (!request.store) throw new SteleError('content_not_kept')
-    const facts = await calls
-      .get(userId, call.callId)
-      .catch(cause => Promise.reject(storeFailure(database, cause)))
+    const facts = await inClientsTerms(database)(calls.get(userId, call.callId))
     const id = responseIdOf(facts?.groupId ?? call.callId)
     const { stored, hasEnded, text } = await reader.present(userId, id)
     reply.log.info({ callId: call.callId }, 'replayed')

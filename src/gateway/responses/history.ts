@@ -11,7 +11,7 @@ import { conversationStore } from '../../store/conversations.ts'
 import { rawMessages } from '../../store/raw-messages.ts'
 import { responseStore } from '../../store/responses.ts'
 import { isWholeMessage, shownText } from '../../store/shown-message.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 
 /** What a request goes on from. */
 export interface History {
@@ -110,8 +110,8 @@ export function historyReader({ database }: Pick<Stele, 'database'>) {
     return upTo(userId, conversationId, conversation.nextSeq - 1, { onlyAtEnd: true })
   }
 
-  return (userId: string, names: StateNames): Promise<History> =>
-    read(userId, names).catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
+  return (userId: string, names: StateNames): Promise<History> => told(read(userId, names))
 }
 
 function recordedMessage(raw: string): ChatMessage {

@@ -7,7 +7,7 @@ import { invalid, parseResponseRequest, type ResponseRequest } from '../../model
 import type { Stele } from '../../stele.ts'
 import { promptly } from '../../store/contents.ts'
 import { responseStore } from '../../store/responses.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 
 export type Input = string | readonly Readonly<Record<string, unknown>>[] | null | undefined
 
@@ -52,7 +52,7 @@ export function referenceReader(
         ids.set(index, id)
       }
     if (ids.size === 0) return new Map()
-    const items = await itemsOf(userId, named).catch(cause => Promise.reject(storeFailure(database, cause)))
+    const items = await inClientsTerms(database)(itemsOf(userId, named))
     return new Map(
       [...ids].map(([index, id]): [number, Item] => {
         const item = items.get(id)

@@ -6,7 +6,7 @@ import { isEventStream } from '../../providers/provider.ts'
 import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { eventsOf } from '../stream-events.ts'
 import { chatRendition, upstreamRendition } from './renditions.ts'
 
@@ -27,8 +27,7 @@ export async function recordedEvents(
   { userId, callId, response, begun = unended(response), showsLogprobs = true }: Recorded,
 ): Promise<Buffer> {
   const calls = callStore(promptly(database))
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
   const call = await told(calls.get(userId, callId))
   const body = call && (await told(calls.exactResponse(userId, callId)))
   // Nothing came of it that was told.

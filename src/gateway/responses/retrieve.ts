@@ -5,7 +5,7 @@ import type { Stele } from '../../stele.ts'
 import { callStore } from '../../store/calls.ts'
 import { promptly } from '../../store/contents.ts'
 import { isOpenStatus, responseStore, type StoredResponse } from '../../store/responses.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { shortfallFor } from './renditions.ts'
 
 /** A response as it stands now. */
@@ -47,8 +47,7 @@ export function responseReader({ database }: Pick<Stele, 'database'>) {
     return { stored: again, hasEnded: true, text: await lost(again) }
   }
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   return {
     /** @throws SteleError response_not_found, store_unavailable */

@@ -17,7 +17,7 @@ import type { ApiKey, KeySettings } from '../../store/api-keys.ts'
 import { checkUserId } from '../../store/users.ts'
 import type { Access, Principal } from '../access.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import {
   changedSettings,
   demandsLess,
@@ -61,8 +61,7 @@ interface Parts {
 export async function apiKeyRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
   const { apiKeys, users, database } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** A key that the request may see. What it may not see it is not told of. */
   const visible = async (request: Received): Promise<ApiKey> => {

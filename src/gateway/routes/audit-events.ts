@@ -12,7 +12,7 @@ import type { AuditConditions } from '../../store/audit-queries.ts'
 import type { AuditEvent } from '../../store/audit-reading.ts'
 import { contentAccess } from '../content-access.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { invalid } from './paging.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, needs, userOf } from './request-parts.ts'
@@ -49,8 +49,7 @@ export async function auditEventRoutes(
   const { auditEvents, auditLogger, database } = stele
   const content = contentAccess(stele)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/audit_events', needs('audit:read'), async (request: Received) => {
     userOf(request)

@@ -5,7 +5,7 @@ import { entryBundle, parseTilePath, type TileName, tileWidth, tileWidthAt } fro
 import type { Config } from '../../config.ts'
 import { SteleError } from '../../errors.ts'
 import type { Stele } from '../../stele.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { needs, userOf } from './request-parts.ts'
 
 interface Parts {
@@ -31,8 +31,7 @@ export async function auditLogRoutes(app: FastifyInstance, { stele, settings }: 
     if (!isPublic) userOf(request)
   }
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/audit/log/checkpoint', who, async (request, reply) => {
     check(request)

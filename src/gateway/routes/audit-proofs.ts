@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Stele } from '../../stele.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { wordOf } from './queries.ts'
 import { needs, userOf } from './request-parts.ts'
 
@@ -17,8 +17,7 @@ export async function auditProofRoutes(
 ): Promise<void> {
   const { audit, database } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/audit_events/:id/proof', needs('audit:read'), async (request: Received) => {
     userOf(request)

@@ -9,7 +9,7 @@ import { checkUserId } from '../../store/users.ts'
 import { type Access, sessionTimes } from '../access.ts'
 import type { ClientSettings } from '../app.ts'
 import { checkNotCrossOrigin, setCookie } from '../session-cookie.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{ Body: Buffer | undefined }>
@@ -37,8 +37,7 @@ export async function authRoutes(app: FastifyInstance, { stele, access, settings
   const { logins, database } = stele
   const times = sessionTimes(settings)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** The session in the body for programs, and in a cookie for browsers. */
   const welcome = (

@@ -3,7 +3,7 @@ import { SteleError } from '../../errors.ts'
 import type { Permission } from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
 import type { CacheStats } from '../../store/cache-entries.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
 
@@ -14,8 +14,7 @@ export async function cacheRoutes(
   app: FastifyInstance,
   { stele: { cache, database } }: { stele: Pick<Stele, 'cache' | 'database'> },
 ): Promise<void> {
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** Whose entries are meant; undefined for everybody's. @throws SteleError permission_denied, invalid_value */
   const meant = (request: Received, anybody: Permission): string | undefined => {

@@ -11,7 +11,7 @@ import { chatRequest } from '../gateway-request.ts'
 import { idempotencyKeyOf } from '../idempotency.ts'
 import { maskedRequest } from '../masking/masked-request.ts'
 import { createMasking } from '../masking/masking.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import type { AnsweringParts } from './answering.ts'
 import { keyOf, namedConversation, needs, userOf } from './request-parts.ts'
 
@@ -74,15 +74,14 @@ export async function comparisonRoutes(app: FastifyInstance, parts: AnsweringPar
     async (received: FastifyRequest<Received>, reply) => {
       const { call_id: callId, message, user } = checked(choiceBody, readObject(received.body ?? ''))
       const { id } = received.params
-      const { conversationId } = await choose(stele, {
+      const chosen = choose(stele, {
         userId: userOf(received, user),
         groupId: id,
         callId: callId ?? undefined,
         message,
         actor: keyOf(received).id,
-      }).catch((cause: unknown) => {
-        throw storeFailure(stele.database, cause)
       })
+      const { conversationId } = await inClientsTerms(stele.database)(chosen)
       reply.header('x-stele-conversation', conversationId)
       return { object: 'comparison.choice', id, call_id: callId, conversation_id: conversationId }
     },

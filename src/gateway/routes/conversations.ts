@@ -14,7 +14,7 @@ import type { ClientSettings } from '../app.ts'
 import { idempotentAppends } from '../idempotent-append.ts'
 import { createMaskedInput } from '../masking/masked-input.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { checkIncluded, wordOf } from './queries.ts'
 import { keyOf, needs, userOf } from './request-parts.ts'
 
@@ -55,8 +55,7 @@ export async function conversationRoutes(
   const messages = messageStore(prompt)
   const maskedInput = createMaskedInput(settings)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   const present = async (userId: string, id: string): Promise<Conversation> => {
     const conversation = isId('conversation', id) ? await told(conversations.get(userId, id)) : undefined

@@ -4,7 +4,7 @@ import { typeObject } from '../../documents/document-object.ts'
 import { SteleError } from '../../errors.ts'
 import { readObject } from '../../model/json-body.ts'
 import type { Stele } from '../../stele.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { listOf } from './paging.ts'
 import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
 
@@ -25,8 +25,7 @@ export async function documentTypeRoutes(
   app: FastifyInstance,
   { stele: { documents, database } }: { readonly stele: Pick<Stele, 'documents' | 'database'> },
 ): Promise<void> {
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
   const wholeFor = (request: FastifyRequest) => ({ isWhole: keyOf(request).permissions.has('types:write') })
 
   app.get(path, needs('models:read'), async request => {

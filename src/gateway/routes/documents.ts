@@ -18,7 +18,7 @@ import { createIdempotency, idempotencyKeyOf } from '../idempotency.ts'
 import { createMasking } from '../masking/masking.ts'
 import { integer } from '../responses/paging.ts'
 import { sendFailure } from '../send-failure.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import type { AnsweringParts } from './answering.ts'
 import { invalid, listOf } from './paging.ts'
 import { wordOf } from './queries.ts'
@@ -52,8 +52,7 @@ export async function documentRoutes(app: FastifyInstance, parts: AnsweringParts
   const content = contentAccess(stele)
   const maskingOf = createMasking(settings)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   const make = async (asked: AskedDocument, reply: FastifyReply): Promise<FastifyReply> => {
     const client = new HttpClient(reply)

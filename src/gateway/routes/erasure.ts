@@ -6,7 +6,7 @@ import { roleOf } from '../../model/permissions.ts'
 import type { Stele } from '../../stele.ts'
 import { checkUserId } from '../../store/users.ts'
 import type { Access } from '../access.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { asText, header, keyOf, needs, userOf } from './request-parts.ts'
 
 type Received = FastifyRequest<{ Params: { user: string }; Body: Buffer | undefined }>
@@ -22,8 +22,7 @@ interface Parts {
 export async function erasureRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
   const { database, users } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.post('/v1/users/:user/erase', needs('erasure:write'), async (request: Received) => {
     const { user } = request.params

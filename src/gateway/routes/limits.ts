@@ -8,7 +8,7 @@ import { checked, readObject, word } from '../../model/json-body.ts'
 import { invalid } from '../../model/responses/request.ts'
 import type { Stele } from '../../stele.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, needs, userOf } from './request-parts.ts'
 
@@ -40,8 +40,7 @@ export async function limitRoutes(
 ): Promise<void> {
   const { limits, apiKeys, database } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/limits', needs('limits:read'), async (request: Received) => {
     userOf(request)

@@ -4,7 +4,7 @@ import { type Grant, longestGrant } from '../../access/grants.ts'
 import { checked, readObject } from '../../model/json-body.ts'
 import type { Stele } from '../../stele.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { listOf } from './paging.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
@@ -35,8 +35,7 @@ export async function oversightRoutes(
 ): Promise<void> {
   const { grants, database } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/break_glass', needs('grants:read'), async (request: Received) => {
     userOf(request)

@@ -4,7 +4,7 @@ import { isoTime } from '../../model/iso-time.ts'
 import type { SearchedRole } from '../../model/searched-text.ts'
 import type { Stele } from '../../stele.ts'
 import type { SearchHit } from '../../store/search.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { needs, userOf } from './request-parts.ts'
 
 const names = ['query', 'user', 'conversation', 'role', 'from', 'to', 'limit', 'cursor'] as const
@@ -13,6 +13,7 @@ type Parameters = { [N in (typeof names)[number]]?: string | undefined }
 
 /** `GET /v1/search?query=…`: a page of what the acting user's conversations hold, as a list like OpenAI's. */
 export async function searchRoute(app: FastifyInstance, { stele }: { stele: Stele }): Promise<void> {
+  const told = inClientsTerms(stele.database)
   app.get<{ Querystring: Readonly<Record<string, unknown>> }>(
     '/v1/search',
     needs('content:read'),
@@ -21,8 +22,8 @@ export async function searchRoute(app: FastifyInstance, { stele }: { stele: Stel
       if (query === undefined)
         throw new SteleError('missing_required_parameter', { name: 'query' }, { param: 'query' })
       const userId = userOf(request, user)
-      const page = await stele
-        .search({
+      const page = await told(
+        stele.search({
           userId,
           query,
           conversationId: conversation,
@@ -32,10 +33,8 @@ export async function searchRoute(app: FastifyInstance, { stele }: { stele: Stel
           to: timeOf('to', to),
           limit: limit === undefined ? undefined : Number(limit),
           cursor,
-        })
-        .catch((error: unknown) => {
-          throw storeFailure(stele.database, error)
-        })
+        }),
+      )
       return {
         object: 'list',
         data: page.hits.map(toWire),

@@ -17,7 +17,7 @@ import { checkUserId } from '../../store/users.ts'
 import { isOfService } from '../access.ts'
 import { integer } from '../responses/paging.ts'
 import { sessionChat } from '../sessions/chat.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import type { AnsweringParts } from './answering.ts'
 import { wordOf } from './queries.ts'
 import { keyOf, needs, userOf } from './request-parts.ts'
@@ -53,8 +53,7 @@ export async function sessionRoutes(app: FastifyInstance, parts: AnsweringParts)
   const messages = messageStore(prompt)
   const chat = sessionChat(parts)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.post('/chat', needs('calls:make'), async (request: Received, reply) => {
     const key = keyOf(request)

@@ -12,7 +12,7 @@ import { promptly } from '../../store/contents.ts'
 import { type StoredCompletion, storedCompletionStore } from '../../store/stored-completions.ts'
 import { createMaskedInput } from '../masking/masked-input.ts'
 import type { MaskingSettings } from '../masking/masking.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { invalid, listOf, pageOf, parameter, type Query } from './paging.ts'
 import { keyOf, needs, userOf } from './request-parts.ts'
 
@@ -36,8 +36,7 @@ export async function storedCompletionRoutes(
   const calls = callStore(promptly(database))
   const maskedInput = createMaskedInput(settings)
 
-  const told = <T>(reading: Promise<T>): Promise<T> =>
-    reading.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** The completion that a path names. */
   const find = async (userId: string, { method, url, params: { id } }: FastifyRequest<OfOne>) => {

@@ -7,7 +7,7 @@ import type { Stele } from '../../stele.ts'
 import { checkUserId, type User, userStatuses } from '../../store/users.ts'
 import type { Access } from '../access.ts'
 import { integer } from '../responses/paging.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { listOf } from './paging.ts'
 import { wordOf } from './queries.ts'
 import { actorOf, keyOf, needs, userOf } from './request-parts.ts'
@@ -49,8 +49,7 @@ function checkGiven(request: FastifyRequest, role: (typeof givenRoles)[number] |
 export async function userRoutes(app: FastifyInstance, { stele, access }: Parts): Promise<void> {
   const { users, logins, database } = stele
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   app.get('/v1/users', needs('users:read'), async (request: Received) => {
     userOf(request)

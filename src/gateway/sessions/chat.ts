@@ -18,7 +18,7 @@ import { createMasking, type Masking } from '../masking/masking.ts'
 import { historyReader } from '../responses/history.ts'
 import type { AnsweringParts } from '../routes/answering.ts'
 import { keyOf } from '../routes/request-parts.ts'
-import { storeFailure } from '../store-failure.ts'
+import { inClientsTerms } from '../store-failure.ts'
 import { takingTurns } from './taking-turns.ts'
 import { type Turn, turnReply, turnRequest } from './turn-request.ts'
 
@@ -52,8 +52,7 @@ export function sessionChat(parts: AnsweringParts) {
   const cachedFor = createCaching(parts)
   const compressionOf = createCompression(settings)
 
-  const told = <T>(work: Promise<T>): Promise<T> =>
-    work.catch(cause => Promise.reject(storeFailure(database, cause)))
+  const told = inClientsTerms(database)
 
   /** @throws SteleError model_not_found when none is configured */
   const chatModel = (): string => {
