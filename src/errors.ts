@@ -189,6 +189,10 @@ export const errorTable = {
     500,
     'The database {database} belongs to another program: it has the tables {tables}. Nothing was changed. Name another file.',
   ),
+  database_unsuitable: row(
+    500,
+    'The database {database} cannot hold the record: {reason}. Nothing was changed.',
+  ),
   schema_missing: row(500, 'The database has no Stele schema or an older one. Run: stele migrate up'),
   schema_newer: row(
     500,

@@ -140,7 +140,8 @@ export interface Stele {
 
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
- * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign, schema_newer,
+ * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign,
+ * database_unsuitable, schema_newer,
  * schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable, retention_invalid
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })

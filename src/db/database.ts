@@ -158,8 +158,9 @@ export interface Database {
    */
   ensureStorage(time: number): Promise<string[]>
   /**
-   * Looks for damage before anything is changed, as far as that takes no noticeable time.
-   * @throws SteleError database_damaged, database_foreign, database_not_writable
+   * Looks for damage, and whether a record can be kept there at all, before anything is changed, as far as that takes no
+   * noticeable time.
+   * @throws SteleError database_damaged, database_foreign, database_not_writable, database_unsuitable
    */
   verify(): Promise<void>
   /** Prepares storage for exactly these rows, whenever they were made. */

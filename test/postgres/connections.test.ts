@@ -12,6 +12,7 @@ import { openStele } from '../../src/stele.ts'
 import { exchange, user } from '../harness/chat.ts'
 import { onServer, postgresPlace } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
+import { ownDatabase } from '../harness/own-database.ts'
 import { countOf, rowsOf } from '../harness/rows.ts'
 
 test('no more connections are opened than pool size and overflow allow; who waits too long is told', async () => {
@@ -55,7 +56,8 @@ test('opening a database contacts nobody until it is used', async () => {
 })
 
 test('commits wait for the disk even where the server would let them go early', async () => {
-  const { url } = await ownDatabase('ALTER DATABASE %name% SET synchronous_commit = off')
+  const { url, name } = await ownDatabase()
+  await onServer(`ALTER DATABASE ${name} SET synchronous_commit = off`)
   const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, new Sockets(), 1)
   onTestFinished(() => pool.end())
   const { rows } = await pool.query("SELECT current_setting('synchronous_commit') AS value")
@@ -63,7 +65,8 @@ test('commits wait for the disk even where the server would let them go early', 
 })
 
 test('a stricter setting for commits is left as it is', async () => {
-  const { url } = await ownDatabase('ALTER DATABASE %name% SET synchronous_commit = remote_apply')
+  const { url, name } = await ownDatabase()
+  await onServer(`ALTER DATABASE ${name} SET synchronous_commit = remote_apply`)
   const pool = openWriterPool(parseDatabaseUrl(url) as PostgresLocation, {}, new Sockets(), 1)
   onTestFinished(() => pool.end())
   const { rows } = await pool.query("SELECT current_setting('synchronous_commit') AS value")
@@ -104,17 +107,6 @@ test.for<[string, Partial<Pick<URL, 'port' | 'password' | 'pathname'>>]>([
   )
   expect(error.message).not.toContain('n0t-the-password')
 })
-
-/** A database for one test alone, for what is set or done per database. */
-async function ownDatabase(setting?: string): Promise<{ url: string; name: string }> {
-  const name = `test_${randomBytes(8).toString('hex')}`
-  await onServer(`CREATE DATABASE ${name}`)
-  onTestFinished(() => onServer(`DROP DATABASE ${name} WITH (FORCE)`))
-  if (setting !== undefined) await onServer(setting.replace('%name%', name))
-  const url = new URL(inject('postgresUrl'))
-  url.pathname = `/${name}`
-  return { url: url.href, name }
-}
 
 test('numbers beyond 32 bits are numbers', async () => {
   const { kysely } = (await postgresPlace()).database()

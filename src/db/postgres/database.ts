@@ -5,7 +5,7 @@ import type { Database, DatabaseSettings, FailureKind } from '../database.ts'
 import type { SchemaTypes } from '../schema-types.ts'
 import type { Tables } from '../tables.ts'
 import { batchLocks, postgresBatch, type RunStatement, soleWorkLocks } from './batch.ts'
-import { describeSchema, examine } from './describe.ts'
+import { describeSchema, examine, whyUnsuitable } from './describe.ts'
 import { dropMonth, storageMonths } from './drop-month.ts'
 import { grantStatements } from './grants.ts'
 import { guards, permitStatement } from './guards.ts'
@@ -145,7 +145,11 @@ export function openPostgres(location: PostgresLocation, settings: DatabaseSetti
       for (const { name } of missing) madeFor.add(`${table}_${name}`)
     },
     // The server sees to its own storage.
-    verify: async () => undefined,
+    async verify() {
+      const reason = await whyUnsuitable(kysely)
+      if (reason !== undefined)
+        throw new SteleError('database_unsuitable', { database: location.display, reason })
+    },
     examineStorage: () => [],
     forUpdate: sql`FOR UPDATE`,
     storageMonths: (before, now) => storageMonths(kysely, before, now),

@@ -35,6 +35,25 @@ export async function describeSchema(db: Kysely<Tables>): Promise<string[]> {
   return [...described, ...(await describeGuards(db))]
 }
 
+/** The oldest major version that Stele's schema can be made on. */
+const oldest = 14
+
+/** Any other refuses some of what people write, or takes whatever bytes it is given for text. */
+const neededEncoding = 'UTF8'
+
+/** Why a record cannot be kept there; undefined when it can. */
+export async function whyUnsuitable(db: Kysely<Tables>): Promise<string | undefined> {
+  const { rows } = await sql<{ version: string; encoding: string }>`
+    SELECT current_setting('server_version') AS version, current_setting('server_encoding') AS encoding`.execute(
+    db,
+  )
+  const { version = '', encoding } = rows[0] ?? {}
+  if (Number.parseInt(version, 10) < oldest) return `PostgreSQL ${version} is older than ${oldest}`
+  if (encoding !== neededEncoding)
+    return `its encoding is ${encoding}, in which not every text can be kept; make another one with ENCODING '${neededEncoding}' TEMPLATE template0`
+  return undefined
+}
+
 export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
   const setting = async (name: string): Promise<string> => {
     const { rows } = await sql<{ value: string }>`SELECT current_setting(${name}) AS value`.execute(db)
@@ -42,6 +61,7 @@ export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
   }
   try {
     const version = await setting('server_version')
+    const encoding = await setting('server_encoding')
     const fsync = await setting('fsync')
     const synchronousCommit = await setting('synchronous_commit')
     const fullPageWrites = await setting('full_page_writes')
@@ -50,7 +70,8 @@ export async function examine(db: Kysely<Tables>): Promise<Finding[]> {
     const strays = await strayRows(db)
     const unguarded = await unguardedPartitions(db)
     return [
-      { name: 'PostgreSQL version', value: version, ok: Number.parseInt(version, 10) >= 14 },
+      { name: 'PostgreSQL version', value: version, ok: Number.parseInt(version, 10) >= oldest },
+      { name: 'encoding', value: encoding, ok: encoding === neededEncoding },
       { name: 'schema', value: rows[0]?.schema ?? 'none', ok: rows[0]?.schema != null },
       { name: 'fsync', value: fsync, ok: fsync === 'on' },
       { name: 'full_page_writes', value: fullPageWrites, ok: fullPageWrites === 'on' },
