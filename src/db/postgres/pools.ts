@@ -32,6 +32,19 @@ const writerSettings = {
 const readerSettings = { enable_bitmapscan: 'off' }
 
 /**
+ * What the statements count on, whatever a database or a role is set to. A statement sees what others have committed before
+ * it; under a stricter default those that wait for each other would fail instead. NULL in an array is none of its values, and
+ * a backslash is itself. The schema is described in the words in which the expected one is written.
+ */
+const ownSettings = {
+  default_transaction_isolation: 'read\\ committed',
+  array_nulls: 'on',
+  standard_conforming_strings: 'on',
+  bytea_output: 'hex',
+  quote_all_identifiers: 'off',
+}
+
+/**
  * How the server finds out that whoever was connected is gone without a word (a machine without power, a network that is
  * cut): seconds of silence, seconds between questions, and how many may go unanswered. Its own default is two hours, for
  * which all others would wait for what the lost one has locked. Options of the URL go before these.
@@ -104,6 +117,7 @@ function common(
 ): pg.PoolConfig {
   const sessionSettings = {
     ...(settings.schema === undefined ? {} : { search_path: settings.schema }),
+    ...ownSettings,
     ...session,
   }
   // Options of the URL would take the place of these, and the schema would be lost with them.
