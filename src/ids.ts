@@ -41,9 +41,10 @@ let counter = maxCounter
 const longestSetBack = 60_000
 
 /**
- * A new id, higher than every one this thread made before, unless the clock was set back by more than a minute. A call takes half a dozen of them, so they are made here
- * instead of by the library, at a sixth of the cost. The layout is RFC 9562's UUIDv7 with the counter of its section
- * 6.2, method 1: 48 bits of milliseconds, the version, 12 bits of counter, the variant, 62 random bits.
+ * A new id, higher than every one this thread made before, unless the clock was set back by more than a minute. A call takes
+ * half a dozen of them, so they are made here instead of by the library, at a sixth of the cost. The layout is RFC 9562's
+ * UUIDv7 with the counter of its section 6.2, method 1: 48 bits of milliseconds, the version, 12 bits of counter, the
+ * variant, 62 random bits.
  */
 export function newId(kind: IdKind): string {
   const now = Date.now()

@@ -34,6 +34,7 @@ export async function startPostgres(): Promise<TemporaryPostgres> {
     password: 'bench',
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8', '--no-locale'],
     postgresFlags: [
       '-c',
       'synchronous_commit=on',

@@ -35,8 +35,8 @@ export async function startPostgresServer({ maxConnections = 300 } = {}): Promis
     persistent: false,
     // PostgreSQL refuses to run as root; for root it runs as the system user `postgres`, made when missing.
     createPostgresUser: process.getuid?.() === 0,
-    // Tests connect thousands of times, and this password is no secret.
-    initdbFlags: ['--encoding=UTF8', '--no-sync', '--set=scram_iterations=1'],
+    // The environment may name a locale that is not installed. Tests connect thousands of times, and this password is no secret.
+    initdbFlags: ['--encoding=UTF8', '--no-locale', '--no-sync', '--set=scram_iterations=1'],
     postgresFlags: [
       '-c',
       'listen_addresses=127.0.0.1',
