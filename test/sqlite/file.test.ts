@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { linkSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout } from 'node:timers/promises'
@@ -66,6 +66,8 @@ test('a new file is there with its first page or not at all', async () => {
   // Killed before it let go of the name under which it was made.
   linkSync(path, `${path}.01234567.new`)
   writeFileSync(`${path}.other.new`, '')
+  // A name that is gone when it is looked at: of somebody who makes the same file at this moment.
+  symlinkSync(join(folder, 'nowhere'), `${path}.gone.new`)
   const stele = await openStele({ databaseUrl: `sqlite:${path}` })
   expect(statSync(path).nlink).toBe(1)
   expect(readdirSync(folder)).toContain('stele.db.other.new')

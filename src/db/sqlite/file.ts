@@ -116,8 +116,9 @@ function forgetMakersName(path: string): void {
   const names = readdirSync(dirname(path)).filter(
     name => name.startsWith(basename(path)) && name.endsWith('.new'),
   )
+  // Whoever makes the file at the same time removes its own name, perhaps between any two of these steps.
   for (const other of names.map(name => join(dirname(path), name)))
-    if (statSync(other).ino === ino) rmSync(other)
+    if (statSync(other, { throwIfNoEntry: false })?.ino === ino) rmSync(other, { force: true })
 }
 
 /** Makes an empty file that only its owner can read, and the folder it lies in. @throws the system's error, EEXIST too */
