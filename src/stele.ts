@@ -9,12 +9,12 @@ import { ensureLog, openLogGuard } from './audit/log/beginning.ts'
 import { type AuditLog, openAuditLog } from './audit/log/service.ts'
 import type { AuditPlaces, OpenedPlaces } from './audit/places/service.ts'
 import { AnswerCache } from './cache/cache.ts'
-import { type Database, openDatabase } from './db/database.ts'
+import { openDatabase } from './db/database.ts'
 import { defaultDatabaseUrl } from './db/database-url.ts'
 import { migrateToRecord, migrateUp, requireCurrentSchema } from './db/migrate.ts'
 import { documentLibrary } from './documents/library.ts'
 import { createErasure } from './erasure/service.ts'
-import { reasonOf, SteleError } from './errors.ts'
+import { reasonOf } from './errors.ts'
 import { newId } from './ids.ts'
 import { contextSnapshotLibrary } from './library/context-snapshots.ts'
 import { conversationItemLibrary } from './library/conversation-items.ts'
@@ -58,6 +58,7 @@ import { Contents, type Store } from './store/contents.ts'
 import type { SearchInput } from './store/search.ts'
 import { storeSearchTokens } from './store/search-keys.ts'
 import { type FindMaster, hasOldContent, openEventSecret, openSecret } from './store/secrets.ts'
+import { storeFailure } from './store-failure.ts'
 import { openTelemetryWatcher } from './telemetry/open-telemetry.ts'
 
 /** Milliseconds that closing may take to get events into their log: what is left is taken by whoever opens the store next. */
@@ -140,9 +141,8 @@ export interface Stele {
 
 /**
  * Opens a store. Makes the file, the key and the tables when they are missing.
- * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign,
- * database_unsuitable, schema_newer,
- * schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable, retention_invalid
+ * @throws SteleError database_url_invalid, database_not_writable, database_damaged, database_foreign, database_unsuitable,
+ * schema_newer, schema_missing, copy_unfinished, master_key_invalid, master_key_mismatch, store_unavailable, retention_invalid
  * @example
  * const stele = await openStele({ databaseUrl: 'sqlite:.stele/stele.db' })
  * await stele.saveInteraction({ userId: 'ada', model: 'gpt-4o', messages: [{ role: 'user', content: 'Hi' }], responseText: 'Hello!' })
@@ -180,7 +180,8 @@ export async function openStele(options: SteleOptions = {}): Promise<Stele> {
     return stele
   } catch (error) {
     await database.close().catch(() => undefined)
-    throw asKnown(database, error)
+    // Whoever opens it is told in full: it is they who have named the database.
+    throw storeFailure(database, error, reasonOf(error))
   }
 }
 
@@ -345,9 +346,4 @@ function assemble(
       await database.close()
     },
   }
-}
-
-function asKnown(database: Database, error: unknown): unknown {
-  if (error instanceof SteleError || database.classify(error) !== 'unavailable') return error
-  return new SteleError('store_unavailable', { reason: reasonOf(error) }, { cause: error })
 }

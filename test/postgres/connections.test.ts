@@ -108,6 +108,17 @@ test.for<[string, Partial<Pick<URL, 'port' | 'password' | 'pathname'>>]>([
   expect(error.message).not.toContain('n0t-the-password')
 })
 
+test('to wait too long at the start for another process that starts is an unavailable store', async () => {
+  const { url } = await ownDatabase()
+  const database = openDatabase(url, {})
+  onTestFinished(() => database.close())
+  const options = encodeURIComponent('-c lock_timeout=50')
+  const masterKey = randomBytes(32).toString('base64')
+  await database.exclusively(() =>
+    failure('store_unavailable', openStele({ databaseUrl: `${url}?options=${options}`, masterKey })),
+  )
+})
+
 test('numbers beyond 32 bits are numbers', async () => {
   const { kysely } = (await postgresPlace()).database()
   const { rows } =
