@@ -8,8 +8,15 @@ import { SteleError } from '../errors.ts'
  * threads, beside the event loop.
  */
 
-/** What OWASP's Password Storage Cheat Sheet asks for. Memory in KiB. */
-const parameters = { memory: 19_456, passes: 2, parallelism: 1 }
+interface HashCost {
+  /** KiB. */
+  readonly memory: number
+  readonly passes: number
+  readonly parallelism: number
+}
+
+/** What OWASP's Password Storage Cheat Sheet asks for. */
+const parameters: HashCost = { memory: 19_456, passes: 2, parallelism: 1 }
 const saltBytes = 16
 const hashBytes = 32
 
@@ -38,7 +45,8 @@ export interface PasswordHasher {
   verify(hash: string | undefined, password: string): Promise<boolean>
 }
 
-export function passwordHasher(): PasswordHasher {
+/** @param cost of the hashes that it makes */
+export function passwordHasher(cost = parameters): PasswordHasher {
   let running = 0
   let places = atOnce + mostWaiting
   const waiting: (() => void)[] = []
@@ -57,11 +65,7 @@ export function passwordHasher(): PasswordHasher {
     }
   }
 
-  const tagOf = (
-    password: string,
-    salt: Buffer,
-    { memory, passes, parallelism } = parameters,
-  ): Promise<Buffer> =>
+  const tagOf = (password: string, salt: Buffer, { memory, passes, parallelism } = cost): Promise<Buffer> =>
     inTurn(() =>
       derive('argon2id', {
         // The same letters can be written in several ways.
@@ -86,7 +90,7 @@ export function passwordHasher(): PasswordHasher {
     },
     async hash(password) {
       const salt = randomBytes(saltBytes)
-      const { memory, passes, parallelism } = parameters
+      const { memory, passes, parallelism } = cost
       const tag = await tagOf(password, salt)
       return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${unpadded(salt)}$${unpadded(tag)}`
     },

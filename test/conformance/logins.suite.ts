@@ -1,6 +1,6 @@
-import { argon2Sync, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { placeOf } from '../../src/access/attempts.ts'
+import { passwordHasher } from '../../src/access/passwords.ts'
 import type { Stele } from '../../src/stele.ts'
 import type { Bed } from '../harness/databases.ts'
 import { failure } from '../harness/errors.ts'
@@ -22,15 +22,6 @@ function logIn(
   more: { name?: string; password?: string; newPassword?: string; place?: string } = {},
 ) {
   return stele.logins.logIn({ name: 'ada', password, place, times, ...more })
-}
-
-/** A hash of a password that takes eight times as long to make as those of the store. */
-function slowHash(message: string): string {
-  const nonce = randomBytes(16)
-  const [memory, passes, parallelism] = [19_456, 16, 1]
-  const tag = argon2Sync('argon2id', { message, nonce, memory, passes, parallelism, tagLength: 32 })
-  const [salt, hash] = [nonce, tag].map(bytes => bytes.toString('base64').replace(/=+$/, ''))
-  return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${salt}$${hash}`
 }
 
 async function actionsOf(stele: Stele): Promise<string[]> {
@@ -141,8 +132,9 @@ export function loginsSuite(bed: Bed): void {
     const stele = await withAda(bed)
     const { kysely } = stele.database
     const setHash = (hash: string) => kysely.updateTable('user_passwords').set({ hash }).execute()
-    // Between the look at the hash and the session: comparing this one takes longer than these by far.
-    const slow = slowHash(password)
+    // Between the look at the hash and the session: comparing this one takes longer than these by far, eight times as
+    // long as one that the store makes.
+    const slow = await passwordHasher({ memory: 19_456, passes: 16, parallelism: 1 }).hash(password)
     const meanwhile: (() => Promise<unknown>)[] = [
       () => stele.users.setStanding('ada', { status: 'suspended' }),
       () => setHash('of another password'),
