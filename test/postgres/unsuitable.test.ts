@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/database.ts'
+import { unsuitability } from '../../src/db/postgres/describe.ts'
 import { openStele } from '../../src/stele.ts'
 import { failure } from '../harness/errors.ts'
 import { ownDatabase } from '../harness/own-database.ts'
@@ -22,3 +23,10 @@ test.for(['LATIN1', 'SQL_ASCII'])(
     }
   },
 )
+
+test('a server that is too old is none either', () => {
+  const encoding = 'UTF8'
+  expect(unsuitability({ version: '13.22', encoding })).toBe('PostgreSQL 13.22 is older than 14')
+  for (const version of ['14.0', '18.1', '19beta1'])
+    expect(unsuitability({ version, encoding })).toBeUndefined()
+})

@@ -43,11 +43,20 @@ const neededEncoding = 'UTF8'
 
 /** Why a record cannot be kept there; undefined when it can. */
 export async function whyUnsuitable(db: Kysely<Tables>): Promise<string | undefined> {
-  const { rows } = await sql<{ version: string; encoding: string }>`
+  const { rows } = await sql<ServerFacts>`
     SELECT current_setting('server_version') AS version, current_setting('server_encoding') AS encoding`.execute(
     db,
   )
-  const { version = '', encoding } = rows[0] ?? {}
+  return rows[0] && unsuitability(rows[0])
+}
+
+interface ServerFacts {
+  readonly version: string
+  readonly encoding: string
+}
+
+/** The same by what the server says of itself. */
+export function unsuitability({ version, encoding }: ServerFacts): string | undefined {
   if (Number.parseInt(version, 10) < oldest) return `PostgreSQL ${version} is older than ${oldest}`
   if (encoding !== neededEncoding)
     return `its encoding is ${encoding}, in which not every text can be kept; make another one with ENCODING '${neededEncoding}' TEMPLATE template0`

@@ -47,7 +47,7 @@ const ownSettings = {
 /**
  * How the server finds out that whoever was connected is gone without a word (a machine without power, a network that is
  * cut): seconds of silence, seconds between questions, and how many may go unanswered. Its own default is two hours, for
- * which all others would wait for what the lost one has locked. Options of the URL go before these.
+ * which all others would wait for what the lost one has locked. What the URL's options say instead holds.
  */
 const peerSettings = {
   tcp_keepalives_idle: '30',
@@ -131,6 +131,7 @@ function common(
     keepAlive: true,
     stream: () => sockets.open(),
     types,
+    // The last one that names a setting holds.
     options: [asOptions(peerSettings), given ?? '', asOptions(sessionSettings)].join(' '),
   }
 }
