@@ -5,9 +5,10 @@ import { MessagePort } from 'node:worker_threads'
 import { DefaultQueryExecutor } from 'kysely'
 
 /**
- * Preloaded by the processes and threads of `npm test -- --mode delays`: what the system does in its own time (queries,
- * files, messages between threads) is sometimes answered late, as it is on a machine that does many things at once. A
- * test or a line of the program that counts on who is first then fails here, and not once in a hundred runs.
+ * Preloaded by the processes of `npm test -- --mode delays` that run tests, and by their threads: what the system does in its
+ * own time (queries, files, messages between threads) is sometimes answered late, as it is on a machine that does many
+ * things at once. A test or a line of the program that counts on who is first then fails here, and not once in a hundred
+ * runs.
  */
 const share = 0.05
 const longest = 60
