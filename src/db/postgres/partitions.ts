@@ -56,8 +56,9 @@ export async function missingPartitions(
   only: readonly TableName[] = partitionedTableNames,
 ): Promise<Partition[]> {
   const { rows } = await sql<{ name: string }>`
-    SELECT c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relispartition AND n.nspname = current_schema()`.execute(db)
+    SELECT c.relname AS name FROM unnest(${only}::text[]) AS parent(name)
+    JOIN pg_inherits i ON i.inhparent = to_regclass(parent.name) JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE c.relispartition`.execute(db)
   const existing = new Set(rows.map(row => row.name))
   return only
     .flatMap(table => {
