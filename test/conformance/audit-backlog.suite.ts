@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import { doAuditStep } from '../../src/audit/log/do-step.ts'
-import { migrateUp } from '../../src/db/migrate.ts'
 import type { Row } from '../../src/db/tables.ts'
 import { lowestIdAt } from '../../src/ids.ts'
 import { encodeContent } from '../../src/privacy/content.ts'
@@ -209,8 +208,7 @@ export function auditBacklogSuite(bed: Bed): void {
 
   test('those of a database that nobody has opened yet are taken in too', async () => {
     const place = await bed.place()
-    const database = place.database()
-    await migrateUp(database)
+    const database = await place.migrated()
     const event = eventRow({ userId: '', by: operator, action: 'schema.migrated' }, Date.now())
     await database.kysely
       .insertInto('audit_events')

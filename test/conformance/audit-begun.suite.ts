@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { formatVkey, keyIdOf } from '../../src/audit/note-keys.ts'
 import { verifyAuditExport } from '../../src/audit/verify/export.ts'
-import { migrateDown, migrateUp } from '../../src/db/migrate.ts'
+import { migrateDown } from '../../src/db/migrate.ts'
 import { columnsOf, kindOf, tableNames } from '../../src/db/tables.ts'
 import { ConversationHashes } from '../../src/model/hashes.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
@@ -239,8 +239,7 @@ export function auditBegunSuite(bed: Bed): void {
 
   test('a first secret is made only where no table has anything that comes after it', async () => {
     const place = await bed.place()
-    const database = place.database()
-    await migrateUp(database)
+    const database = await place.migrated()
     await dropGuards(database)
     const { kysely } = database
     const log = { hasBacklog: async () => false, begin: () => Promise.reject(new Error('made')) }

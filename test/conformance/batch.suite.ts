@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
-import { migrateUp } from '../../src/db/migrate.ts'
 import { columnsOf, type Row, type SealedBytes, type Tables } from '../../src/db/tables.ts'
 import { newConversationRow, newMessageRow } from '../../src/store/new-rows.ts'
 import type { Bed } from '../harness/databases.ts'
@@ -337,8 +336,7 @@ export function batchSuite(bed: Bed): void {
 }
 
 async function migrated(bed: Bed): Promise<Database> {
-  const database = (await bed.place()).database()
-  await migrateUp(database)
+  const database = await (await bed.place()).migrated()
   return database
 }
 

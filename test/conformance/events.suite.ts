@@ -155,8 +155,7 @@ export function eventsSuite(bed: Bed): void {
   test('going back is possible until anything is sealed', async () => {
     const place = await bed.place()
     await oldEvents(place, '{"reason":"old"}')
-    const database = place.database()
-    await migrateUp(database)
+    const database = await place.migrated()
     const above = (await knownMigrations()).filter(({ id }) => id >= 16).length
     expect((await migrateDown(database, above)).at(-1)).toBe('0016-audit-details')
     const { rows } = await sql<{ details: string }>`SELECT details FROM audit_events`.execute(database.kysely)

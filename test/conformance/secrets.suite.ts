@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { migrateUp } from '../../src/db/migrate.ts'
 import { generateMasterKey } from '../../src/privacy/master-key.ts'
 import { openSecret } from '../../src/store/secrets.ts'
 import { startChild } from '../harness/children.ts'
@@ -10,8 +9,7 @@ import { failure } from '../harness/errors.ts'
 
 export function secretsSuite(bed: Bed): void {
   test('a secret is made once and read again, each name its own', async () => {
-    const database = (await bed.place()).database()
-    await migrateUp(database)
+    const database = await (await bed.place()).migrated()
     const master = generateMasterKey()
     const first = await openSecret(database, 'one', () => master)
     expect(first).toHaveLength(32)
@@ -21,8 +19,7 @@ export function secretsSuite(bed: Bed): void {
 
   test('many who open a new secret at once agree on it', async () => {
     const place = await bed.place()
-    const databases = [place.database(), place.database(), place.database()]
-    await migrateUp(place.database())
+    const databases = [await place.migrated(), place.database(), place.database()]
     const master = generateMasterKey()
     const secrets = await Promise.all(
       Array.from({ length: 12 }, (_, index) =>
@@ -51,8 +48,7 @@ export function secretsSuite(bed: Bed): void {
   })
 
   test('a wrapped secret that was put under another name is refused', async () => {
-    const database = (await bed.place()).database()
-    await migrateUp(database)
+    const database = await (await bed.place()).migrated()
     const master = generateMasterKey()
     await openSecret(database, 'one', () => master)
     await sql`UPDATE secrets SET id = 'two'`.execute(database.kysely)
@@ -63,8 +59,7 @@ export function secretsSuite(bed: Bed): void {
   })
 
   test('the secret itself is not in the database', async () => {
-    const database = (await bed.place()).database()
-    await migrateUp(database)
+    const database = await (await bed.place()).migrated()
     const secret = await openSecret(database, 'one', () => generateMasterKey())
     const row = await database.kysely.selectFrom('secrets').select('wrapped_key').executeTakeFirstOrThrow()
     expect(Buffer.from(row.wrapped_key).includes(secret.subarray(0, 8))).toBe(false)

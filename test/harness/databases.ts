@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, inject, onTestFinished } from 'vitest'
 import { type Database, type DatabaseSettings, openDatabase } from '../../src/db/database.ts'
+import { migrateUp } from '../../src/db/migrate.ts'
 import { openStele, type Stele } from '../../src/stele.ts'
 import type { SteleOptions } from '../../src/stele-options.ts'
 import type {} from './global-setup.ts'
@@ -22,6 +23,8 @@ export interface Place {
   stele(options?: SteleOptions): Promise<Stele>
   /** The bare database; nothing is made in it. */
   database(settings?: DatabaseSettings): Database
+  /** The bare database, migrated. */
+  migrated(settings?: DatabaseSettings): Promise<Database>
 }
 
 /** One kind of database that a conformance suite runs on. */
@@ -136,6 +139,11 @@ function placeAt({ databaseUrl, schema, prepare, remove }: Ground): Place {
   const masterKey = randomBytes(32).toString('base64')
   const spoolFolder = join(tmpdir(), `stele-test-spool-${randomBytes(8).toString('hex')}`)
   const open: { close(): Promise<void> }[] = []
+  const bare: Place['database'] = settings => {
+    const database = openDatabase(databaseUrl, { schema: schema(), poolSize: 1, ...settings })
+    open.push(database)
+    return database
+  }
   onTestFinished(async () => {
     // Closing twice is allowed, so a test may close what it opened here.
     for (const { close } of open.reverse()) await close().catch(() => undefined)
@@ -156,9 +164,12 @@ function placeAt({ databaseUrl, schema, prepare, remove }: Ground): Place {
       open.push(stele)
       return stele
     },
-    database(settings) {
-      const database = openDatabase(databaseUrl, { schema: schema(), poolSize: 1, ...settings })
-      open.push(database)
+    database: bare,
+    async migrated(settings) {
+      await prepare()
+      const database = bare(settings)
+      // In memory nothing is prepared.
+      await migrateUp(database)
       return database
     },
   }

@@ -4,7 +4,6 @@ import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/database.ts'
-import { migrateUp } from '../../src/db/migrate.ts'
 import { backUp, inspectBackup } from '../../src/moving/backup.ts'
 import { restoreBackup } from '../../src/moving/restore.ts'
 import { openStele, type Stele } from '../../src/stele.ts'
@@ -188,8 +187,7 @@ test('a database that holds data is replaced only when asked, an empty one at on
   await at(to, place, async ({ calls }) => expect(await calls.find(callId)).toBeDefined())
 
   const empty = await sqlitePlace()
-  const bare = empty.database()
-  await migrateUp(bare)
+  const bare = await empty.migrated()
   await bare.close()
   await restored(path, pathOf(empty))
   await at(pathOf(empty), place, async ({ calls }) => expect(await calls.find(callId)).toBeDefined())

@@ -1,6 +1,5 @@
 import { StatementSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
-import { migrateUp } from '../../src/db/migrate.ts'
 import { newId } from '../../src/ids.ts'
 import { conversationLibrary } from '../../src/library/conversations.ts'
 import { messageLibrary } from '../../src/library/messages.ts'
@@ -46,8 +45,7 @@ function failCommits(times: number, isWritten: boolean): Set<StatementSync> {
 
 /** A recorder that writes on this thread, where its commits can be made to fail. */
 async function startRecorder(retryFor: number): Promise<{ database: Store; recorder: Recorder }> {
-  const bare = (await sqlitePlace()).database()
-  await migrateUp(bare)
+  const bare = await (await sqlitePlace()).migrated()
   const database = await storeOf(bare)
   const hashes = new ConversationHashes('key')
   const instanceId = newId('instance')
