@@ -24,7 +24,7 @@ const longestPause = 25
  * Page cache: 16 MiB holds the inner pages of every index up to some ten million messages. More is no better: SQLite
  * goes through the cache at every commit, and leaf pages of the one random index come from the system's cache anyway.
  */
-const cacheKibibytes = 16_384
+const cacheKibibytes = Number(process.env.XCACHE ?? 16384)
 
 /** Pages the log grows by before it is written back: a page that many commits change is then written back once. */
 const checkpointPages = 4_000
