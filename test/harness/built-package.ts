@@ -15,6 +15,8 @@ export async function buildPackage(folder: string): Promise<void> {
     join(root, 'tsconfig.build.json'),
     '--outDir',
     join(folder, 'dist'),
+    // Types are checked when the package is made; here they would take three quarters of the time.
+    '--noCheck',
   ])
   await cp(join(root, 'package.json'), join(folder, 'package.json'))
   await cp(join(root, 'schema'), join(folder, 'schema'), { recursive: true })

@@ -158,7 +158,7 @@ function placeAt({ databaseUrl, schema, prepare, remove }: Ground): Place {
       return schema()
     },
     async stele(options) {
-      if (options?.migrate !== false && options?.databaseUrl === undefined) await prepare()
+      if (options?.migrate !== false) await prepare()
       const own = { databaseUrl, masterKey, schema: schema(), poolSize: 1, spoolFolder }
       const stele = await openStele({ ...own, ...options })
       open.push(stele)
