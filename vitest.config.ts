@@ -12,9 +12,13 @@ const preloaded = (file: string): string[] => [
   new URL(`test/harness/${file}`, import.meta.url).href,
 ]
 
+/** What kills processes, fills disks, takes databases away or plays random histories: few tests that take a third of the time. */
+const long = 'test/**/*.long.test.ts'
+
 export default defineConfig(({ mode }) => ({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: [mode === 'long' ? long : 'test/**/*.test.ts'],
+    exclude: mode === 'test' ? [long] : [],
     reporters: ['default', './test/harness/closing-line.ts'],
     globalSetup: ['test/harness/global-setup.ts'],
     // Many tests wait for processes that start and for time limits to pass.

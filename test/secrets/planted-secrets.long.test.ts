@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { expect, onTestFinished, test } from 'vitest'
-import { startGateway } from '../gateway/running.ts'
 import { startPostgresServer } from '../harness/postgres-server.ts'
 import { chat } from './bodies.ts'
 import {
@@ -14,7 +13,6 @@ import {
   sayEverything,
   sayMeanwhile,
 } from './everything.ts'
-import { recipes } from './recipes.ts'
 import { setScene } from './scene.ts'
 import { told } from './search-bytes.ts'
 import { beyond, exported, filesBelow, inFiles } from './stored.ts'
@@ -24,14 +22,6 @@ import { tapLink } from './tapped-link.ts'
  * What is said is found in no byte that Stele writes, but where its mode says so. Marked things are said on every route, in
  * every place that has room for words, in every mode, and whatever goes wrong; then every file, row and log line is searched.
  */
-
-test('every route has a recipe, and every recipe a route', async () => {
-  const { gateway } = await startGateway()
-  const routes = [...gateway.routes].flatMap(([url, methods]) =>
-    [...methods].filter(method => method !== 'HEAD').map(method => `${method} ${url}`),
-  )
-  expect(routes.sort()).toEqual(Object.keys(recipes).sort())
-})
 
 test('in a SQLite file, through a crash, nothing is readable but what is kept plain', {
   timeout: 240_000,
