@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import type { Database } from '../../src/db/database.ts'
@@ -6,45 +5,16 @@ import { recordTables } from '../../src/db/tables.ts'
 import { newId } from '../../src/ids.ts'
 import { copyDatabase } from '../../src/moving/copy.ts'
 import type { Stele } from '../../src/stele.ts'
-import { assistant, chatBody, completionBody, exchange, reproduced, user } from '../harness/chat.ts'
+import { assistant, exchange, reproduced, user } from '../harness/chat.ts'
 import { startChild } from '../harness/children.ts'
-import { type Bed, type Place, withKeyOf } from '../harness/databases.ts'
+import type { Bed } from '../harness/databases.ts'
 import { planType } from '../harness/documents.ts'
 import { failure } from '../harness/errors.ts'
 import { callWithAll } from '../harness/every-kind.ts'
 import { recordOddities } from '../harness/odd-record.ts'
-import { countOf, rowsOf, storedRowsOf } from '../harness/rows.ts'
+import { countOf, rowsOf } from '../harness/rows.ts'
 import { letClocksRun, rollUpAll } from '../harness/usage.ts'
-
-/** Every row of every table, each as a hash that is the same on every database. */
-async function everything(database: Database): Promise<Record<string, string[]>> {
-  const tables: Record<string, string[]> = {}
-  for (const table of recordTables) {
-    // A source that is open says now and then that its process lives; the copy's own check is of one moment.
-    const rows = (await storedRowsOf(database, table)).map(row =>
-      'heartbeat_at' in row ? { ...row, heartbeat_at: 0, open_since: '' } : row,
-    )
-    tables[table] = rows.map(row => hash('sha256', Object.values(row).map(plain).join('\n'))).sort()
-  }
-  return tables
-}
-
-function plain(value: unknown): string {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : JSON.stringify(value)
-}
-
-async function fill(stele: Stele, calls: number, subject = 'question'): Promise<void> {
-  await Promise.all(
-    Array.from({ length: calls }, (_, index) =>
-      stele.saveInteraction({
-        userId: `user-${index % 7}`,
-        model: 'm',
-        messages: [user(`${subject} ${index}`)],
-        responseText: `answer ${index}`,
-      }),
-    ),
-  )
-}
+import { everything, fill, hasMark, placesOf } from './copied.ts'
 
 /** One of every kind that calls do not leave by themselves. */
 async function recordRest(stele: Stele): Promise<void> {
@@ -75,18 +45,9 @@ async function recordRest(stele: Stele): Promise<void> {
   await stele.auditEvents.add({ userId: 'ada', by: {}, action: 'usage.repaired' })
 }
 
-async function hasMark(database: Database): Promise<boolean> {
-  return database.hasTable(database.kysely, 'stele_copy')
-}
-
 export function copySuite(from: Bed, to: Bed): void {
-  const places = async (): Promise<{ source: Place; target: Place }> => {
-    const source = await from.place()
-    return { source, target: withKeyOf(await to.place(), source) }
-  }
-
   test('a copy holds the same rows, and serves: exact bytes, totals, conversations that go on', async () => {
-    const { source, target } = await places()
+    const { source, target } = await placesOf(from, to)
     const stele = await source.stele({ audit: { sequence: false } })
     const calls = await recordOddities(stele)
     await stele.apiKeys.create({ userId: 'ada' })
@@ -135,7 +96,7 @@ export function copySuite(from: Bed, to: Bed): void {
   })
 
   test('a copy is of one moment, while the source is written on', async () => {
-    const { source, target } = await places()
+    const { source, target } = await placesOf(from, to)
     const stele = await source.stele({ audit: { sequence: false } })
     await fill(stele, 50)
     const database = source.database()
@@ -155,48 +116,8 @@ export function copySuite(from: Bed, to: Bed): void {
     expect(await countOf({ database: target.database() }, 'llm_responses')).toBe(50)
   })
 
-  test('killed in the middle, it goes on where it was and takes in what changed', {
-    timeout: 60_000,
-  }, async () => {
-    const { source, target } = await places()
-    const stele = await source.stele({ audit: { sequence: false } })
-    await fill(stele, 1_300)
-    const { call } = await exchange(stele, [user('to be continued')], 'go on')
-    const child = startChild('copy-database.ts', target, {
-      from: { databaseUrl: source.databaseUrl, schema: source.schema },
-      stopAt: 3_000,
-    })
-    expect(await child.next()).toMatchObject({ table: 'messages' })
-    await child.kill()
-    const half = target.database()
-    const copied = await countOf({ database: half }, 'messages')
-    expect(copied).toBeGreaterThan(0)
-    expect(copied).toBeLessThan(2_602)
-    expect(await countOf({ database: half }, 'llm_responses')).toBe(0)
-    await failure('copy_unfinished', target.stele())
-
-    const next = await exchange(
-      stele,
-      chatBody([user('to be continued'), assistant('go on'), user('so it does')]),
-      'well',
-    )
-    expect(next.call.conversationId).toBe(call.conversationId)
-    await stele.users.create('newcomer')
-    await stele.database.kysely.deleteFrom('users').where('id', '=', 'user-3').execute()
-    const report = await copyDatabase(source.database(), half)
-    expect(report.isResumed).toBe(true)
-    expect(report.tables.filter(({ difference }) => difference !== undefined)).toEqual([])
-    expect(await everything(half)).toEqual(await everything(source.database()))
-    expect(await hasMark(half)).toBe(false)
-    const copy = await target.stele()
-    expect(await reproduced(copy, next.call.callId)).toEqual({
-      request: next.request,
-      response: completionBody('well'),
-    })
-  })
-
   test('what differs in the end is named, and the target stays marked until a later run repairs it', async () => {
-    const { source, target } = await places()
+    const { source, target } = await placesOf(from, to)
     const stele = await source.stele({ audit: { sequence: false } })
     await fill(stele, 20)
     const broken = target.database()
@@ -224,7 +145,7 @@ export function copySuite(from: Bed, to: Bed): void {
   })
 
   test('a target that holds data, or the unfinished copy of another database, is refused and kept', async () => {
-    const { source, target } = await places()
+    const { source, target } = await placesOf(from, to)
     await source.stele({ audit: { sequence: false } })
     const other = await target.stele()
     await other.users.create('somebody')
