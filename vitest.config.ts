@@ -12,7 +12,7 @@ const preloaded = (file: string): string[] => [
   new URL(`test/harness/${file}`, import.meta.url).href,
 ]
 
-/** What kills processes, fills disks, takes databases away or plays random histories: few tests that take a third of the time. */
+/** What kills processes, fills disks, takes databases away or plays random histories: few tests that take nearly half of the time. */
 const long = 'test/**/*.long.test.ts'
 
 export default defineConfig(({ mode }) => ({
@@ -31,7 +31,11 @@ export default defineConfig(({ mode }) => ({
     // The sources run as Node itself runs them: types stripped, nothing bundled.
     // Threads they start do so from the packed program.
     // With delays they do so from the sources, in which what is delayed is found.
-    execArgv: preloaded(mode === 'delays' ? 'delays.ts' : 'packed-threads.ts'),
+    // Tests make many short-lived objects: room for them saves a twentieth of the processor time.
+    execArgv: [
+      '--max-semi-space-size=64',
+      ...preloaded(mode === 'delays' ? 'delays.ts' : 'packed-threads.ts'),
+    ],
     experimental: { viteModuleRunner: false },
   },
 }))
