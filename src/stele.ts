@@ -246,7 +246,7 @@ function assemble(
     instanceId,
     reserver: new Reserver(options.limits ?? {}, {
       ready: () => accounting.prices(),
-      costOf: (call, usage) => accounting.costOf(call, usage),
+      mayCost: (call, usage) => accounting.mayCost(call, usage),
     }),
     removeOldCounters: limits.tidy,
     async lastWork() {

@@ -15,7 +15,7 @@ export interface WishedCall extends CountedCall {
 export type Refusal =
   | { readonly kind: 'exceeded'; readonly call: WishedCall; readonly excess: Excess }
   | { readonly kind: 'unpriced'; readonly call: WishedCall }
-  | { readonly kind: 'open-ended'; readonly call: WishedCall }
+  | { readonly kind: 'open-ended'; readonly call: WishedCall; readonly missing: string }
 
 /** The limit that a call would exceed. */
 export interface Excess {
@@ -220,8 +220,9 @@ export class Ledger {
     const counters = this.#countersOf(call)
     const capsAmounts = counters.some(({ caps }) => caps.tokens !== null || caps.nanousd !== null)
     if (capsAmounts && reservation === undefined) return { kind: 'unknown', wanted: 'bound' }
-    if (capsAmounts && reservation?.isOpenEnded === true)
-      return { kind: 'refused', refusal: { kind: 'open-ended', call } }
+    const missing = reservation?.missingBound
+    if (capsAmounts && missing !== undefined)
+      return { kind: 'refused', refusal: { kind: 'open-ended', call, missing } }
     if (reservation?.nanousd === undefined && counters.some(({ caps }) => caps.nanousd !== null))
       return { kind: 'refused', refusal: { kind: 'unpriced', call } }
     const excesses = counters.flatMap((counter): Excess[] => {

@@ -21,8 +21,8 @@ export function toldRefusal(refusal: Refusal, now: number): ToldRefusal {
   if (refusal.kind === 'open-ended')
     return {
       code: 'missing_required_parameter',
-      details: { name: 'max_completion_tokens' },
-      param: 'max_completion_tokens',
+      details: { name: refusal.missing },
+      param: refusal.missing,
     }
   const { counter, metric, limit, used, requested } = refusal.excess
   const resetsIn = Math.max(1, counter.window.end - now)

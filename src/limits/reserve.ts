@@ -1,4 +1,5 @@
 import type { AskedReservation } from '../model/call.ts'
+import { type ToolsAllowed, toolsAllowed } from '../model/tool-use.ts'
 import { serviceTierOf, type Usage } from '../model/usage.ts'
 import { countedBeside } from '../pricing/count-beside.ts'
 import { type CountedRequest, type Prompt, promptOf } from '../pricing/tokens.ts'
@@ -15,6 +16,9 @@ export interface ReservationRules {
 
 export const usualOutput = 4_096
 
+/** Uses of the provider's paid tools for which a request counts that allows them and does not say how many. */
+const usualToolCalls = 10
+
 /** Nano-US-dollars; undefined when the price is unknown. */
 type CostOf = (
   call: { readonly provider: string; readonly model: string; readonly at: number },
@@ -24,7 +28,7 @@ type CostOf = (
 /** What tells prices, once it is ready to. */
 export interface PriceTeller {
   readonly ready: () => Promise<unknown>
-  readonly costOf: CostOf
+  readonly mayCost: CostOf
 }
 
 /** A request, and by whom it is to be answered. */
@@ -78,8 +82,9 @@ export class Reserver {
     const outputTokens = stated ?? defaultOutput
     const inputTokens = textTokens + prompt.others
     const serviceTier = serviceTierOf(request.value)
-    const costs = waysToPay({ inputTokens, outputTokens, serviceTier }, prompt).map(usage =>
-      this.#prices?.costOf({ provider, model, at }, usage),
+    const tools = toolsAllowed(request.value, model)
+    const costs = waysToPay({ inputTokens, outputTokens, serviceTier }, prompt, tools).map(usage =>
+      this.#prices?.mayCost({ provider, model, at }, usage),
     )
     const nanousd = costs.reduce((most, cost) =>
       most === undefined || cost === undefined ? undefined : Math.max(most, cost),
@@ -88,7 +93,7 @@ export class Reserver {
       tokens: inputTokens + outputTokens,
       nanousd: nanousd ?? (unpriced === 'allow' ? 0 : undefined),
       isBound,
-      isOpenEnded: stated === undefined && openEnded === 'refuse',
+      missingBound: openEnded === 'refuse' ? missingBound(operation, stated, tools) : undefined,
     }
   }
 }
@@ -102,8 +107,25 @@ interface Most extends Usage {
   readonly outputTokens: number
 }
 
-/** The same tokens as what they may be paid as: what is dearest among these is held back. */
-function waysToPay(usual: Most, { hasAudio, marksCache }: Prompt): readonly Most[] {
+/** Which parameter does not say how much a call may come to at most. */
+function missingBound(
+  operation: string,
+  stated: number | undefined,
+  tools: ToolsAllowed | undefined,
+): string | undefined {
+  if (stated === undefined) return boundNames[operation]?.[0] ?? 'max_completion_tokens'
+  return tools !== undefined && tools.most === undefined ? 'max_tool_calls' : undefined
+}
+
+/** The same tokens as what they may be paid as, with the tools that may be used: what is dearest among these is held back. */
+function waysToPay(usual: Most, prompt: Prompt, allowed: ToolsAllowed | undefined): readonly Most[] {
+  const ways = waysToPayTokens(usual, prompt)
+  if (allowed === undefined) return ways
+  const { tools, most = usualToolCalls } = allowed
+  return ways.flatMap(way => tools.map(tool => ({ ...way, [tool]: most })))
+}
+
+function waysToPayTokens(usual: Most, { hasAudio, marksCache }: Prompt): readonly Most[] {
   const { inputTokens, outputTokens } = usual
   return [
     usual,

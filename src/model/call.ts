@@ -89,8 +89,8 @@ export interface Reservation {
 export interface AskedReservation extends Reservation {
   /** The input is not counted, only known not to be more than that: counting it takes longer. */
   readonly isBound: boolean
-  /** The request does not say how long the reply may be. */
-  readonly isOpenEnded: boolean
+  /** The parameter that must say how much the reply may come to, where that is asked for and the request does not have it. */
+  readonly missingBound: string | undefined
 }
 
 /** How much of one limit is left. */

@@ -1,3 +1,4 @@
+import { toolsOfModel } from './tool-use.ts'
 import { readUsage, serviceTierOf, type Usage } from './usage.ts'
 
 export type { Usage } from './usage.ts'
@@ -41,7 +42,7 @@ export function readCompletion(value: unknown): Reply | undefined {
     finishReasons: choices
       .map(choice => text(choice['finish_reason']))
       .filter(reason => reason !== undefined),
-    usage: usageOf(value),
+    usage: { ...toolsOfModel(text(value['model'])), ...usageOf(value) },
     message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
   }
 }

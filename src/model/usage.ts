@@ -17,6 +17,11 @@ export interface Usage {
   /** Those of them that came from the cache. */
   readonly audioCacheReadInputTokens?: number | undefined
   readonly audioOutputTokens?: number | undefined
+  /** Searches of the web, and of stored files, that the provider made and charges for one by one. */
+  readonly webSearches?: number | undefined
+  readonly fileSearches?: number | undefined
+  /** Uses of other tools of the provider's own that cost something beside their tokens: containers, images made. */
+  readonly otherPaidTools?: number | undefined
   /** What the provider says that the call cost, in nano-US-dollars. */
   readonly toldNanousd?: number | undefined
   /** The class of service it was answered with, where that is not the usual one: it has prices of its own. */
@@ -63,6 +68,7 @@ export function readUsage(value: unknown): Usage {
     ...(told.audioInput ? { audioInputTokens: told.audioInput } : {}),
     ...(told.audioCacheRead ? { audioCacheReadInputTokens: told.audioCacheRead } : {}),
     ...(told.audioOutput ? { audioOutputTokens: told.audioOutput } : {}),
+    ...(told.webSearches ? { webSearches: told.webSearches } : {}),
     ...(toldNanousd === undefined ? {} : { toldNanousd }),
   }
 }
@@ -94,6 +100,7 @@ interface Counts {
   readonly audioInput: number | undefined
   readonly audioCacheRead: number | undefined
   readonly audioOutput: number | undefined
+  readonly webSearches: number | undefined
 }
 
 function counts(usage: Fields): Counts {
@@ -116,6 +123,9 @@ function counts(usage: Fields): Counts {
     audioInput: count(input['audio_tokens']),
     audioCacheRead: count(fields(input['cached_tokens_details'])['audio_tokens']),
     audioOutput: count(output['audio_tokens']),
+    // Anthropic, and Perplexity.
+    webSearches:
+      count(fields(usage['server_tool_use'])['web_search_requests']) ?? count(usage['num_search_queries']),
   }
 }
 

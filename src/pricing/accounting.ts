@@ -41,9 +41,9 @@ export class Accounting {
     return this.#book
   }
 
-  /** What a call would cost at once, in nano-US-dollars; undefined when that is not known, or the prices are not loaded. */
-  costOf(call: Parameters<PriceBook['costOf']>[0], usage: Usage): number | undefined {
-    return this.#book?.costOf(call, usage)
+  /** What a call may cost, at once, in nano-US-dollars; undefined when that is not known, or the prices are not loaded. */
+  mayCost(call: Parameters<PriceBook['mayCost']>[0], usage: Usage): number | undefined {
+    return this.#book?.mayCost(call, usage)
   }
 
   /** @param asked the request, when it is at hand: what is to be estimated is read from it */

@@ -15,7 +15,7 @@ import {
 } from '../store/costed-calls.ts'
 import { dollarsText } from './money.ts'
 import type { PriceBook, PriceSource } from './price-book.ts'
-import type { UsageKind } from './rates.ts'
+import { isPaidSingly, type UsageKind } from './rates.ts'
 import { type CostBasis, recompute } from './recompute.ts'
 import type { CostChange, DoRepriceStep } from './reprice-step.ts'
 
@@ -23,7 +23,7 @@ import type { CostChange, DoRepriceStep } from './reprice-step.ts'
 export interface ExplainedLine {
   readonly kind: UsageKind
   readonly count: number
-  /** For a million tokens, or for a call. */
+  /** For a million tokens, or for one call or use of a tool. */
   readonly price: string
   readonly cost: string
 }
@@ -153,7 +153,7 @@ function explained(book: PriceBook, call: CostedCall): CostExplanation {
     lines: lines.map(({ kind, count, rate }) => ({
       kind,
       count,
-      price: dollarsText(kind === 'call' ? rate : rate * 1_000_000n),
+      price: dollarsText(isPaidSingly(kind) ? rate : rate * 1_000_000n),
       cost: dollarsText(BigInt(count) * rate),
     })),
     computedNanousd: nanousd,

@@ -33,7 +33,7 @@ const prices = [
   'audioOutput',
 ] as const
 
-/** A user's own price of models. Token prices are US dollars per million tokens, `perCall` is US dollars a call. */
+/** A user's own price of models. Token prices are US dollars per million tokens; `perCall` and the like are US dollars a piece. */
 export const priceOverride = z
   .strictObject({
     /** The model as it is asked for, or as the provider says that it answered; `*` stands for anything. */
@@ -53,6 +53,9 @@ export const priceOverride = z
     audioInput: dollars,
     audioOutput: dollars,
     perCall: dollars,
+    perWebSearch: dollars,
+    perFileSearch: dollars,
+    perOtherTool: dollars,
   })
   .refine(
     override => override.perCall !== undefined || prices.some(name => override[name] !== undefined),
@@ -87,7 +90,9 @@ export interface Override {
 }
 
 export function preparedOverride(given: PriceOverride, index: number): Override {
-  const { input, cachedInput, cacheWrite, output, reasoning, audioInput, audioOutput, perCall } = given
+  const { input, cachedInput, cacheWrite, output, reasoning, audioInput, audioOutput } = given
+  const piece = (value: number | undefined): bigint | undefined =>
+    value === undefined ? undefined : perPiece(value)
   const token = (value: number | undefined): bigint | undefined =>
     value === undefined ? undefined : perToken(value)
   return {
@@ -101,7 +106,10 @@ export function preparedOverride(given: PriceOverride, index: number): Override 
       reasoning: token(reasoning),
       audioInput: token(audioInput),
       audioOutput: token(audioOutput),
-      call: perCall === undefined ? undefined : perPiece(perCall),
+      webSearch: piece(given.perWebSearch),
+      fileSearch: piece(given.perFileSearch),
+      otherTool: piece(given.perOtherTool),
+      call: piece(given.perCall),
     },
     from: given.from === undefined ? Number.NEGATIVE_INFINITY : Date.parse(given.from),
     until: given.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(given.until),

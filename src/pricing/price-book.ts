@@ -93,6 +93,16 @@ export class PriceBook {
     return costOfLines(this.linesOf(call, usage))
   }
 
+  /**
+   * The same of a call that is yet to be made. With those who will say what they charge, tools that have no price here count
+   * from then on.
+   */
+  mayCost(call: PricedCall, usage: TokenUsage): number | undefined {
+    const cost = this.costOf(call, usage)
+    if (cost !== undefined || !this.#tells(call)) return cost
+    return this.costOf(call, { ...usage, webSearches: 0, fileSearches: 0, otherPaidTools: 0 })
+  }
+
   /** The parts of a call's cost. */
   linesOf(call: PricedCall, usage: TokenUsage): CostLine[] | undefined {
     const price = this.priceOf(call, usage)
@@ -109,7 +119,7 @@ export class PriceBook {
     const provider = this.#providers.get(call.provider)
     const type = provider?.type ?? (provider === undefined ? call.provider : undefined)
     if (type === 'echo' || type === 'replay') return own
-    if (toldNanousd !== undefined && believed.has(this.#sellerOf(call.provider, call.model) ?? ''))
+    if (toldNanousd !== undefined && this.#tells(call))
       return { source: { kind: 'told' }, rates: { call: fromNano(toldNanousd) } }
     // The public prices are those of the usual service; a faster one costs more, a slower one less.
     if (serviceTier !== undefined) return undefined
@@ -118,6 +128,10 @@ export class PriceBook {
     const { steps, provider: seller, model, since } = listed
     const step = steps.findLast(({ above }) => inputTokens > above)
     return step && { source: { kind: 'list', provider: seller, model, since }, rates: step.rates }
+  }
+
+  #tells({ provider, model }: PricedCall): boolean {
+    return believed.has(this.#sellerOf(provider, model) ?? '')
   }
 
   #overrideFor(

@@ -91,6 +91,12 @@ const perMillion = {
   output_audio_mtok: 'audioOutput',
 } as const satisfies Record<string, UsageKind>
 
+const perThousand = {
+  web_searches_kcount: 'webSearch',
+  storage_searches_kcount: 'fileSearch',
+  requests_kcount: 'call',
+} as const satisfies Record<string, UsageKind>
+
 function stepsOf(price: ModelPrice): ListPrice['steps'] {
   const starts = Object.values(price).flatMap(each =>
     typeof each === 'object' ? each.tiers.map(({ start }) => start) : [],
@@ -107,8 +113,11 @@ function ratesOf(price: ModelPrice, above: number): Rates {
     if (dollars !== undefined) rates[kind] = perToken(dollars)
   }
   if (rates.input === undefined && rates.output === undefined) return {}
-  const perThousandCalls = dollarsOf(price['requests_kcount'], above)
-  return perThousandCalls === undefined ? rates : { ...rates, call: perToken(perThousandCalls) * 1_000n }
+  for (const [key, kind] of Object.entries(perThousand)) {
+    const dollars = dollarsOf(price[key], above)
+    if (dollars !== undefined) rates[kind] = perToken(dollars) * 1_000n
+  }
+  return rates
 }
 
 function dollarsOf(price: number | TieredPrices | undefined, above: number): number | undefined {

@@ -1,8 +1,8 @@
 import type { Usage } from '../model/usage.ts'
 import { toNano } from './money.ts'
 
-/** The kinds of what a call uses that can have a price of their own. */
-const usageKinds = [
+/** The kinds of tokens that can have a price of their own. */
+const tokenKinds = [
   'input',
   'cacheRead',
   'cacheCreation',
@@ -12,10 +12,23 @@ const usageKinds = [
   'output',
   'reasoning',
   'audioOutput',
-  'call',
 ] as const
 
+/** Tools of the provider's own, paid for by the use. */
+const toolKinds = ['webSearch', 'fileSearch', 'otherTool'] as const
+
+const usageKinds = [...tokenKinds, ...toolKinds, 'call'] as const
+
 export type UsageKind = (typeof usageKinds)[number]
+
+/** Whether a price is for one of a kind, not for a million. */
+export function isPaidSingly(kind: UsageKind): boolean {
+  return kind === 'call' || isTool(kind)
+}
+
+function isTool(kind: UsageKind): boolean {
+  return (toolKinds as readonly UsageKind[]).includes(kind)
+}
 
 /** Femto-US-dollars for one of a kind. What has none is not priced by itself. */
 export type Rates = { readonly [K in UsageKind]?: bigint | undefined }
@@ -41,8 +54,9 @@ const partOf = {
 } as const satisfies Partial<Record<UsageKind, UsageKind>>
 
 /**
- * What a usage costs, part by part. Undefined when the tokens are not known, or when some of them have no price: a sum
- * that leaves a part out would pass for the cost.
+ * What a usage costs, part by part. Undefined when the tokens are not known, or when something that was used has no price:
+ * a sum that leaves a part out would pass for the cost. A price for the call has the use of tools in it, as providers do that
+ * search for each answer.
  */
 export function costLines(rates: Rates, usage: Usage): CostLine[] | undefined {
   const used = split(usage, rates)
@@ -53,7 +67,7 @@ export function costLines(rates: Rates, usage: Usage): CostLine[] | undefined {
     if (count === 0) continue
     const rate = rateOf(rates, kind)
     if (rate === undefined) {
-      if (kind === 'call') continue
+      if (kind === 'call' || (isTool(kind) && rates.call !== undefined)) continue
       return undefined
     }
     lines.push({ kind, count, rate })
@@ -73,7 +87,7 @@ function rateOf(rates: Rates, kind: UsageKind): bigint | undefined {
   return whole === undefined ? undefined : rateOf(rates, whole)
 }
 
-/** Each token in the one kind that it is paid as. */
+/** Each token in the one kind that it is paid as, and all else that is paid. */
 function split(usage: Usage, rates: Rates): Record<UsageKind, number> | undefined {
   const { inputTokens: input, longCacheCreationInputTokens: long = 0 } = usage
   const { audioInputTokens: audio = 0, audioCacheReadInputTokens: audioRead = 0 } = usage
@@ -81,7 +95,13 @@ function split(usage: Usage, rates: Rates): Record<UsageKind, number> | undefine
   const { reasoningOutputTokens: reasoning = 0, audioOutputTokens: spoken = 0 } = usage
   // What only reads, as embeddings do, has no price for output and says of none.
   const output = usage.outputTokens ?? (rates.output === undefined ? 0 : undefined)
-  if (isByCall(rates)) return { ...nothing, call: 1 }
+  const pieces = {
+    webSearch: usage.webSearches ?? 0,
+    fileSearch: usage.fileSearches ?? 0,
+    otherTool: usage.otherPaidTools ?? 0,
+    call: 1,
+  }
+  if (isByCall(rates)) return { ...nothing, ...pieces }
   if (input === undefined || output === undefined) return undefined
   const audioInput = Math.max(0, audio - audioRead)
   const cacheRead = Math.max(0, read - audioRead)
@@ -96,7 +116,7 @@ function split(usage: Usage, rates: Rates): Record<UsageKind, number> | undefine
     output: Math.max(0, output - reasoning - spoken),
     reasoning,
     audioOutput: spoken,
-    call: 1,
+    ...pieces,
   }
 }
 
@@ -104,5 +124,5 @@ const nothing = Object.fromEntries(usageKinds.map(kind => [kind, 0])) as Record<
 
 /** Whether a call is paid for, and its tokens are not. */
 function isByCall(rates: Rates): boolean {
-  return rates.call !== undefined && usageKinds.every(kind => kind === 'call' || rates[kind] === undefined)
+  return rates.call !== undefined && tokenKinds.every(kind => rates[kind] === undefined)
 }

@@ -22,6 +22,9 @@ const counts = [
   'audioInputTokens',
   'audioCacheReadInputTokens',
   'audioOutputTokens',
+  'webSearches',
+  'fileSearches',
+  'otherPaidTools',
 ] as const satisfies readonly (keyof Usage)[]
 
 /**

@@ -13,7 +13,12 @@ type Begin = BeginOperation | BeginAllOperation
 type Submit = (operation: Begin) => Promise<OperationResult>
 
 /** What a call may take that no provider is asked for. */
-export const takesNothing: AskedReservation = { tokens: 0, nanousd: 0, isBound: false, isOpenEnded: false }
+export const takesNothing: AskedReservation = {
+  tokens: 0,
+  nanousd: 0,
+  isBound: false,
+  missingBound: undefined,
+}
 
 /** Rounds that saying what calls may take can need: not said, said quickly, said exactly. */
 const mostRounds = 3

@@ -11,6 +11,9 @@ const rareCounts = [
   'audioInputTokens',
   'audioCacheReadInputTokens',
   'audioOutputTokens',
+  'webSearches',
+  'fileSearches',
+  'otherPaidTools',
   'toldNanousd',
 ] as const
 

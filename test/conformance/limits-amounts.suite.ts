@@ -205,5 +205,45 @@ export function limitAmountsSuite(bed: Bed): void {
     const refusal = await failure('missing_required_parameter', begin(strict, chatBody([user('q')])))
     expect(refusal.param).toBe('max_completion_tokens')
     await begin(strict, bounded(10))
+    const other = (operation: string, parameters: object) =>
+      begin(strict, JSON.stringify({ model: 'test-model', messages: [user('q')], ...parameters }), {
+        operation,
+      })
+    const searching = { max_output_tokens: 10, tools: [{ type: 'web_search' }] }
+    expect((await failure('missing_required_parameter', other('responses', {}))).param).toBe(
+      'max_output_tokens',
+    )
+    expect((await failure('missing_required_parameter', other('responses', searching))).param).toBe(
+      'max_tool_calls',
+    )
+    await other('responses', { ...searching, max_tool_calls: 3 })
+  })
+
+  test('the tools that a provider may use are held back at the dearest of them, or refused without a price', async () => {
+    const pricing = {
+      overrides: [
+        { model: 'free', perCall: 0, perWebSearch: 0.01, perFileSearch: 0.002 },
+        { model: 'tokens', input: 0, output: 0, perWebSearch: 0.01 },
+      ],
+    }
+    const stele = await (await bed.place()).stele({ pricing })
+    await stele.limits.set({ user: 'ada' }, { nanousdPerDay: 1_000_000_000 })
+    const held = async (model: string, parameters: object, operation = 'responses') => {
+      const body = JSON.stringify({ model, messages: [user('q')], max_output_tokens: 10, ...parameters })
+      const call = await begin(stele, body, { operation, requestModel: model })
+      return call.reserved?.nanousd
+    }
+    const [web, files, code] = ['web_search_preview', 'file_search', 'code_interpreter'].map(type => ({
+      type,
+    }))
+    expect(await held('tokens', { tools: [{ type: 'function', name: 'f' }] })).toBe(0)
+    expect(await held('tokens', { tools: [web] })).toBe(100_000_000)
+    expect(await held('free', { tools: [files, web], max_tool_calls: 3 })).toBe(30_000_000)
+    expect(await held('free', { tools: [files], max_tool_calls: 3 })).toBe(6_000_000)
+    expect(await held('free', { tools: [web], max_tool_calls: 0 })).toBe(0)
+    expect(await held('tokens', { web_search_options: {}, max_tokens: 10 }, 'chat')).toBe(10_000_000)
+    await failure('price_unknown', held('tokens', { tools: [code] }))
+    await failure('insufficient_quota', held('tokens', { tools: [web], max_tool_calls: 1e300 }))
+    expect(await stele.limits.examine()).toEqual([])
   })
 }

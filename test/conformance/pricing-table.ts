@@ -1,5 +1,6 @@
 import type { Outcome } from '../../src/model/call.ts'
 import { parsePlainRequest } from '../../src/model/plain-request.ts'
+import { readResponse } from '../../src/model/responses/reply.ts'
 import { countTokens } from '../../src/pricing/tokens.ts'
 import type { BeginInput } from '../../src/recorder/begin-input.ts'
 import { chatBody, completed, completionBody, user } from '../harness/chat.ts'
@@ -18,6 +19,15 @@ export function reply(usage: object | null, more: object = {}): string {
 
 export const reported = { prompt_tokens: 1_000, completion_tokens: 100, total_tokens: 1_100 }
 const broken = { finishReasons: [], usage: {}, message: { content: said } }
+
+/** A response that a provider made with tools of its own. */
+function withTools(...output: readonly object[]): Outcome {
+  const usage = { input_tokens: 1_000, output_tokens: 100, total_tokens: 1_100 }
+  const response = { object: 'response', status: 'completed', model: 'gpt-4o-2024-08-06', output, usage }
+  return completed(JSON.stringify(response), { reply: readResponse(response) })
+}
+
+const search = { type: 'web_search_call', status: 'completed', action: { type: 'search', query: 'Paris' } }
 
 interface EndedCall {
   readonly name: string
@@ -58,6 +68,45 @@ export const endedCalls: readonly EndedCall[] = [
       ),
     ),
     is: [3_010, 100, 'reported', 30_000 + 600 * 3_750 + 400 * 6_000 + 2_000 * 300 + 100 * 15_000],
+  },
+  {
+    name: 'searches of the web and of files',
+    outcome: withTools(
+      search,
+      { ...search, action: { type: 'open_page', url: 'https://example.com' } },
+      { ...search, action: undefined },
+      { ...search, status: 'failed' },
+      { type: 'file_search_call', status: 'completed' },
+    ),
+    is: [1_000, 100, 'reported', 3_500_000 + 2 * 10_000_000 + 2_500_000],
+  },
+  {
+    name: 'a tool that nobody has a price for',
+    outcome: withTools({ type: 'code_interpreter_call', status: 'completed' }),
+    is: [1_000, 100, 'reported', null],
+  },
+  {
+    name: 'searches that the usage tells of',
+    input: { provider: 'anthropic', requestModel: 'claude-sonnet-4-5' },
+    outcome: completed(
+      reply(
+        { input_tokens: 1_000, output_tokens: 100, server_tool_use: { web_search_requests: 3 } },
+        { model: 'claude-sonnet-4-5-20250929' },
+      ),
+    ),
+    is: [1_000, 100, 'reported', 1_000 * 3_000 + 100 * 15_000 + 3 * 10_000_000],
+  },
+  {
+    name: 'a model that searches before each answer, at a price that is not listed',
+    input: { requestModel: 'gpt-4o-search-preview' },
+    outcome: completed(reply(reported, { model: 'gpt-4o-search-preview-2025-03-11' })),
+    is: [1_000, 100, 'reported', null],
+  },
+  {
+    name: 'searches that are in the price of the call',
+    input: { provider: 'perplexity', requestModel: 'sonar' },
+    outcome: completed(reply({ ...reported, num_search_queries: 2 }, { model: 'sonar' })),
+    is: [1_000, 100, 'reported', 1_000_000 + 100_000 + 12_000_000],
   },
   {
     name: 'whole, without usage',

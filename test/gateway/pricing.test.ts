@@ -56,6 +56,40 @@ test('a stream that tells its usage at the end, whether its client asked for it 
   expect(await accounts(running)).toEqual([whole, whole])
 })
 
+test('a response with searches of the provider, in one piece, streamed, and broken off', async () => {
+  const search = { type: 'web_search_call', id: 'ws_1', status: 'completed', action: { type: 'search' } }
+  const used = { input_tokens: 1_000, output_tokens: 100, total_tokens: 1_100 }
+  const response = {
+    object: 'response',
+    id: 'resp_1',
+    status: 'completed',
+    model,
+    output: [search, search],
+    usage: used,
+  }
+  const found = { type: 'response.output_item.done', output_index: 0, item: search }
+  const running = await start(
+    [
+      json(response),
+      stream([event(found), event(found), event({ type: 'response.completed', response })]),
+      stream([event(found)]),
+    ],
+    { responses: true },
+  )
+  const ask = (more: object) =>
+    running.send('POST', '/v1/responses', {
+      headers: { authorization: `Bearer ${running.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model, input: 'Paris', tools: [{ type: 'web_search' }], ...more }),
+    })
+  for (const more of [{}, { stream: true }, { stream: true }]) await ask(more)
+  const searched = ['completed', 1_000, 100, undefined, 'reported', 3_500_000 + 20_000_000]
+  const costs = await accounts(running)
+  expect(costs.slice(0, 2)).toEqual([searched, searched])
+  // What it read is estimated, and one search is known of.
+  expect(costs[2]?.at(-1)).toBeGreaterThan(10_000_000)
+  expect(costs[2]?.at(-1)).toBeLessThan(11_000_000)
+})
+
 test('a stream that says nothing of its usage', async () => {
   const running = await start([
     stream([chunk({ content: 'Paris is it' }), chunk({}, { finish: 'stop' }), done]),

@@ -99,6 +99,9 @@ test('each class of tokens is paid once, at its own price', async () => {
         audioInput: 1_000,
         audioOutput: 2_000,
         perCall: 0.01,
+        perWebSearch: 0.02,
+        perFileSearch: 0.003,
+        perOtherTool: 0.5,
       },
     ],
   })
@@ -110,6 +113,9 @@ test('each class of tokens is paid once, at its own price', async () => {
     outputTokens: 500,
     reasoningOutputTokens: 300,
     audioOutputTokens: 20,
+    webSearches: 2,
+    fileSearches: 3,
+    otherPaidTools: 1,
   }
   const lines = book.linesOf({ provider: 'p', model: 'm', at }, used)
   expect(lines?.map(({ kind, count }) => [kind, count])).toEqual([
@@ -120,9 +126,12 @@ test('each class of tokens is paid once, at its own price', async () => {
     ['output', 180],
     ['reasoning', 300],
     ['audioOutput', 20],
+    ['webSearch', 2],
+    ['fileSearch', 3],
+    ['otherTool', 1],
     ['call', 1],
   ])
-  const micro = 6_500 + 200 + 1_250 + 50_000 + 18_000 + 15_000 + 40_000 + 10_000
+  const micro = 6_500 + 200 + 1_250 + 50_000 + 18_000 + 15_000 + 40_000 + 10_000 + 40_000 + 9_000 + 500_000
   expect(costOfLines(lines)).toBe(micro * 1_000)
 })
 
@@ -141,6 +150,27 @@ test('what is used and has no price makes the cost unknown', async () => {
   expect(of('chat', { ...usage, audioInputTokens: 10 })).toBeUndefined()
   expect(of('chat', { ...usage, cacheReadInputTokens: 10 })).toBe(1_100_000)
   expect(of('chat', { ...usage, serviceTier: 'priority' })).toBeUndefined()
+  for (const tool of ['webSearches', 'fileSearches', 'otherPaidTools'])
+    expect(of('chat', { ...usage, [tool]: 1 })).toBeUndefined()
+})
+
+test('a price for the call has tools in it that have none of their own', async () => {
+  const overrides = [
+    { model: 'whole', perCall: 0.01 },
+    { model: 'partly', perCall: 0.01, perWebSearch: 0.02 },
+  ]
+  const book = await PriceBook.open({ overrides })
+  const used = { webSearches: 3, fileSearches: 1 }
+  const of = (model: string) => book.costOf({ provider: 'p', model, at }, used)
+  expect([of('whole'), of('partly')]).toEqual([10_000_000, 70_000_000])
+})
+
+test('a call may cost what its tools do, unless its seller says itself what it charges', async () => {
+  const book = await PriceBook.open()
+  const of = (provider: string, model: string) =>
+    book.mayCost({ provider, model, at }, { ...usage, otherPaidTools: 1 })
+  expect(of('openai', 'gpt-4o')).toBeUndefined()
+  expect(of('openrouter', 'openai/gpt-4o')).toBe(3_500_000)
 })
 
 test('a service tier has the prices that are given for it', async () => {

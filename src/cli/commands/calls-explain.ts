@@ -1,6 +1,7 @@
 import { SteleError } from '../../errors.ts'
 import type { CostExplanation, ExplainedLine } from '../../pricing/costs.ts'
 import type { PriceSource } from '../../pricing/price-book.ts'
+import { isPaidSingly } from '../../pricing/rates.ts'
 import type { CostBasis } from '../../pricing/recompute.ts'
 import { Failure } from '../failure.ts'
 import { type GlobalOptions, withStele } from '../open-store.ts'
@@ -19,7 +20,8 @@ const columns: readonly Column<ExplainedLine>[] = [
   { title: 'COUNT', text: ({ count }) => String(count), align: 'right' },
   {
     title: 'PRICE',
-    text: ({ kind, price }) => `$${price} ${kind === 'call' ? 'a call' : 'a million'}`,
+    text: ({ kind, price }) =>
+      `$${price} ${kind === 'call' ? 'a call' : isPaidSingly(kind) ? 'each' : 'a million'}`,
     align: 'right',
   },
   { title: 'COST', text: ({ cost }) => `$${cost}`, align: 'right' },
@@ -35,6 +37,9 @@ const kindNames = {
   output: 'output tokens',
   reasoning: 'reasoning tokens',
   audioOutput: 'audio output',
+  webSearch: 'web searches',
+  fileSearch: 'file searches',
+  otherTool: 'other tools',
   call: 'the call',
 } as const satisfies Record<ExplainedLine['kind'], string>
 

@@ -1,4 +1,5 @@
 import { isFields, type Reply } from '../reply.ts'
+import { toolsUsed } from '../tool-use.ts'
 import { EventWriter } from './events.ts'
 import type { Item } from './input-items.ts'
 import { messageOf, readResponse } from './reply.ts'
@@ -60,7 +61,7 @@ export class ResponseFromUpstream {
       responseModel: status === 'in_progress' ? undefined : model,
       providerResponseId: this.#providerResponseId,
       finishReasons: [],
-      usage: {},
+      usage: toolsUsed(this.#items),
       message: this.#items.length === 0 ? undefined : messageOf(this.#items),
     }
   }

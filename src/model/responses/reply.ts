@@ -1,4 +1,5 @@
 import { type AssistantMessage, isFields, type Reply, usageOf } from '../reply.ts'
+import { toolsUsed } from '../tool-use.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -11,7 +12,7 @@ export function readResponse(value: unknown): Reply | undefined {
     responseModel: text(value['model']),
     providerResponseId: text(value['id']),
     finishReasons: [finishReason(value, message)],
-    usage: usageOf(value),
+    usage: { ...toolsUsed(output), ...usageOf(value) },
     message,
   }
 }
