@@ -53,7 +53,7 @@ export interface Price {
 }
 
 /** Those who say what they charge, in US dollars. Elsewhere a number of that name may be anything. */
-const believed: ReadonlySet<string> = new Set(['openrouter', 'x-ai'])
+const believed: ReadonlySet<string> = new Set(['openrouter', 'x-ai', 'perplexity'])
 
 /** Looked-up list prices that are remembered; clients name models as they like. */
 const maxRemembered = 1_000

@@ -109,6 +109,17 @@ export const endedCalls: readonly EndedCall[] = [
     is: [1_000, 100, 'reported', 1_000_000 + 100_000 + 12_000_000],
   },
   {
+    name: 'searches, by a provider that says what it charges in all',
+    input: { provider: 'perplexity', requestModel: 'sonar' },
+    outcome: completed(
+      reply(
+        { ...reported, num_search_queries: 2, cost: { request_cost: 0.005, total_cost: 0.0061 } },
+        { model: 'sonar' },
+      ),
+    ),
+    is: [1_000, 100, 'reported', 6_100_000],
+  },
+  {
     name: 'whole, without usage',
     outcome: completed(reply(null)),
     is: [askedTokens, saidTokens, 'estimated', askedTokens * 2_500 + saidTokens * 10_000],

@@ -158,6 +158,19 @@ test.each([
     { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost: -1, cost_in_usd_ticks: '7' },
     { inputTokens: 9, outputTokens: 5 },
   ],
+  [
+    'Perplexity, with its searches and what it charges in all',
+    {
+      ...{ prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, num_search_queries: 2 },
+      cost: { currency: 'USD', request_cost: 0.005, total_cost: 0.00502 },
+    },
+    { inputTokens: 9, outputTokens: 5, webSearches: 2, toldNanousd: 5_020_000 },
+  ],
+  [
+    'the same in money that is not told in dollars',
+    { prompt_tokens: 9, completion_tokens: 5, total_tokens: 14, cost: { currency: 'EUR', total_cost: 1 } },
+    { inputTokens: 9, outputTokens: 5 },
+  ],
   ['nothing', null, {}],
 ])('usage is read of %s', (_, told, expected) => {
   expect(readUsage(told)).toEqual(expected)
