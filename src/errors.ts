@@ -88,7 +88,7 @@ export const errorTable = {
   ),
   price_unknown: row(
     403,
-    "The price of the model '{model}' is not known, so it cannot be held against a limit of cost. Give it a price, or set limits.unpriced to allow.",
+    "The price of the model '{model}', or of a tool that the request lets its provider use, is not known, so it cannot be held against a limit of cost. Give it a price, or set limits.unpriced to allow.",
   ),
   limit_not_found: row(404, 'There is no such limit.'),
   call_not_found: row(404, "There is no call '{call}' of this user."),

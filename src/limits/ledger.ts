@@ -220,10 +220,11 @@ export class Ledger {
     const counters = this.#countersOf(call)
     const capsAmounts = counters.some(({ caps }) => caps.tokens !== null || caps.nanousd !== null)
     if (capsAmounts && reservation === undefined) return { kind: 'unknown', wanted: 'bound' }
-    const missing = reservation?.missingBound
+    const capsMoney = counters.some(({ caps }) => caps.nanousd !== null)
+    const missing = reservation?.missingBound ?? (capsMoney ? reservation?.missingToolBound : undefined)
     if (capsAmounts && missing !== undefined)
       return { kind: 'refused', refusal: { kind: 'open-ended', call, missing } }
-    if (reservation?.nanousd === undefined && counters.some(({ caps }) => caps.nanousd !== null))
+    if (reservation?.nanousd === undefined && capsMoney)
       return { kind: 'refused', refusal: { kind: 'unpriced', call } }
     const excesses = counters.flatMap((counter): Excess[] => {
       const sums = sumOf(this.#book.sumOf(counter.name) ?? nothing, added.get(counter.name) ?? nothing)

@@ -82,18 +82,21 @@ export class Reserver {
     const outputTokens = stated ?? defaultOutput
     const inputTokens = textTokens + prompt.others
     const serviceTier = serviceTierOf(request.value)
-    const tools = toolsAllowed(request.value, model)
-    const costs = waysToPay({ inputTokens, outputTokens, serviceTier }, prompt, tools).map(usage =>
-      this.#prices?.mayCost({ provider, model, at }, usage),
-    )
-    const nanousd = costs.reduce((most, cost) =>
-      most === undefined || cost === undefined ? undefined : Math.max(most, cost),
-    )
+    const tools = toolsAllowed(request.value, operation, model)
+    const mostCost = (allowed: ToolsAllowed | undefined) =>
+      waysToPay({ inputTokens, outputTokens, serviceTier }, prompt, allowed)
+        .map(usage => this.#prices?.mayCost({ provider, model, at }, usage))
+        .reduce((most, cost) => (most === undefined || cost === undefined ? undefined : Math.max(most, cost)))
+    const nanousd = mostCost(tools)
+    const isOpen = openEnded === 'refuse'
     return {
       tokens: inputTokens + outputTokens,
-      nanousd: nanousd ?? (unpriced === 'allow' ? 0 : undefined),
+      nanousd: nanousd ?? (unpriced === 'allow' ? (mostCost(undefined) ?? 0) : undefined),
       isBound,
-      missingBound: openEnded === 'refuse' ? missingBound(operation, stated, tools) : undefined,
+      missingBound:
+        isOpen && stated === undefined ? (boundNames[operation]?.[0] ?? 'max_completion_tokens') : undefined,
+      missingToolBound:
+        isOpen && tools !== undefined && tools.most === undefined ? 'max_tool_calls' : undefined,
     }
   }
 }
@@ -105,16 +108,6 @@ function bytesOf(texts: readonly string[]): number {
 interface Most extends Usage {
   readonly inputTokens: number
   readonly outputTokens: number
-}
-
-/** Which parameter does not say how much a call may come to at most. */
-function missingBound(
-  operation: string,
-  stated: number | undefined,
-  tools: ToolsAllowed | undefined,
-): string | undefined {
-  if (stated === undefined) return boundNames[operation]?.[0] ?? 'max_completion_tokens'
-  return tools !== undefined && tools.most === undefined ? 'max_tool_calls' : undefined
 }
 
 /** The same tokens as what they may be paid as, with the tools that may be used: what is dearest among these is held back. */

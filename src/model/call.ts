@@ -91,6 +91,8 @@ export interface AskedReservation extends Reservation {
   readonly isBound: boolean
   /** The parameter that must say how much the reply may come to, where that is asked for and the request does not have it. */
   readonly missingBound: string | undefined
+  /** The same of tools that are paid for, which take no tokens. */
+  readonly missingToolBound: string | undefined
 }
 
 /** How much of one limit is left. */

@@ -1,4 +1,3 @@
-import { toolsOfModel } from './tool-use.ts'
 import { readUsage, serviceTierOf, type Usage } from './usage.ts'
 
 export type { Usage } from './usage.ts'
@@ -42,7 +41,7 @@ export function readCompletion(value: unknown): Reply | undefined {
     finishReasons: choices
       .map(choice => text(choice['finish_reason']))
       .filter(reason => reason !== undefined),
-    usage: { ...toolsOfModel(text(value['model'])), ...usageOf(value) },
+    usage: usageOf(value),
     message: isFields(first?.['message']) ? assistantMessage(first['message']) : undefined,
   }
 }

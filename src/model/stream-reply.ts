@@ -9,7 +9,6 @@ import {
   type Usage,
   usageOf,
 } from './reply.ts'
-import { toolsOfModel } from './tool-use.ts'
 import { mergeUsage } from './usage.ts'
 
 /** Collects the chunks of a streamed chat completion into the reply they amount to. */
@@ -50,7 +49,7 @@ export class StreamedReply {
       responseModel: this.#responseModel,
       providerResponseId: this.#providerResponseId,
       finishReasons: choices.map(({ finishReason }) => finishReason).filter(reason => reason !== undefined),
-      usage: { ...(choices.length === 0 ? {} : toolsOfModel(this.#responseModel)), ...this.#usage },
+      usage: this.#usage,
       message:
         this.#choices.get(0)?.isStarted === true
           ? choices.find(({ index }) => index === 0)?.message

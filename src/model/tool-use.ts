@@ -1,4 +1,4 @@
-import type { Usage } from './usage.ts'
+import { mostToolUses, type Usage } from './usage.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -15,28 +15,40 @@ const paidItems: ReadonlyMap<unknown, PaidTool> = new Map<unknown, PaidTool>([
   ['image_generation_call', 'otherPaidTools'],
 ])
 
-/** Counts them in the output of a response. Of what a web search does, only searching is charged for, not reading a page. */
-export function toolsUsed(output: readonly Fields[]): ToolUse {
+/** The tools of a request. An older web search costs what depends on the model, so that it is no search like others. */
+const paidTools: readonly (readonly [RegExp, PaidTool])[] = [
+  [/^web_search(?!_preview)/, 'webSearches'],
+  [/^file_search$/, 'fileSearches'],
+  [/^(web_search_preview.*|code_interpreter|image_generation)$/, 'otherPaidTools'],
+]
+
+/**
+ * Counts them in the output of a response, whose `tools` say which web search it was. Of what a web search does, only searching
+ * is charged for, not reading a page; code runs in containers, and these are charged for.
+ */
+export function toolsUsed(output: readonly Fields[], tools: unknown): ToolUse {
+  const isOldSearch = typesOf(tools).some(type => type.startsWith('web_search_preview'))
+  const containers = new Set<unknown>()
   const used: { -readonly [K in PaidTool]?: number } = {}
-  for (const { type, status, action } of output) {
-    const tool = paidItems.get(type)
-    if (tool === undefined || status === 'failed' || !isSearch(action)) continue
+  for (const { type, status, action, container_id: container } of output) {
+    const named = paidItems.get(type)
+    if (named === undefined || status === 'failed' || !isSearch(action)) continue
+    if (container !== undefined && containers.has(container)) continue
+    if (container !== undefined) containers.add(container)
+    const tool = isOldSearch && named === 'webSearches' ? 'otherPaidTools' : named
     used[tool] = (used[tool] ?? 0) + 1
   }
   return used
 }
 
 /** What a chat completion used by the name of its model: some search the web before each answer, and say nothing of it. */
-export function toolsOfModel(model: string | undefined): ToolUse {
-  return model !== undefined && searchesAlways.test(model) ? { webSearches: 1 } : {}
+export function toolsOfModel(model: string): ToolUse {
+  const [, kind] = searchesAlways.exec(model) ?? []
+  if (kind === undefined) return {}
+  return kind === 'api' ? { webSearches: 1 } : { otherPaidTools: 1 }
 }
 
-const searchesAlways = /-search-(preview|api)\b/
-
-function isSearch(action: unknown): boolean {
-  const kind = isFields(action) ? action['type'] : undefined
-  return kind === undefined || kind === 'search'
-}
+const searchesAlways = /^(?:.*\/)?gpt-.*-search-(preview|api)\b/
 
 /** What a request lets its provider use. */
 export interface ToolsAllowed {
@@ -45,28 +57,35 @@ export interface ToolsAllowed {
   readonly most: number | undefined
 }
 
-const allowedBy: readonly (readonly [RegExp, PaidTool])[] = [
-  [/^web_search/, 'webSearches'],
-  [/^file_search$/, 'fileSearches'],
-  [/^(code_interpreter|image_generation)$/, 'otherPaidTools'],
-]
-
-/** No call makes as many: a bound beyond it is none that a sum must hold. */
-const mostUses = 1_000_000
-
-/** Undefined when it lets it use none. */
-export function toolsAllowed(request: Fields, model: string): ToolsAllowed | undefined {
-  const given = Array.isArray(request['tools']) ? request['tools'].filter(isFields) : []
-  const named = given.flatMap(({ type }) =>
-    allowedBy.flatMap(([names, tool]) => (typeof type === 'string' && names.test(type) ? [tool] : [])),
-  )
-  if (named.length > 0) {
-    const stated = request['max_tool_calls']
-    const most = typeof stated === 'number' && stated >= 0 ? Math.min(mostUses, Math.ceil(stated)) : undefined
-    return { tools: [...new Set(named)], most }
+/** Undefined when it lets it use none whose use its reply will tell. */
+export function toolsAllowed(request: Fields, operation: string, model: string): ToolsAllowed | undefined {
+  if (operation === 'chat') {
+    const always = Object.keys(toolsOfModel(model)) as PaidTool[]
+    return always.length === 0 ? undefined : { tools: always, most: 1 }
   }
-  const isSearching = isFields(request['web_search_options']) || toolsOfModel(model).webSearches !== undefined
-  return isSearching ? { tools: ['webSearches'], most: 1 } : undefined
+  if (operation !== 'responses' || request['tool_choice'] === 'none') return undefined
+  const tools = [...new Set(namedTools(request['tools']))]
+  if (tools.length === 0) return undefined
+  const stated = request['max_tool_calls']
+  const most =
+    typeof stated === 'number' && stated >= 0 ? Math.min(mostToolUses, Math.ceil(stated)) : undefined
+  return { tools, most }
+}
+
+function namedTools(tools: unknown): PaidTool[] {
+  return typesOf(tools).flatMap(type =>
+    paidTools.flatMap(([names, tool]) => (names.test(type) ? [tool] : [])),
+  )
+}
+
+function typesOf(tools: unknown): string[] {
+  const given = Array.isArray(tools) ? tools.filter(isFields) : []
+  return given.flatMap(({ type }) => (typeof type === 'string' ? [type] : []))
+}
+
+function isSearch(action: unknown): boolean {
+  const kind = isFields(action) ? action['type'] : undefined
+  return kind === undefined || kind === 'search'
 }
 
 function isFields(value: unknown): value is Fields {

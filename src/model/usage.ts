@@ -125,7 +125,8 @@ function counts(usage: Fields): Counts {
     audioOutput: count(output['audio_tokens']),
     // Anthropic, and Perplexity.
     webSearches:
-      count(fields(usage['server_tool_use'])['web_search_requests']) ?? count(usage['num_search_queries']),
+      count(fields(usage['server_tool_use'])['web_search_requests'], mostToolUses) ??
+      count(usage['num_search_queries'], mostToolUses),
   }
 }
 
@@ -186,7 +187,10 @@ function isObject(value: unknown): value is Fields {
 /** Many times what any model reads or makes for one request: a larger count is a mistake, and sums of such would be none. */
 export const mostTokens = 1_000_000_000
 
-function count(value: unknown): number | undefined {
+/** The same of the uses of tools that are paid for one by one. */
+export const mostToolUses = 1_000_000
+
+function count(value: unknown, most = mostTokens): number | undefined {
   const isCount = typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-  return isCount && value <= mostTokens ? value : undefined
+  return isCount && value <= most ? value : undefined
 }

@@ -1,5 +1,6 @@
 import type { Outcome } from '../model/call.ts'
 import type { Reply } from '../model/reply.ts'
+import { toolsOfModel } from '../model/tool-use.ts'
 import type { Account, Usage } from '../model/usage.ts'
 import { countBeside } from './count-beside.ts'
 import { outputTexts } from './output-texts.ts'
@@ -87,19 +88,21 @@ export class Accounting {
     reply: Reply | undefined,
     asked: AskedRequest | undefined,
   ): Promise<{ usage: Usage; isEstimate: boolean }> {
-    const told = reply?.usage ?? {}
-    if (!hasAnswer(outcome, reply) || operation === 'moderations') return { usage: told, isEstimate: false }
-    const said = outputTexts(outcome, reply, operation)
+    const said = reply?.usage ?? {}
+    if (!hasAnswer(outcome, reply) || operation === 'moderations') return { usage: said, isEstimate: false }
+    const told =
+      operation === 'chat' ? { ...toolsOfModel(reply?.responseModel ?? requestModel), ...said } : said
+    const words = outputTexts(outcome, reply, operation)
     const makesText = operation !== 'embeddings'
     const lacksInput = told.inputTokens === undefined && asked !== undefined
     // A reply that says something took more than nothing.
     const lacksOutput =
-      makesText && !(told.outputTokens ?? 0) && (said.length > 0 || told.outputTokens === undefined)
+      makesText && !(told.outputTokens ?? 0) && (words.length > 0 || told.outputTokens === undefined)
     if (!lacksInput && !lacksOutput) return { usage: told, isEstimate: false }
     const usage = {
       ...told,
       ...(lacksInput ? { inputTokens: await inputTokens(requestModel, asked) } : {}),
-      ...(lacksOutput ? { outputTokens: await countBeside(requestModel, said) } : {}),
+      ...(lacksOutput ? { outputTokens: await countBeside(requestModel, words) } : {}),
     }
     return { usage, isEstimate: true }
   }

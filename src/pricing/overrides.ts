@@ -59,7 +59,7 @@ export const priceOverride = z
   })
   .refine(
     override => override.perCall !== undefined || prices.some(name => override[name] !== undefined),
-    'it has no price',
+    'it has no price for tokens or for a call',
   )
   .refine(
     ({ from, until }) => from === undefined || until === undefined || from < until,

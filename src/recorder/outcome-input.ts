@@ -1,7 +1,7 @@
 import { SteleError } from '../errors.ts'
 import type { Outcome } from '../model/call.ts'
 import { lastTime, wholeNumber } from '../model/json-object.ts'
-import { mostTokens, type Usage } from '../model/usage.ts'
+import { mostTokens, mostToolUses, type Usage } from '../model/usage.ts'
 
 /** Nano-US-dollars that a call can be said to have cost: a million dollars. */
 const mostCost = 1e15
@@ -22,10 +22,9 @@ const counts = [
   'audioInputTokens',
   'audioCacheReadInputTokens',
   'audioOutputTokens',
-  'webSearches',
-  'fileSearches',
-  'otherPaidTools',
 ] as const satisfies readonly (keyof Usage)[]
+
+const toolUses = ['webSearches', 'fileSearches', 'otherPaidTools'] as const satisfies readonly (keyof Usage)[]
 
 /**
  * What applications say of how a call went is added up with what others say: a number that is none, or less than nothing, would
@@ -35,6 +34,8 @@ export function checkOutcome({ reply, costNanousd, createdAt, ...outcome }: Outc
   const usage: Usage = reply?.usage ?? {}
   for (const name of counts)
     if (usage[name] !== undefined) wholeNumber(`usage.${name}`, usage[name], 0, mostCounted)
+  for (const name of toolUses)
+    if (usage[name] !== undefined) wholeNumber(`usage.${name}`, usage[name], 0, mostToolUses)
   if (costNanousd !== undefined) wholeNumber('costNanousd', costNanousd, 0, mostCost)
   if (usage.toldNanousd !== undefined) wholeNumber('usage.toldNanousd', usage.toldNanousd, 0, mostCost)
   if (createdAt !== undefined) wholeNumber('createdAt', createdAt, 0, lastTime)

@@ -18,6 +18,7 @@ export const takesNothing: AskedReservation = {
   nanousd: 0,
   isBound: false,
   missingBound: undefined,
+  missingToolBound: undefined,
 }
 
 /** Rounds that saying what calls may take can need: not said, said quickly, said exactly. */

@@ -48,7 +48,9 @@ export function accountOfRow(row: AccountRow): Account {
   const told = isFields(details) ? details : {}
   const counts = rareCounts.flatMap(name => {
     const count = told[name]
-    return typeof count === 'number' && Number.isSafeInteger(count) ? [[name, count] as const] : []
+    return typeof count === 'number' && Number.isSafeInteger(count) && count >= 0
+      ? [[name, count] as const]
+      : []
   })
   const tier = told['serviceTier']
   return {

@@ -213,10 +213,13 @@ export function limitAmountsSuite(bed: Bed): void {
     expect((await failure('missing_required_parameter', other('responses', {}))).param).toBe(
       'max_output_tokens',
     )
+    // Tools take money and no tokens.
+    await other('responses', searching)
+    await strict.limits.set({ user: 'ada' }, { tokensPerDay: 1_000, nanousdPerDay: 1 })
     expect((await failure('missing_required_parameter', other('responses', searching))).param).toBe(
       'max_tool_calls',
     )
-    await other('responses', { ...searching, max_tool_calls: 3 })
+    await failure('price_unknown', other('responses', { ...searching, max_tool_calls: 3 }))
   })
 
   test('the tools that a provider may use are held back at the dearest of them, or refused without a price', async () => {
@@ -224,6 +227,8 @@ export function limitAmountsSuite(bed: Bed): void {
       overrides: [
         { model: 'free', perCall: 0, perWebSearch: 0.01, perFileSearch: 0.002 },
         { model: 'tokens', input: 0, output: 0, perWebSearch: 0.01 },
+        { model: 'gpt-5-search-api', input: 0, output: 0, perWebSearch: 0.01 },
+        { model: 'paid', input: 0, output: 100 },
       ],
     }
     const stele = await (await bed.place()).stele({ pricing })
@@ -233,7 +238,7 @@ export function limitAmountsSuite(bed: Bed): void {
       const call = await begin(stele, body, { operation, requestModel: model })
       return call.reserved?.nanousd
     }
-    const [web, files, code] = ['web_search_preview', 'file_search', 'code_interpreter'].map(type => ({
+    const [web, files, code] = ['web_search', 'file_search', 'code_interpreter'].map(type => ({
       type,
     }))
     expect(await held('tokens', { tools: [{ type: 'function', name: 'f' }] })).toBe(0)
@@ -241,9 +246,25 @@ export function limitAmountsSuite(bed: Bed): void {
     expect(await held('free', { tools: [files, web], max_tool_calls: 3 })).toBe(30_000_000)
     expect(await held('free', { tools: [files], max_tool_calls: 3 })).toBe(6_000_000)
     expect(await held('free', { tools: [web], max_tool_calls: 0 })).toBe(0)
-    expect(await held('tokens', { web_search_options: {}, max_tokens: 10 }, 'chat')).toBe(10_000_000)
+    expect(await held('tokens', { tools: [code], tool_choice: 'none' })).toBe(0)
+    // Of a chat only the model tells; of tools that others run its reply says nothing.
+    expect(await held('tokens', { tools: [code], max_tokens: 10 }, 'chat')).toBe(0)
+    expect(await held('gpt-5-search-api', { max_tokens: 10 }, 'chat')).toBe(10_000_000)
     await failure('price_unknown', held('tokens', { tools: [code] }))
+    await failure('price_unknown', held('tokens', { tools: [{ type: 'web_search_preview' }] }))
     await failure('insufficient_quota', held('tokens', { tools: [web], max_tool_calls: 1e300 }))
     expect(await stele.limits.examine()).toEqual([])
+
+    // Where what is unknown is allowed, what is known is held back all the same.
+    const allowing = await (await bed.place()).stele({ pricing, limits: { unpriced: 'allow' } })
+    await allowing.limits.set({ user: 'ada' }, { nanousdPerDay: 1_000_000_000 })
+    const body = JSON.stringify({
+      model: 'paid',
+      messages: [user('q')],
+      max_output_tokens: 10,
+      tools: [code],
+    })
+    const call = await begin(allowing, body, { operation: 'responses', requestModel: 'paid' })
+    expect(call.reserved?.nanousd).toBe(1_000_000)
   })
 }

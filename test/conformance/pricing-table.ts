@@ -21,9 +21,16 @@ export const reported = { prompt_tokens: 1_000, completion_tokens: 100, total_to
 const broken = { finishReasons: [], usage: {}, message: { content: said } }
 
 /** A response that a provider made with tools of its own. */
-function withTools(...output: readonly object[]): Outcome {
+function withTools(output: readonly object[], tools: readonly object[] = []): Outcome {
   const usage = { input_tokens: 1_000, output_tokens: 100, total_tokens: 1_100 }
-  const response = { object: 'response', status: 'completed', model: 'gpt-4o-2024-08-06', output, usage }
+  const response = {
+    object: 'response',
+    status: 'completed',
+    model: 'gpt-4o-2024-08-06',
+    output,
+    tools,
+    usage,
+  }
   return completed(JSON.stringify(response), { reply: readResponse(response) })
 }
 
@@ -71,19 +78,30 @@ export const endedCalls: readonly EndedCall[] = [
   },
   {
     name: 'searches of the web and of files',
-    outcome: withTools(
+    outcome: withTools([
       search,
       { ...search, action: { type: 'open_page', url: 'https://example.com' } },
       { ...search, action: undefined },
       { ...search, status: 'failed' },
       { type: 'file_search_call', status: 'completed' },
-    ),
+    ]),
     is: [1_000, 100, 'reported', 3_500_000 + 2 * 10_000_000 + 2_500_000],
   },
   {
     name: 'a tool that nobody has a price for',
-    outcome: withTools({ type: 'code_interpreter_call', status: 'completed' }),
+    outcome: withTools([{ type: 'code_interpreter_call', status: 'completed' }]),
     is: [1_000, 100, 'reported', null],
+  },
+  {
+    name: 'an older search, whose price depends on the model',
+    outcome: withTools([search], [{ type: 'web_search_preview' }]),
+    is: [1_000, 100, 'reported', null],
+  },
+  {
+    name: 'a model that searches before each answer, aborted before the first byte',
+    input: { requestModel: 'gpt-4o-search-preview' },
+    outcome: { status: 'aborted', isAsked: true },
+    is: [askedTokens, 0, 'estimated', null],
   },
   {
     name: 'searches that the usage tells of',

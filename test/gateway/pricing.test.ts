@@ -72,7 +72,14 @@ test('a response with searches of the provider, in one piece, streamed, and brok
     [
       json(response),
       stream([event(found), event(found), event({ type: 'response.completed', response })]),
-      stream([event(found)]),
+      stream([
+        event(found),
+        event({
+          type: 'response.output_item.added',
+          output_index: 1,
+          item: { ...search, status: 'in_progress' },
+        }),
+      ]),
     ],
     { responses: true },
   )
@@ -85,9 +92,9 @@ test('a response with searches of the provider, in one piece, streamed, and brok
   const searched = ['completed', 1_000, 100, undefined, 'reported', 3_500_000 + 20_000_000]
   const costs = await accounts(running)
   expect(costs.slice(0, 2)).toEqual([searched, searched])
-  // What it read is estimated, and one search is known of.
-  expect(costs[2]?.at(-1)).toBeGreaterThan(10_000_000)
-  expect(costs[2]?.at(-1)).toBeLessThan(11_000_000)
+  // What it read is estimated, and two searches are known of: one has ended.
+  expect(costs[2]?.at(-1)).toBeGreaterThan(20_000_000)
+  expect(costs[2]?.at(-1)).toBeLessThan(21_000_000)
 })
 
 test('a stream that says nothing of its usage', async () => {

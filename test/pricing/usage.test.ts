@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { StreamedReply } from '../../src/model/stream-reply.ts'
+import { toolsUsed } from '../../src/model/tool-use.ts'
 import { readUsage } from '../../src/model/usage.ts'
+import { accountOfRow } from '../../src/store/account-columns.ts'
 
 test.each([
   [
@@ -174,6 +176,24 @@ test.each([
   ['nothing', null, {}],
 ])('usage is read of %s', (_, told, expected) => {
   expect(readUsage(told)).toEqual(expected)
+})
+
+test('code is paid for by the container, and no mistaken number of uses is taken', () => {
+  const code = (container?: string) => ({ type: 'code_interpreter_call', container_id: container })
+  expect(toolsUsed([code('a'), code('b'), code('a')], [])).toEqual({ otherPaidTools: 2 })
+  expect(toolsUsed([code(), code(), { type: 'constructor' }], 'none')).toEqual({ otherPaidTools: 2 })
+  const told = (searches: unknown) =>
+    readUsage({ input_tokens: 1, output_tokens: 1, server_tool_use: { web_search_requests: searches } })
+      .webSearches
+  expect([told(1_000_000), told(1_000_001), told(-1), told(0.5), told('3')]).toEqual([
+    1_000_000,
+    ...[undefined, undefined, undefined, undefined],
+  ])
+  const row = {
+    ...{ input_tokens: 1, output_tokens: 1, cache_read_input_tokens: null, reasoning_output_tokens: null },
+    ...{ cost_nanousd: null, usage_source: 'reported', cache_creation_input_tokens: null },
+  } as const
+  expect(accountOfRow({ ...row, usage_details: '{"webSearches":-1}' }).usage.webSearches).toBeUndefined()
 })
 
 test('a stream tells its usage at the end, little by little, or under another name', () => {

@@ -14,6 +14,8 @@ const own = ['id', 'previous_response_id', 'conversation', 'store', 'background'
 export class ResponseFromUpstream {
   readonly #begun: ResponseObject
   readonly #items: Item[] = []
+  /** What was begun and has not ended, by its place in the output: a search costs something although nobody waits for it. */
+  readonly #open = new Map<unknown, Fields>()
   #last: ResponseObject | undefined
   #lastType = 'response.completed'
   #sequence = -1
@@ -30,7 +32,11 @@ export class ResponseFromUpstream {
     // Not every service numbers its events, and clients go by the numbers.
     this.#sequence = typeof given === 'number' ? given : this.#sequence + 1
     if (isFields(response) && typeof response['id'] === 'string') this.#providerResponseId ??= response['id']
-    if (type === 'response.output_item.done' && isFields(item)) this.#items.push(item as Item)
+    if (type === 'response.output_item.added' && isFields(item)) this.#open.set(event['output_index'], item)
+    if (type === 'response.output_item.done' && isFields(item)) {
+      this.#items.push(item as Item)
+      this.#open.delete(event['output_index'])
+    }
     if (type === 'response.completed' || type === 'response.incomplete') {
       this.#lastType = type
       this.addWhole(response)
@@ -61,7 +67,7 @@ export class ResponseFromUpstream {
       responseModel: status === 'in_progress' ? undefined : model,
       providerResponseId: this.#providerResponseId,
       finishReasons: [],
-      usage: toolsUsed(this.#items),
+      usage: toolsUsed([...this.#items, ...this.#open.values()], this.#begun.tools),
       message: this.#items.length === 0 ? undefined : messageOf(this.#items),
     }
   }

@@ -12,7 +12,7 @@ export function readResponse(value: unknown): Reply | undefined {
     responseModel: text(value['model']),
     providerResponseId: text(value['id']),
     finishReasons: [finishReason(value, message)],
-    usage: { ...toolsUsed(output), ...usageOf(value) },
+    usage: { ...toolsUsed(output, value['tools']), ...usageOf(value) },
     message,
   }
 }
